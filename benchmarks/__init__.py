@@ -1,0 +1,1 @@
+"""Measurements of bsqcodec against other codecs; every table and plot comes from results/*.json."""

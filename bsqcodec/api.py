@@ -1,0 +1,132 @@
+"""The codec in three functions; for many pictures use `Codec`, which loads the weights once."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from PIL import Image
+
+    from bsqcodec.codec import Codec
+    from bsqcodec.media.picture import Picture
+    from bsqcodec.rate import Target
+
+    File: TypeAlias = str | Path | bytes | BinaryIO
+    PictureLike: TypeAlias = Image.Image | NDArray[Any] | Picture | File
+
+MAX_PIXELS = 256_000_000
+"""Pictures of more pixels than this are refused unless the caller says otherwise."""
+DEFAULT_QUALITY = 50.0
+
+
+def encode(
+    image: PictureLike,
+    quality: float | None = None,
+    bpp: float | None = None,
+    size: int | str | None = None,
+    psnr: float | None = None,
+    *,
+    strip: bool = False,
+    verify: bool = False,
+    effort: int = 1,
+    max_pixels: int = MAX_PIXELS,
+    weights: str | Path | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+) -> bytes:
+    """Return a picture as the bytes of a .bsq file.
+
+    image: a Pillow image, an array [H, W] or [H, W, C], a Picture, or a picture file as a path,
+    as bytes or as a stream.
+    At most one of quality (0..100, 50 by default), bpp (bits per pixel), size (bytes, or text
+    such as "20k") and psnr (dB) says how small or how good; ValueError for more than one.
+    strip: leave ICC, EXIF and XMP out. verify: decode the result and compare.
+    Raises MediaError, LimitError, TargetError, WeightsError or VerifyError.
+    """
+    target = choose_target(quality, bpp, size, psnr)
+    codec = _codec(None if weights is None else str(weights), device, threads)
+    picture = _read(image, max_pixels)
+    return codec.encode(picture, target, strip=strip, verify=verify, effort=effort).data
+
+
+def decode(
+    data: File,
+    *,
+    levels: int | None = None,
+    partial: bool = False,
+    max_pixels: int = MAX_PIXELS,
+    weights: str | Path | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+) -> Image.Image:
+    """Return the picture in a .bsq file (path, bytes or stream) as L, LA, RGB or RGBA.
+
+    levels: decode only so many levels, for a coarser picture. partial: take a cut file as far as
+    it goes. Raises FormatError or one of its children, LimitError or WeightsError.
+    """
+    from bsqcodec.media.picture import to_pil
+
+    codec = _codec(None if weights is None else str(weights), device, threads)
+    if isinstance(data, (str, Path)):
+        with open(data, "rb") as file:
+            decoded = codec.decode(file, levels=levels, partial=partial, max_pixels=max_pixels)
+    else:
+        decoded = codec.decode(data, levels=levels, partial=partial, max_pixels=max_pixels)
+    return to_pil(decoded.picture)
+
+
+def describe(data: File, *, max_pixels: int = MAX_PIXELS) -> dict[str, Any]:
+    """Return what a .bsq file (path, bytes or stream) says about itself; no weights are needed.
+
+    The keys are those of `bsqcodec.info.describe`. Raises FormatError or LimitError.
+    """
+    from bsqcodec.info import describe as describe_stream
+
+    if isinstance(data, (str, Path)):
+        with open(data, "rb") as file:
+            return describe_stream(file, max_pixels=max_pixels)
+    return describe_stream(data, max_pixels=max_pixels)
+
+
+def choose_target(
+    quality: float | None = None,
+    bpp: float | None = None,
+    size: int | str | None = None,
+    psnr: float | None = None,
+) -> Target:
+    """Return the one target that is given, or the default quality. ValueError for more than one."""
+    from bsqcodec.rate import BitsPerPixel, Psnr, Quality, Size, parse_size
+
+    if sum(value is not None for value in (quality, bpp, size, psnr)) > 1:
+        raise ValueError("give only one of quality, bpp, size and psnr")
+    if bpp is not None:
+        return BitsPerPixel(bpp)
+    if size is not None:
+        return Size(parse_size(size) if isinstance(size, str) else size)
+    if psnr is not None:
+        return Psnr(psnr)
+    return Quality(DEFAULT_QUALITY if quality is None else quality)
+
+
+@lru_cache(maxsize=1)
+def _codec(weights: str | None, device: str, threads: int | None) -> Codec:
+    """The codec that was used last, as long as it is asked for with the same arguments."""
+    from bsqcodec.codec import Codec
+
+    return Codec(weights, device=device, threads=threads)
+
+
+def _read(image: PictureLike, max_pixels: int) -> Picture:
+    """The picture in whatever form it was given."""
+    import numpy as np
+    from PIL import Image
+
+    from bsqcodec.media.images import picture_from, read_picture
+    from bsqcodec.media.picture import Picture
+
+    if isinstance(image, (Image.Image, np.ndarray, Picture)):
+        return picture_from(image, max_pixels=max_pixels)
+    return read_picture(image, max_pixels=max_pixels)

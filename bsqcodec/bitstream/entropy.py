@@ -1,0 +1,64 @@
+"""Range coding of bits with given probabilities, by constriction, as little-endian words.
+
+constriction is lenient about damaged data, so lengths and checksums are the container's.
+"""
+
+from __future__ import annotations
+
+import constriction
+import numpy as np
+import numpy.typing as npt
+
+from bsqcodec.errors import FormatError
+
+PRECISION = 65536
+"""Probabilities are integers k in 1 .. 65535, meaning k / 65536."""
+
+_MODEL = constriction.stream.model.Bernoulli(perfect=False)
+"""`perfect=False` is exact for these probabilities and does not depend on the platform's libm."""
+
+
+class BitEncoder:
+    """Collects bits and their probabilities; `finish` returns the coded bytes."""
+
+    def __init__(self) -> None:
+        self._encoder = constriction.stream.queue.RangeEncoder()
+        self.ideal_bits = 0.0
+
+    def encode(self, bits: npt.NDArray[np.bool_], chance: npt.NDArray[np.int32]) -> None:
+        """Append bits [n]; chance [n] is 65536 times the probability that the bit is 1."""
+        if not bits.size:
+            return
+        p = chance / PRECISION
+        self._encoder.encode(bits.astype(np.int32), _MODEL, p)
+        self.ideal_bits -= float(np.log2(np.where(bits, p, 1 - p)).sum())
+
+    def finish(self) -> bytes:
+        return self._encoder.get_compressed().astype("<u4").tobytes()
+
+
+class BitDecoder:
+    """Reads back what `BitEncoder` wrote. Raises FormatError for data that is no whole words."""
+
+    def __init__(self, data: bytes) -> None:
+        if len(data) % 4:
+            raise FormatError(f"range-coded data has {len(data)} bytes, not a multiple of 4")
+        words = np.frombuffer(data, "<u4").astype(np.uint32)
+        self._decoder = constriction.stream.queue.RangeDecoder(words)
+
+    def decode(self, chance: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
+        """The next bits [n], given 65536 times the probability of each being 1.
+
+        Raises FormatError for data that no encoder writes, where that shows.
+        """
+        if not chance.size:
+            return np.zeros(0, bool)
+        try:
+            bits = self._decoder.decode(_MODEL, chance / PRECISION)
+        except AssertionError as error:  # what constriction raises for invalid data
+            raise FormatError("the range-coded data is damaged") from error
+        return np.asarray(bits).astype(bool)
+
+    def exhausted(self) -> bool:
+        """False only if words are certainly left over."""
+        return bool(self._decoder.maybe_exhausted())

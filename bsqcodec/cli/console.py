@@ -1,0 +1,100 @@
+"""What the commands tell people: errors, warnings, summaries and progress on standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+import click
+
+PROGRAM: Final = "bsqcodec"
+QUIET: Final = -1
+_PROGRESS_DELAY_SECONDS: Final = 0.5
+
+
+@dataclass
+class Console:
+    """Messages of one run. verbosity: -1 errors only, 0 a line a file, 1 details, 2 tracebacks."""
+
+    verbosity: int = 0
+
+    def error(self, message: str) -> None:
+        """Say what went wrong, on one line, however quiet the run is."""
+        click.echo(f"{PROGRAM}: error: {_one_line(message)}", err=True)
+
+    def failure(self, name: str | None, error: Exception) -> None:
+        """Say what an exception means, with the name of the file it is about."""
+        if self.verbosity >= 2:
+            traceback.print_exception(error)
+        message = describe_error(error)
+        if name is not None and not message.startswith(f"{name}:"):
+            message = f"{name}: {message}"
+        self.error(message)
+
+    def warning(self, message: str) -> None:
+        """Say what the user may not expect, such as a conversion."""
+        if self.verbosity > QUIET:
+            click.echo(f"{PROGRAM}: warning: {_one_line(message)}", err=True)
+
+    def summary(self, message: str) -> None:
+        """The line that sums up what was done with a file."""
+        if self.verbosity > QUIET:
+            click.echo(_one_line(message), err=True)
+
+    def detail(self, message: str) -> None:
+        """A line for those who asked for more with -v."""
+        if self.verbosity >= 1:
+            click.echo(f"  {_one_line(message)}", err=True)
+
+    def record(self, facts: dict[str, Any], *, data_on_stdout: bool = False) -> None:
+        """One JSON object on a line of its own; on standard error where stdout carries data."""
+        click.echo(json.dumps(facts), err=data_on_stdout)
+
+    @contextmanager
+    def progress(self, what: str) -> Iterator[Callable[[float], None] | None]:
+        """Give a function that shows the fraction done, 0..1; None where nobody would see it."""
+        if self.verbosity == QUIET or not sys.stderr.isatty():
+            yield None
+            return
+        from tqdm import tqdm
+
+        with tqdm(
+            total=1.0,
+            desc=what,
+            bar_format="{desc}: {percentage:3.0f}%|{bar}| {elapsed}",
+            delay=_PROGRESS_DELAY_SECONDS,
+            leave=False,
+            file=sys.stderr,
+        ) as bar:
+            yield lambda fraction: bar.update(min(fraction, 1.0) - bar.n)
+
+
+def describe_error(error: BaseException) -> str:
+    """Return the text of an error for people, on one line."""
+    if isinstance(error, OSError) and error.strerror:
+        name = click.format_filename(error.filename) if error.filename is not None else None
+        return f"{name}: {error.strerror}" if name is not None else error.strerror
+    if isinstance(error, MemoryError):
+        return "not enough memory"
+    return str(error) or type(error).__name__
+
+
+def format_bytes(count: int) -> str:
+    """Return a number of bytes for people: 999 bytes, 1.23 kB, 45.6 MB."""
+    if count < 1000:
+        return f"{count} bytes"
+    value = float(count)
+    for unit in ("kB", "MB", "GB", "TB"):
+        value /= 1000
+        if value < 999.5 or unit == "TB":
+            break
+    return f"{value:.3g} {unit}"
+
+
+def _one_line(message: str) -> str:
+    return " ".join(message.splitlines())

@@ -1,0 +1,117 @@
+"""The `bsqcodec` command: its subcommands, and what becomes of their errors."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import Final
+
+import click
+from click.exceptions import NoArgsIsHelpError
+
+from bsqcodec import __version__
+from bsqcodec.cli.console import Console
+from bsqcodec.cli.decode import decode
+from bsqcodec.cli.encode import encode
+from bsqcodec.cli.info import info
+from bsqcodec.errors import BsqError
+
+EXIT_BAD_DATA: Final = 1
+EXIT_USAGE: Final = 2
+EXIT_INTERRUPTED: Final = 130
+EXIT_TERMINATED: Final = 143
+
+
+class _InOrder(click.Group):
+    """A group that lists its commands as they were added."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+@click.group(cls=_InOrder, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, "-V", "--version", message="bsqcodec %(version)s")
+def cli() -> None:
+    """Small files for pictures, by a learned codec.
+
+    \b
+    bsqcodec encode photo.png          writes photo.bsq
+    bsqcodec decode photo.bsq          writes photo.png
+    bsqcodec info photo.bsq            tells what is in the file
+    """
+
+
+for _command in (encode, decode, info):
+    cli.add_command(_command)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status.
+
+    0: all went well. 1: bad data, a failed target, or a file that cannot be read or written.
+    2: wrong usage. 130: interrupted. Errors are one line on standard error each.
+    """
+    console = Console()
+    status = _run(arguments, console)
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError as error:
+        # What is left in the buffer cannot be written; without this Python would try at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if status == 0:
+            console.failure(None, error)
+            status = EXIT_BAD_DATA
+    return status
+
+
+def _run(arguments: Sequence[str] | None, console: Console) -> int:
+    """Run the command line, report errors, and return the exit status."""
+    try:
+        with _terminable():
+            status = cli.main(
+                None if arguments is None else list(arguments),
+                prog_name="bsqcodec",
+                standalone_mode=False,
+                obj=console,
+            )
+        return status if isinstance(status, int) else 0
+    except NoArgsIsHelpError as error:
+        error.show()
+        return EXIT_USAGE
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx else "bsqcodec"
+        message = error.format_message().rstrip(".")
+        console.error(f"{message} (see {command} --help)")
+        return EXIT_USAGE
+    except click.ClickException as error:
+        console.error(error.format_message())
+        return EXIT_BAD_DATA
+    except click.Abort:
+        console.error("interrupted")
+        return EXIT_INTERRUPTED
+    except (BsqError, OSError, MemoryError) as error:
+        console.failure(None, error)
+        return EXIT_BAD_DATA
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM end the program as an exception, so that temporary files are removed."""
+    try:
+        previous = signal.signal(signal.SIGTERM, _terminate)
+    except ValueError:  # not the main thread: signals are somebody else's
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    sys.exit(EXIT_TERMINATED)

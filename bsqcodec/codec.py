@@ -1,0 +1,372 @@
+"""The codec: pictures to .bsq bytes and back, with the weights loaded once."""
+
+from __future__ import annotations
+
+import math
+import time
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+
+from bsqcodec import weights as weights_files
+from bsqcodec.bitstream.container import (
+    DEFAULT_MAX_PIXELS,
+    Chunk,
+    ChunkKind,
+    Colour,
+    Header,
+    pack,
+    unpack,
+)
+from bsqcodec.bitstream.source import ByteSource
+from bsqcodec.coders import RATE_WEIGHT, DecodingCoder, EncodingCoder
+from bsqcodec.errors import FormatError, LimitError, VerifyError, WeightsError
+from bsqcodec.media.alpha import pack_alpha, unpack_alpha
+from bsqcodec.media.images import picture_from
+from bsqcodec.media.picture import Picture
+from bsqcodec.prior.order import levels as level_groups
+from bsqcodec.prior.order import limits, stages
+from bsqcodec.prior.walk import walk
+from bsqcodec.rate import (
+    BitsPerPixel,
+    Psnr,
+    Quality,
+    Size,
+    Target,
+    quality_of_step,
+    search_psnr,
+    search_size,
+    step_of_quality,
+)
+from bsqcodec.tokenizer.model import step_size
+from bsqcodec.tokenizer.strips import decode_picture, encode_picture, grid_size
+from bsqcodec.weights import Weights
+
+Progress = Callable[[float], None]
+
+ALWAYS_PADDED = 2**24
+"""Pixels that a picture may have once padded to whole windows, whatever `max_pixels` says."""
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A coded picture and what is known about it. psnr in dB, ideal_bits from the prior."""
+
+    data: bytes
+    width: int
+    height: int
+    quality: float
+    step: int
+    levels: int
+    bpp: float
+    psnr: float
+    seconds: float
+    ideal_bits: float
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A decoded picture. truncated: the file was cut and only its first levels were there."""
+
+    picture: Picture
+    header: Header
+    levels_decoded: int
+    truncated: bool
+    seconds: float
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    """One coding of the picture: the file, its integers, and the prior's code length."""
+
+    data: bytes
+    values: npt.NDArray[np.int32]
+    levels: int
+    ideal_bits: float
+
+
+def choose_device(name: str) -> torch.device:
+    """The device "auto" (CUDA where there is one), "cpu" or "cuda" means. Raises WeightsError."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise WeightsError("no CUDA device is available")
+    return torch.device(name)
+
+
+class Codec:
+    """Encodes and decodes pictures; loads the weights once and keeps them.
+
+    weights: a safetensors file, or None for the default ones. device: "auto", "cpu" or "cuda".
+    threads: of the CPU, for the whole process; None leaves torch's choice. Decoding finds the
+    weights that a file names, whatever `weights` is. Raises WeightsError.
+    """
+
+    def __init__(
+        self,
+        weights: str | Path | None = None,
+        *,
+        device: str = "auto",
+        threads: int | None = None,
+        int8: bool | None = None,
+    ) -> None:
+        if threads is not None:
+            torch.set_num_threads(threads)
+        self.device = choose_device(device)
+        self._int8 = int8
+        path = weights_files.find_default() if weights is None else Path(weights)
+        self._default = weights_files.load(path, self.device, int8)
+        self._loaded = {self._default.id: self._default}
+
+    @property
+    def model_id(self) -> bytes:
+        """The 8 bytes that name the weights which `encode` uses."""
+        return self._default.id
+
+    def _weights(self, model_id: bytes) -> Weights:
+        if model_id not in self._loaded:
+            found = weights_files.load(weights_files.find(model_id), self.device, self._int8)
+            self._loaded[model_id] = found
+        return self._loaded[model_id]
+
+    def encode(
+        self,
+        picture: Picture | Image.Image | npt.NDArray[np.uint8],
+        target: Target | None = None,
+        *,
+        strip: bool = False,
+        verify: bool = False,
+        effort: int = 1,
+        progress: Progress | None = None,
+    ) -> Encoded:
+        """Code a picture so that it meets the target (quality 50 by default).
+
+        strip drops ICC, EXIF and XMP; verify decodes the file and compares its integers; effort 0
+        decides without weighing rate, 1 weighs it. progress is told 0..1.
+        Raises TargetError and VerifyError.
+        """
+        started = time.perf_counter()
+        if not isinstance(picture, Picture):
+            picture = picture_from(picture)
+        target = Quality(50) if target is None else target
+        before, after = _side_chunks(picture, strip)
+        pixels = _rgb(picture.pixels)
+        area = pixels.shape[0] * pixels.shape[1]
+        latents: dict[int, npt.NDArray[np.float32]] = {}
+
+        def attempt(step: int, strength: float) -> _Attempt:
+            if step not in latents:
+                latents.clear()
+                z = encode_picture(self._default.tokenizer, pixels, step, self.device)
+                latents[step] = z.reshape(-1, z.shape[-1]).cpu().numpy()
+            return self._code(picture, step, strength, latents[step], before, after, progress)
+
+        def sized(step: int, strength: float) -> tuple[int, _Attempt]:
+            made = attempt(step, strength)
+            return len(made.data), made
+
+        def measured(step: int) -> tuple[float, _Attempt]:
+            made = attempt(step, strength)
+            return self._psnr(picture, made, step), made
+
+        strength = 1.0 if effort else 0.0
+        if isinstance(target, Quality):
+            step = step_of_quality(target.value)
+            result = attempt(step, strength)
+        elif isinstance(target, Psnr):
+            found = search_psnr(measured, target.db)
+            step, result = found.step, found.result
+        else:
+            limit = target.bytes if isinstance(target, Size) else int(target.value * area / 8)
+            sizes = search_size(sized, limit, strength)
+            step, result = sizes.step, sizes.result
+        if verify:
+            self._verify(result)
+        return Encoded(
+            data=result.data,
+            width=pixels.shape[1],
+            height=pixels.shape[0],
+            quality=quality_of_step(step),
+            step=step,
+            levels=result.levels,
+            bpp=8 * len(result.data) / area,
+            psnr=self._psnr(picture, result, step),
+            seconds=time.perf_counter() - started,
+            ideal_bits=result.ideal_bits,
+            notes=tuple(picture.notes),
+        )
+
+    def _code(
+        self,
+        picture: Picture,
+        step: int,
+        strength: float,
+        z: npt.NDArray[np.float32],
+        before: list[Chunk],
+        after: list[Chunk],
+        progress: Progress | None,
+    ) -> _Attempt:
+        """Code the latents z [h * w, C] of a picture at a step."""
+        height, width = picture.pixels.shape[:2]
+        weights = self._default
+        inside = _inside(weights, height, width)
+        gain = step_size(step) / weights.tokenizer.units(
+            torch.tensor([float(step)], device=self.device)
+        )
+        worth = strength * RATE_WEIGHT * gain.detach().flatten().square().cpu().numpy()
+        coder = EncodingCoder(z, limits(weights.prior.planes, step), worth)
+        values = walk(weights.prior, step, inside, coder, progress=progress)
+        payloads = coder.payloads()
+        header = Header(
+            model_id=weights.id,
+            width=width,
+            height=height,
+            colour=Colour.GRAY if picture.pixels.ndim == 2 else Colour.RGB,
+            step=step,
+            levels=len(payloads),
+        )
+        chunks = [*before, *(Chunk(ChunkKind.LEVEL, p) for p in payloads), *after]
+        data = pack(header, chunks, _symbols_crc(values, inside))
+        return _Attempt(data, values, len(payloads), coder.ideal_bits)
+
+    def _psnr(self, picture: Picture, made: _Attempt, step: int) -> float:
+        """PSNR in dB over the colour (or grey) samples."""
+        height, width = picture.pixels.shape[:2]
+        n = torch.from_numpy(made.values).to(self.device)
+        decoded = decode_picture(self._default.tokenizer, n, step, height, width)
+        if picture.pixels.ndim == 2:
+            decoded = _grey(decoded)
+        error = np.mean((decoded.astype(np.float32) - picture.pixels) ** 2, dtype=np.float64)
+        return math.inf if error == 0 else 10 * math.log10(255**2 / error)
+
+    def _verify(self, made: _Attempt) -> None:
+        """Decode the file's bits and compare; the walk is repeated from the bytes alone."""
+        container = unpack(made.data, max_pixels=2**62)
+        weights = self._weights(container.header.model_id)
+        header = container.header
+        inside = _inside(weights, header.height, header.width)
+        coder = DecodingCoder(container.level_payloads())
+        values = walk(weights.prior, header.step, inside, coder)
+        if not np.array_equal(values, made.values):
+            raise VerifyError("the coded bits do not decode to what was coded; nothing was written")
+
+    def decode(
+        self,
+        source: ByteSource,
+        *,
+        levels: int | None = None,
+        partial: bool = False,
+        max_pixels: int = DEFAULT_MAX_PIXELS,
+        progress: Progress | None = None,
+    ) -> Decoded:
+        """Decode a .bsq file, from bytes or a binary stream.
+
+        levels: only the first so many (at least 1), for a coarser picture; partial: take a cut or
+        damaged file as far as it goes. Raises FormatError and its children, LimitError,
+        WeightsError, and ValueError for impossible levels.
+        """
+        started = time.perf_counter()
+        if levels is not None and levels < 1:
+            raise ValueError(f"{levels} levels cannot be decoded")
+        container = unpack(source, max_pixels=max_pixels, allow_truncated=partial)
+        header = container.header
+        weights = self._weights(header.model_id)
+        payloads = container.level_payloads()[:levels]
+        _check_padded(weights, header, max_pixels)
+        inside = _inside(weights, header.height, header.width)
+        count = len(level_groups(stages(weights.prior.config, weights.prior.planes, header.step)))
+        if header.levels != count or header.first_level:
+            raise FormatError(f"the file has {header.levels} levels, its weights make {count}")
+        values = walk(
+            weights.prior, header.step, inside, DecodingCoder(payloads), progress=progress
+        )
+        whole = len(payloads) == header.levels
+        expected = container.symbols_crc
+        if whole and expected is not None and _symbols_crc(values, inside) != expected:
+            raise FormatError("the decoded bits do not match the file's checksum of them")
+        n = torch.from_numpy(values).to(self.device)
+        pixels = decode_picture(
+            weights.tokenizer,
+            n,
+            header.step,
+            header.height,
+            header.width,
+            missing_planes=header.levels - len(payloads),
+        )
+        alpha = container.find(ChunkKind.ALPHA)
+        picture = Picture(
+            pixels=_grey(pixels) if header.colour == Colour.GRAY else pixels,
+            alpha=None if alpha is None else unpack_alpha(alpha, header.width, header.height),
+            icc=container.find(ChunkKind.ICC),
+            exif=container.find(ChunkKind.EXIF),
+            xmp=container.find(ChunkKind.XMP),
+            notes=[],
+        )
+        return Decoded(
+            picture=picture,
+            header=header,
+            levels_decoded=len(payloads),
+            truncated=container.truncated,
+            seconds=time.perf_counter() - started,
+        )
+
+
+def _inside(weights: Weights, height: int, width: int) -> npt.NDArray[np.bool_]:
+    """Which tokens of the padded grid touch the picture, [h, w]."""
+    tokenizer = weights.tokenizer
+    patch = tokenizer.config.patch
+    result = np.zeros(grid_size(height, width, tokenizer.window_pixels, patch), bool)
+    result[: -(-height // patch), : -(-width // patch)] = True
+    return result
+
+
+def _check_padded(weights: Weights, header: Header, max_pixels: int) -> None:
+    """Refuse a picture whose padding to whole windows takes far more than `max_pixels`.
+
+    Padding adds little to large pictures unless they are thin: a line of a pixel becomes 128.
+    """
+    tokenizer = weights.tokenizer
+    rows, columns = grid_size(
+        header.height, header.width, tokenizer.window_pixels, tokenizer.config.patch
+    )
+    padded = rows * columns * tokenizer.config.patch**2
+    limit = max(2 * max_pixels, ALWAYS_PADDED)
+    if padded > limit:
+        raise LimitError(
+            f"the picture of {header.width} x {header.height} pixels is padded to {padded} pixels,"
+            f" over the limit of {limit}"
+        )
+
+
+def _symbols_crc(values: npt.NDArray[np.int32], inside: npt.NDArray[np.bool_]) -> int:
+    """CRC-32 of the integers of the coded tokens, row by row, as little-endian int16."""
+    return zlib.crc32(values[inside].astype("<i2").tobytes())
+
+
+def _rgb(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    return np.repeat(pixels[..., None], 3, axis=2) if pixels.ndim == 2 else pixels
+
+
+def _grey(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """The mean of R, G and B [H, W, 3], rounded: what a grey picture was spread over."""
+    return np.rint(pixels.mean(axis=2, dtype=np.float32)).astype(np.uint8)
+
+
+def _side_chunks(picture: Picture, strip: bool) -> tuple[list[Chunk], list[Chunk]]:
+    """Chunks before and after the levels: metadata, and alpha."""
+    kinds = {ChunkKind.ICC: picture.icc, ChunkKind.EXIF: picture.exif, ChunkKind.XMP: picture.xmp}
+    before = [] if strip else [Chunk(kind, data) for kind, data in kinds.items() if data]
+    after = []
+    if picture.alpha is not None:
+        after.append(Chunk(ChunkKind.ALPHA, pack_alpha(picture.alpha)))
+    return before, after
+
+
+__all__ = ["BitsPerPixel", "Codec", "Decoded", "Encoded", "Psnr", "Quality", "Size"]

@@ -1,0 +1,132 @@
+"""The two sides of the walk over the prior: an encoder that decides digits, a decoder."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from bsqcodec.bitstream.entropy import PRECISION, BitDecoder, BitEncoder
+from bsqcodec.prior.walk import Chances, Position
+
+RATE_WEIGHT = 0.134
+"""Squared error, in units of the squared quantizer step, that one bit is worth (as in HEVC)."""
+
+DEAD_ZONE = 0.6
+"""Values of smaller magnitude are never worth a first digit."""
+
+
+class EncodingCoder:
+    """Chooses the digits of z with rate and distortion in view, and writes them.
+
+    z [T, C]: values to approximate by integers; allowed [C]: the largest integers; weight [C]:
+    what one bit is worth in squared units of each channel.
+    """
+
+    def __init__(
+        self,
+        z: npt.NDArray[np.float32],
+        allowed: npt.NDArray[np.int32],
+        weight: npt.NDArray[np.float32],
+    ) -> None:
+        self._z = np.clip(z, -allowed, allowed).astype(np.float32)
+        magnitude = np.abs(self._z)
+        n = np.where(magnitude < DEAD_ZONE, 0, np.floor(magnitude + 0.5))
+        self._n = (np.sign(self._z) * np.minimum(n, allowed)).astype(np.int32)
+        self._v = np.zeros_like(self._n)
+        self._weight = weight
+        self._encoders: list[BitEncoder] = []
+
+    def payloads(self) -> list[bytes]:
+        """The coded levels."""
+        return [encoder.finish() for encoder in self._encoders]
+
+    @property
+    def ideal_bits(self) -> float:
+        """Sum of -log2 of the probabilities of everything coded."""
+        return sum(encoder.ideal_bits for encoder in self._encoders)
+
+    def begin_level(self, level: int) -> bool:
+        self._encoders.append(BitEncoder())
+        return True
+
+    def stops(self, at: Position, chance: Chances) -> npt.NDArray[np.bool_]:
+        stops = (self._n[at.tokens] == self._v[at.tokens]).all(1)
+        self._encoders[-1].encode(stops, chance)
+        return np.asarray(stops)
+
+    def digits(
+        self, at: Position, v: npt.NDArray[np.float32], nonzero: Chances, positive: Chances
+    ) -> npt.NDArray[np.int8]:
+        where = np.ix_(at.tokens, at.stage.channels)
+        power = 3**at.stage.plane
+        begun = self._v[where]
+        z = self._z[where]
+        # the target's prefix down to this plane is its nearest multiple of 3^plane
+        digit = np.rint((self._n[where] - begun) / power).astype(np.int8)
+        np.clip(digit, -1, 1, out=digit)
+        digit = self._decide(digit, z - begun, at.stage.plane, at.stage.channels, nonzero, positive)
+        self._v[where] = begun + digit.astype(np.int32) * power
+        if at.stage.plane == 0:
+            self._n[where] = self._v[where]
+        else:  # what the remaining planes can still reach
+            reach = (power - 1) // 2
+            low, high = self._v[where] - reach, self._v[where] + reach
+            self._n[where] = np.clip(self._n[where], low, high)
+        encoder = self._encoders[-1]
+        encoder.encode((digit != 0).ravel(), nonzero.ravel())
+        signed = digit != 0
+        encoder.encode(digit[signed] > 0, positive[signed])
+        return digit
+
+    def _decide(
+        self,
+        digit: npt.NDArray[np.int8],
+        rest: npt.NDArray[np.float32],
+        plane: int,
+        channels: npt.NDArray[np.int64],
+        nonzero: Chances,
+        positive: Chances,
+    ) -> npt.NDArray[np.int8]:
+        """Digits [n, k] with nonzero ones dropped where their bits cost more than they gain.
+
+        rest [n, k]: what is left of z. A digit of plane p > 0 is in question only for the smallest
+        values that need it, (3^p + 1) / 2, which plane p - 1 and below approximate by one less.
+        """
+        rows, columns = np.nonzero(digit)
+        value = digit[rows, columns].astype(np.float32)
+        left = rest[rows, columns] * value  # along the digit's direction
+        chance = nonzero[rows, columns] / PRECISION
+        sign = positive[rows, columns] / PRECISION
+        bits = np.log2((1 - chance) / chance) - np.log2(np.where(value > 0, sign, 1 - sign))
+        smallest = (3**plane + 1) // 2
+        gain = (left - (smallest - 1)) ** 2 - (left - smallest) ** 2
+        drop = (gain < self._weight[channels][columns] * bits) & (left < smallest + 0.5)
+        digit[rows[drop], columns[drop]] = 0
+        return digit
+
+
+class DecodingCoder:
+    """Reads the digits back from the payloads of as many levels as there are."""
+
+    def __init__(self, payloads: list[bytes]) -> None:
+        self._payloads = payloads
+        self._next = 0
+        self._decoder = BitDecoder(b"")
+
+    def begin_level(self, level: int) -> bool:
+        if self._next == len(self._payloads):
+            return False
+        self._decoder = BitDecoder(self._payloads[self._next])
+        self._next += 1
+        return True
+
+    def stops(self, at: Position, chance: Chances) -> npt.NDArray[np.bool_]:
+        return self._decoder.decode(chance)
+
+    def digits(
+        self, at: Position, v: npt.NDArray[np.float32], nonzero: Chances, positive: Chances
+    ) -> npt.NDArray[np.int8]:
+        significant = self._decoder.decode(nonzero.ravel()).reshape(nonzero.shape)
+        digit = np.zeros(nonzero.shape, np.int8)
+        digit[significant] = 2 * self._decoder.decode(positive[significant]).astype(np.int8) - 1
+        return digit

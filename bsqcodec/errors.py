@@ -1,0 +1,45 @@
+"""The exceptions of bsqcodec: one family, so that one `except BsqError` catches them all."""
+
+
+class BsqError(Exception):
+    """Something the caller can act on; its text is one line that says what is wrong."""
+
+
+class MediaError(BsqError):
+    """The input picture cannot be read, or is of a kind that is not supported."""
+
+
+class FormatError(BsqError):
+    """The data is not a .bsq file, or breaks the rules of docs/BITSTREAM.md."""
+
+
+class TruncatedError(FormatError):
+    """The data ends too early; the text names how many bytes are missing, where that is known."""
+
+
+class ChecksumError(FormatError):
+    """A checksum differs from the data it covers: the file is damaged."""
+
+
+class UnsupportedVersionError(FormatError):
+    """The file is sound but needs a newer bsqcodec."""
+
+
+class WeightsError(BsqError):
+    """The weights that a file needs are missing or wrong; the text names their id."""
+
+
+class LimitError(BsqError):
+    """A size is over a limit, such as `max_pixels`, that protects the reader."""
+
+
+class TargetError(BsqError):
+    """The rate or distortion that was asked for cannot be reached."""
+
+
+class VerifyError(BsqError):
+    """Decoding our own output gave something else than what was encoded."""
+
+
+class OutputExistsError(BsqError):
+    """The output file is there already and overwriting was not asked for."""

@@ -1,0 +1,1 @@
+"""The autoregressive prior: coding order, transformer, and its exact integer inference."""

@@ -1,0 +1,76 @@
+"""What the prior sees of the bits decoded so far; integers only, shared by training and coding.
+
+All tensors hold integers (in any dtype that represents them exactly). v [B, h, w, C] are the
+partial values: the sum of the digits decoded so far, each times 3^plane; unknown digits are 0.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+CLIP = 7
+"""Values are shown to the transformer in units of the current plane, clipped to -7 .. 7."""
+
+OWN, MAGNITUDE, TREND = 4, 8, 5
+CONTEXTS = OWN * MAGNITUDE * TREND
+"""Number of contexts of a digit: own value so far, size and trend of the neighbours' values."""
+
+_MAGNITUDE_EDGES = (1, 3, 6, 10, 16, 26, 44)
+_TREND_EDGES = (-12, -4, 5, 13)
+
+
+def divide_by_power(v: Tensor, power: Tensor) -> Tensor:
+    """v / 3^p rounded towards zero, for partial values (multiples of 3^p or nearly).
+
+    float32 division of integers below 2^24 is correctly rounded and truncating it is exact:
+    the quotient of two such integers cannot round up to the next integer.
+    """
+    return torch.trunc(v / power)
+
+
+def features(v: Tensor, power: Tensor) -> Tensor:
+    """Input of the transformer [B, h, w, 2 C]: clipped values and magnitudes.
+
+    power: 3^plane, a tensor that broadcasts against v.
+    """
+    u = divide_by_power(v, power).clamp(-CLIP, CLIP)
+    return torch.cat([u, u.abs()], dim=-1)
+
+
+def _sum_of_neighbours(x: Tensor) -> tuple[Tensor, Tensor]:
+    """(sum over the 4 nearest, sum over the 4 diagonal) neighbours of x [B, h, w, C]."""
+    p = F.pad(x, (0, 0, 1, 1, 1, 1))
+    row = p[:, :, :-2] + p[:, :, 2:]
+    column = p[:, :-2] + p[:, 2:]
+    return row[:, 1:-1] + column[:, :, 1:-1], row[:, :-2] + row[:, 2:]
+
+
+def neighbour_sums(v: Tensor) -> tuple[Tensor, Tensor]:
+    """(magnitude, trend) [B, h, w, C]: weighted sums over the 8 neighbours of |v| and of v.
+
+    Nearest neighbours count 2, diagonal ones 1, so a flat neighbourhood sums to 12 times its value;
+    positions outside the grid count 0.
+    """
+    near, diagonal = _sum_of_neighbours(v.abs())
+    near_signed, diagonal_signed = _sum_of_neighbours(v)
+    return 2 * near + diagonal, 2 * near_signed + diagonal_signed
+
+
+def contexts(v: Tensor, magnitude: Tensor, trend: Tensor, power: Tensor) -> Tensor:
+    """Context of each digit, int64 of v's shape, 0 .. CONTEXTS - 1.
+
+    v, magnitude, trend: of the same positions (any selection of them); power: 3^plane, broadcasts.
+    """
+    u = divide_by_power(v, power)
+    # 0: zero so far; 1: one unit of the coarser plane, either sign (2); 3: larger
+    own = torch.where(u == 0, 0, torch.where(u.abs() > 4, 3, torch.where(u > 0, 1, 2)))
+    size = torch.zeros_like(own)
+    for edge in _MAGNITUDE_EDGES:
+        size += magnitude >= edge * power
+    slope = torch.zeros_like(own)
+    difference = trend - 12 * v
+    for edge in _TREND_EDGES:
+        slope += difference >= edge * power
+    return (own * MAGNITUDE + size) * TREND + slope

@@ -1,0 +1,286 @@
+"""Exact inference of the prior: the same integers on every machine, thread count and device.
+
+Every tensor holds integers. Matrix products have int8 operands and partial sums below 2^24, which
+makes them exact in float32 in any order of summation (and even if a backend rounds the operands to
+bfloat16 or TF32, which hold 8 bits); on CPUs they run as int8 products. Everything else is single
+IEEE operations (multiply, divide, round half to even, compare) on float32 numbers that hold
+integers or stored constants; they are correctly rounded everywhere and never fused, because each
+is an eager operation of its own. There is no exponential and no float reduction.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bsqcodec.bitstream.entropy import PRECISION
+from bsqcodec.errors import WeightsError
+from bsqcodec.prior.context import CLIP, CONTEXTS, contexts, features, neighbour_sums
+from bsqcodec.prior.model import (
+    ACTIVATION,
+    CLIP_UNIT,
+    LOGIT,
+    SCORE_MAX,
+    STREAM,
+    Prior,
+    PriorBlock,
+    QuantLinear,
+    shifted,
+)
+from bsqcodec.prior.order import BUCKETS, PriorConfig, stage_kinds
+from bsqcodec.windows import WINDOW, from_windows, relative_index, to_windows
+
+EXACT = 2**24
+"""Integers up to this magnitude are exact in float32."""
+
+LOGIT_LIMIT = 12 * LOGIT
+"""Logits are clipped to +- 12 nats."""
+
+CHUNK = 64
+"""Windows that go through a layer at once, which bounds the memory; no result depends on it."""
+
+
+def probability_table() -> Tensor:
+    """65536 times the logistic function of k / 64, k = -768 .. 768, clipped to 1 .. 65535.
+
+    Stored with the weights, so that nobody's `exp` matters.
+    """
+    k = np.arange(-LOGIT_LIMIT, LOGIT_LIMIT + 1) / LOGIT
+    p = np.round(PRECISION / (1 + np.exp(-k)))
+    return torch.from_numpy(np.clip(p, 1, PRECISION - 1).astype(np.int32))
+
+
+def _linear(name: str, layer: QuantLinear, unit_in: float, unit_out: float) -> dict[str, Tensor]:
+    """int8 weights, biases in units of the accumulator, and the multiplier to the output's unit."""
+    weight = layer.weight.detach().double()
+    scale = weight.abs().amax(1).clamp_min(1e-8) / 127
+    rows = -len(weight) % 8  # int8 products want multiples of 8
+    pad = torch.nn.functional.pad
+    bias = layer.bias.detach().double() / scale * unit_in
+    bound = EXACT // 2
+    return {
+        f"{name}.weight": pad(torch.round(weight / scale[:, None]), (0, 0, 0, rows)).to(torch.int8),
+        f"{name}.bias": pad(torch.round(bias).clamp(-bound, bound), (0, rows)).to(torch.int32),
+        f"{name}.multiplier": pad(scale * unit_out / unit_in, (0, rows)).float(),
+    }
+
+
+def quantize_prior(prior: Prior) -> dict[str, Tensor]:
+    """The integer weights of a trained prior, ready to be saved and run by `IntegerPrior`."""
+    prior = prior.cpu().float()
+    config = prior.config
+    unit = float(ACTIVATION)
+    result = {
+        "planes": prior.planes,
+        "probability": probability_table(),
+        "gain": (prior.gain.detach() * (unit / STREAM)).float(),
+        **_linear("embed", prior.embed, CLIP_UNIT, STREAM),
+        **_linear("head", prior.head, unit, LOGIT),
+    }
+    for name in ("embed_pass", "embed_bucket", "embed_token"):
+        weight = getattr(prior, name).weight.detach()
+        result[name] = torch.round(weight * STREAM).to(torch.int32)
+    for i, block in enumerate(prior.blocks):
+        attention, mlp = cast(PriorBlock, block).attention, cast(PriorBlock, block).mlp
+        n = f"blocks.{i}"
+        result[f"{n}.attention_gain"] = (attention.gain.detach() * (unit / STREAM)).float()
+        result[f"{n}.mlp_gain"] = (mlp.gain.detach() * (unit / STREAM)).float()
+        result |= _linear(f"{n}.qkv", attention.qkv, unit, unit)
+        result |= _linear(f"{n}.out", attention.out, unit, STREAM)
+        result |= _linear(f"{n}.up", mlp.up, unit, unit)
+        result |= _linear(f"{n}.down", mlp.down, unit, STREAM)
+        result[f"{n}.slope"] = (attention.slope.detach() * (SCORE_MAX / unit**2)).float()
+        result[f"{n}.score_bias"] = torch.round(attention.bias.detach() * SCORE_MAX).to(torch.int16)
+    kinds = len(stage_kinds(config, prior.top_plane))
+    own = prior.table.weight.detach().view(kinds, config.channels, CONTEXTS, 2)
+    table = own + prior.shared_table.weight.detach().view(kinds, 1, CONTEXTS, 2)
+    limit = 2 * LOGIT_LIMIT
+    result["table"] = torch.round(table * LOGIT).clamp(-limit, limit).to(torch.int16)
+    stop = prior.stop_table.weight.detach().view(kinds, BUCKETS)
+    result["stop_table"] = torch.round(stop * LOGIT).clamp(-limit, limit).to(torch.int16)
+    return {k: v.contiguous() for k, v in result.items()}
+
+
+def identity(config: dict[str, Any], tensors: dict[str, Tensor]) -> bytes:
+    """SHA-256 of a configuration and tensors: names, types, shapes and bytes, in name order."""
+    digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
+    for name in sorted(tensors):
+        t = tensors[name].detach().cpu().contiguous()
+        digest.update(f"\n{name} {t.dtype} {tuple(t.shape)}\n".encode())
+        digest.update(t.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.digest()
+
+
+class IntegerPrior:
+    """Runs integer weights on a device, by int8 or by float32 products: the results are the same.
+
+    Raises WeightsError if the weights could make a partial sum inexact.
+    """
+
+    def __init__(
+        self,
+        config: PriorConfig,
+        tensors: dict[str, Tensor],
+        device: torch.device | str = "cpu",
+        int8: bool | None = None,
+    ) -> None:
+        self.config = config
+        self.device = torch.device(device)
+        self.int8 = self.device.type == "cpu" if int8 is None else int8
+        self.planes = tensors["planes"].cpu().numpy()
+        self.kinds = len(stage_kinds(config, int(self.planes.max()) - 1))
+        self._check(tensors)
+        self._int8_weight: dict[str, Tensor] = {}
+        self._t: dict[str, Tensor] = {}
+        for name, tensor in tensors.items():
+            if name.endswith(".weight") and self.int8:
+                self._int8_weight[name] = tensor.to(self.device).t()
+            else:
+                self._t[name] = tensor.to(self.device)
+                if name not in ("table", "stop_table", "probability", "planes"):
+                    self._t[name] = self._t[name].float()
+        index = relative_index().to(self.device)
+        self._score_bias = [
+            self._t[f"blocks.{i}.score_bias"][:, index] for i in range(config.blocks)
+        ]
+
+    def _check(self, t: dict[str, Tensor]) -> None:
+        """Bounds of every partial sum, from the weights themselves."""
+        for name, tensor in t.items():
+            if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+                raise WeightsError(f"prior has a value that is not finite in {name}")
+
+        def accumulator(name: str, largest: int) -> Tensor:
+            sums = t[f"{name}.weight"].long().abs().sum(1) * largest
+            return sums + t[f"{name}.bias"].long().abs()
+
+        tokens = WINDOW * WINDOW
+        head_width = self.config.width // self.config.heads
+        bounds = {"attention scores": 127 * 127 * head_width}
+        bounds["attention sums"] = SCORE_MAX**2 * 127 * tokens
+        stream = sum(
+            int(t[n].long().abs().max()) for n in ("embed_pass", "embed_bucket", "embed_token")
+        )
+
+        def contribution(name: str, sums: Tensor) -> int:
+            return math.ceil(float((sums * t[f"{name}.multiplier"].abs()).max())) + 1
+
+        layers = {"embed": CLIP, "head": 127}
+        for i in range(self.config.blocks):
+            layers |= {f"blocks.{i}.{n}": 127 for n in ("qkv", "out", "up", "down")}
+        for name, largest in layers.items():
+            sums = accumulator(name, largest)
+            bounds[name] = int(sums.max())
+            if name == "embed" or name.endswith((".out", ".down")):
+                stream += contribution(name, sums)
+        bounds["residual stream"] = stream
+        for name, bound in bounds.items():
+            if bound >= EXACT:
+                raise WeightsError(f"prior is not exact: {name} can reach {bound}, limit {EXACT}")
+
+    def _product(self, name: str, a: Tensor) -> Tensor:
+        """a [n, K] of integers within int8, times the layer's weights, plus bias, times multiplier.
+
+        Returns float32 [n, N], not yet rounded.
+        """
+        if self.int8:
+            y = torch._int_mm(a.to(torch.int8), self._int8_weight[f"{name}.weight"]).float()
+        else:
+            y = a @ self._t[f"{name}.weight"].t()
+        return y.add_(self._t[f"{name}.bias"]).mul_(self._t[f"{name}.multiplier"])
+
+    @staticmethod
+    def _activation(x: Tensor, low: int = -127) -> Tensor:
+        return x.round_().clamp_(low, 127)
+
+    def _attention(self, i: int, x: Tensor) -> Tensor:
+        """Contribution to the stream of windows x [n, 64, width]."""
+        name, heads = f"blocks.{i}", self.config.heads
+        n, t, d = x.shape
+        a = self._activation(x * self._t[f"{name}.attention_gain"])
+        qkv = self._activation(self._product(f"{name}.qkv", a.reshape(n * t, d)))
+        q, k, v = qkv.view(n, t, 3, heads, d // heads).permute(2, 0, 3, 1, 4)
+        score = (q @ k.transpose(-1, -2)).mul_(self._t[f"{name}.slope"][:, None, None])
+        score = score.round_().add_(self._score_bias[i]).clamp_(0, SCORE_MAX).square_()
+        total = score.sum(-1, keepdim=True).add_(1)
+        y = self._activation((score @ v).div_(total))
+        y = y.transpose(1, 2).reshape(n * t, d)
+        return self._product(f"{name}.out", y).round_().view(n, t, d)
+
+    def _mlp(self, i: int, a: Tensor, around: Tensor) -> Tensor:
+        """Contribution to the stream of tokens a [n, width] with neighbours `around`."""
+        name = f"blocks.{i}"
+        hidden = self._product(f"{name}.up", torch.cat([a, around], dim=-1))
+        return self._product(f"{name}.down", self._activation(hidden, low=0)).round_()
+
+    def trunk(self, v: Tensor, power: int, kind: int, bucket: int, flags: Tensor) -> Tensor:
+        """The residual stream [B, h, w, width] after all blocks.
+
+        v [B, h, w, C] partial values; flags [B, h, w] int64 as in `Prior.trunk`; kind: 2 * stage
+        index + lattice.
+        """
+        b, h, w, c = v.shape
+        width = self.config.width
+        scale = torch.tensor(float(power), device=self.device)
+        constant = self._t["embed_pass"][kind] + self._t["embed_bucket"][bucket]
+        x = torch.empty(b, h, w, width, device=self.device)
+        rows = max(1, CHUNK // max(1, b * (w // WINDOW))) * WINDOW
+        for top in range(0, h, rows):
+            part = features(v[:, top : top + rows], scale).reshape(-1, 2 * c)
+            y = self._product("embed", part).round_().view(b, -1, w, width)
+            x[:, top : top + rows] = y + constant
+        x += self._t["embed_token"][flags]
+        for i in range(self.config.blocks):
+            for top in range(0, h, rows):
+                part = x[:, top : top + rows]
+                height = part.shape[1]
+                part += from_windows(self._attention(i, to_windows(part)), height, w)
+            a = self._activation(x * self._t[f"blocks.{i}.mlp_gain"])
+            around = shifted(a)
+            for top in range(0, h, rows):
+                part = x[:, top : top + rows]
+                y = self._mlp(
+                    i,
+                    a[:, top : top + rows].reshape(-1, width),
+                    around[:, top : top + rows].reshape(-1, width),
+                )
+                part += y.view(part.shape)
+        return x
+
+    def head(self, x: Tensor) -> Tensor:
+        """Logits [n, 2 C + 1] of tokens x [n, width], in 1/64 nat, without the tables."""
+        a = self._activation(x * self._t["gain"])
+        logits = self._product("head", a).round_()
+        return logits[:, : 2 * self.config.channels + 1]
+
+    def digit_tables(
+        self,
+        v: Tensor,
+        magnitude: Tensor,
+        trend: Tensor,
+        stage_index: int,
+        channels: Tensor,
+        power: int,
+    ) -> Tensor:
+        """Logits [n, k, 2] that the contexts of digits contribute; arguments [n, k]."""
+        scale = torch.tensor(float(power), device=self.device)
+        context = contexts(v, magnitude, trend, scale)
+        return self._t["table"][stage_index, channels[None], context].float()
+
+    def stop_table(self, stage_index: int, bucket: int) -> Tensor:
+        return self._t["stop_table"][stage_index, bucket].float()
+
+    def chance(self, logits: Tensor) -> Tensor:
+        """Integer logits to 65536 times the probability of a 1, int32 of the same shape."""
+        index = logits.clamp(-LOGIT_LIMIT, LOGIT_LIMIT).long() + LOGIT_LIMIT
+        return self._t["probability"][index]
+
+    @staticmethod
+    def neighbour_sums(v: Tensor) -> tuple[Tensor, Tensor]:
+        return neighbour_sums(v)

@@ -1,0 +1,181 @@
+"""The prior as a float network, trained with fake quantization; `integer.py` runs it exactly.
+
+    features of the digits so far -> linear -> x        (tokens [B, h, w, width])
+    N times:  x += linear(attention(clip(x * gain)))      windows of 8x8 tokens, squared-ReLU weights
+              x += linear(relu(linear(clip(x * gain), and of the 8 neighbours)))
+    logits = linear(clip(x * gain)) + table[stage, context of the digit]
+
+There is no LayerNorm, softmax or exponential: every operation has an exact integer counterpart.
+Activations are multiples of 1/32 within +-127/32, the running sum x of 1/256, logits of 1/64.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bsqcodec.prior.context import CONTEXTS
+from bsqcodec.prior.order import BUCKETS, PriorConfig, stage_kinds
+from bsqcodec.windows import WINDOW, from_windows, relative_index, to_windows
+
+ACTIVATION = 32
+"""Integers per unit of an activation (int8)."""
+STREAM = 256
+"""Integers per unit of the residual stream."""
+LOGIT = 64
+"""Integers per unit (nat) of a logit."""
+SCORE_MAX = 15
+"""Largest integer attention score before it is squared (so that squares fit 8 bits)."""
+CLIP_UNIT = 4
+"""Features, integers within +-7, enter the network divided by this."""
+FLAGS = 2
+"""Kinds of tokens that the embedding tells apart: (known in this stage, stopped or outside)."""
+
+
+def shifted(x: Tensor) -> Tensor:
+    """Eighth k of the channels of x [B, h, w, D], taken from the k-th of the 8 neighbours."""
+    h, w = x.shape[1:3]
+    p = F.pad(x, (0, 0, 1, 1, 1, 1))
+    offsets = [(i, j) for i in range(3) for j in range(3) if (i, j) != (1, 1)]
+    parts = p.chunk(len(offsets), dim=-1)
+    return torch.cat(
+        [part[:, i : i + h, j : j + w] for part, (i, j) in zip(parts, offsets, strict=True)], dim=-1
+    )
+
+
+def rounded(x: Tensor, unit: int, quantized: bool) -> Tensor:
+    """x to the nearest multiple of 1/unit, straight-through; x itself when not quantized."""
+    if not quantized:
+        return x
+    return x + (torch.round(x.detach() * unit) / unit - x.detach())
+
+
+def activation(x: Tensor, quantized: bool, low: float = -127 / ACTIVATION) -> Tensor:
+    """Clip to the range of int8 activations and round to their grid."""
+    return rounded(x.clamp(low, 127 / ACTIVATION), ACTIVATION, quantized)
+
+
+class QuantLinear(nn.Linear):
+    """A linear layer whose weights are rounded to int8, one scale an output."""
+
+    def effective(self, quantized: bool) -> Tensor:
+        if not quantized:
+            return self.weight
+        scale = self.weight.detach().abs().amax(1, keepdim=True).clamp_min(1e-8) / 127
+        hard = torch.round(self.weight.detach() / scale) * scale
+        return self.weight + (hard - self.weight.detach())
+
+    def run(self, x: Tensor, quantized: bool) -> Tensor:
+        return F.linear(x, self.effective(quantized), self.bias)
+
+
+class Attention(nn.Module):
+    """Window attention; weights are squares of clipped scores, so no exponential is needed."""
+
+    index: Tensor
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.gain = nn.Parameter(torch.ones(width))
+        self.qkv = QuantLinear(width, 3 * width)
+        self.out = QuantLinear(width, width)
+        self.slope = nn.Parameter(torch.full((heads,), 0.1))
+        self.bias = nn.Parameter(torch.full((heads, (2 * WINDOW - 1) ** 2), 0.4))
+        self.register_buffer("index", relative_index(), persistent=False)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, x: Tensor, quantized: bool) -> Tensor:
+        h, w = x.shape[1:3]
+        a = to_windows(activation(x * self.gain, quantized))
+        n, t, d = a.shape
+        qkv = activation(self.qkv.run(a, quantized), quantized)
+        q, k, v = qkv.view(n, t, 3, self.heads, d // self.heads).permute(2, 0, 3, 1, 4)
+        score = rounded((q @ k.transpose(-1, -2)) * self.slope[:, None, None], SCORE_MAX, quantized)
+        bias = rounded(self.bias, SCORE_MAX, quantized)[:, self.index]
+        score = (score + bias).clamp(0, 1)
+        weight = score * score
+        total = weight.sum(-1, keepdim=True) + 1 / SCORE_MAX**2
+        y = (weight.to(v.dtype) @ v) / total
+        y = activation(y.transpose(1, 2).reshape(n, t, d), quantized)
+        return from_windows(self.out.run(y, quantized), h, w)
+
+
+class Mlp(nn.Module):
+    """A ReLU MLP over a token and its 8 neighbours (which gives it sight beyond its window)."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.ones(width))
+        self.up = QuantLinear(2 * width, hidden)
+        self.down = QuantLinear(hidden, width)
+        nn.init.zeros_(self.down.weight)
+        nn.init.zeros_(self.down.bias)
+
+    def forward(self, x: Tensor, quantized: bool) -> Tensor:
+        a = activation(x * self.gain, quantized)
+        a = torch.cat([a, shifted(a)], dim=-1)
+        hidden = activation(self.up.run(a, quantized), quantized, low=0.0)
+        return self.down.run(hidden, quantized)
+
+
+class PriorBlock(nn.Module):
+    def __init__(self, config: PriorConfig) -> None:
+        super().__init__()
+        self.attention = Attention(config.width, config.heads)
+        self.mlp = Mlp(config.width, config.hidden)
+
+    def forward(self, x: Tensor, quantized: bool) -> Tensor:
+        x = rounded(x + self.attention(x, quantized), STREAM, quantized)
+        return rounded(x + self.mlp(x, quantized), STREAM, quantized)
+
+
+class Prior(nn.Module):
+    """Logits of the next bits of every token. planes [BUCKETS, C]: digits of each channel."""
+
+    planes: Tensor
+
+    def __init__(self, config: PriorConfig, planes: Tensor) -> None:
+        super().__init__()
+        self.config = config
+        self.register_buffer("planes", planes.to(torch.uint8))
+        kinds = len(stage_kinds(config, int(planes.max()) - 1))
+        self.embed = QuantLinear(2 * config.channels, config.width)
+        self.embed_pass = nn.Embedding(2 * kinds, config.width)
+        self.embed_bucket = nn.Embedding(BUCKETS, config.width)
+        self.embed_token = nn.Embedding(2**FLAGS, config.width)
+        self.blocks = nn.ModuleList(PriorBlock(config) for _ in range(config.blocks))
+        self.gain = nn.Parameter(torch.ones(config.width))
+        self.head = QuantLinear(config.width, 2 * config.channels + 1)
+        self.table = nn.Embedding(kinds * config.channels * CONTEXTS, 2)
+        self.shared_table = nn.Embedding(kinds * CONTEXTS, 2)
+        self.stop_table = nn.Embedding(kinds * BUCKETS, 1)
+        for embedding in (self.embed_pass, self.embed_bucket, self.embed_token):
+            nn.init.normal_(embedding.weight, std=0.1)
+        for embedding in (self.table, self.shared_table, self.stop_table):
+            nn.init.zeros_(embedding.weight)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+        with torch.no_grad():
+            self.shared_table.weight[:, 0] = -3.0
+
+    @property
+    def top_plane(self) -> int:
+        return int(self.planes.max()) - 1
+
+    def trunk(
+        self, x: Tensor, passes: Tensor, bucket: Tensor, flags: Tensor, quantized: bool
+    ) -> Tensor:
+        """Logits of the head [B, h, w, 2 C + 1], before the tables.
+
+        x: `context.features` [B, h, w, 2 C]; passes [B]: 2 * stage index + lattice; bucket [B];
+        flags [B, h, w]: 1 for tokens already known in this stage, plus 2 for stopped ones.
+        """
+        y = self.embed.run(x / CLIP_UNIT, quantized)
+        y = y + (self.embed_pass(passes) + self.embed_bucket(bucket))[:, None, None]
+        y = rounded(y + self.embed_token(flags), STREAM, quantized)
+        for block in self.blocks:
+            y = block(y, quantized)
+        return self.head.run(activation(y * self.gain, quantized), quantized)

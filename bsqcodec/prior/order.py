@@ -1,0 +1,98 @@
+"""The coding order: which bits of which tokens are coded in which pass.
+
+An integer n of the tokenizer is spelled in balanced ternary, n = sum of 3^p * digit_p, a digit
+being half the sum of two BSQ signs. *Levels* are the digit planes p, coarse to fine. A level is
+coded in *stages*, bands of channels from low to high frequency, and a stage in two *passes*, first
+the tokens on the white, then on the black squares of a checkerboard.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+LATTICES = 2
+BUCKETS = 16
+"""Step indices are taken in 16 buckets of 16 wherever the prior depends on the step."""
+
+
+def bucket(step: int) -> int:
+    """Bucket 0 .. 15 of a step index 0 .. 255."""
+    return step * BUCKETS // 256
+
+
+@dataclass(frozen=True)
+class PriorConfig:
+    """Shape of a prior; saved with its weights.
+
+    bands: for plane 0, plane 1, and all higher ones, the channel at which each band ends.
+    """
+
+    channels: int = 256
+    width: int = 256
+    heads: int = 4
+    blocks: int = 4
+    hidden: int = 768
+    bands: tuple[tuple[int, ...], ...] = field(default=((16, 48, 112, 256), (32, 256), (256,)))
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "bands", tuple(tuple(b) for b in self.bands))
+        if any(ends[-1] != self.channels or sorted(ends) != list(ends) for ends in self.bands):
+            raise ValueError(f"bands {self.bands} do not split {self.channels} channels")
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One band of one digit plane. `index` numbers the kinds of stages of a prior.
+
+    channels [k]: indices of the channels that are coded.
+    """
+
+    plane: int
+    band: int
+    index: int
+    channels: npt.NDArray[np.int64]
+
+
+def stage_kinds(config: PriorConfig, top_plane: int) -> list[tuple[int, int]]:
+    """All (plane, band), coarse to fine, of a prior whose highest plane is `top_plane`."""
+    return [
+        (plane, band)
+        for plane in range(top_plane, -1, -1)
+        for band in range(len(config.bands[min(plane, len(config.bands) - 1)]))
+    ]
+
+
+def stages(config: PriorConfig, planes: npt.NDArray[np.uint8], step: int) -> list[Stage]:
+    """The stages at a step, in coding order. planes [BUCKETS, C]: digits of each channel."""
+    count = planes[bucket(step)]
+    result = []
+    for index, (plane, band) in enumerate(stage_kinds(config, int(planes.max()) - 1)):
+        ends = config.bands[min(plane, len(config.bands) - 1)]
+        first = ends[band - 1] if band else 0
+        channels = np.flatnonzero(count[first : ends[band]] > plane) + first
+        if len(channels):
+            result.append(Stage(plane, band, index, channels))
+    return result
+
+
+def levels(order: list[Stage]) -> list[list[Stage]]:
+    """Stages grouped by plane: one group a level of the file."""
+    planes = sorted({stage.plane for stage in order}, reverse=True)
+    return [[stage for stage in order if stage.plane == plane] for plane in planes]
+
+
+def limits(planes: npt.NDArray[np.uint8], step: int) -> npt.NDArray[np.int32]:
+    """Largest magnitude [C] that the digits of each channel can spell at a step."""
+    return ((3 ** planes[bucket(step)].astype(np.int32) - 1) // 2).astype(np.int32)
+
+
+def lattice(height: int, width: int) -> npt.NDArray[np.uint8]:
+    """Which pass (0 or 1) codes each token of a grid: a checkerboard [height, width]."""
+    return (np.add.outer(np.arange(height), np.arange(width)) % 2).astype(np.uint8)

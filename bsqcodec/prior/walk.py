@@ -1,0 +1,150 @@
+"""The walk over the coding order, one function for encoder and decoder, so they cannot diverge."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from bsqcodec.prior.integer import IntegerPrior
+from bsqcodec.prior.order import Stage, bucket, lattice, levels, stages
+
+Chances = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where in the walk a coder is asked: tokens [n] are flat indices into the grid."""
+
+    level: int
+    stage: Stage
+    tokens: npt.NDArray[np.int64]
+
+
+class Coder(Protocol):
+    """Supplies the bits of each pass: an encoder chooses and writes them, a decoder reads them."""
+
+    def begin_level(self, level: int) -> bool:
+        """Called before each level; False ends the walk (no more data)."""
+
+    def stops(self, at: Position, chance: Chances) -> npt.NDArray[np.bool_]:
+        """Which of the tokens [n] stop before this stage, given 65536 * P(stop) [n]."""
+
+    def digits(
+        self, at: Position, v: npt.NDArray[np.float32], nonzero: Chances, positive: Chances
+    ) -> npt.NDArray[np.int8]:
+        """Digits -1, 0, 1 [n, k] of tokens [n] and the stage's channels [k].
+
+        v [n, k]: their partial values; nonzero, positive [n, k]: 65536 * P(digit != 0) and
+        65536 * P(digit > 0 | digit != 0).
+        """
+
+
+def walk(
+    prior: IntegerPrior,
+    step: int,
+    inside: npt.NDArray[np.bool_],
+    coder: Coder,
+    *,
+    first_level: int = 0,
+    progress: Callable[[float], None] | None = None,
+) -> npt.NDArray[np.int32]:
+    """Code all levels of a grid of tokens at a step index; returns the values [h, w, C].
+
+    inside [h, w]: which tokens are coded (the others are padding to whole windows). h and w are
+    multiples of 8. Levels before `first_level` are all zero.
+    """
+    h, w = inside.shape
+    device = prior.device
+    c = prior.config.channels
+    v = torch.zeros(1, h, w, c, device=device)
+    flat = v.view(h * w, c)
+    stopped = ~inside.reshape(-1)
+    parity = lattice(h, w).reshape(-1)
+    groups = levels(stages(prior.config, prior.planes, step))
+    total = sum(len(group) for group in groups[first_level:])
+    done = 0
+    for level, group in enumerate(groups):
+        if level < first_level:
+            continue
+        if not coder.begin_level(level):
+            break
+        for stage in group:
+            known = np.zeros(h * w, bool)
+            for white in (0, 1):
+                tokens = np.flatnonzero((parity == white) & ~stopped)
+                if len(tokens):
+                    _code_pass(
+                        prior,
+                        step,
+                        coder,
+                        Position(level, stage, tokens),
+                        white,
+                        v,
+                        flat,
+                        stopped,
+                        known,
+                    )
+                known |= parity == white
+            done += 1
+            if progress is not None:
+                progress(done / total)
+    return v[0].to(torch.int32).cpu().numpy()
+
+
+def _code_pass(
+    prior: IntegerPrior,
+    step: int,
+    coder: Coder,
+    at: Position,
+    white: int,
+    v: Tensor,
+    flat: Tensor,
+    stopped: npt.NDArray[np.bool_],
+    known: npt.NDArray[np.bool_],
+) -> None:
+    """Code the tokens of one lattice in one stage, updating `flat` (a view of v) and `stopped`."""
+    stage = at.stage
+    power = 3**stage.plane
+    device = prior.device
+    flags = torch.from_numpy(known.astype(np.int64) + 2 * stopped).to(device).view(v.shape[:3])
+    x = prior.trunk(v, power, 2 * stage.index + white, bucket(step), flags)
+    tokens = torch.from_numpy(at.tokens).to(device)
+    channels = torch.from_numpy(stage.channels).to(device)
+    head = prior.head(x.view(-1, x.shape[-1])[tokens])
+    stop = prior.chance(head[:, -1] + prior.stop_table(stage.index, bucket(step)))
+    stops = coder.stops(at, stop.cpu().numpy())
+    stopped[at.tokens[stops]] = True
+    going = torch.from_numpy(~stops).to(device)
+    tokens, head = tokens[going], head[going]
+    if not len(tokens):
+        return
+    band = slice(int(stage.channels[0]), int(stage.channels[-1]) + 1)
+    magnitude, trend = prior.neighbour_sums(v[..., band])
+    width = band.stop - band.start
+    within = channels - band.start
+    rows = tokens[:, None]
+    own = flat[rows, channels]
+    table = prior.digit_tables(
+        own,
+        magnitude.view(-1, width)[rows, within],
+        trend.view(-1, width)[rows, within],
+        stage.index,
+        channels,
+        power,
+    )
+    c = v.shape[-1]
+    nonzero = prior.chance(head[:, channels] + table[..., 0])
+    positive = prior.chance(head[:, c + channels] + table[..., 1])
+    digits = coder.digits(
+        Position(at.level, stage, at.tokens[~stops]),
+        own.cpu().numpy(),
+        nonzero.cpu().numpy(),
+        positive.cpu().numpy(),
+    )
+    flat[rows, channels] = own + power * torch.from_numpy(digits).to(device).float()

@@ -1,0 +1,216 @@
+"""What a user may ask for (quality, rate, size, PSNR), and the search for the step that gives it."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeAlias, TypeVar
+
+from bsqcodec.errors import TargetError
+
+COARSEST, FINEST = 244, 12
+"""Step indices of quality 0 and quality 100."""
+
+TOLERANCE = 0.02
+"""A size target is met when the file is at most this share below it."""
+
+WEAKEST = 0.05
+"""Strengths (of rate against distortion) below this count as this where they are bisected."""
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Quality 0 (coarsest) .. 100 (finest), linear in the logarithm of the quantizer step."""
+
+    value: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.value <= 100:
+            raise ValueError(f"quality {self.value:g} is outside 0..100")
+
+
+@dataclass(frozen=True)
+class BitsPerPixel:
+    """Bits of the whole file for each pixel."""
+
+    value: float
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.value) and self.value > 0):
+            raise ValueError(f"{self.value:g} bits per pixel is not a positive number")
+
+
+@dataclass(frozen=True)
+class Size:
+    """Bytes of the whole file."""
+
+    bytes: int
+
+    def __post_init__(self) -> None:
+        if self.bytes < 1:
+            raise ValueError(f"a size of {self.bytes} bytes is not positive")
+
+
+@dataclass(frozen=True)
+class Psnr:
+    """PSNR of 8-bit samples in dB, of the decoded picture as a file would hold it."""
+
+    db: float
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.db) and self.db > 0):
+            raise ValueError(f"a PSNR of {self.db:g} dB is not a positive number")
+
+
+Target: TypeAlias = Quality | BitsPerPixel | Size | Psnr
+
+
+def parse_size(text: str) -> int:
+    """Bytes meant by "20000", "20k" or "1.5M" (powers of 1000) or "20Ki", "1Mi" (of 1024).
+
+    Raises ValueError.
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([kKmMgG]?)(i?)[bB]?\s*", text)
+    if match is None:
+        raise ValueError(f"{text!r} is not a size such as 20000, 20k or 1.5M")
+    number, prefix, binary = match.groups()
+    base = 1024 if binary else 1000
+    size = int(float(number) * base ** " kmg".index(prefix.lower() or " "))
+    if size < 1:
+        raise ValueError(f"{text!r} is less than a byte")
+    return size
+
+
+def step_of_quality(quality: float) -> int:
+    """Step index 0..255 (smaller is finer) of a quality 0..100."""
+    return round(COARSEST + (FINEST - COARSEST) * quality / 100)
+
+
+def quality_of_step(step: int) -> float:
+    """Inverse of `step_of_quality`."""
+    return 100 * (COARSEST - step) / (COARSEST - FINEST)
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Trial(Generic[T]):
+    """One attempt: the step and strength tried, the figure it gave, and what was made."""
+
+    step: int
+    strength: float
+    figure: float
+    result: T
+
+
+def search_size(
+    attempt: Callable[[int, float], tuple[int, T]], limit: int, strength: float
+) -> Trial[T]:
+    """The largest result of at most `limit` bytes that steps and strengths give.
+
+    attempt(step, strength) -> (bytes, result): bytes fall as the step index grows, and, more
+    finely, as the strength (of rate against distortion in the encoder's decisions) grows.
+    Bisects the step, then the strength at the coarsest step that is too large.
+    Raises TargetError if even the coarsest step is too large.
+    """
+    tried: dict[int, Trial[T]] = {}
+
+    def at(step: int) -> Trial[T]:
+        if step not in tried:
+            size, result = attempt(step, strength)
+            tried[step] = Trial(step, strength, size, result)
+        return tried[step]
+
+    good = at(COARSEST)
+    if good.figure > limit:
+        strong = 4.0 * max(strength, 1.0)
+        size, result = attempt(COARSEST, strong)
+        if size > limit:
+            raise TargetError(
+                f"the smallest file this picture gives is {size} bytes,"
+                f" more than the {limit} asked for"
+            )
+        best = Trial(COARSEST, strong, size, result)
+        return _bisect_strength(attempt, limit, best, COARSEST, strength)
+    low, high = FINEST, COARSEST  # sizes: low too large (or unknown), high small enough
+    guess = high
+    slope = 32.0  # steps for a factor of two in size, refined from what was tried
+    if at_limit(good.figure, limit):
+        return good
+    while high - low > 1:
+        distance = slope * math.log2(limit / tried[high].figure)
+        guess = min(max(round(high - max(distance, 1.0)), low + 1), high - 1)
+        trial = at(guess)
+        if trial.figure <= limit:
+            if at_limit(trial.figure, limit):
+                return trial
+            if trial.figure > tried[high].figure:
+                slope = (high - guess) / math.log2(trial.figure / tried[high].figure)
+                slope = min(max(slope, 8.0), 64.0)
+            high = guess
+        else:
+            low = guess
+            slope *= 0.75
+    if low == FINEST and at(FINEST).figure <= limit:
+        return tried[FINEST]
+    strong = 2.5 * max(strength, 1.0)
+    return _bisect_strength(attempt, limit, tried[high], low, strength, strong)
+
+
+def _bisect_strength(
+    attempt: Callable[[int, float], tuple[int, T]],
+    limit: int,
+    best: Trial[T],
+    step: int,
+    weak: float,
+    strong: float | None = None,
+) -> Trial[T]:
+    """The largest of `best` and a few trials at `step`, where `weak` gives too large a file.
+
+    strong: a strength to stay below, that of `best` by default.
+    """
+    strong = best.strength if strong is None else strong
+    for _ in range(6):
+        if at_limit(best.figure, limit):
+            break
+        middle = math.sqrt(max(weak, WEAKEST) * strong)
+        size, result = attempt(step, middle)
+        if size <= limit:
+            strong = middle
+            if size > best.figure:
+                best = Trial(step, middle, size, result)
+        else:
+            weak = middle
+    return best
+
+
+def at_limit(figure: float, limit: float) -> bool:
+    """Whether a size is within the tolerance below the limit."""
+    return limit * (1 - TOLERANCE) <= figure <= limit
+
+
+def search_psnr(attempt: Callable[[int], tuple[float, T]], wanted: float) -> Trial[T]:
+    """The coarsest step whose PSNR is at least `wanted`, by bisection.
+
+    Raises TargetError if the finest step does not reach it.
+    """
+    low, high = FINEST, COARSEST + 1
+    best: Trial[T] | None = None
+    while high - low > 1:
+        middle = (low + high) // 2
+        figure, result = attempt(middle)
+        if figure >= wanted:
+            low, best = middle, Trial(middle, 1.0, figure, result)
+        else:
+            high = middle
+    if best is None:
+        figure, result = attempt(FINEST)
+        if figure < wanted:
+            raise TargetError(
+                f"{wanted:g} dB is out of reach: the finest step gives {figure:.2f} dB"
+            )
+        best = Trial(FINEST, 1.0, figure, result)
+    return best

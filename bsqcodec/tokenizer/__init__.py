@@ -1,0 +1,1 @@
+"""The BSQ-ViT tokenizer: pixels to binary codes and back."""

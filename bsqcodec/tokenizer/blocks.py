@@ -1,0 +1,81 @@
+"""Transformer and convolution blocks of the tokenizer, on grids of tokens [B, h, w, D]."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bsqcodec.windows import WINDOW, from_windows, relative_index, to_windows
+
+
+class WindowAttention(nn.Module):
+    """Multi-head self-attention inside windows of 8x8 tokens, with a learned relative bias."""
+
+    index: Tensor
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width, bias=False)
+        self.out = nn.Linear(width, width, bias=False)
+        self.bias = nn.Parameter(torch.zeros(heads, (2 * WINDOW - 1) ** 2))
+        self.register_buffer("index", relative_index(), persistent=False)
+        nn.init.zeros_(self.out.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, t, d = x.shape
+        q, k, v = self.qkv(x).view(n, t, 3, self.heads, d // self.heads).permute(2, 0, 3, 1, 4)
+        score = (q * (d // self.heads) ** -0.5) @ k.transpose(-1, -2)
+        score = score + self.bias[:, self.index].to(score.dtype)
+        y = score.softmax(-1).to(v.dtype) @ v
+        return self.out(y.transpose(1, 2).reshape(n, t, d))
+
+
+INFERENCE_WINDOWS = 64
+"""Windows that pass a block at once without gradients, which bounds the memory."""
+
+
+class Block(nn.Module):
+    """A 3x3 depthwise convolution (so that windows meet), window attention, and a ReLU^2 MLP."""
+
+    def __init__(self, width: int, heads: int, expansion: int = 4) -> None:
+        super().__init__()
+        self.depthwise = nn.Conv2d(width, width, 3, padding=1, groups=width)
+        self.norm_attention = nn.LayerNorm(width)
+        self.attention = WindowAttention(width, heads)
+        self.norm_mlp = nn.LayerNorm(width)
+        self.up = nn.Linear(width, expansion * width)
+        self.down = nn.Linear(expansion * width, width)
+        nn.init.zeros_(self.depthwise.weight)
+        nn.init.zeros_(self.depthwise.bias)  # type: ignore[arg-type]
+        nn.init.zeros_(self.down.weight)
+        nn.init.zeros_(self.down.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h, w = x.shape[1:3]
+        x = x + self.depthwise(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        windows = to_windows(x)
+        if torch.is_grad_enabled() or len(windows) <= INFERENCE_WINDOWS:
+            return from_windows(self.within(windows), h, w)
+        parts = [self.within(part) for part in windows.split(INFERENCE_WINDOWS)]
+        return from_windows(torch.cat(parts), h, w)
+
+    def within(self, x: Tensor) -> Tensor:
+        """Attention and MLP of windows [n, 64, width], which do not see each other."""
+        x = x + self.attention(self.norm_attention(x))
+        return x + self.down(F.relu(self.up(self.norm_mlp(x))).square())
+
+
+class ResidualConv(nn.Module):
+    """x + conv3x3(relu(conv3x3(relu(x)))) on maps [B, C, H, W]."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(channels, channels, 3, padding=1)
+        self.second = nn.Conv2d(channels, channels, 3, padding=1)
+        nn.init.zeros_(self.second.weight)
+        nn.init.zeros_(self.second.bias)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.second(F.relu(self.first(F.relu(x))))

@@ -1,0 +1,188 @@
+"""The BSQ-ViT tokenizer: a linear transform and networks that correct it, at any rate.
+
+    pixels [B, 3, H, W] 0..255
+      |-- 16x16 transform (conv, stride 16) ----------------------------(+)--> y [B, h, w, C]
+      `-- unshuffle 4 -> convs 1/4 -> unshuffle 4 -> ViT blocks -> linear -'
+    n = round(y * gain / step): integers, whose balanced ternary digits are the BSQ bits
+    y_hat = n * step / gain
+      |-- inverse transform ------------------------------------------------------(+)--> pixels
+      `-- linear -> ViT blocks -> linear -> shuffle 4 -> convs 1/4 -> shuffle 4 ---'
+
+The transform starts as the Karhunen-Loeve transform of the training pictures and is trained with
+the rest. The step follows from the quality; networks and gains are told its logarithm, so that one
+set of weights serves every rate.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bsqcodec.tokenizer.blocks import Block, ResidualConv
+from bsqcodec.tokenizer.quantizer import quantize
+from bsqcodec.windows import WINDOW
+
+STEPS = 256
+"""Number of quantizer steps; step index s means a step of 2 * 2^(s / 32) pixel units."""
+
+
+def step_size(index: Tensor | float) -> Any:
+    """Quantizer step in units of pixel values (orthonormal transform) for an index 0 .. 255."""
+    return 2.0 * 2.0 ** (index / 32.0)
+
+
+@dataclass(frozen=True)
+class TokenizerConfig:
+    """Shape of a tokenizer; saved with its weights."""
+
+    patch: int = 16
+    channels: int = 256
+    width: int = 256
+    heads: int = 4
+    encoder_blocks: int = 2
+    decoder_blocks: int = 4
+    conv_channels: int = 64
+    encoder_convs: int = 1
+    decoder_convs: int = 3
+    knots: int = 9
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+class StepTable(nn.Module):
+    """A learned vector that varies piecewise linearly with the step index."""
+
+    def __init__(self, knots: int, width: int) -> None:
+        super().__init__()
+        self.table = nn.Parameter(torch.zeros(knots, width))
+
+    def forward(self, step: Tensor) -> Tensor:
+        """step [B] (index, may be fractional) -> [B, width]."""
+        last = self.table.shape[0] - 1
+        position = (step.float() * (last / (STEPS - 1))).clamp(0, last)
+        low = position.floor().clamp(max=last - 1)
+        weight = (position - low)[:, None]
+        low = low.long()
+        return self.table[low] * (1 - weight) + self.table[low + 1] * weight
+
+
+class Encoder(nn.Module):
+    """Pixels to latents y [B, h, w, C] in units of pixel values."""
+
+    def __init__(self, c: TokenizerConfig) -> None:
+        super().__init__()
+        self.transform = nn.Linear(3 * c.patch**2, c.channels, bias=False)
+        self.stem = nn.Conv2d(48, c.conv_channels, 3, padding=1)
+        self.convs = nn.Sequential(*[ResidualConv(c.conv_channels) for _ in range(c.encoder_convs)])
+        self.embed = nn.Linear(c.conv_channels * (c.patch // 4) ** 2 + c.channels, c.width)
+        self.step = StepTable(c.knots, c.width)
+        self.blocks = nn.Sequential(*[Block(c.width, c.heads) for _ in range(c.encoder_blocks)])
+        self.norm = nn.LayerNorm(c.width)
+        self.out = nn.Linear(c.width, c.channels)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+        self.unit = c.patch // 4
+
+    def local(self, pixels: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
+        """The part before attention: (transform [B, h, w, C], embedded tokens [B, h, w, width]).
+
+        It looks no further than one token beyond each token.
+        """
+        x = pixels - 127.5
+        with torch.autocast(x.device.type, enabled=False):  # bf16 would add noise to the latents
+            linear = self.transform(F.pixel_unshuffle(x, 4 * self.unit).permute(0, 2, 3, 1))
+        maps = self.convs(self.stem(F.pixel_unshuffle(x / 64.0, 4)))
+        tokens = F.pixel_unshuffle(maps, self.unit).permute(0, 2, 3, 1)
+        return linear, self.embed(torch.cat([tokens, (linear / scale).to(tokens.dtype)], dim=-1))
+
+    def attend(self, linear: Tensor, tokens: Tensor, step: Tensor, scale: Tensor) -> Tensor:
+        """The rest: latents y [B, h, w, C]."""
+        tokens = self.blocks(tokens + self.step(step)[:, None, None].to(tokens.dtype))
+        return linear + self.out(self.norm(tokens)).float() * scale
+
+    def forward(self, pixels: Tensor, step: Tensor, scale: Tensor) -> Tensor:
+        return self.attend(*self.local(pixels, scale), step, scale)
+
+
+class Decoder(nn.Module):
+    """Latents y_hat [B, h, w, C] to pixels [B, 3, H, W], neither rounded nor clipped."""
+
+    def __init__(self, c: TokenizerConfig) -> None:
+        super().__init__()
+        self.transform = nn.Linear(c.channels, 3 * c.patch**2, bias=False)
+        self.embed = nn.Linear(c.channels, c.width)
+        self.step = StepTable(c.knots, c.width)
+        self.blocks = nn.Sequential(*[Block(c.width, c.heads) for _ in range(c.decoder_blocks)])
+        self.norm = nn.LayerNorm(c.width)
+        self.unit = c.patch // 4
+        self.expand = nn.Linear(c.width, c.conv_channels * self.unit**2)
+        self.stem = nn.Conv2d(48, c.conv_channels, 3, padding=1)
+        self.convs = nn.Sequential(*[ResidualConv(c.conv_channels) for _ in range(c.decoder_convs)])
+        self.out = nn.Conv2d(c.conv_channels, 48, 3, padding=1)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)  # type: ignore[arg-type]
+
+    def attend(self, latents: Tensor, step: Tensor, scale: Tensor) -> Tensor:
+        """The part on tokens: [B, h, w, width]."""
+        x = self.embed(latents / scale)
+        return self.norm(self.blocks(x + self.step(step)[:, None, None].to(x.dtype)))
+
+    def local(self, latents: Tensor, tokens: Tensor) -> Tensor:
+        """The rest, on maps at 1/4 of the resolution; looks at most 8 positions (2 tokens) far."""
+        with torch.autocast(latents.device.type, enabled=False):
+            linear = self.transform(latents).permute(0, 3, 1, 2)
+        linear = F.pixel_unshuffle(F.pixel_shuffle(linear, 4 * self.unit), 4)
+        features = F.pixel_shuffle(self.expand(tokens).permute(0, 3, 1, 2), self.unit)
+        maps = self.convs(self.stem(linear / 64.0) + features)
+        correction = self.out(F.relu(maps)).float() * 16.0
+        return F.pixel_shuffle(linear + correction, 4) + 127.5
+
+    def forward(self, latents: Tensor, step: Tensor, scale: Tensor) -> Tensor:
+        return self.local(latents, self.attend(latents, step, scale))
+
+
+class Tokenizer(nn.Module):
+    """Encoder, quantizer and decoder. H and W are multiples of 128 (whole windows)."""
+
+    scale: Tensor
+
+    def __init__(self, config: TokenizerConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = Encoder(config)
+        self.decoder = Decoder(config)
+        self.log_gain = StepTable(config.knots, config.channels)
+        self.register_buffer("scale", torch.ones(config.channels))
+
+    @property
+    def window_pixels(self) -> int:
+        return WINDOW * self.config.patch
+
+    def units(self, step: Tensor) -> Tensor:
+        """Size of one integer of each channel in pixel units, [B, 1, 1, C], for steps [B]."""
+        return (step_size(step.float())[:, None] * torch.exp(-self.log_gain(step)))[:, None, None]
+
+    def encode(self, pixels: Tensor, step: Tensor) -> Tensor:
+        """pixels [B, 3, H, W] 0..255, step [B] -> z [B, h, w, C], to be rounded to integers."""
+        return self.encoder(pixels, step, self.scale) / self.units(step)
+
+    def decode(self, n: Tensor, step: Tensor) -> Tensor:
+        """Integers n [B, h, w, C] -> pixels [B, 3, H, W] (float, not clipped)."""
+        return self.decoder(n * self.units(step), step, self.scale)
+
+    def forward(self, pixels: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
+        """(z, reconstruction) with straight-through gradients, for training."""
+        z = self.encode(pixels, step)
+        return z, self.decode(quantize(z), step)
+
+    @torch.no_grad()
+    def set_transform(self, basis: Tensor, scale: Tensor) -> None:
+        """Start from an orthonormal transform: basis [C, 3 * patch^2], scale [C] (deviations)."""
+        self.encoder.transform.weight.copy_(basis)
+        self.decoder.transform.weight.copy_(basis.T)
+        self.scale.copy_(scale)

@@ -1,0 +1,24 @@
+"""`python -m bsqcodec.training tokenizer|prior|export ...`"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+
+from bsqcodec.training import export, prior, tokenizer
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bsqcodec.training", description=__doc__)
+    commands = parser.add_subparsers(required=True)
+    for name, module in {"tokenizer": tokenizer, "prior": prior, "export": export}.items():
+        command = commands.add_parser(name, help=(module.__doc__ or "").splitlines()[0])
+        module.add_arguments(command)
+        command.set_defaults(run=module.main)
+    args = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    args.run(args)
+
+
+if __name__ == "__main__":
+    main()

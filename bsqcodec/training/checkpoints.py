@@ -1,0 +1,94 @@
+"""Trained weights to go on from: of a run's folder, or of a shipped safetensors file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from torch import Tensor
+
+from bsqcodec.prior.model import ACTIVATION, CLIP_UNIT, LOGIT, SCORE_MAX, STREAM, Prior
+from bsqcodec.prior.order import PriorConfig
+from bsqcodec.tokenizer.model import Tokenizer, TokenizerConfig
+
+
+def averaged(run: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """(model configuration, averaged weights) of a training run's folder."""
+    state = torch.load(run / "checkpoint.pt", map_location="cpu", weights_only=True)
+    config = json.loads((run / "config.json").read_text())["model"]
+    return config, state["average"]
+
+
+def _shipped(path: Path, part: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """(configuration, tensors) of the tokenizer or the prior in a shipped file."""
+    with safe_open(path, "pt") as file:
+        config = json.loads(file.metadata()["bsqcodec"])[part]
+        names = [name for name in file.keys() if name.startswith(f"{part}.")]  # noqa: SIM118
+        return config, {name.removeprefix(f"{part}."): file.get_tensor(name) for name in names}
+
+
+def tokenizer_of(source: Path) -> Tokenizer:
+    """The tokenizer of a run of `training.tokenizer` (averaged), or of a shipped file."""
+    if source.is_dir():
+        config, state = averaged(source)
+        state = {k: v for k, v in state.items() if k.startswith("tokenizer.")}
+        state = {k.removeprefix("tokenizer."): v for k, v in state.items()}
+    else:
+        config, state = _shipped(source, "tokenizer")
+    tokenizer = Tokenizer(TokenizerConfig(**config))
+    tokenizer.load_state_dict({k: v.float() for k, v in state.items()})
+    return tokenizer.eval().requires_grad_(False)
+
+
+def prior_of(source: Path) -> Prior:
+    """The float prior of a run of `training.prior` (averaged), or of a shipped file.
+
+    A shipped prior has been rounded to integers; what it is turned back into is its float parent
+    up to that rounding, good enough to go on from.
+    """
+    if source.is_dir():
+        config, state = averaged(source)
+        prior = Prior(PriorConfig(**config), state["planes"])
+        prior.load_state_dict(state)
+    else:
+        config, tensors = _shipped(source, "prior")
+        prior = _dequantized(PriorConfig(**config), tensors)
+    return prior.eval().requires_grad_(False)
+
+
+def _dequantized(config: PriorConfig, t: dict[str, Tensor]) -> Prior:
+    """The inverse of `bsqcodec.prior.integer.quantize_prior`, up to rounding."""
+    prior = Prior(config, t["planes"])
+    state = {
+        "planes": t["planes"],
+        "gain": t["gain"] * (STREAM / ACTIVATION),
+        "shared_table.weight": torch.zeros_like(prior.shared_table.weight),
+        "table.weight": t["table"].float().view(-1, 2) / LOGIT,
+        "stop_table.weight": t["stop_table"].float().view(-1, 1) / LOGIT,
+    }
+
+    def linear(source: str, target: str, unit_in: float, unit_out: float) -> None:
+        rows = prior.state_dict()[f"{target}.bias"].shape[0]
+        scale = t[f"{source}.multiplier"][:rows] * (unit_in / unit_out)
+        state[f"{target}.weight"] = t[f"{source}.weight"][:rows].float() * scale[:, None]
+        state[f"{target}.bias"] = t[f"{source}.bias"][:rows].float() * scale / unit_in
+
+    linear("embed", "embed", CLIP_UNIT, STREAM)
+    linear("head", "head", ACTIVATION, LOGIT)
+    for name in ("embed_pass", "embed_bucket", "embed_token"):
+        state[f"{name}.weight"] = t[name].float() / STREAM
+    for i in range(config.blocks):
+        n = f"blocks.{i}"
+        state[f"{n}.attention.gain"] = t[f"{n}.attention_gain"] * (STREAM / ACTIVATION)
+        state[f"{n}.mlp.gain"] = t[f"{n}.mlp_gain"] * (STREAM / ACTIVATION)
+        state[f"{n}.attention.slope"] = t[f"{n}.slope"] * (ACTIVATION**2 / SCORE_MAX)
+        state[f"{n}.attention.bias"] = t[f"{n}.score_bias"].float() / SCORE_MAX
+        linear(f"{n}.qkv", f"{n}.attention.qkv", ACTIVATION, ACTIVATION)
+        linear(f"{n}.out", f"{n}.attention.out", ACTIVATION, STREAM)
+        linear(f"{n}.up", f"{n}.mlp.up", ACTIVATION, ACTIVATION)
+        linear(f"{n}.down", f"{n}.mlp.down", ACTIVATION, STREAM)
+    prior.load_state_dict(state)
+    return prior

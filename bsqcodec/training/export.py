@@ -1,0 +1,39 @@
+"""Export of trained weights: averaged tokenizer and quantized prior into one shippable file."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from pathlib import Path
+
+from bsqcodec.training.checkpoints import prior_of, tokenizer_of
+
+log = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--tokenizer", type=Path, required=True, help="folder of a tokenizer run")
+    parser.add_argument("--prior", type=Path, required=True, help="folder of a prior run")
+    parser.add_argument("--out", type=Path, default=Path("weights"))
+    parser.add_argument("--default", action="store_true", help="make these the default weights")
+
+
+def main(args: argparse.Namespace) -> None:
+    # here, not at the top: they need constriction, which a training machine may lack
+    from bsqcodec.prior.integer import quantize_prior
+    from bsqcodec.weights import save
+
+    prior = prior_of(args.prior)
+    notes = {
+        "tokenizer_run": (args.tokenizer / "config.json").read_text(),
+        "prior_run": (args.prior / "config.json").read_text(),
+    }
+    path = save(
+        args.out,
+        tokenizer_of(args.tokenizer),
+        prior.config,
+        quantize_prior(prior),
+        default=args.default,
+        notes=notes,
+    )
+    log.info("wrote %s, %.1f MB", path, path.stat().st_size / 1e6)

@@ -1,0 +1,192 @@
+"""Training of the tokenizer for rate and distortion, over all quantizer steps at once."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bsqcodec.tokenizer.model import Tokenizer, TokenizerConfig, step_size
+from bsqcodec.tokenizer.quantizer import quantize, quantize_with_dead_zone
+from bsqcodec.training.checkpoints import tokenizer_of
+from bsqcodec.training.data import Pictures, read_pictures, transform_basis
+from bsqcodec.training.loop import Loop, LoopConfig
+from bsqcodec.training.losses import CausalRate, distortion, ms_ssim, multiplier
+from bsqcodec.training.optim import make_optimizers
+
+log = logging.getLogger(__name__)
+
+
+class TokenizerWithRate(nn.Module):
+    """The tokenizer and its stand-in rate model, trained together on rate + weight * distortion.
+
+    `decoder_loss` trains the decoder alone, on integers that the fixed encoder and a random dead
+    zone give; it is where training starts, since a decoder learns much faster for a fixed code.
+    """
+
+    def __init__(self, config: TokenizerConfig) -> None:
+        super().__init__()
+        self.tokenizer = Tokenizer(config)
+        self.rate = CausalRate(config.channels)
+
+    def forward(
+        self, pixels: Tensor, step: Tensor, noise: Tensor, ms_ssim_share: float
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """(loss, bits per pixel, distortion), each [B]; noise as z, uniform in -.5 .. .5."""
+        z = self.tokenizer.encode(pixels, step)
+        n = quantize(z)
+        bits = self.rate(n.detach(), z + noise, step).sum((1, 2, 3))
+        reconstruction = self.tokenizer.decode(n, step)
+        d = distortion(reconstruction, pixels, ms_ssim_share)
+        area = pixels.shape[2] * pixels.shape[3]
+        bpp = bits / area
+        # bits and squared errors per sample; dividing by their usual size weighs all rates alike
+        weight = 3 * multiplier(step_size(step.float()))
+        usual = 0.02 + 30.0 / step_size(step.float())
+        return (bpp + weight * d) / usual, bpp, d
+
+    def decoder_loss(
+        self, pixels: Tensor, step: Tensor, dead_zone: Tensor, ms_ssim_share: float
+    ) -> tuple[Tensor, Tensor]:
+        """(loss, distortion), each [B]; dead_zone [B] in 0 .. 0.5."""
+        with torch.no_grad():
+            z = self.tokenizer.encode(pixels, step)
+            n = quantize_with_dead_zone(z, dead_zone[:, None, None, None])
+        d = distortion(self.tokenizer.decode(n, step), pixels, ms_ssim_share)
+        return d / step_size(step.float()), d
+
+
+def draw_steps(count: int, generator: np.random.Generator) -> Tensor:
+    """Step indices [count]: three quarters between .05 and .8 bits per pixel, the rest finer."""
+    usual = generator.uniform(135, 240, count)
+    fine = generator.uniform(10, 135, count)
+    return torch.from_numpy(np.where(generator.random(count) < 0.75, usual, fine)).float()
+
+
+def validation_pictures(folder: Path, limit: int) -> list[Tensor]:
+    """Pictures [1, 3, H, W] cut to whole windows of 128 pixels."""
+    result = []
+    for picture in read_pictures(folder):
+        h, w = (n // 128 * 128 for n in picture.shape[:2])
+        result.append(torch.from_numpy(picture[:h, :w].transpose(2, 0, 1).copy())[None])
+        if len(result) == limit:
+            break
+    return result
+
+
+@torch.no_grad()
+def evaluate(
+    model: TokenizerWithRate, pictures: list[Tensor], steps: tuple[int, ...], device: torch.device
+) -> dict[str, Any]:
+    """Mean bpp (of the stand-in rate model), PSNR and MS-SSIM at each step index."""
+    figures: dict[str, Any] = {}
+    for index in steps:
+        rows = []
+        for picture in pictures:
+            x = picture.to(device).float()
+            step = torch.tensor([float(index)], device=device)
+            n = quantize_with_dead_zone(model.tokenizer.encode(x, step), 0.12)
+            y = model.tokenizer.decode(n, step).clamp(0, 255).round()
+            bpp = model.rate(n, n, step).sum() / (x.shape[2] * x.shape[3])
+            psnr = 10 * torch.log10(255**2 / (y - x).square().mean())
+            rows.append([float(bpp), float(psnr), float(ms_ssim(y, x)[0])])
+        bpp, psnr, similarity = np.mean(rows, axis=0)
+        figures[f"s{index}"] = f"{bpp:.4f}bpp/{psnr:.3f}dB/{similarity:.4f}"
+    return figures
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", type=Path, nargs="+", required=True, help="shards or folders")
+    parser.add_argument("--validation", type=Path, help="folder of pictures")
+    parser.add_argument("--validation-limit", type=int, default=6)
+    parser.add_argument("--out", type=Path, required=True, help="folder for log and checkpoints")
+    parser.add_argument("--cache", type=Path, default=Path("runs/cache"))
+    parser.add_argument("--init", type=Path, help="run folder or shipped weights to start from")
+    parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--rate", type=float, default=1e-3, help="peak learning rate")
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--crop", type=int, default=256)
+    parser.add_argument("--ms-ssim", type=float, default=0.0, help="share of MS-SSIM in the loss")
+    parser.add_argument("--decay", type=float, default=0.4)
+    parser.add_argument("--validate-every", type=float, default=5.0)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--no-compile", action="store_true")
+    parser.add_argument("--decoder-only", action="store_true", help="keep the encoder as it is")
+    parser.add_argument("--config", type=json.loads, default={}, help="JSON of TokenizerConfig")
+
+
+def main(args: argparse.Namespace) -> None:
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    device = torch.device(args.device)
+    torch.manual_seed(args.seed)
+    config = TokenizerConfig(**args.config)
+    pictures = Pictures.load(args.data, args.cache)
+    log.info("%d pictures", len(pictures))
+    model = TokenizerWithRate(config)
+    if args.init:
+        model.tokenizer.load_state_dict(tokenizer_of(args.init).state_dict())
+    elif not (args.out / "checkpoint.pt").exists():
+        generator = np.random.default_rng(args.seed)
+        model.tokenizer.set_transform(
+            *transform_basis(pictures, config.patch, config.channels, generator)
+        )
+    model.to(device)
+    shadow = TokenizerWithRate(config).to(device).eval()
+    trained = model.tokenizer.decoder if args.decoder_only else model
+    optimizers = make_optimizers(trained, args.rate, slow=("transform",))
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    for parameter in trained.parameters():
+        parameter.requires_grad_(True)
+    loop = Loop(
+        model,
+        optimizers,
+        LoopConfig(
+            minutes=args.minutes,
+            decay=args.decay,
+            seed=args.seed,
+            validate_every=args.validate_every,
+        ),
+        args.out,
+    )
+    (args.out / "config.json").write_text(
+        json.dumps({"model": asdict(config), "args": {k: str(v) for k, v in vars(args).items()}})
+    )
+    loop.resume()
+    joint_loss, decoder_loss = model.__call__, model.decoder_loss
+    if not args.no_compile:
+        joint_loss, decoder_loss = torch.compile(joint_loss), torch.compile(decoder_loss)
+    tokens = args.crop // config.patch
+    held_out: list[Tensor] = []
+    if args.validation:
+        held_out = validation_pictures(args.validation, args.validation_limit)
+
+    def step(generator: np.random.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        pixels = pictures.crops(args.batch, args.crop, generator).to(device).float()
+        index = draw_steps(args.batch, generator).to(device)
+        if args.decoder_only:
+            dead_zone = 0.05 + 0.15 * torch.rand(args.batch, device=device)
+            with torch.autocast(device.type, torch.bfloat16):
+                loss, d = decoder_loss(pixels, index, dead_zone, args.ms_ssim)
+            return loss.mean(), {"rmse": d.clamp_min(0).sqrt().mean()}
+        noise = torch.rand(args.batch, tokens, tokens, config.channels, device=device) - 0.5
+        with torch.autocast(device.type, torch.bfloat16):
+            loss, bpp, d = joint_loss(pixels, index, noise, args.ms_ssim)
+        return loss.mean(), {"bpp": bpp.mean(), "rmse": d.clamp_min(0).sqrt().mean()}
+
+    def validate(state: dict[str, Tensor]) -> dict[str, Any]:
+        shadow.load_state_dict(state)
+        with torch.autocast(device.type, torch.bfloat16):
+            return evaluate(shadow, held_out, (160, 192, 224), device)
+
+    loop.run(step, validate)

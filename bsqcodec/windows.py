@@ -1,0 +1,30 @@
+"""Grids of tokens cut into the 8x8 windows in which tokenizer and prior attend."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+WINDOW = 8
+"""Side of an attention window, in tokens."""
+
+
+def to_windows(x: Tensor) -> Tensor:
+    """[B, h, w, D] -> [B * h/8 * w/8, 64, D]; h and w are multiples of 8."""
+    b, h, w, d = x.shape
+    x = x.reshape(b, h // WINDOW, WINDOW, w // WINDOW, WINDOW, d).transpose(2, 3)
+    return x.reshape(-1, WINDOW * WINDOW, d)
+
+
+def from_windows(x: Tensor, h: int, w: int) -> Tensor:
+    """Inverse of `to_windows`."""
+    d = x.shape[-1]
+    x = x.reshape(-1, h // WINDOW, w // WINDOW, WINDOW, WINDOW, d).transpose(2, 3)
+    return x.reshape(-1, h, w, d)
+
+
+def relative_index() -> Tensor:
+    """[64, 64] index of each pair's relative position within a window, 0 .. 224."""
+    coordinate = torch.stack(torch.meshgrid(*[torch.arange(WINDOW)] * 2, indexing="ij")).flatten(1)
+    delta = coordinate[:, :, None] - coordinate[:, None, :] + WINDOW - 1
+    return delta[0] * (2 * WINDOW - 1) + delta[1]

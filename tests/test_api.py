@@ -1,0 +1,128 @@
+"""The package's front door: lazy names, and the three functions over a codec without weights."""
+
+import importlib.util
+import io
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import bsqcodec
+from bsqcodec import api
+from bsqcodec.media.picture import Picture
+from bsqcodec.rate import BitsPerPixel, Psnr, Quality, Size, Target
+
+SAMPLES = np.random.default_rng(6).integers(0, 256, (12, 16, 3), np.uint8)
+
+
+@pytest.fixture
+def fake_codec(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    """The command line's fake codec in the place of bsqcodec.codec."""
+    path = Path(__file__).parent / "cli" / "fake_codec.py"
+    spec = importlib.util.spec_from_file_location("bsqcodec.codec", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setitem(sys.modules, "bsqcodec.codec", module)
+    api._codec.cache_clear()
+    yield module
+    api._codec.cache_clear()
+
+
+def png() -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(SAMPLES).save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("form", ["image", "array", "Picture", "bytes", "stream", "path", "str"])
+def test_encode_takes_pictures_in_every_form(
+    form: str, fake_codec: ModuleType, tmp_path: Path
+) -> None:
+    path = tmp_path / "photo.png"
+    path.write_bytes(png())
+    forms = {
+        "image": Image.fromarray(SAMPLES),
+        "array": SAMPLES,
+        "Picture": Picture(SAMPLES),
+        "bytes": png(),
+        "stream": io.BytesIO(png()),
+        "path": path,
+        "str": str(path),
+    }
+    data = bsqcodec.encode(forms[form], quality=30)
+    np.testing.assert_array_equal(np.asarray(bsqcodec.decode(data)), SAMPLES)
+
+
+def test_decode_and_describe_take_bytes_streams_and_paths(
+    fake_codec: ModuleType, tmp_path: Path
+) -> None:
+    data = bsqcodec.encode(SAMPLES)
+    path = tmp_path / "photo.bsq"
+    path.write_bytes(data)
+    for source in (data, io.BytesIO(data), path, str(path)):
+        assert bsqcodec.decode(source).size == (16, 12)
+    for source in (data, io.BytesIO(data), path, str(path)):
+        assert bsqcodec.describe(source)["width"] == 16
+    with pytest.raises(bsqcodec.LimitError):
+        bsqcodec.describe(data, max_pixels=10)
+    with pytest.raises(bsqcodec.TruncatedError):
+        bsqcodec.decode(data[:-100])
+    assert bsqcodec.decode(data[:-100], partial=True).size == (16, 12)
+
+
+def test_the_codec_is_made_once_for_the_same_arguments(fake_codec: ModuleType) -> None:
+    for _ in range(3):
+        bsqcodec.encode(SAMPLES)
+    assert len(fake_codec.Codec.made) == 1
+    bsqcodec.encode(SAMPLES, threads=1)
+    assert fake_codec.Codec.made[1] == {"weights": None, "device": "auto", "threads": 1}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "target"),
+    [
+        ({}, Quality(50)),
+        ({"quality": 0}, Quality(0)),
+        ({"bpp": 0.5}, BitsPerPixel(0.5)),
+        ({"size": 2000}, Size(2000)),
+        ({"size": "2k"}, Size(2000)),
+        ({"psnr": 30}, Psnr(30)),
+    ],
+)
+def test_choose_target(arguments: dict[str, float], target: Target) -> None:
+    assert api.choose_target(**arguments) == target
+
+
+def test_two_targets_are_one_too_many() -> None:
+    with pytest.raises(ValueError, match="only one of quality, bpp, size and psnr"):
+        bsqcodec.encode(SAMPLES, quality=0, bpp=1)
+
+
+def test_every_public_name_is_there() -> None:
+    for name in bsqcodec.__all__:
+        assert getattr(bsqcodec, name).__name__ == name
+    assert set(bsqcodec.__all__) <= set(dir(bsqcodec))
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = bsqcodec.nothing
+
+
+def test_importing_the_package_imports_nothing_heavy() -> None:
+    program = (
+        "import sys, bsqcodec\n"
+        "bsqcodec.BsqError, bsqcodec.Quality, bsqcodec.describe\n"
+        "sys.exit(str({'torch', 'numpy', 'PIL', 'av', 'click'} & set(sys.modules) or ''))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PYTHONPATH": str(Path(bsqcodec.__file__).parents[1])},
+    )
+    assert done.stderr.strip() == ""
