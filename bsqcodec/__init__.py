@@ -1,7 +1,10 @@
 """bsqcodec: pictures in, small .bsq files out, and back, by a learned codec.
 
-    data = bsqcodec.encode(image, quality=50)      # PIL image, array or file in, bytes out
-    image = bsqcodec.decode(data)                  # bytes or file in, PIL image out
+    >>> import bsqcodec, numpy
+    >>> image = numpy.full((48, 64, 3), 200, "uint8")    # or a PIL image, or a file
+    >>> data = bsqcodec.encode(image, quality=50)        # bytes
+    >>> bsqcodec.decode(data)                            # bytes or a file in, PIL image out
+    <PIL.Image.Image image mode=RGB size=64x48 at 0x...>
 
 Importing the package imports nothing heavy; each name below loads its module on first use.
 """

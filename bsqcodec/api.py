@@ -1,4 +1,18 @@
-"""The codec in three functions; for many pictures use `Codec`, which loads the weights once."""
+"""The codec in three functions; for many pictures use `Codec`, which loads the weights once.
+
+>>> from PIL import Image
+>>> photo = Image.linear_gradient("L")                # 256 x 256, grey
+>>> data = encode(photo, size="2k", verify=True)      # or quality=, bpp=, psnr=
+>>> len(data) <= 2000
+True
+>>> decode(data).mode
+'L'
+>>> decode(data[:-20], partial=True).size             # a cut file
+(256, 256)
+>>> facts = describe(data)
+>>> facts["width"], facts["colour"], facts["truncated"]
+(256, 'gray', False)
+"""
 
 from __future__ import annotations
 

@@ -107,6 +107,13 @@ class Codec:
     weights: a safetensors file, or None for the default ones. device: "auto", "cpu" or "cuda".
     threads: of the CPU, for the whole process; None leaves torch's choice. Decoding finds the
     weights that a file names, whatever `weights` is. Raises WeightsError.
+
+    >>> codec = Codec(device="cpu")
+    >>> encoded = codec.encode(np.full((30, 40), 128, np.uint8), Quality(70))
+    >>> encoded.width, encoded.height, len(encoded.data) < 200
+    (40, 30, True)
+    >>> codec.decode(encoded.data, levels=1).picture.pixels.shape    # a coarser picture
+    (30, 40)
     """
 
     def __init__(

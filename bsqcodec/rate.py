@@ -143,6 +143,8 @@ def search_size(
     while high - low > 1:
         distance = slope * math.log2(limit / tried[high].figure)
         guess = min(max(round(high - max(distance, 1.0)), low + 1), high - 1)
+        if len(tried) > 6:  # the size hardly follows the step, as with large metadata
+            guess = (low + high) // 2
         trial = at(guess)
         if trial.figure <= limit:
             if at_limit(trial.figure, limit):

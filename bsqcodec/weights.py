@@ -91,19 +91,19 @@ def load(path: Path, device: torch.device, int8: bool | None = None) -> Weights:
         configs = json.loads(metadata["bsqcodec"])
         tokenizer_config = TokenizerConfig(**configs["tokenizer"])
         prior_config = PriorConfig(**configs["prior"])
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+    except (OSError, SafetensorError, LookupError, TypeError, ValueError) as error:
         raise WeightsError(f"{path} is not a file of bsqcodec weights: {error}") from error
     model_id = identity(configs, tensors)[:8]
     expected = path.stem.removeprefix("image-")
     if path.stem.startswith("image-") and expected != model_id.hex():
         raise WeightsError(f"{path} is damaged: its contents are {model_id.hex()}")
-    with torch.device("meta"):
-        tokenizer = Tokenizer(tokenizer_config)
     state = _part(tensors, "tokenizer.")
     try:
+        with torch.device("meta"):
+            tokenizer = Tokenizer(tokenizer_config)
         tokenizer.load_state_dict({k: v.float() for k, v in state.items()}, assign=True)
         prior = IntegerPrior(prior_config, _part(tensors, "prior."), device, int8)
-    except (KeyError, RuntimeError) as error:
+    except (LookupError, RuntimeError, TypeError, ValueError) as error:
         raise WeightsError(f"{path} does not fit this version: {error}") from error
     for module in tokenizer.modules():
         if isinstance(module, WindowAttention):
@@ -140,6 +140,7 @@ def save(
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"image-{model_id}.safetensors"
     save_file(tensors, path, {"bsqcodec": json.dumps(configs), **(notes or {})})
+    path.chmod(0o644)  # safetensors writes for its owner only
     if default:
         (folder / "index.json").write_text(json.dumps({"default": model_id}) + "\n")
     return path

@@ -118,7 +118,8 @@ def make_prior() -> Prior:
         elif "slope" in name:
             parameter.copy_(0.1 + spread / 20)
         elif parameter.ndim > 1 and ".bias" not in name and "embed_" not in name:
-            parameter.copy_(spread / math.sqrt(parameter.shape[1]))
+            large = 6.0 if ".up." in name else 1.0  # so that activations are clipped here and there
+            parameter.copy_(spread * (large / math.sqrt(parameter.shape[1])))
         else:
             parameter.copy_(spread / 4)
     kinds = len(stage_kinds(PRIOR, prior.top_plane))
@@ -243,13 +244,15 @@ def recode(weights: Weights, values: npt.NDArray[np.int32], container: Container
 
 
 def wild_integers(weights: Weights, container: Container) -> npt.NDArray[np.int32]:
-    """Integers [h, w, C] from -limit to limit in a third of the tokens, smaller ones elsewhere."""
+    """Integers [h, w, C] up to the limits in a third of the tokens, smaller ones elsewhere."""
     header = container.header
     tokens = inside(header.height, header.width)
     limit = limits(weights.prior.planes, header.step)
     shape = (*tokens.shape, len(limit))
     shrink = (np.arange(tokens.size) % 3).reshape(tokens.shape)[..., None]
     values = np.rint(noise("wild", *shape).numpy() * limit / 0.9375 * 0.3**shrink)
+    values[0, 0] = limit
+    values[0, 1] = -limit
     return np.where(tokens[..., None], values, 0).astype(np.int32)
 
 

@@ -109,7 +109,7 @@ class ReferencePrior:
         return result
 
     def linear(self, name: str, a: Integers) -> npt.NDArray[np.float32]:
-        """Sums [..., N] of a [..., K] with the weights, exact, times the multipliers, not rounded."""
+        """Exact sums [..., N] of a [..., K] and the weights, times the multipliers, not rounded."""
         sums = a @ self.t[f"{name}.weight"].astype(np.int64).T + self.t[f"{name}.bias"]
         assert abs(sums).max() < 2**24
         return sums.astype(np.float32) * self.t[f"{name}.multiplier"]

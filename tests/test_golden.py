@@ -1,4 +1,4 @@
-"""Golden files: they decode to the same integers for ever, and coding those gives the same bytes."""
+"""Golden files: they decode to the same integers for ever, and those code to the same bytes."""
 
 from __future__ import annotations
 

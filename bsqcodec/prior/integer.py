@@ -2,17 +2,21 @@
 
 Every tensor holds integers. Matrix products have int8 operands and partial sums below 2^24, which
 makes them exact in float32 in any order of summation (and even if a backend rounds the operands to
-bfloat16 or TF32, which hold 8 bits); on CPUs they run as int8 products. Everything else is single
-IEEE operations (multiply, divide, round half to even, compare) on float32 numbers that hold
-integers or stored constants; they are correctly rounded everywhere and never fused, because each
-is an eager operation of its own. There is no exponential and no float reduction.
+bfloat16 or TF32, which hold 8 bits); on CPUs that do so exactly they run as int8 products.
+Everything else is single IEEE operations (multiply, divide, round half to even, compare) on float32
+numbers that hold integers or stored constants; they are correctly rounded everywhere and never
+fused, because each is an eager operation of its own. There is no exponential and no float
+reduction.
 """
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import math
+import platform
+from functools import cache
 from typing import Any, cast
 
 import numpy as np
@@ -41,6 +45,9 @@ EXACT = 2**24
 
 LOGIT_LIMIT = 12 * LOGIT
 """Logits are clipped to +- 12 nats."""
+
+MAX_PLANES = 10
+"""Digits of an integer, at most: it fits 16 bits, and the sums that contexts take of it 2^24."""
 
 CHUNK = 64
 """Windows that go through a layer at once, which bounds the memory; no result depends on it."""
@@ -73,7 +80,7 @@ def _linear(name: str, layer: QuantLinear, unit_in: float, unit_out: float) -> d
 
 def quantize_prior(prior: Prior) -> dict[str, Tensor]:
     """The integer weights of a trained prior, ready to be saved and run by `IntegerPrior`."""
-    prior = prior.cpu().float()
+    prior = copy.deepcopy(prior).cpu().float()
     config = prior.config
     unit = float(ACTIVATION)
     result = {
@@ -117,9 +124,31 @@ def identity(config: dict[str, Any], tensors: dict[str, Tensor]) -> bytes:
     return digest.digest()
 
 
+@cache
+def int8_products_are_exact(device: torch.device) -> bool:
+    """Whether `torch._int_mm` can be trusted here; else float32 products take its place.
+
+    Without VNNI instructions x86 kernels add pairs of products in 16 bits, which saturates
+    (pytorch issue 136746), or torch falls back to plain loops, which are slow.
+    """
+    x86 = device.type == "cpu" and platform.machine() in ("x86_64", "AMD64")
+    if x86 and not torch.cpu._is_vnni_supported():
+        return False
+    a = torch.full((64, 64), 127, dtype=torch.int8, device=device)
+    a[::2, 1::2] = -127
+    exact = a.double() @ a.t().double()
+    try:
+        return all(
+            torch.equal(torch._int_mm(a[:rows], a.t()).double(), exact[:rows]) for rows in (32, 64)
+        )
+    except RuntimeError:  # not made for this device
+        return False
+
+
 class IntegerPrior:
     """Runs integer weights on a device, by int8 or by float32 products: the results are the same.
 
+    int8: whether to take int8 products where they are exact; by default on CPUs.
     Raises WeightsError if the weights could make a partial sum inexact.
     """
 
@@ -132,7 +161,8 @@ class IntegerPrior:
     ) -> None:
         self.config = config
         self.device = torch.device(device)
-        self.int8 = self.device.type == "cpu" if int8 is None else int8
+        wanted = self.device.type == "cpu" if int8 is None else int8
+        self.int8 = wanted and int8_products_are_exact(self.device)
         self.planes = tensors["planes"].cpu().numpy()
         self.kinds = len(stage_kinds(config, int(self.planes.max()) - 1))
         self._check(tensors)
@@ -152,6 +182,8 @@ class IntegerPrior:
 
     def _check(self, t: dict[str, Tensor]) -> None:
         """Bounds of every partial sum, from the weights themselves."""
+        if int(t["planes"].max()) > MAX_PLANES:
+            raise WeightsError(f"prior is not exact: it has more than {MAX_PLANES} planes")
         for name, tensor in t.items():
             if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
                 raise WeightsError(f"prior has a value that is not finite in {name}")

@@ -50,6 +50,10 @@ class TokenizerConfig:
     decoder_convs: int = 3
     knots: int = 9
 
+    def __post_init__(self) -> None:
+        if max(self.encoder_convs, self.decoder_convs) > 3:
+            raise ValueError("more than 3 residual convolutions look beyond the margin of a strip")
+
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
@@ -132,18 +136,22 @@ class Decoder(nn.Module):
         x = self.embed(latents / scale)
         return self.norm(self.blocks(x + self.step(step)[:, None, None].to(x.dtype)))
 
-    def local(self, latents: Tensor, tokens: Tensor) -> Tensor:
-        """The rest, on maps at 1/4 of the resolution; looks at most 8 positions (2 tokens) far."""
+    def local(self, latents: Tensor, tokens: Tensor, step: Tensor) -> Tensor:
+        """The rest, on maps at 1/4 of the resolution; looks at most 8 positions (2 tokens) far.
+
+        Maps and corrections are in units of the quantizer step, since the errors to correct are.
+        """
         with torch.autocast(latents.device.type, enabled=False):
             linear = self.transform(latents).permute(0, 3, 1, 2)
         linear = F.pixel_unshuffle(F.pixel_shuffle(linear, 4 * self.unit), 4)
         features = F.pixel_shuffle(self.expand(tokens).permute(0, 3, 1, 2), self.unit)
-        maps = self.convs(self.stem(linear / 64.0) + features)
-        correction = self.out(F.relu(maps)).float() * 16.0
+        unit = step_size(step.float())[:, None, None, None]
+        maps = self.convs(self.stem(linear / (8.0 + unit / 2)) + features)
+        correction = self.out(F.relu(maps)).float() * (unit / 8)
         return F.pixel_shuffle(linear + correction, 4) + 127.5
 
     def forward(self, latents: Tensor, step: Tensor, scale: Tensor) -> Tensor:
-        return self.local(latents, self.attend(latents, step, scale))
+        return self.local(latents, self.attend(latents, step, scale), step)
 
 
 class Tokenizer(nn.Module):

@@ -87,7 +87,7 @@ def decode_picture(
         if top * config.patch >= height:
             break
         first, last = max(0, top - MARGIN), min(rows, bottom + MARGIN)
-        x = tokenizer.decoder.local(latents[:, first:last], tokens[:, first:last])
+        x = tokenizer.decoder.local(latents[:, first:last], tokens[:, first:last], apparent)
         x = x[0, :, (top - first) * config.patch : (bottom - first) * config.patch, :width]
         x = x.clamp(0, 255).round().to(torch.uint8).permute(1, 2, 0)
         end = min(bottom * config.patch, height)

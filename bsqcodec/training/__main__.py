@@ -1,17 +1,22 @@
-"""`python -m bsqcodec.training tokenizer|prior|export ...`"""
+"""`python -m bsqcodec.training tokenizer|prior|export|exactness ...`"""
 
 from __future__ import annotations
 
 import argparse
 import logging
 
-from bsqcodec.training import export, prior, tokenizer
+from bsqcodec.training import exactness, export, prior, tokenizer
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bsqcodec.training", description=__doc__)
     commands = parser.add_subparsers(required=True)
-    for name, module in {"tokenizer": tokenizer, "prior": prior, "export": export}.items():
+    for name, module in {
+        "tokenizer": tokenizer,
+        "prior": prior,
+        "export": export,
+        "exactness": exactness,
+    }.items():
         command = commands.add_parser(name, help=(module.__doc__ or "").splitlines()[0])
         module.add_arguments(command)
         command.set_defaults(run=module.main)

@@ -72,6 +72,7 @@ class Loop:
             "seconds": self.seconds,
             "generator": json.dumps(self.generator.bit_generator.state),
             "torch_rng": torch.get_rng_state(),
+            "cuda_rng": torch.cuda.get_rng_state_all(),
             "config": asdict(self.config),
         }
         temporary = self.folder / "checkpoint.tmp"
@@ -94,6 +95,8 @@ class Loop:
         self.count, self.seconds = state["count"], state["seconds"]
         self.generator.bit_generator.state = json.loads(state["generator"])
         torch.set_rng_state(state["torch_rng"])
+        if len(state["cuda_rng"]) == torch.cuda.device_count():
+            torch.cuda.set_rng_state_all(state["cuda_rng"])
         log.info("resumed at step %d, %.1f minutes", self.count, self.seconds / 60)
         return True
 

@@ -68,5 +68,6 @@ class Average:
         self.steps += 1
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
         state = module.state_dict()
-        mine: list[Tensor] = [self.state[k] for k in state]
-        torch._foreach_lerp_(mine, [v.detach() for v in state.values()], 1 - decay)
+        floating = [k for k, v in state.items() if v.is_floating_point()]
+        mine: list[Tensor] = [self.state[k] for k in floating]
+        torch._foreach_lerp_(mine, [state[k].detach() for k in floating], 1 - decay)

@@ -256,7 +256,7 @@ def main(args: argparse.Namespace) -> None:
     def validate(state: dict[str, Tensor]) -> dict[str, Any]:
         shadow.load_state_dict(state)
         figures = {}
-        for index in (160, 192, 224):
+        for index in (160, 192, 224) if held_out else ():
             rows = []
             for picture in held_out:
                 n = encode(picture, torch.tensor([float(index)]))

@@ -23,6 +23,9 @@ from bsqcodec.training.optim import make_optimizers
 
 log = logging.getLogger(__name__)
 
+FLOOR = 24.0
+"""Squared error usual at a step is about the step size plus this (what no step can code)."""
+
 
 class TokenizerWithRate(nn.Module):
     """The tokenizer and its stand-in rate model, trained together on rate + weight * distortion.
@@ -60,7 +63,7 @@ class TokenizerWithRate(nn.Module):
             z = self.tokenizer.encode(pixels, step)
             n = quantize_with_dead_zone(z, dead_zone[:, None, None, None])
         d = distortion(self.tokenizer.decode(n, step), pixels, ms_ssim_share)
-        return d / step_size(step.float()), d
+        return d / (step_size(step.float()) + FLOOR), d
 
 
 def draw_steps(count: int, generator: np.random.Generator) -> Tensor:
@@ -87,7 +90,7 @@ def evaluate(
 ) -> dict[str, Any]:
     """Mean bpp (of the stand-in rate model), PSNR and MS-SSIM at each step index."""
     figures: dict[str, Any] = {}
-    for index in steps:
+    for index in steps if pictures else ():
         rows = []
         for picture in pictures:
             x = picture.to(device).float()

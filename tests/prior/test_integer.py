@@ -4,7 +4,7 @@ import math
 import subprocess
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -92,6 +92,31 @@ def test_products_of_int8_and_float32_agree(
     torch.set_num_threads(count)
     for int8 in (True, False):
         assert torch.equal(logits(integer_prior(int8=int8), v, flags, *case), expected)
+
+
+def saturating(a: Tensor, b: Tensor) -> Tensor:
+    """As x86 processors without VNNI: unsigned times signed, pairs of products in 16 bits."""
+    products = (a.int() + 128)[:, :, None] * b.int()[None]
+    pairs = products.view(len(a), -1, 2, b.shape[1]).sum(2).clamp(-32768, 32767)
+    return (pairs.sum(1) - 128 * b.long().sum(0)).int()
+
+
+def unsupported(a: Tensor, b: Tensor) -> Tensor:
+    raise RuntimeError("not made for this device")
+
+
+@pytest.mark.parametrize("product", [saturating, unsupported])
+def test_int8_products_that_cannot_be_trusted_are_not_used(
+    product: Callable[[Tensor, Tensor], Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    v, flags = grid(1, 8, 16)
+    expected = logits(integer_prior(int8=False), v, flags, *PASSES[1])
+    uncached = integer.int8_products_are_exact.__wrapped__
+    monkeypatch.setattr(integer, "int8_products_are_exact", uncached)
+    monkeypatch.setattr(torch, "_int_mm", product)
+    prior = integer_prior(int8=True)
+    assert not prior.int8
+    assert torch.equal(logits(prior, v, flags, *PASSES[1]), expected)
 
 
 @pytest.mark.parametrize("int8", [False, True])

@@ -198,7 +198,7 @@ Watched = tuple[Watcher, Values, npt.NDArray[np.bool_]]
 
 
 def test_tokens_are_asked_before_every_stage_until_they_stop(watched: Watched) -> None:
-    coder, n, inside = watched
+    coder, _, inside = watched
     order = stages(PRIOR, some_planes().numpy(), 0)
     asked: dict[int, list[int]] = defaultdict(list)
     stopped: dict[int, int] = {}
@@ -264,7 +264,7 @@ def test_a_coder_that_refuses_a_level_ends_the_walk(prior: IntegerPrior) -> None
     assert {at.level for at, _ in coder.asked} == {0, 1}
 
 
-def test_the_walk_leaves_gradients_and_the_prior_alone(prior: IntegerPrior) -> None:
+def test_the_walk_does_not_change_the_prior(prior: IntegerPrior) -> None:
     before = {name: t.clone() for name, t in prior._t.items()}
     inside = grid_of(4, 4)
     encode(prior, some_values(inside, 0), 0, inside)

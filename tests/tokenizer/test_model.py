@@ -189,10 +189,10 @@ def test_the_parts_outside_attention_look_as_far_as_they_say(reach: int) -> None
         other_latents, other_tokens = latents.clone(), tokens.clone()
         other_latents[0, 4, 4] += 100
         other_tokens[0, 4, 4] += 10
-        difference = tokenizer.decoder.local(latents, tokens) - tokenizer.decoder.local(
-            other_latents, other_tokens
-        )
-        moved = patches(difference).abs().amax(-1)[0]
+        step = torch.tensor([100.0])
+        before = tokenizer.decoder.local(latents, tokens, step)
+        after = tokenizer.decoder.local(other_latents, other_tokens, step)
+        moved = patches(after - before).abs().amax(-1)[0]
     inside = torch.zeros(8, 8, dtype=torch.bool)
     inside[4 - reach : 5 + reach, 4 - reach : 5 + reach] = True
     assert (moved[~inside] == 0).all()

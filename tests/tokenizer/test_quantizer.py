@@ -19,6 +19,7 @@ from bsqcodec.tokenizer.quantizer import (
     level_bits,
     per_sample_entropy,
     quantize,
+    quantize_with_dead_zone,
     reconstruct,
     residual_bsq,
     to_sphere,
@@ -225,7 +226,9 @@ def test_any_prefix_is_the_nearest_multiple(levels: int) -> None:
 def test_digits_are_balanced_ternary() -> None:
     n, z = integers_and_fractions(4)
     digits = digits_from_bits(residual_bsq(z, 4))[..., 0]
-    spelled = {tuple(row): value for row, value in zip(digits.tolist(), n[:, 0].tolist(), strict=True)}
+    spelled = {
+        tuple(row): value for row, value in zip(digits.tolist(), n[:, 0].tolist(), strict=True)
+    }
     assert spelled == {
         row: 27 * row[0] + 9 * row[1] + 3 * row[2] + row[3]
         for row in itertools.product([-1.0, 0.0, 1.0], repeat=4)
@@ -256,6 +259,14 @@ def test_quantize_rounds_and_lets_the_gradient_through() -> None:
     (gradient,) = torch.autograd.grad((n * weight).sum(), z)
     assert n.tolist() == [-3, 0, 0, 0, 8]
     assert torch.equal(gradient, weight)
+
+
+def test_dead_zone_rounds_further_towards_zero() -> None:
+    z = torch.tensor([-1.61, -1.59, -0.61, -0.5, 0.0, 0.59, 0.61, 1.5, 1.61, 7.0])
+    assert quantize_with_dead_zone(z, 0.1).tolist() == [-2, -1, -1, 0, 0, 0, 1, 1, 2, 7]
+    by_row = quantize_with_dead_zone(z.expand(2, 10), torch.tensor([[0.0], [0.5]]))
+    assert by_row[0].tolist() == [-2, -2, -1, -1, 0, 1, 1, 2, 2, 7]
+    assert torch.equal(by_row[1], torch.trunc(z))
 
 
 def test_straight_through_takes_value_and_gradient_from_different_sources() -> None:

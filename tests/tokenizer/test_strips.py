@@ -1,5 +1,7 @@
 """Whole pictures in strips: the same as at once, for any size and wherever they are cut."""
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -14,7 +16,7 @@ from bsqcodec.tokenizer.strips import decode_picture, encode_picture, grid_size
 from ..models import random_tokenizer
 
 CPU = torch.device("cpu")
-SIZES = [(1, 1), (1, 4000), (1100, 3), (17, 31), (128, 128), (129, 257), (300, 200)]
+SIZES = [(1, 1), (1, 4000), (1100, 3), (17, 31), (128, 128), (129, 257), (135, 100), (300, 200)]
 STEP = 100
 
 
@@ -23,9 +25,9 @@ def tokenizer() -> Tokenizer:
     return random_tokenizer()
 
 
-@pytest.fixture(params=[1, 10**9], ids=["narrow", "whole"])
+@pytest.fixture(params=[1, 96, 10**9], ids=["narrow", "uneven", "whole"])
 def strip_tokens(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
-    """Strips of eight rows, and one strip for everything."""
+    """Strips of eight rows, strips that do not end with windows, and one for everything."""
     monkeypatch.setattr(strips, "STRIP_TOKENS", request.param)
     return int(request.param)
 
@@ -101,6 +103,22 @@ def test_samples_beyond_the_range_are_clipped(tokenizer: Tokenizer) -> None:
     decoded = decode_picture(tokenizer, n, STEP, 128, 128)
     assert set(np.unique(decoded)) >= {0, 255}
     assert np.isin(decoded, (0, 255)).mean() > 0.9
+
+
+@pytest.mark.parametrize(("step", "missing"), [(STEP, 1), (STEP, 2), (200, 3)])
+def test_missing_digits_look_like_a_coarser_step(
+    tokenizer: Tokenizer, step: int, missing: int
+) -> None:
+    """The latents stay as they are, but the networks are told of a step 3 times larger."""
+    n = 3**missing * torch.randint(-2, 3, (8, 8, 16), generator=torch.Generator().manual_seed(0))
+    found = decode_picture(tokenizer, n, step, 128, 128, missing)
+    known = torch.tensor([float(step)])
+    apparent = torch.tensor([min(255.0, step + missing * 32 * math.log2(3))])
+    latents = n[None] * tokenizer.units(known)
+    decoded = tokenizer.decoder(latents, apparent, tokenizer.scale)
+    expected = decoded[0].permute(1, 2, 0).clamp(0, 255).numpy()
+    assert np.abs(found - expected).max() <= 0.5 + 1e-3
+    assert not np.array_equal(found, decode_picture(tokenizer, n, step, 128, 128))
 
 
 @pytest.mark.parametrize(

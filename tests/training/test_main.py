@@ -1,0 +1,191 @@
+"""`python -m bsqcodec.training`: from a folder of pictures to weights that code one."""
+
+import json
+import logging
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from PIL import Image
+
+from bsqcodec.codec import Codec
+from bsqcodec.prior.order import PriorConfig
+from bsqcodec.rate import Quality
+from bsqcodec.training.__main__ import main
+from bsqcodec.weights import load
+
+from ..models import PRIOR, TOKENIZER
+
+MakeScene = Callable[[int, int, int], npt.NDArray[np.uint8]]
+ROOT = Path(__file__).parents[2]
+CPU = torch.device("cpu")
+USUAL = ["--batch", "2", "--minutes", "0.005", "--threads", "1", "--no-compile"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, make_scene: MakeScene, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with pictures to train on, in data, and one to validate with, in held_out."""
+    for name, count in {"data": 3, "held_out": 1}.items():
+        (tmp_path / name).mkdir()
+        for number in range(count):
+            picture = Image.fromarray(make_scene(260, 290, number))
+            picture.save(tmp_path / name / f"{number}.png")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def global_state() -> Iterator[None]:
+    """Training sets the number of threads, the seed and the log level."""
+    threads, level = torch.get_num_threads(), logging.getLogger().level
+    with torch.random.fork_rng(devices=[]):
+        yield
+    torch.set_num_threads(threads)
+    logging.getLogger().setLevel(level)
+
+
+@pytest.fixture
+def train(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    def run(*arguments: str) -> None:
+        monkeypatch.setattr(sys, "argv", ["bsqcodec.training", *arguments])
+        main()
+
+    return run
+
+
+def small(config: Any) -> str:
+    """A configuration as the command line takes it, without what it derives."""
+    data = config.to_dict()
+    if isinstance(config, PriorConfig):
+        del data["channels"]
+    return json.dumps(data)
+
+
+def tokenizer_arguments(*more: str) -> list[str]:
+    data = ["--data", "data", "--out", "tokenizer", "--cache", "cache"]
+    return ["tokenizer", *data, "--config", small(TOKENIZER), "--crop", "128", *USUAL, *more]
+
+
+def prior_arguments(*more: str) -> list[str]:
+    data = ["--data", "data", "--out", "prior", "--cache", "cache"]
+    source = ["--tokenizer", "tokenizer", "--config", small(PRIOR), "--passes", "2"]
+    return ["prior", *data, *source, "--crop", "128", *USUAL, *more]
+
+
+def log_of(run: Path) -> list[dict[str, Any]]:
+    lines = (run / "log.jsonl").read_text().splitlines()
+    return [json.loads(line, parse_constant=pytest.fail) for line in lines]
+
+
+def checkpoint(run: Path) -> dict[str, Any]:
+    state = torch.load(run / "checkpoint.pt", weights_only=True)
+    assert isinstance(state, dict)
+    return state
+
+
+def test_from_pictures_to_a_coded_picture(
+    folder: Path, train: Callable[..., None], make_scene: MakeScene
+) -> None:
+    train(*tokenizer_arguments("--validation", "held_out", "--validation-limit", "1"))
+    tokenizer_log = log_of(folder / "tokenizer")
+    assert {"step", "loss", "bpp", "rmse", "s160", "s192", "s224"} <= tokenizer_log[-1].keys()
+    trained = checkpoint(folder / "tokenizer")
+    assert trained["count"] == tokenizer_log[-1]["step"] >= 1
+    config = json.loads((folder / "tokenizer" / "config.json").read_text())
+    assert config["model"] == TOKENIZER.to_dict() and config["args"]["crop"] == "128"
+
+    train(*prior_arguments("--validation", "held_out", "--quantized-from", "0.5"))
+    prior_log = log_of(folder / "prior")
+    assert {"step", "loss", "bpp", "s160", "s192", "s224"} <= prior_log[-1].keys()
+    assert checkpoint(folder / "prior")["average"]["planes"].dtype == torch.uint8
+
+    train("export", "--tokenizer", "tokenizer", "--prior", "prior", "--out", "out", "--default")
+    (path,) = (folder / "out").glob("image-*.safetensors")
+    index = json.loads((folder / "out" / "index.json").read_text())
+    assert path.stem == f"image-{index['default']}"
+    assert load(path, CPU).prior.config == PRIOR
+    codec = Codec(path, device="cpu")
+    picture = make_scene(140, 150, 9)
+    encoded = codec.encode(picture, Quality(60), verify=True)
+    assert encoded.psnr > 20
+    assert codec.decode(encoded.data).picture.pixels.shape == picture.shape
+
+    train(
+        *("exactness", "--tokenizer", "tokenizer", "--prior", "prior", "--pictures", "held_out"),
+        *("--limit", "1", "--out", "exactness.json"),
+    )
+    result = json.loads((folder / "exactness.json").read_text())
+    assert len(result["rows"]) == 4
+    assert abs(result["cost_percent"]) < 2
+    assert all(row["integer_bits"] > 0 for row in result["rows"])
+
+    train(*prior_arguments("--init", str(path), "--out", "again"))
+    assert checkpoint(folder / "again")["count"] >= 1
+    assert log_of(folder / "again")[-1].keys() == {"step", "minutes", "loss", "bpp"}
+
+
+@pytest.mark.parametrize("decoder_only", [False, True])
+def test_training_goes_on_where_it_ended_and_needs_no_validation(
+    folder: Path, train: Callable[..., None], decoder_only: bool
+) -> None:
+    more = ["--decoder-only"] if decoder_only else []
+    train(*tokenizer_arguments(*more))
+    first = checkpoint(folder / "tokenizer")
+    train(*tokenizer_arguments(*more, "--minutes", str(first["seconds"] / 60 + 0.003)))
+    second = checkpoint(folder / "tokenizer")
+    assert second["count"] > first["count"] and second["seconds"] > first["seconds"]
+    moved = {
+        name
+        for name, value in second["module"].items()
+        if not torch.equal(value, first["module"][name])
+    }
+    assert moved and any(name.startswith("tokenizer.decoder.") for name in moved)
+    encoder = {name for name in moved if name.startswith("tokenizer.encoder.")}
+    assert bool(encoder) is not decoder_only
+
+
+def test_a_warm_start_takes_the_weights(folder: Path, train: Callable[..., None]) -> None:
+    train(*tokenizer_arguments())
+    train(*tokenizer_arguments("--out", "warm", "--init", "tokenizer", "--rate", "0"))
+    first, warm = checkpoint(folder / "tokenizer"), checkpoint(folder / "warm")
+    for name, value in first["average"].items():
+        if name.startswith("tokenizer."):
+            assert torch.equal(warm["module"][name], value)
+
+
+def test_the_commands_have_help(
+    train: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for command in ("tokenizer", "prior", "export", "exactness"):
+        with pytest.raises(SystemExit, match="0"):
+            train(command, "--help")
+        assert f"bsqcodec.training {command}" in capsys.readouterr().out
+
+
+def test_training_needs_neither_av_nor_constriction() -> None:
+    """A training machine may lack them."""
+    program = """
+import sys
+sys.modules["av"] = sys.modules["constriction"] = sys.modules["imageio"] = None
+import bsqcodec.training.__main__
+from bsqcodec.training import checkpoints, data, exactness, export, loop, losses, optim, prior
+from bsqcodec.training import tokenizer
+try:
+    import bsqcodec.bitstream.entropy
+except ImportError:
+    print("blocked")
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "blocked\n", "")
