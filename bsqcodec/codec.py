@@ -26,7 +26,7 @@ from bsqcodec.bitstream.container import (
 )
 from bsqcodec.bitstream.source import ByteSource
 from bsqcodec.coders import RATE_WEIGHT, DecodingCoder, EncodingCoder
-from bsqcodec.errors import FormatError, LimitError, VerifyError, WeightsError
+from bsqcodec.errors import FormatError, LimitError, TruncatedError, VerifyError, WeightsError
 from bsqcodec.media.alpha import pack_alpha, unpack_alpha
 from bsqcodec.media.images import picture_from
 from bsqcodec.media.picture import Picture
@@ -255,13 +255,18 @@ class Codec:
 
     def _verify(self, made: _Attempt) -> None:
         """Decode the file's bits and compare; the walk is repeated from the bytes alone."""
-        container = unpack(made.data, max_pixels=2**62)
-        weights = self._weights(container.header.model_id)
-        header = container.header
-        inside = _inside(weights, header.height, header.width)
-        coder = DecodingCoder(container.level_payloads())
-        values = walk(weights.prior, header.step, inside, coder)
-        if not np.array_equal(values, made.values):
+        try:
+            container = unpack(made.data, max_pixels=2**62)
+            header = container.header
+            weights = self._weights(header.model_id)
+            inside = _inside(weights, header.height, header.width)
+            coder = DecodingCoder(container.level_payloads())
+            same = np.array_equal(walk(weights.prior, header.step, inside, coder), made.values)
+        except FormatError as error:
+            raise VerifyError(
+                f"the coded file does not decode ({error}); nothing was written"
+            ) from error
+        if not same:
             raise VerifyError("the coded bits do not decode to what was coded; nothing was written")
 
     def decode(
@@ -286,6 +291,8 @@ class Codec:
         header = container.header
         weights = self._weights(header.model_id)
         payloads = container.level_payloads()[:levels]
+        if container.truncated and not payloads:
+            raise TruncatedError("the file is cut before the end of its first level")
         _check_padded(weights, header, max_pixels)
         inside = _inside(weights, header.height, header.width)
         count = len(level_groups(stages(weights.prior.config, weights.prior.planes, header.step)))

@@ -236,6 +236,11 @@ def test_a_cut_header_is_an_error_even_when_partial(codec: Codec, coded: Encoded
         codec.decode(coded.data[:20], partial=True)
 
 
+def test_a_file_cut_in_its_first_level_is_an_error(codec: Codec, coded: Encoded) -> None:
+    with pytest.raises(TruncatedError, match="first level"):
+        codec.decode(coded.data[: ends_of_chunks(coded.data)[0] - 1], partial=True)
+
+
 # Verification, limits, progress -------------------------------------------------------------------
 
 
