@@ -16,6 +16,9 @@ COARSEST, FINEST = 244, 12
 TOLERANCE = 0.02
 """A size target is met when the file is at most this share below it."""
 
+STRONGEST = 10.0
+"""Strength, relative to the usual one, at which bits are dropped for next to nothing."""
+
 WEAKEST = 0.05
 """Strengths (of rate against distortion) below this count as this where they are bisected."""
 
@@ -126,7 +129,7 @@ def search_size(
 
     good = at(COARSEST)
     if good.figure > limit:
-        strong = 4.0 * max(strength, 1.0)
+        strong = STRONGEST * max(strength, 1.0)
         size, result = attempt(COARSEST, strong)
         if size > limit:
             raise TargetError(
@@ -158,7 +161,7 @@ def search_size(
             slope *= 0.75
     if low == FINEST and at(FINEST).figure <= limit:
         return tried[FINEST]
-    strong = 2.5 * max(strength, 1.0)
+    strong = STRONGEST * max(strength, 1.0)
     return _bisect_strength(attempt, limit, tried[high], low, strength, strong)
 
 
