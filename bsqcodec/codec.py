@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +41,7 @@ from bsqcodec.rate import (
     Quality,
     Size,
     Target,
+    at_limit,
     quality_of_step,
     search_psnr,
     search_size,
@@ -93,20 +96,39 @@ class _Attempt:
 
 
 def choose_device(name: str) -> torch.device:
-    """The device "auto" (CUDA where there is one), "cpu" or "cuda" means. Raises WeightsError."""
+    """The device "auto" (CUDA where there is one), "cpu" or "cuda" means.
+
+    Raises WeightsError without that device, ValueError for another name.
+    """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
+        raise ValueError(f"{name!r} is not a device; there are auto, cpu and cuda")
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise WeightsError("no CUDA device is available")
     return torch.device(name)
+
+
+@contextmanager
+def _memory_limit() -> Iterator[None]:
+    """Turn what torch and numpy raise when memory runs out into a LimitError."""
+    try:
+        yield
+    except MemoryError as error:
+        raise LimitError("there is not enough memory for this picture") from error
+    except RuntimeError as error:
+        if isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error):
+            raise LimitError("there is not enough memory for this picture") from error
+        raise
 
 
 class Codec:
     """Encodes and decodes pictures; loads the weights once and keeps them.
 
     weights: a safetensors file, or None for the default ones. device: "auto", "cpu" or "cuda".
-    threads: of the CPU, for the whole process; None leaves torch's choice. Decoding finds the
-    weights that a file names, whatever `weights` is. Raises WeightsError.
+    int8: see `IntegerPrior`. threads: of the CPU, for the whole process; None leaves torch's choice. Decoding finds the
+    weights that a file names, whatever `weights` is. Raises WeightsError, and ValueError for a device
+    or a number of threads that cannot be.
 
     >>> codec = Codec(device="cpu")
     >>> encoded = codec.encode(np.full((30, 40), 128, np.uint8), Quality(70))
@@ -125,6 +147,8 @@ class Codec:
         int8: bool | None = None,
     ) -> None:
         if threads is not None:
+            if threads < 1:
+                raise ValueError(f"{threads} threads are too few")
             torch.set_num_threads(threads)
         self.device = choose_device(device)
         self._int8 = int8
@@ -157,15 +181,29 @@ class Codec:
 
         strip drops ICC, EXIF and XMP; verify decodes the file and compares its integers; effort 0
         decides without weighing rate, 1 weighs it. progress is told 0..1.
-        Raises TargetError and VerifyError.
+        Raises TargetError, VerifyError, LimitError, and MediaError for an array that is no picture.
         """
+        with _memory_limit():
+            if not isinstance(picture, Picture):
+                picture = picture_from(picture)
+            target = Quality(50) if target is None else target
+            return self._encode(picture, target, strip, verify, effort, progress)
+
+    def _encode(
+        self,
+        picture: Picture,
+        target: Target,
+        strip: bool,
+        verify: bool,
+        effort: int,
+        progress: Progress | None,
+    ) -> Encoded:
         started = time.perf_counter()
-        if not isinstance(picture, Picture):
-            picture = picture_from(picture)
-        target = Quality(50) if target is None else target
+        notes = list(picture.notes)
+        area = picture.height * picture.width
+        _check_padded(self._default, picture.height, picture.width, max(area, DEFAULT_MAX_PIXELS))
         before, after = _side_chunks(picture, strip)
         pixels = _rgb(picture.pixels)
-        area = pixels.shape[0] * pixels.shape[1]
         latents: dict[int, npt.NDArray[np.float32]] = {}
 
         def attempt(step: int, strength: float) -> _Attempt:
@@ -183,19 +221,23 @@ class Codec:
             made = attempt(step, strength)
             return self._psnr(picture, made, step), made
 
+        psnr: float | None = None
         strength = 1.0 if effort else 0.0
         if isinstance(target, Quality):
             step = step_of_quality(target.value)
             result = attempt(step, strength)
         elif isinstance(target, Psnr):
             found = search_psnr(measured, target.db)
-            step, result = found.step, found.result
+            step, result, psnr = found.step, found.result, found.figure
         else:
             limit = target.bytes if isinstance(target, Size) else int(target.value * area / 8)
             sizes = search_size(sized, limit, strength)
             step, result = sizes.step, sizes.result
+            if not at_limit(sizes.figure, limit):
+                lack = 100 * (1 - sizes.figure / limit)
+                notes.append(f"the file is {lack:.1f} % smaller than asked for")
         if verify:
-            self._verify(result)
+            self._verify(result, [*before, *after])
         return Encoded(
             data=result.data,
             width=pixels.shape[1],
@@ -204,10 +246,10 @@ class Codec:
             step=step,
             levels=result.levels,
             bpp=8 * len(result.data) / area,
-            psnr=self._psnr(picture, result, step),
+            psnr=self._psnr(picture, result, step) if psnr is None else psnr,
             seconds=time.perf_counter() - started,
             ideal_bits=result.ideal_bits,
-            notes=tuple(picture.notes),
+            notes=tuple(notes),
         )
 
     def _code(
@@ -253,7 +295,7 @@ class Codec:
         error = np.mean((decoded.astype(np.float32) - picture.pixels) ** 2, dtype=np.float64)
         return math.inf if error == 0 else 10 * math.log10(255**2 / error)
 
-    def _verify(self, made: _Attempt) -> None:
+    def _verify(self, made: _Attempt, beside: list[Chunk]) -> None:
         """Decode the file's bits and compare; the walk is repeated from the bytes alone."""
         try:
             container = unpack(made.data, max_pixels=2**62)
@@ -261,13 +303,20 @@ class Codec:
             weights = self._weights(header.model_id)
             inside = _inside(weights, header.height, header.width)
             coder = DecodingCoder(container.level_payloads())
-            same = np.array_equal(walk(weights.prior, header.step, inside, coder), made.values)
-        except FormatError as error:
+            values = walk(weights.prior, header.step, inside, coder)
+        except (FormatError, LimitError) as error:
             raise VerifyError(
                 f"the coded file does not decode ({error}); nothing was written"
             ) from error
+        same = (
+            np.array_equal(values, made.values)
+            and container.symbols_crc == _symbols_crc(values, inside)
+            and [c for c in container.chunks if c.kind != ChunkKind.LEVEL] == beside
+        )
         if not same:
-            raise VerifyError("the coded bits do not decode to what was coded; nothing was written")
+            raise VerifyError(
+                "the coded file does not decode to what was coded; nothing was written"
+            )
 
     def decode(
         self,
@@ -284,16 +333,27 @@ class Codec:
         damaged file as far as it goes. Raises FormatError and its children, LimitError,
         WeightsError, and ValueError for impossible levels.
         """
-        started = time.perf_counter()
         if levels is not None and levels < 1:
             raise ValueError(f"{levels} levels cannot be decoded")
+        with _memory_limit():
+            return self._decode(source, levels, partial, max_pixels, progress)
+
+    def _decode(
+        self,
+        source: ByteSource,
+        levels: int | None,
+        partial: bool,
+        max_pixels: int,
+        progress: Progress | None,
+    ) -> Decoded:
+        started = time.perf_counter()
         container = unpack(source, max_pixels=max_pixels, allow_truncated=partial)
         header = container.header
         weights = self._weights(header.model_id)
         payloads = container.level_payloads()[:levels]
         if container.truncated and not payloads:
             raise TruncatedError("the file is cut before the end of its first level")
-        _check_padded(weights, header, max_pixels)
+        _check_padded(weights, header.height, header.width, max_pixels)
         inside = _inside(weights, header.height, header.width)
         count = len(level_groups(stages(weights.prior.config, weights.prior.planes, header.step)))
         if header.levels != count or header.first_level:
@@ -341,20 +401,18 @@ def _inside(weights: Weights, height: int, width: int) -> npt.NDArray[np.bool_]:
     return result
 
 
-def _check_padded(weights: Weights, header: Header, max_pixels: int) -> None:
+def _check_padded(weights: Weights, height: int, width: int, max_pixels: int) -> None:
     """Refuse a picture whose padding to whole windows takes far more than `max_pixels`.
 
     Padding adds little to large pictures unless they are thin: a line of a pixel becomes 128.
     """
     tokenizer = weights.tokenizer
-    rows, columns = grid_size(
-        header.height, header.width, tokenizer.window_pixels, tokenizer.config.patch
-    )
+    rows, columns = grid_size(height, width, tokenizer.window_pixels, tokenizer.config.patch)
     padded = rows * columns * tokenizer.config.patch**2
     limit = max(2 * max_pixels, ALWAYS_PADDED)
     if padded > limit:
         raise LimitError(
-            f"the picture of {header.width} x {header.height} pixels is padded to {padded} pixels,"
+            f"the picture of {width} x {height} pixels is padded to {padded} pixels,"
             f" over the limit of {limit}"
         )
 

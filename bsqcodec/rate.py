@@ -119,16 +119,19 @@ def search_size(
     Bisects the step, then the strength at the coarsest step that is too large.
     Raises TargetError if even the coarsest step is too large.
     """
-    tried: dict[int, Trial[T]] = {}
+    sizes: dict[int, int] = {}
+    best: Trial[T] | None = None  # the only result kept: they are large
 
-    def at(step: int) -> Trial[T]:
-        if step not in tried:
-            size, result = attempt(step, strength)
-            tried[step] = Trial(step, strength, size, result)
-        return tried[step]
+    def at(step: int) -> int:
+        nonlocal best
+        if step not in sizes:
+            sizes[step], result = attempt(step, strength)
+            if sizes[step] <= limit and (best is None or sizes[step] > best.figure):
+                best = Trial(step, strength, sizes[step], result)
+        return sizes[step]
 
-    good = at(COARSEST)
-    if good.figure > limit:
+    at(COARSEST)
+    if best is None:
         strong = STRONGEST * max(strength, 1.0)
         size, result = attempt(COARSEST, strong)
         if size > limit:
@@ -139,30 +142,24 @@ def search_size(
         best = Trial(COARSEST, strong, size, result)
         return _bisect_strength(attempt, limit, best, COARSEST, strength)
     low, high = FINEST, COARSEST  # sizes: low too large (or unknown), high small enough
-    guess = high
     slope = 32.0  # steps for a factor of two in size, refined from what was tried
-    if at_limit(good.figure, limit):
-        return good
-    while high - low > 1:
-        distance = slope * math.log2(limit / tried[high].figure)
+    while high - low > 1 and not at_limit(best.figure, limit):
+        distance = slope * math.log2(limit / sizes[high])
         guess = min(max(round(high - max(distance, 1.0)), low + 1), high - 1)
-        if len(tried) > 6:  # the size hardly follows the step, as with large metadata
+        if len(sizes) > 6:  # the size hardly follows the step, as with large metadata
             guess = (low + high) // 2
-        trial = at(guess)
-        if trial.figure <= limit:
-            if at_limit(trial.figure, limit):
-                return trial
-            if trial.figure > tried[high].figure:
-                slope = (high - guess) / math.log2(trial.figure / tried[high].figure)
+        if at(guess) <= limit:
+            if sizes[guess] > sizes[high]:
+                slope = (high - guess) / math.log2(sizes[guess] / sizes[high])
                 slope = min(max(slope, 8.0), 64.0)
             high = guess
         else:
             low = guess
             slope *= 0.75
-    if low == FINEST and at(FINEST).figure <= limit:
-        return tried[FINEST]
+    if at_limit(best.figure, limit) or (low == FINEST and at(FINEST) <= limit):
+        return best
     strong = STRONGEST * max(strength, 1.0)
-    return _bisect_strength(attempt, limit, tried[high], low, strength, strong)
+    return _bisect_strength(attempt, limit, best, low, strength, strong)
 
 
 def _bisect_strength(

@@ -236,6 +236,22 @@ def test_a_cut_header_is_an_error_even_when_partial(codec: Codec, coded: Encoded
         codec.decode(coded.data[:20], partial=True)
 
 
+def test_a_picture_too_thin_to_be_decoded_is_not_coded(codec: Codec) -> None:
+    with pytest.raises(LimitError, match="padded"):
+        codec.encode(np.zeros((1, 4_200_000), np.uint8))
+
+
+@pytest.mark.parametrize("name", ["mps", "nonsense", "cuda:x"])
+def test_other_devices_are_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="not a device"):
+        Codec(device=name)
+
+
+def test_a_size_out_of_reach_is_noted(codec: Codec) -> None:
+    encoded = codec.encode(scene(20, 20), Size(1_000_000))
+    assert "smaller than asked for" in encoded.notes[-1]
+
+
 def test_a_file_cut_in_its_first_level_is_an_error(codec: Codec, coded: Encoded) -> None:
     with pytest.raises(TruncatedError, match="first level"):
         codec.decode(coded.data[: ends_of_chunks(coded.data)[0] - 1], partial=True)

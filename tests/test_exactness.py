@@ -106,6 +106,31 @@ def test_int8_products_that_saturate_are_not_taken(golden: Path) -> None:
     assert exact == "True" or taken == "False"
 
 
+@pytest.fixture
+def double_by_default() -> Iterator[None]:
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.usefixtures("double_by_default")
+@pytest.mark.parametrize("int8", [True, False])
+def test_nothing_hangs_on_the_default_dtype(golden: Path, int8: bool) -> None:
+    codec = Codec(model_path(), device="cpu", int8=int8)
+    for name in NAMES:
+        codec.decode((golden / f"{name}.bsq").read_bytes())  # which checks the integers
+
+
+@pytest.mark.parametrize("int8", [True, False])
+def test_nothing_hangs_on_the_autocast_of_the_caller(golden: Path, int8: bool) -> None:
+    codec = Codec(model_path(), device="cpu", int8=int8)
+    expected = codec.encode(scene(60, 90)).data
+    with torch.autocast("cpu", torch.bfloat16):
+        assert codec.encode(scene(60, 90)).data == expected
+        for name in NAMES:
+            codec.decode((golden / f"{name}.bsq").read_bytes())  # which checks the integers
+
+
 def test_alone_or_after_others(codec: Codec, golden: Path) -> None:
     """A codec keeps nothing of the pictures before."""
     alone = [Codec(model_path(), device="cpu").encode(scene(n, 50)).data for n in (20, 40, 200)]

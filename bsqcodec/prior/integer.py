@@ -132,7 +132,8 @@ def int8_products_are_exact(device: torch.device) -> bool:
     (pytorch issue 136746), or torch falls back to plain loops, which are slow.
     """
     x86 = device.type == "cpu" and platform.machine() in ("x86_64", "AMD64")
-    if x86 and not torch.cpu._is_vnni_supported():
+    has_vnni = getattr(torch.cpu, "_is_vnni_supported", None)
+    if x86 and (has_vnni is None or not has_vnni()):
         return False
     a = torch.full((64, 64), 127, dtype=torch.int8, device=device)
     a[::2, 1::2] = -127
@@ -141,14 +142,14 @@ def int8_products_are_exact(device: torch.device) -> bool:
         return all(
             torch.equal(torch._int_mm(a[:rows], a.t()).double(), exact[:rows]) for rows in (32, 64)
         )
-    except RuntimeError:  # not made for this device
+    except (AttributeError, RuntimeError):  # not made for this device or version
         return False
 
 
 class IntegerPrior:
     """Runs integer weights on a device, by int8 or by float32 products: the results are the same.
 
-    int8: whether to take int8 products where they are exact; by default on CPUs.
+    int8: False takes float32 products even on a CPU whose int8 products are exact.
     Raises WeightsError if the weights could make a partial sum inexact.
     """
 
@@ -161,7 +162,7 @@ class IntegerPrior:
     ) -> None:
         self.config = config
         self.device = torch.device(device)
-        wanted = self.device.type == "cpu" if int8 is None else int8
+        wanted = self.device.type == "cpu" and int8 is not False
         self.int8 = wanted and int8_products_are_exact(self.device)
         self.planes = tensors["planes"].cpu().numpy()
         self.kinds = len(stage_kinds(config, int(self.planes.max()) - 1))
@@ -259,9 +260,9 @@ class IntegerPrior:
         """
         b, h, w, c = v.shape
         width = self.config.width
-        scale = torch.tensor(float(power), device=self.device)
+        scale = torch.tensor(float(power), device=self.device, dtype=torch.float32)
         constant = self._t["embed_pass"][kind] + self._t["embed_bucket"][bucket]
-        x = torch.empty(b, h, w, width, device=self.device)
+        x = torch.empty(b, h, w, width, device=self.device, dtype=torch.float32)
         rows = max(1, CHUNK // max(1, b * (w // WINDOW))) * WINDOW
         for top in range(0, h, rows):
             part = features(v[:, top : top + rows], scale).reshape(-1, 2 * c)
@@ -301,7 +302,7 @@ class IntegerPrior:
         power: int,
     ) -> Tensor:
         """Logits [n, k, 2] that the contexts of digits contribute; arguments [n, k]."""
-        scale = torch.tensor(float(power), device=self.device)
+        scale = torch.tensor(float(power), device=self.device, dtype=torch.float32)
         context = contexts(v, magnitude, trend, scale)
         return self._t["table"][stage_index, channels[None], context].float()
 

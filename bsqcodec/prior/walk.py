@@ -59,10 +59,23 @@ def walk(
     inside [h, w]: which tokens are coded (the others are padding to whole windows). h and w are
     multiples of 8. Levels before `first_level` are all zero.
     """
+    # a caller's autocast would round the integers
+    with torch.inference_mode(), torch.autocast(prior.device.type, enabled=False):
+        return _walk(prior, step, inside, coder, first_level, progress)
+
+
+def _walk(
+    prior: IntegerPrior,
+    step: int,
+    inside: npt.NDArray[np.bool_],
+    coder: Coder,
+    first_level: int,
+    progress: Callable[[float], None] | None,
+) -> npt.NDArray[np.int32]:
     h, w = inside.shape
     device = prior.device
     c = prior.config.channels
-    v = torch.zeros(1, h, w, c, device=device)
+    v = torch.zeros(1, h, w, c, device=device, dtype=torch.float32)
     flat = v.view(h * w, c)
     stopped = ~inside.reshape(-1)
     parity = lattice(h, w).reshape(-1)

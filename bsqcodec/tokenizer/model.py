@@ -30,6 +30,10 @@ STEPS = 256
 """Number of quantizer steps; step index s means a step of 2 * 2^(s / 32) pixel units."""
 
 
+MARGIN = 2
+"""Rows of tokens around a strip of a picture that the convolutions may look at."""
+
+
 def step_size(index: Tensor | float) -> Any:
     """Quantizer step in units of pixel values (orthonormal transform) for an index 0 .. 255."""
     return 2.0 * 2.0 ** (index / 32.0)
@@ -51,8 +55,8 @@ class TokenizerConfig:
     knots: int = 9
 
     def __post_init__(self) -> None:
-        if max(self.encoder_convs, self.decoder_convs) > 3:
-            raise ValueError("more than 3 residual convolutions look beyond the margin of a strip")
+        if 2 + 2 * max(self.encoder_convs, self.decoder_convs) > MARGIN * self.patch // 4:
+            raise ValueError("the convolutions look beyond the margin of a strip")
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -14,16 +14,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bsqcodec.tokenizer.model import STEPS, Tokenizer
+from bsqcodec.tokenizer.model import MARGIN, STEPS, Tokenizer
 
 STRIP_TOKENS = 4096
 """About how many tokens a strip has."""
 
 STEPS_PER_PLANE = 32 * math.log2(3)
 """Step indices that make the step 3 times larger."""
-
-MARGIN = 2
-"""Rows of tokens around a strip that its convolutions may look at."""
 
 
 def grid_size(height: int, width: int, window_pixels: int, patch: int) -> tuple[int, int]:
@@ -42,25 +39,28 @@ def encode_picture(
     tokenizer: Tokenizer, pixels: npt.NDArray[np.uint8], step: int, device: torch.device
 ) -> Tensor:
     """pixels [H, W, 3] -> z [h, w, C] (float32), the picture padded by its edge."""
-    config = tokenizer.config
-    height, width = pixels.shape[:2]
-    rows, columns = grid_size(height, width, tokenizer.window_pixels, config.patch)
-    steps = torch.tensor([float(step)], device=device)
-    linear, tokens = [], []
-    for top, bottom in _strips(rows, columns):
-        first, last = max(0, top - MARGIN), min(rows, bottom + MARGIN)
-        part = pixels[min(first * config.patch, height - 1) : last * config.patch]
-        lack = (last - first) * config.patch - len(part)
-        part = np.pad(part, ((0, lack), (0, columns * config.patch - width), (0, 0)), mode="edge")
-        x = torch.from_numpy(part).to(device).permute(2, 0, 1)[None].float()
-        a, b = tokenizer.encoder.local(x, tokenizer.scale)
-        keep = slice(top - first, bottom - first)
-        linear.append(a[0, keep])
-        tokens.append(b[0, keep])
-    y = tokenizer.encoder.attend(
-        torch.cat(linear)[None], torch.cat(tokens)[None], steps, tokenizer.scale
-    )
-    return (y / tokenizer.units(steps))[0]
+    with torch.autocast(device.type, enabled=False):
+        config = tokenizer.config
+        height, width = pixels.shape[:2]
+        rows, columns = grid_size(height, width, tokenizer.window_pixels, config.patch)
+        steps = torch.tensor([float(step)], device=device)
+        linear, tokens = [], []
+        for top, bottom in _strips(rows, columns):
+            first, last = max(0, top - MARGIN), min(rows, bottom + MARGIN)
+            part = pixels[min(first * config.patch, height - 1) : last * config.patch]
+            lack = (last - first) * config.patch - len(part)
+            part = np.pad(
+                part, ((0, lack), (0, columns * config.patch - width), (0, 0)), mode="edge"
+            )
+            x = torch.from_numpy(part).to(device).permute(2, 0, 1)[None].float()
+            a, b = tokenizer.encoder.local(x, tokenizer.scale)
+            keep = slice(top - first, bottom - first)
+            linear.append(a[0, keep])
+            tokens.append(b[0, keep])
+        y = tokenizer.encoder.attend(
+            torch.cat(linear)[None], torch.cat(tokens)[None], steps, tokenizer.scale
+        )
+        return (y / tokenizer.units(steps))[0]
 
 
 @torch.inference_mode()
@@ -73,23 +73,24 @@ def decode_picture(
     `missing_planes` digits of n are not known (0), the picture is as good as one with a step that
     is 3 times larger for each of them, and the networks are told so.
     """
-    config = tokenizer.config
-    rows, columns = n.shape[:2]
-    inside = (-(-height // config.patch), -(-width // config.patch))
-    n = n[: inside[0], : inside[1]].permute(2, 0, 1)[None].float()
-    n = F.pad(n, (0, columns - inside[1], 0, rows - inside[0]), mode="replicate")
-    steps = torch.tensor([float(step)], device=n.device)
-    latents = n.permute(0, 2, 3, 1) * tokenizer.units(steps)
-    apparent = (steps + missing_planes * STEPS_PER_PLANE).clamp(max=STEPS - 1)
-    tokens = tokenizer.decoder.attend(latents, apparent, tokenizer.scale)
-    result = np.empty((height, width, 3), np.uint8)
-    for top, bottom in _strips(rows, columns):
-        if top * config.patch >= height:
-            break
-        first, last = max(0, top - MARGIN), min(rows, bottom + MARGIN)
-        x = tokenizer.decoder.local(latents[:, first:last], tokens[:, first:last], apparent)
-        x = x[0, :, (top - first) * config.patch : (bottom - first) * config.patch, :width]
-        x = x.clamp(0, 255).round().to(torch.uint8).permute(1, 2, 0)
-        end = min(bottom * config.patch, height)
-        result[top * config.patch : end] = x[: end - top * config.patch].cpu().numpy()
-    return result
+    with torch.autocast(n.device.type, enabled=False):
+        config = tokenizer.config
+        rows, columns = n.shape[:2]
+        inside = (-(-height // config.patch), -(-width // config.patch))
+        n = n[: inside[0], : inside[1]].permute(2, 0, 1)[None].float()
+        n = F.pad(n, (0, columns - inside[1], 0, rows - inside[0]), mode="replicate")
+        steps = torch.tensor([float(step)], device=n.device)
+        latents = n.permute(0, 2, 3, 1) * tokenizer.units(steps)
+        apparent = (steps + missing_planes * STEPS_PER_PLANE).clamp(max=STEPS - 1)
+        tokens = tokenizer.decoder.attend(latents, apparent, tokenizer.scale)
+        result = np.empty((height, width, 3), np.uint8)
+        for top, bottom in _strips(rows, columns):
+            if top * config.patch >= height:
+                break
+            first, last = max(0, top - MARGIN), min(rows, bottom + MARGIN)
+            x = tokenizer.decoder.local(latents[:, first:last], tokens[:, first:last], apparent)
+            x = x[0, :, (top - first) * config.patch : (bottom - first) * config.patch, :width]
+            x = x.clamp(0, 255).round().to(torch.uint8).permute(1, 2, 0)
+            end = min(bottom * config.patch, height)
+            result[top * config.patch : end] = x[: end - top * config.patch].cpu().numpy()
+        return result

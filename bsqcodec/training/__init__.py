@@ -1,1 +1,1 @@
-"""Training of the tokenizer and the prior; needs only torch, numpy, Pillow, safetensors, tqdm."""
+"""Training of the tokenizer and the prior; needs only torch, numpy, Pillow and safetensors."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
 import tarfile
 from collections.abc import Iterator
@@ -57,8 +58,15 @@ class Pictures:
 
     @classmethod
     def load(cls, sources: list[Path], cache: Path) -> Pictures:
-        """Read the sources, or the cache folder if it holds them already."""
+        """Read the sources, or the cache folder if it holds them already.
+
+        Raises ValueError if the cache was made from other sources.
+        """
         shapes_file, pixels_file = cache / "shapes.npy", cache / "pixels.npy"
+        names_file = cache / "sources.json"
+        names = sorted(source.name for source in sources)
+        if names_file.exists() and json.loads(names_file.read_text()) != names:
+            raise ValueError(f"{cache} holds other pictures than {names}; name another --cache")
         if not (shapes_file.exists() and pixels_file.exists()):
             pictures = [p for source in sources for p in read_pictures(source)]
             if not pictures:
@@ -66,6 +74,7 @@ class Pictures:
             cache.mkdir(parents=True, exist_ok=True)
             np.save(pixels_file, np.concatenate([p.reshape(-1) for p in pictures]))
             np.save(shapes_file, np.array([p.shape[:2] for p in pictures], dtype=np.int64))
+            names_file.write_text(json.dumps(names))
             log.info("decoded %d pictures into %s", len(pictures), cache)
         return cls(np.load(pixels_file, mmap_mode="r"), np.load(shapes_file))
 

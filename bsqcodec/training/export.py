@@ -24,10 +24,8 @@ def main(args: argparse.Namespace) -> None:
     from bsqcodec.weights import save
 
     prior = prior_of(args.prior)
-    notes = {
-        "tokenizer_run": (args.tokenizer / "config.json").read_text(),
-        "prior_run": (args.prior / "config.json").read_text(),
-    }
+    runs = {"tokenizer_run": args.tokenizer, "prior_run": args.prior}
+    notes = {name: (run / "config.json").read_text() for name, run in runs.items()}
     path = save(
         args.out,
         tokenizer_of(args.tokenizer),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import logging
 import time
@@ -17,6 +18,27 @@ from torch import Tensor, nn
 from bsqcodec.training.optim import Average, schedule, set_rate
 
 log = logging.getLogger(__name__)
+
+
+def write_config(folder: Path, model: dict[str, Any], args: argparse.Namespace) -> None:
+    """Keep a run's configuration beside its checkpoint; of paths only the last names.
+
+    A run that goes on keeps what it was started with.
+    """
+    path = folder / "config.json"
+    if not path.exists():
+        path.write_text(json.dumps({"model": model, "args": recorded(vars(args))}) + "\n")
+
+
+def recorded(args: dict[str, Any]) -> dict[str, Any]:
+    """Arguments as JSON can hold them, without where things are on this machine."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, list):
+            return [plain(v) for v in value]
+        return value.name if isinstance(value, Path) else value
+
+    return {k: plain(v) for k, v in args.items() if not callable(v)}
 
 
 @dataclass(frozen=True)

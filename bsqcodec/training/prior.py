@@ -30,7 +30,7 @@ from bsqcodec.tokenizer.model import STEPS, Tokenizer
 from bsqcodec.tokenizer.quantizer import quantize_with_dead_zone
 from bsqcodec.training.checkpoints import prior_of, tokenizer_of
 from bsqcodec.training.data import Pictures
-from bsqcodec.training.loop import Loop, LoopConfig
+from bsqcodec.training.loop import Loop, LoopConfig, write_config
 from bsqcodec.training.optim import make_optimizers
 from bsqcodec.training.tokenizer import draw_steps, validation_pictures
 
@@ -213,8 +213,6 @@ def main(args: argparse.Namespace) -> None:
         prior = Prior(config, count_planes(tokenizer, sample.to(device).float()))
     prior.to(device)
     log.info("digits a channel: %s", prior.planes.float().mean(1).tolist())
-    shadow = Prior(prior.config, prior.planes).to(device).eval()
-    passes = Passes(prior)
     optimizers = make_optimizers(prior, args.rate, slow=("table",), slow_factor=10.0)
     loop_config = LoopConfig(
         minutes=args.minutes,
@@ -223,12 +221,10 @@ def main(args: argparse.Namespace) -> None:
         validate_every=args.validate_every,
     )
     loop = Loop(prior, optimizers, loop_config, args.out)
-    (args.out / "config.json").write_text(
-        json.dumps(
-            {"model": asdict(prior.config), "args": {k: str(v) for k, v in vars(args).items()}}
-        )
-    )
+    write_config(args.out, asdict(prior.config), args)
     loop.resume()
+    shadow = Prior(prior.config, prior.planes).to(device).eval()
+    passes = Passes(prior)
     if not args.no_compile:
         for block in prior.blocks:
             block.compile()

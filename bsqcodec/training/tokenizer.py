@@ -17,7 +17,7 @@ from bsqcodec.tokenizer.model import Tokenizer, TokenizerConfig, step_size
 from bsqcodec.tokenizer.quantizer import quantize, quantize_with_dead_zone
 from bsqcodec.training.checkpoints import tokenizer_of
 from bsqcodec.training.data import Pictures, read_pictures, transform_basis
-from bsqcodec.training.loop import Loop, LoopConfig
+from bsqcodec.training.loop import Loop, LoopConfig, write_config
 from bsqcodec.training.losses import CausalRate, distortion, ms_ssim, multiplier
 from bsqcodec.training.optim import make_optimizers
 
@@ -162,9 +162,7 @@ def main(args: argparse.Namespace) -> None:
         ),
         args.out,
     )
-    (args.out / "config.json").write_text(
-        json.dumps({"model": asdict(config), "args": {k: str(v) for k, v in vars(args).items()}})
-    )
+    write_config(args.out, asdict(config), args)
     loop.resume()
     joint_loss, decoder_loss = model.__call__, model.decoder_loss
     if not args.no_compile:

@@ -50,11 +50,17 @@ def test_load_decodes_once_and_then_uses_the_cache(
 ) -> None:
     cache = tmp_path / "deep" / "cache"
     first = Pictures.load([pictures_folder], cache)
-    again = Pictures.load([tmp_path / "nothing here"], cache)
+    again = Pictures.load([tmp_path / "no longer here" / pictures_folder.name], cache)
     for pictures in (first, again):
         assert len(pictures) == 4
         for index, shape in enumerate(SHAPES):
             assert np.array_equal(pictures[index], make_scene(*shape))
+
+
+def test_the_cache_of_other_pictures_is_refused(pictures_folder: Path, tmp_path: Path) -> None:
+    Pictures.load([pictures_folder], tmp_path / "cache")
+    with pytest.raises(ValueError, match="other pictures"):
+        Pictures.load([tmp_path / "others"], tmp_path / "cache")
 
 
 def test_no_pictures_is_an_error(tmp_path: Path) -> None:

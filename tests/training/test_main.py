@@ -98,7 +98,7 @@ def test_from_pictures_to_a_coded_picture(
     trained = checkpoint(folder / "tokenizer")
     assert trained["count"] == tokenizer_log[-1]["step"] >= 1
     config = json.loads((folder / "tokenizer" / "config.json").read_text())
-    assert config["model"] == TOKENIZER.to_dict() and config["args"]["crop"] == "128"
+    assert config["model"] == TOKENIZER.to_dict() and config["args"]["crop"] == 128
 
     train(*prior_arguments("--validation", "held_out", "--quantized-from", "0.5"))
     prior_log = log_of(folder / "prior")
