@@ -20,6 +20,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
+from bsqcodec.bitstream.container import DEFAULT_MAX_PIXELS
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     File: TypeAlias = str | Path | bytes | BinaryIO
     PictureLike: TypeAlias = Image.Image | NDArray[Any] | Picture | File
 
-MAX_PIXELS = 256_000_000
+MAX_PIXELS = DEFAULT_MAX_PIXELS
 """Pictures of more pixels than this are refused unless the caller says otherwise."""
 DEFAULT_QUALITY = 50.0
 

@@ -12,7 +12,8 @@ if [ -z "$photo" ]; then
     photo=$(.venv/bin/python -c \
         'from importlib.resources import files; print(files("skimage") / "data" / "astronaut.png")')
 fi
-name=$(basename "${photo%.*}")
+name=$(basename "$photo")
+name=${name%.*}
 mkdir -p runs/demo
 coded=runs/demo/$name.bsq
 decoded=runs/demo/$name.png

@@ -5,7 +5,7 @@ set -euo pipefail
 
 cd "$(dirname "$0")/.."
 . scripts/environment.sh
-prepare_environment tests,training,benchmarks
+prepare_environment tests,benchmarks
 
 .venv/bin/ruff check .
 .venv/bin/mypy

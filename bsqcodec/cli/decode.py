@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 FORMATS: Final = ("png", "jpg", "webp", "avif", "tif", "jp2", "bmp", "tga", "ppm")
 """Names for --format; they are the suffixes of bsqcodec.media.image_writer.OUTPUT_FORMATS."""
 
+_LOST_ALPHA: Final = "; transparency, if there was any, may be missing"
+"""Alpha is the last chunk before the end, so a cut file does not tell whether it had one."""
+
 
 @click.command()
 @options.inputs_argument
@@ -88,9 +91,10 @@ def decode(
                 stream, levels=levels, partial=partial, max_pixels=max_pixels, progress=progress
             )
         if decoded.truncated:
+            lost = "" if decoded.picture.alpha is not None else _LOST_ALPHA
             console.warning(
                 f"{name}: the file is incomplete;"
-                f" {decoded.levels_decoded} of {decoded.header.levels} levels were decoded"
+                f" {decoded.levels_decoded} of {decoded.header.levels} levels were decoded{lost}"
             )
         with open_output(job.target, force=force) as file:
             notes = write_picture(decoded.picture, file, format=formats[job].name)

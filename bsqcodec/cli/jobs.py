@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -31,8 +32,8 @@ def plan(inputs: Sequence[str], output: str | None, suffix: str) -> list[Job]:
     """Return a job for each input. `output` is a file, a folder, "-" or None (beside the input).
 
     suffix: of names that follow from the input's. Raises click.UsageError where two inputs would
-    have the same output, an input would be overwritten by its own output, or binary data would
-    go to or come from a terminal.
+    have the same output, an input would be overwritten by an output, or binary data would go to
+    or come from a terminal.
     """
     check_standard_input(inputs)
     folder = Path(output) if output is not None and _is_folder(output) else None
@@ -99,20 +100,34 @@ def check_standard_input(inputs: Sequence[str]) -> None:
 
 
 def _check_targets(jobs: Sequence[Job]) -> None:
-    """Refuse outputs that clash with each other, with their input, or with a terminal."""
+    """Refuse outputs that clash with each other, with an input, or with a terminal.
+
+    Files are told apart by their real paths, as one file may go by several names.
+    """
     seen: dict[str, str] = {}
+    sources = {
+        os.path.realpath(job.source): job.source
+        for job in jobs
+        if not is_standard_stream(job.source)
+    }
     for job in jobs:
         if job.to_stdout:
             if sys.stdout is not None and sys.stdout.isatty():
                 raise click.UsageError("binary data would go to the terminal; use -o FILE")
             continue
-        if job.target in seen:
+        target = os.path.realpath(job.target)
+        if target in seen:
             raise click.UsageError(
-                f"{seen[job.target]} and {job.source} would both become {job.target}"
+                f"{seen[target]} and {job.source} would both become {job.target}"
             )
-        seen[job.target] = job.source
+        seen[target] = job.source
         if not is_standard_stream(job.source) and _same_file(job.source, job.target):
             raise click.UsageError(f"{job.source} would be overwritten by its own output")
+        overwritten = sources.get(target, job.source)
+        if overwritten != job.source:
+            raise click.UsageError(
+                f"{overwritten} would be overwritten by the output of {job.source}"
+            )
 
 
 def _same_file(first: str, second: str) -> bool:

@@ -76,7 +76,7 @@ def machine_options(command: Command) -> Command:
         type=click.Choice(["auto", "cpu", "cuda"]),
         default="auto",
         show_default=True,
-        help="Where the networks run; the result is the same.",
+        help="Where the networks run; the bits are the same; pixels may differ by one.",
     )(command)
 
 

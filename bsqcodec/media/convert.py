@@ -67,8 +67,12 @@ def convert_image(
     if mode in ("LA", "La"):
         return _split_alpha(np.array(image.convert("LA")))
     if mode == "P" and not image.has_transparency_data:
+        notes.append("converted from a palette to RGB")
         return np.array(image.convert("RGB")), None
-    if mode in ("P", "PA", "RGBA", "RGBa"):
+    if mode in ("P", "PA"):
+        notes.append("converted from a palette to RGB with transparency")
+        return _split_alpha(np.array(image.convert("RGBA")))
+    if mode in ("RGBA", "RGBa"):
         return _split_alpha(np.array(image.convert("RGBA")))
     raise MediaError(f"pictures of Pillow mode {mode} are not supported")
 

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, Final
 from PIL import Image, PngImagePlugin
 
 from bsqcodec.errors import MediaError
-from bsqcodec.media.metadata import photograph_exif
+from bsqcodec.media.metadata import icc_colour_space, photograph_exif
 from bsqcodec.media.picture import EXIF_PREFIX, Picture, to_pil
 from bsqcodec.media.pillow_guard import silent_pillow
 
@@ -26,12 +26,14 @@ class OutputFormat:
     """A format that pictures are written in.
 
     name: Pillow's. suffixes: in lower case, the first is the usual one. alpha: modes with alpha
-    that it holds. max_side: the most pixels in a row or column. options: how Pillow is to save it.
+    that it holds. grey: whether grey stays one channel. max_side: the most pixels in a row or
+    column. metadata: what it holds, by Pillow's names. options: how Pillow is to save it.
     """
 
     name: str
     suffixes: tuple[str, ...]
     alpha: tuple[str, ...] = ()
+    grey: bool = True
     max_side: int = 2**31 - 1
     metadata: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -51,6 +53,7 @@ OUTPUT_FORMATS: Final = (
         "WEBP",
         (".webp",),
         ("RGBA",),
+        grey=False,
         max_side=16383,
         metadata=_ALL_METADATA,
         options={"lossless": True, "exact": True},
@@ -59,6 +62,7 @@ OUTPUT_FORMATS: Final = (
         "AVIF",
         (".avif",),
         ("RGBA",),
+        grey=False,
         max_side=65536,
         metadata=_ALL_METADATA,
         options={"quality": 95, "subsampling": "4:4:4"},
@@ -142,8 +146,9 @@ def _fit(picture: Picture, chosen: OutputFormat) -> Image.Image:
 def _metadata_options(picture: Picture, chosen: OutputFormat, notes: list[str]) -> dict[str, Any]:
     """Arguments of Pillow's `save` that carry the metadata; notes what the format cannot hold."""
     found: dict[str, bytes] = {}
+    profile = "the grey colour profile" if picture.is_grey else "the colour profile"
     for key, name, value in (
-        ("icc_profile", "the colour profile", picture.icc),
+        ("icc_profile", profile, picture.icc),
         ("exif", "the EXIF data", picture.exif),
         ("xmp", "the XMP data", picture.xmp),
     ):
@@ -167,7 +172,9 @@ def _metadata_options(picture: Picture, chosen: OutputFormat, notes: list[str]) 
 
 
 def _fits(key: str, value: bytes, chosen: OutputFormat) -> bool:
-    """Whether the format has room for this metadata."""
+    """Whether the format has room for this metadata, and it is still about the samples in it."""
+    if key == "icc_profile":
+        return chosen.grey or icc_colour_space(value) != "GRAY"
     if chosen.name == "JPEG" and key == "exif":
         return len(value) + len(EXIF_PREFIX) <= _JPEG_SEGMENT
     if chosen.name == "JPEG" and key == "xmp":

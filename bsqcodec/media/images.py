@@ -11,12 +11,13 @@ from typing import Any, BinaryIO, Final, TypeAlias
 from numpy.typing import NDArray
 from PIL import Image
 
+from bsqcodec.bitstream.container import DEFAULT_MAX_PIXELS
 from bsqcodec.errors import LimitError, MediaError
 from bsqcodec.media.convert import convert_array, convert_image, raw_modes
 from bsqcodec.media.image_writer import write_picture
 from bsqcodec.media.metadata import Metadata, icc_colour_space, read_metadata, turn_upright
 from bsqcodec.media.picture import Picture, to_pil
-from bsqcodec.media.pillow_guard import DEFAULT_MAX_PIXELS, check_size, pillow_guard
+from bsqcodec.media.pillow_guard import check_size, pillow_guard
 
 __all__ = ["Picture", "picture_from", "read_picture", "to_pil", "write_picture"]
 

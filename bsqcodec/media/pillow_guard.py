@@ -11,8 +11,6 @@ from PIL import Image, UnidentifiedImageError
 
 from bsqcodec.errors import BsqError, LimitError, MediaError
 
-DEFAULT_MAX_PIXELS = 256_000_000
-
 # Pillow keeps its limit, and Python its warning filters, in variables of the process.
 _lock = threading.RLock()
 

@@ -95,7 +95,22 @@ def test_a_cut_file(coded: Path, capsys: Output) -> None:
     assert not os.path.exists("out.png")
     assert main(["decode", "photo.bsq", "-o", "out.png", "--partial"]) == 0
     assert same("out.png", "photo.png")
-    assert "warning: photo.bsq: the file is incomplete; 2 of 3 levels" in capsys.readouterr().err
+    assert capsys.readouterr().err.splitlines()[0] == (
+        "bsqcodec: warning: photo.bsq: the file is incomplete; 2 of 3 levels were decoded;"
+        " transparency, if there was any, may be missing"
+    )
+
+
+def test_a_cut_file_whose_transparency_is_there(
+    photo: Path, fake_codec: ModuleType, capsys: Output
+) -> None:
+    Image.new("RGBA", (3, 2), (1, 2, 3, 4)).save("clear.png")
+    assert main(["encode", "clear.png", "--quiet"]) == 0
+    cut = Path("clear.bsq").read_bytes()[:-4]
+    Path("clear.bsq").write_bytes(cut)
+    assert main(["decode", "clear.bsq", "-o", "out.png", "--partial"]) == 0
+    err = capsys.readouterr().err
+    assert "3 of 3 levels were decoded\n" in err and "transparency" not in err
 
 
 @pytest.mark.parametrize(

@@ -150,6 +150,38 @@ def test_several_inputs_and_a_folder(photo: Path, fake_codec: ModuleType, capsys
     assert "error: bad.png: not a picture" in capsys.readouterr().err
 
 
+def test_outputs_that_are_one_file_under_two_names(
+    photo: Path, fake_codec: ModuleType, capsys: Output
+) -> None:
+    Path("folder").mkdir()
+    Path("link").symlink_to("folder")
+    Path("same.bsq").symlink_to("photo.bsq")
+    for second, target in (
+        ("folder/../photo.jpg", "folder/../photo.bsq"),
+        (os.path.abspath("photo.jpg"), os.path.abspath("photo.bsq")),
+        ("same.png", "same.bsq"),
+    ):
+        assert main(["encode", "photo.png", second]) == 2
+        message = f"photo.png and {second} would both become {target}"
+        assert message in capsys.readouterr().err
+    assert main(["encode", "folder/a.png", "link/a.jpg"]) == 2
+    assert "would both become link/a.bsq" in capsys.readouterr().err
+    assert fake_codec.Codec.made == []
+
+
+def test_an_output_that_is_another_input(
+    photo: Path, fake_codec: ModuleType, capsys: Output
+) -> None:
+    Path("other.png").write_bytes(photo.read_bytes())
+    Path("photo.bsq").symlink_to("other.png")
+    for inputs in (["photo.png", "other.png"], ["other.png", "photo.png"]):
+        assert main(["encode", *inputs, "-f"]) == 2
+        err = capsys.readouterr().err
+        assert "other.png would be overwritten by the output of photo.png" in err
+        assert err.count("\n") == 1
+    assert Path("other.png").read_bytes() == photo.read_bytes()
+
+
 def test_conversions_are_warned_of_once(
     photo: Path, fake_codec: ModuleType, capsys: Output
 ) -> None:

@@ -103,6 +103,24 @@ def test_metadata_that_has_no_place_is_named(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("alpha", [True, False], ids=["alpha", "opaque"])
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".webp", ".avif"])
+def test_a_grey_profile_goes_where_grey_stays_grey(
+    alpha: bool, suffix: str, build_icc, tmp_path: Path
+) -> None:
+    picture, path = a_picture(True, alpha), tmp_path / f"picture{suffix}"
+    picture.icc = build_icc("GRAY")
+    notes = write_picture(picture, path)
+    with Image.open(path) as image:
+        profile = image.info.get("icc_profile")
+    if suffix in (".png", ".tif"):
+        assert (profile, notes) == (picture.icc, [])
+    else:
+        name = suffix[1:].upper()
+        assert profile is None
+        assert notes == [f"{name} cannot hold the grey colour profile: it was dropped"]
+
+
 def test_exif_that_pillow_cannot_parse_still_goes_where_bytes_go(tmp_path: Path) -> None:
     picture = a_picture(False, False)
     picture.exif = b"II*\0\xff\xff\xff\xff"

@@ -67,6 +67,7 @@ def test_palette_becomes_rgb() -> None:
     picture = read_picture(saved(palette_image()))
     np.testing.assert_array_equal(picture.pixels, [[[10, 20, 30], [40, 50, 60], [70, 80, 90]]])
     assert picture.alpha is None
+    assert picture.notes == ["converted from a palette to RGB"]
 
 
 @pytest.mark.parametrize(
@@ -80,6 +81,16 @@ def test_palette_transparency_becomes_alpha(
     picture = read_picture(saved(image)) if reread else picture_from(image)
     np.testing.assert_array_equal(picture.alpha, [alpha])
     np.testing.assert_array_equal(picture.pixels[0, 1], [40, 50, 60])
+    assert picture.notes == ["converted from a palette to RGB with transparency"]
+
+
+def test_palette_with_an_alpha_channel() -> None:
+    image = palette_image().convert("PA")
+    image.putalpha(Image.fromarray(np.array([[0, 128, 255]], np.uint8)))
+    picture = picture_from(image)
+    assert image.mode == "PA"
+    np.testing.assert_array_equal(picture.alpha, [[0, 128, 255]])
+    assert picture.notes == ["converted from a palette to RGB with transparency"]
 
 
 def test_transparent_gif_of_one_frame() -> None:
@@ -404,5 +415,5 @@ def test_pillow_warnings_stay_inside(tmp_path: Path) -> None:
         "exif.png ['the EXIF data is damaged and was dropped']",
         "large.png []",
         "none.png refused",
-        "palette.png []",
+        "palette.png ['converted from a palette to RGB with transparency']",
     ]
