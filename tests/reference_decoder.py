@@ -182,9 +182,13 @@ def decode_integers(
     v = np.zeros((h, w, prior.channels), np.int64)
     stopped = np.ones((h, w), bool)
     stopped[:rows, :columns] = False
+    coded: dict[int, int] = {}
+    for plane, _, channels in prior.stages(step):
+        coded[plane] = coded.get(plane, 0) + len(channels)
     levels: list[list[tuple[int, int, Integers]]] = []
     for stage in prior.stages(step):
-        if not levels or levels[-1][0][0] != stage[0]:
+        before = levels[-1][-1][0] if levels else None
+        if before is None or (before != stage[0] and 4 * coded[before] > coded[0]):
             levels.append([])
         levels[-1].append(stage)
     for level, payload in zip(levels, payloads, strict=False):

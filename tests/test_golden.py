@@ -147,7 +147,7 @@ def test_the_files_cover_the_format(golden: Path, load: Load) -> None:
     assert kinds == {b"L", b"A", b"i", b"e", b"x"}
     assert {container.find(b"A")[0] for container in containers if container.find(b"A")} == {0, 1}
     assert {container.header.colour for container in containers} == {0, 1}
-    assert {container.header.levels for container in containers} == {3, 4, 5, 6, 7}
+    assert {container.header.levels for container in containers} == {2, 3, 4, 5, 6}
     weights = load("cpu", False)
     values = np.concatenate([integers(weights, container).ravel() for container in containers])
     assert values.min() < -1000 and values.max() > 1000  # seven digits of one sign

@@ -1,8 +1,8 @@
 """The coding order: which bits of which tokens are coded in which pass.
 
 An integer n of the tokenizer is spelled in balanced ternary, n = sum of 3^p * digit_p, a digit
-being half the sum of two BSQ signs. *Levels* are the digit planes p, coarse to fine. A level is
-coded in *stages*, bands of channels from low to high frequency, and a stage in two *passes*, first
+being half the sum of two BSQ signs. *Levels* are the digit planes p, coarse to fine (the sparse highest
+planes sharing one). A plane is coded in *stages*, bands of channels from low to high frequency, and a stage in two *passes*, first
 the tokens on the white, then on the black squares of a checkerboard.
 """
 
@@ -83,9 +83,21 @@ def stages(config: PriorConfig, planes: npt.NDArray[np.uint8], step: int) -> lis
 
 
 def levels(order: list[Stage]) -> list[list[Stage]]:
-    """Stages grouped by plane: one group a level of the file."""
-    planes = sorted({stage.plane for stage in order}, reverse=True)
-    return [[stage for stage in order if stage.plane == plane] for plane in planes]
+    """Stages grouped into the levels of a file: a plane each, but sparse planes join the next.
+
+    A plane is sparse if it codes at most a quarter as many channels as plane 0 does: the highest
+    planes hold a few large values, too little for a chunk of their own.
+    """
+    coded: dict[int, int] = {}
+    for stage in order:
+        coded[stage.plane] = coded.get(stage.plane, 0) + len(stage.channels)
+    groups: list[list[Stage]] = []
+    for stage in order:
+        last = groups[-1][-1].plane if groups else None
+        if last is None or (last != stage.plane and 4 * coded[last] > coded.get(0, 0)):
+            groups.append([])
+        groups[-1].append(stage)
+    return groups
 
 
 def limits(planes: npt.NDArray[np.uint8], step: int) -> npt.NDArray[np.int32]:

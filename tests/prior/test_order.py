@@ -76,13 +76,29 @@ def test_the_index_of_a_stage_names_its_plane_and_band_at_every_step(
 
 
 @given(planes_tables, steps)
-def test_levels_are_the_planes(planes: Planes, step: int) -> None:
+def test_levels_are_planes_and_sparse_ones_join_the_next(planes: Planes, step: int) -> None:
     order = stages(CONFIG, planes, step)
     groups = levels(order)
     assert [stage for group in groups for stage in group] == order
-    assert [{stage.plane for stage in group} for group in groups] == [
-        {plane} for plane in range(int(planes[step // 16].max()) - 1, -1, -1)
-    ]
+    counts = planes[step // 16]
+    coded = [int((counts > plane).sum()) for plane in range(int(counts.max()))]
+    expected: list[set[int]] = []
+    joins = False
+    for plane in reversed(range(len(coded))):
+        if joins:
+            expected[-1].add(plane)
+        else:
+            expected.append({plane})
+        joins = 4 * coded[plane] <= coded[0]
+    assert [{stage.plane for stage in group} for group in groups] == expected
+
+
+def test_levels_of_a_known_case() -> None:
+    planes = np.ones((BUCKETS, 6), np.uint8)
+    planes[:, 0] = 4
+    planes[:, :2] = np.maximum(planes[:, :2], 2)
+    groups = levels(stages(CONFIG, planes, 0))  # planes of 1, 1, 2 and 6 channels
+    assert [{stage.plane for stage in group} for group in groups] == [{3, 2, 1}, {0}]
 
 
 @given(planes_tables, steps)
