@@ -126,9 +126,9 @@ class Codec:
     """Encodes and decodes pictures; loads the weights once and keeps them.
 
     weights: a safetensors file, or None for the default ones. device: "auto", "cpu" or "cuda".
-    int8: see `IntegerPrior`. threads: of the CPU, for the whole process; None leaves torch's choice. Decoding finds the
-    weights that a file names, whatever `weights` is. Raises WeightsError, and ValueError for a device
-    or a number of threads that cannot be.
+    int8: see `IntegerPrior`. threads: of the CPU, for the whole process; None leaves torch's
+    choice. Decoding finds the weights that a file names, whatever `weights` is. Raises
+    WeightsError, and ValueError for a device or a number of threads that cannot be.
 
     >>> codec = Codec(device="cpu")
     >>> encoded = codec.encode(np.full((30, 40), 128, np.uint8), Quality(70))

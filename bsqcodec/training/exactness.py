@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import platform
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from bsqcodec.tokenizer.strips import encode_picture
 from bsqcodec.training.checkpoints import prior_of, tokenizer_of
 from bsqcodec.training.data import read_pictures
 from bsqcodec.training.prior import Passes, total_bits
+
+log = logging.getLogger(__name__)
 
 STEPS = (128, 160, 192, 224)
 
@@ -70,4 +73,4 @@ def main(args: argparse.Namespace) -> None:
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
     }
     args.out.write_text(json.dumps(result, indent=1) + "\n")
-    print(json.dumps({"cost_percent": result["cost_percent"], **sums}))
+    log.info("%s", json.dumps({"cost_percent": result["cost_percent"], **sums}))

@@ -117,8 +117,9 @@ class Loop:
         self.count, self.seconds = state["count"], state["seconds"]
         self.generator.bit_generator.state = json.loads(state["generator"])
         torch.set_rng_state(state["torch_rng"])
-        if len(state["cuda_rng"]) == torch.cuda.device_count():
-            torch.cuda.set_rng_state_all(state["cuda_rng"])
+        cuda_rng = state.get("cuda_rng", [])  # checkpoints of earlier versions have none
+        if len(cuda_rng) == torch.cuda.device_count():
+            torch.cuda.set_rng_state_all(cuda_rng)
         log.info("resumed at step %d, %.1f minutes", self.count, self.seconds / 60)
         return True
 
