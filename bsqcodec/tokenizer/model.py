@@ -34,6 +34,10 @@ MARGIN = 2
 """Rows of tokens around a strip of a picture that the convolutions may look at."""
 
 
+GAIN_CAP = 9.0
+"""Channels that vary more than this, relative to the reference channel, get no finer integers."""
+
+
 def step_size(index: Tensor | float) -> Any:
     """Quantizer step in units of pixel values (orthonormal transform) for an index 0 .. 255."""
     return 2.0 * 2.0 ** (index / 32.0)
@@ -198,3 +202,14 @@ class Tokenizer(nn.Module):
         self.encoder.transform.weight.copy_(basis)
         self.decoder.transform.weight.copy_(basis.T)
         self.scale.copy_(scale)
+
+    @torch.no_grad()
+    def set_gains(self, exponent: float) -> None:
+        """Finer integers for channels that vary more: gains in proportion to scale^exponent.
+
+        Structural similarity divides errors by the variance at each scale, so that errors of low
+        frequencies, few coefficients at coarse scales, weigh more in it than in the squared error.
+        """
+        reference = self.scale.sort(descending=True).values[len(self.scale) // 6]
+        ratio = (self.scale / reference).clamp(max=GAIN_CAP)
+        self.log_gain.table.copy_((exponent * torch.log(ratio)).expand_as(self.log_gain.table))

@@ -11,7 +11,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from bsqcodec.prior.model import ACTIVATION, CLIP_UNIT, LOGIT, SCORE_MAX, STREAM, Prior
-from bsqcodec.prior.order import PriorConfig
+from bsqcodec.prior.order import PriorConfig, stage_kinds
 from bsqcodec.tokenizer.model import Tokenizer, TokenizerConfig
 
 
@@ -57,6 +57,24 @@ def prior_of(source: Path) -> Prior:
         config, tensors = _shipped(source, "prior")
         prior = _dequantized(PriorConfig(**config), tensors)
     return prior.eval().requires_grad_(False)
+
+
+@torch.no_grad()
+def with_planes(prior: Prior, planes: Tensor) -> Prior:
+    """The prior for a tokenizer whose integers need other numbers of digits [BUCKETS, C].
+
+    Stages keep what they learned; those of higher planes start as their highest known equal.
+    """
+    result = Prior(prior.config, planes)
+    kinds = stage_kinds(prior.config, result.top_plane)
+    known = stage_kinds(prior.config, prior.top_plane)
+    source = torch.tensor([known.index((min(p, prior.top_plane), b)) for p, b in kinds])
+    state = {k: v for k, v in prior.state_dict().items() if k != "planes"}
+    for name in ("embed_pass", "table", "shared_table", "stop_table"):
+        weight = state[f"{name}.weight"]
+        state[f"{name}.weight"] = weight.view(len(known), -1)[source].view(-1, weight.shape[1])
+    result.load_state_dict(state | {"planes": planes.to(torch.uint8)})
+    return result.to(prior.gain.device)
 
 
 def _dequantized(config: PriorConfig, t: dict[str, Tensor]) -> Prior:

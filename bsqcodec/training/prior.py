@@ -28,7 +28,7 @@ from bsqcodec.prior.order import (
 )
 from bsqcodec.tokenizer.model import STEPS, Tokenizer
 from bsqcodec.tokenizer.quantizer import quantize_with_dead_zone
-from bsqcodec.training.checkpoints import prior_of, tokenizer_of
+from bsqcodec.training.checkpoints import prior_of, tokenizer_of, with_planes
 from bsqcodec.training.data import Pictures
 from bsqcodec.training.loop import Loop, LoopConfig, write_config
 from bsqcodec.training.optim import make_optimizers
@@ -45,11 +45,14 @@ def count_planes(tokenizer: Tokenizer, crops: Tensor, margin: float = 2.5) -> Te
     From the largest integers of crops [N, 3, H, W], times a margin for unusual pictures.
     """
     rows = []
+    # no pixels give the linear part of the transform more than this
+    bound = 127.5 * tokenizer.encoder.transform.weight.abs().sum(1)
     for index in range(BUCKETS):
         step = torch.full((len(crops),), float(index * STEPS // BUCKETS))
         with torch.no_grad(), torch.autocast(crops.device.type, torch.bfloat16):
             z = tokenizer.encode(crops, step.to(crops.device))
-        largest = margin * z.abs().amax((0, 1, 2))
+        most = bound / tokenizer.units(step[:1].to(bound))[0, 0, 0]
+        largest = torch.minimum(margin * z.abs().amax((0, 1, 2)), most + 1)
         rows.append(torch.ceil(torch.log(2 * largest + 1e-9) / np.log(3)).clamp(0, 9))
     return torch.stack(rows).to(torch.uint8).cpu()
 
@@ -206,11 +209,12 @@ def main(args: argparse.Namespace) -> None:
     pictures = Pictures.load(args.data, args.cache)
     tokenizer = tokenizer_of(args.tokenizer).to(device)
     config = PriorConfig(channels=tokenizer.config.channels, **args.config)
+    sample = pictures.crops(160, args.crop, np.random.default_rng(args.seed))
+    planes = count_planes(tokenizer, sample.to(device).float())
     if args.init:
-        prior = prior_of(args.init).requires_grad_(True).train()
+        prior = with_planes(prior_of(args.init), planes).requires_grad_(True).train()
     else:
-        sample = pictures.crops(160, args.crop, np.random.default_rng(args.seed))
-        prior = Prior(config, count_planes(tokenizer, sample.to(device).float()))
+        prior = Prior(config, planes)
     prior.to(device)
     log.info("digits a channel: %s", prior.planes.float().mean(1).tolist())
     optimizers = make_optimizers(prior, args.rate, slow=("table",), slow_factor=10.0)

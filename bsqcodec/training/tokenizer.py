@@ -124,6 +124,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int)
     parser.add_argument("--no-compile", action="store_true")
     parser.add_argument("--decoder-only", action="store_true", help="keep the encoder as it is")
+    parser.add_argument(
+        "--encoder-from",
+        type=float,
+        default=0.0,
+        help="progress 0..1 before which the encoder stays as it is (its rate model is learning)",
+    )
+    parser.add_argument("--gains", type=float, help="exponent of the channels' gains at the start")
     parser.add_argument("--config", type=json.loads, default={}, help="JSON of TokenizerConfig")
 
 
@@ -143,6 +150,8 @@ def main(args: argparse.Namespace) -> None:
         model.tokenizer.set_transform(
             *transform_basis(pictures, config.patch, config.channels, generator)
         )
+    if args.gains is not None:
+        model.tokenizer.set_gains(args.gains)
     model.to(device)
     shadow = TokenizerWithRate(config).to(device).eval()
     trained = model.tokenizer.decoder if args.decoder_only else model
@@ -164,6 +173,15 @@ def main(args: argparse.Namespace) -> None:
     )
     write_config(args.out, asdict(config), args)
     loop.resume()
+
+    def hold(parameter: Tensor) -> None:
+        if loop.progress < args.encoder_from:
+            parameter.grad = None
+
+    for part in (model.tokenizer.encoder, model.tokenizer.log_gain):
+        for parameter in part.parameters():
+            if parameter.requires_grad:
+                parameter.register_post_accumulate_grad_hook(hold)
     joint_loss, decoder_loss = model.__call__, model.decoder_loss
     if not args.no_compile:
         joint_loss, decoder_loss = torch.compile(joint_loss), torch.compile(decoder_loss)
