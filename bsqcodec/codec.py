@@ -29,6 +29,7 @@ from bsqcodec.bitstream.container import (
 from bsqcodec.bitstream.source import ByteSource
 from bsqcodec.coders import RATE_WEIGHT, DecodingCoder, EncodingCoder
 from bsqcodec.errors import FormatError, LimitError, TruncatedError, VerifyError, WeightsError
+from bsqcodec.masking import USUAL_DEAD_ZONE, dead_zones, token_variance
 from bsqcodec.media.alpha import pack_alpha, unpack_alpha
 from bsqcodec.media.images import picture_from
 from bsqcodec.media.picture import Picture
@@ -47,7 +48,6 @@ from bsqcodec.rate import (
     search_size,
     step_of_quality,
 )
-from bsqcodec.tokenizer.model import step_size
 from bsqcodec.tokenizer.strips import decode_picture, encode_picture, grid_size
 from bsqcodec.weights import Weights
 
@@ -180,7 +180,7 @@ class Codec:
         """Code a picture so that it meets the target (quality 50 by default).
 
         strip drops ICC, EXIF and XMP; verify decodes the file and compares its integers; effort 0
-        decides without weighing rate, 1 weighs it. progress is told 0..1.
+        rounds whatever it costs, 1 weighs rate against what is seen. progress is told 0..1.
         Raises TargetError, VerifyError, LimitError, and MediaError for an array that is no picture.
         """
         with _memory_limit():
@@ -204,14 +204,16 @@ class Codec:
         _check_padded(self._default, picture.height, picture.width, max(area, DEFAULT_MAX_PIXELS))
         before, after = _side_chunks(picture, strip)
         pixels = _rgb(picture.pixels)
+        dead_zone = _dead_zones(self._default, pixels) if effort else None
         latents: dict[int, npt.NDArray[np.float32]] = {}
 
         def attempt(step: int, strength: float) -> _Attempt:
             if step not in latents:
                 latents.clear()
-                z = encode_picture(self._default.tokenizer, pixels, step, self.device)
-                latents[step] = z.reshape(-1, z.shape[-1]).cpu().numpy()
-            return self._code(picture, step, strength, latents[step], before, after, progress)
+                coded = encode_picture(self._default.tokenizer, pixels, step, self.device)
+                latents[step] = coded.reshape(-1, coded.shape[-1]).cpu().numpy()
+            z = latents[step]
+            return self._code(picture, step, strength, z, dead_zone, before, after, progress)
 
         def sized(step: int, strength: float) -> tuple[int, _Attempt]:
             made = attempt(step, strength)
@@ -258,19 +260,18 @@ class Codec:
         step: int,
         strength: float,
         z: npt.NDArray[np.float32],
+        dead_zone: npt.NDArray[np.float32] | None,
         before: list[Chunk],
         after: list[Chunk],
         progress: Progress | None,
     ) -> _Attempt:
-        """Code the latents z [h * w, C] of a picture at a step."""
+        """Code the latents z [h * w, C] of a picture at a step; dead_zone [h * w] or None."""
         height, width = picture.pixels.shape[:2]
         weights = self._default
         inside = _inside(weights, height, width)
-        gain = step_size(step) / weights.tokenizer.units(
-            torch.tensor([float(step)], device=self.device)
+        coder = EncodingCoder(
+            z, limits(weights.prior.planes, step), dead_zone, strength * RATE_WEIGHT
         )
-        worth = strength * RATE_WEIGHT * gain.detach().flatten().square().cpu().numpy()
-        coder = EncodingCoder(z, limits(weights.prior.planes, step), worth)
         values = walk(weights.prior, step, inside, coder, progress=progress)
         payloads = coder.payloads()
         header = Header(
@@ -399,6 +400,22 @@ def _inside(weights: Weights, height: int, width: int) -> npt.NDArray[np.bool_]:
     result = np.zeros(grid_size(height, width, tokenizer.window_pixels, patch), bool)
     result[: -(-height // patch), : -(-width // patch)] = True
     return result
+
+
+def _dead_zones(weights: Weights, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    """Dead zones of the tokens of the padded grid, flat [h * w]; the padding's do not matter."""
+    inside = _inside(weights, *pixels.shape[:2])
+    rows, columns = (int(inside.any(axis).sum()) for axis in (1, 0))
+    patch = weights.tokenizer.config.patch
+    variance = []
+    for row in range(rows):
+        strip = pixels[row * patch : (row + 1) * patch]
+        lack = (patch - len(strip), columns * patch - strip.shape[1])
+        strip = np.pad(strip, ((0, lack[0]), (0, lack[1]), (0, 0)), mode="edge")
+        variance.append(token_variance(torch.from_numpy(strip).permute(2, 0, 1)[None], patch))
+    result = np.full(inside.shape, USUAL_DEAD_ZONE, np.float32)
+    result[:rows, :columns] = dead_zones(torch.cat(variance, dim=1))[0].numpy()
+    return result.ravel()
 
 
 def _check_padded(weights: Weights, height: int, width: int, max_pixels: int) -> None:

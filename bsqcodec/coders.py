@@ -8,33 +8,35 @@ import numpy.typing as npt
 from bsqcodec.bitstream.entropy import PRECISION, BitDecoder, BitEncoder
 from bsqcodec.prior.walk import Chances, Position
 
-RATE_WEIGHT = 0.05
-"""Squared error, in units of the squared quantizer step, that one bit is worth.
+RATE_WEIGHT = 0.02
+"""Squared error, in units of the squared integer step, that one bit is worth.
 
-Less than the slope of uniform quantization (0.134): what a dropped digit costs is more than its own
-error, because the decoder network and the contexts of other digits see it too. Measured on Kodak.
+Far less than the slope of uniform quantization (0.134): what a dropped digit costs is more than its
+own error, because the decoder network and the contexts of other digits see it too, and structural
+similarity misses the texture. Measured on Kodak.
 """
-
-DEAD_ZONE = 0.62
-"""Values of smaller magnitude are never worth a first digit."""
 
 
 class EncodingCoder:
     """Chooses the digits of z with rate and distortion in view, and writes them.
 
-    z [T, C]: values to approximate by integers; allowed [C]: the largest integers; weight [C]:
-    what one bit is worth in squared units of each channel.
+    z [T, C]: values to approximate by integers; allowed [C]: the largest integers; dead_zone [T]:
+    magnitudes below which values of a token are never worth a first digit; weight: what one bit is
+    worth in squared units of z. Without these two, integers are written as they are.
     """
 
     def __init__(
         self,
         z: npt.NDArray[np.float32],
         allowed: npt.NDArray[np.int32],
-        weight: npt.NDArray[np.float32],
+        dead_zone: npt.NDArray[np.float32] | None = None,
+        weight: float = 0.0,
     ) -> None:
         self._z = np.clip(z, -allowed, allowed).astype(np.float32)
         magnitude = np.abs(self._z)
-        n = np.where(magnitude < DEAD_ZONE, 0, np.floor(magnitude + 0.5))
+        n = np.floor(magnitude + 0.5)
+        if dead_zone is not None:
+            n[magnitude < dead_zone[:, None]] = 0
         self._n = (np.sign(self._z) * np.minimum(n, allowed)).astype(np.int32)
         self._v = np.zeros_like(self._n)
         self._weight = weight
@@ -68,7 +70,7 @@ class EncodingCoder:
         # the target's prefix down to this plane is its nearest multiple of 3^plane
         digit = np.rint((self._n[where] - begun) / power).astype(np.int8)
         np.clip(digit, -1, 1, out=digit)
-        digit = self._decide(digit, z - begun, at.stage.plane, at.stage.channels, nonzero, positive)
+        digit = self._decide(digit, z - begun, at.stage.plane, nonzero, positive)
         self._v[where] = begun + digit.astype(np.int32) * power
         if at.stage.plane == 0:
             self._n[where] = self._v[where]
@@ -87,7 +89,6 @@ class EncodingCoder:
         digit: npt.NDArray[np.int8],
         rest: npt.NDArray[np.float32],
         plane: int,
-        channels: npt.NDArray[np.int64],
         nonzero: Chances,
         positive: Chances,
     ) -> npt.NDArray[np.int8]:
@@ -104,7 +105,7 @@ class EncodingCoder:
         bits = np.log2((1 - chance) / chance) - np.log2(np.where(value > 0, sign, 1 - sign))
         smallest = (3**plane + 1) // 2
         gain = (left - (smallest - 1)) ** 2 - (left - smallest) ** 2
-        drop = (gain < self._weight[channels][columns] * bits) & (left < smallest + 0.5)
+        drop = (gain < self._weight * bits) & (left < smallest + 0.5)
         digit[rows[drop], columns[drop]] = 0
         return digit
 

@@ -230,7 +230,6 @@ def recode(weights: Weights, values: npt.NDArray[np.int32], container: Container
     coder = EncodingCoder(
         values.reshape(-1, values.shape[-1]).astype(np.float32),
         limits(weights.prior.planes, header.step),
-        np.zeros(values.shape[-1], np.float32),
     )
     coded = walk(weights.prior, header.step, tokens, coder)
     if not np.array_equal(coded[tokens], values[tokens]):

@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bsqcodec.tokenizer.blocks import Block, ResidualConv
-from bsqcodec.tokenizer.quantizer import quantize
+from bsqcodec.tokenizer.quantizer import quantize_beyond
 from bsqcodec.windows import WINDOW
 
 STEPS = 256
@@ -192,9 +192,9 @@ class Tokenizer(nn.Module):
         return self.decoder(n * self.units(step), step, self.scale)
 
     def forward(self, pixels: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
-        """(z, reconstruction) with straight-through gradients, for training."""
+        """(z, reconstruction from the nearest integers), with straight-through gradients."""
         z = self.encode(pixels, step)
-        return z, self.decode(quantize(z), step)
+        return z, self.decode(quantize_beyond(z, 0.5), step)
 
     @torch.no_grad()
     def set_transform(self, basis: Tensor, scale: Tensor) -> None:

@@ -136,14 +136,10 @@ def reconstruct(bits: Tensor, levels: int) -> Tensor:
     return (digits * torch.tensor(steps, device=bits.device)[:, None]).sum(-2)
 
 
-def quantize(z: Tensor) -> Tensor:
-    """Nearest integers of z, which all residual levels add up to; straight-through gradient."""
-    return straight_through(torch.round(z), z)
+def quantize_beyond(z: Tensor, dead_zone: Tensor | float) -> Tensor:
+    """Nearest integers of z, but 0 where its magnitude is below the dead zone (0.5 .. 1).
 
-
-def quantize_with_dead_zone(z: Tensor, dead_zone: Tensor | float) -> Tensor:
-    """Integers nearest to z, rounding towards zero by a further `dead_zone` (0 .. 0.5).
-
-    What an encoder that weighs rate against distortion tends to choose. No gradient.
+    What the encoder decides; straight-through gradient.
     """
-    return torch.sign(z) * torch.floor(z.abs() + (0.5 - dead_zone))
+    n = torch.round(z)
+    return straight_through(torch.where(z.abs() < dead_zone, torch.zeros_like(n), n), z)

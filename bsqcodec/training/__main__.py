@@ -6,6 +6,7 @@ import argparse
 import logging
 
 from bsqcodec.training import exactness, export, prior, tokenizer
+from bsqcodec.training.distributed import rank
 
 
 def main() -> None:
@@ -21,7 +22,8 @@ def main() -> None:
         module.add_arguments(command)
         command.set_defaults(run=module.main)
     args = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    level = logging.INFO if rank() == 0 else logging.WARNING
+    logging.basicConfig(level=level, format="%(asctime)s %(message)s")
     args.run(args)
 
 

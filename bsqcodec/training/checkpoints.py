@@ -22,6 +22,14 @@ def averaged(run: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     return config, state["average"]
 
 
+def trained_planes(run: Path) -> Tensor | None:
+    """Digits of each channel in each bucket that a prior's run began with; None before it has."""
+    path = run / "checkpoint.pt"
+    if not path.exists():
+        return None
+    return torch.load(path, map_location="cpu", weights_only=True)["module"]["planes"]
+
+
 def _shipped(path: Path, part: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """(configuration, tensors) of the tokenizer or the prior in a shipped file."""
     with safe_open(path, "pt") as file:
@@ -41,6 +49,14 @@ def tokenizer_of(source: Path) -> Tokenizer:
     tokenizer = Tokenizer(TokenizerConfig(**config))
     tokenizer.load_state_dict({k: v.float() for k, v in state.items()})
     return tokenizer.eval().requires_grad_(False)
+
+
+def rate_model_of(source: Path) -> dict[str, Tensor]:
+    """The averaged state of a tokenizer run's rate model; empty if the source has none."""
+    if not source.is_dir():
+        return {}
+    state = averaged(source)[1]
+    return {k.removeprefix("rate."): v for k, v in state.items() if k.startswith("rate.")}
 
 
 def prior_of(source: Path) -> Prior:

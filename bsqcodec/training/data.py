@@ -1,4 +1,9 @@
-"""Training pictures: tar shards or folders of pictures, decoded once into one flat array."""
+"""Training pictures: tar shards or folders of pictures, decoded once into one flat array.
+
+A cache folder has the pixels of all pictures one after the other (`pixels.npy`), their sizes
+(`shapes.npy`), and how many pictures each shard gave (`sources.json`), in this order. Shards that
+appear later are appended; what `sources.json` does not count is not there.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +13,12 @@ import logging
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from filelock import FileLock
 from PIL import Image
 from torch import Tensor
 
@@ -19,18 +26,26 @@ log = logging.getLogger(__name__)
 
 SUFFIXES = {".avif", ".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 
+COMMIT_EVERY = 1000
+"""Pictures decoded, at least, between two points from which an interrupted decoding goes on."""
+
 
 def _decode(data: bytes) -> npt.NDArray[np.uint8]:
     with Image.open(io.BytesIO(data)) as image:
         return np.asarray(image.convert("RGB"))
 
 
+def files_below(folder: Path) -> list[Path]:
+    """Tar files and pictures in a folder and the folders in it, sorted."""
+    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES | {".tar"})
+
+
 def read_pictures(source: Path) -> Iterator[npt.NDArray[np.uint8]]:
     """Pictures [H, W, 3] of a tar shard, of a picture file, or of all of these below a folder."""
     if source.is_dir():
-        for path in sorted(p for p in source.rglob("*") if p.suffix.lower() in SUFFIXES | {".tar"}):
+        for path in files_below(source):
             yield from read_pictures(path)
-    elif source.suffix == ".tar":
+    elif source.suffix.lower() == ".tar":
         with tarfile.open(source) as shard:
             for member in shard:
                 file = shard.extractfile(member)
@@ -38,6 +53,135 @@ def read_pictures(source: Path) -> Iterator[npt.NDArray[np.uint8]]:
                     yield _decode(file.read())
     else:
         yield _decode(source.read_bytes())
+
+
+def shards(sources: list[Path]) -> dict[str, Path]:
+    """Tar files and pictures of the sources by name; of those in a folder, the path inside it.
+
+    Raises ValueError if two of them have the same name.
+    """
+    result: dict[str, Path] = {}
+    for source in sources:
+        for path in files_below(source) if source.is_dir() else [source]:
+            name = path.relative_to(source).as_posix() if path != source else path.name
+            if result.setdefault(name, path) != path:
+                raise ValueError(f"{result[name]} and {path} go by the same name, {name}")
+    return result
+
+
+def padded(picture: npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.uint8]:
+    """The picture [H, W, 3], repeated at its lower and right edge where a side is below `size`."""
+    lack = [max(0, size - n) for n in picture.shape[:2]]
+    if any(lack):
+        return np.pad(picture, ((0, lack[0]), (0, lack[1]), (0, 0)), mode="edge")
+    return picture
+
+
+class Cache:
+    """Decoded pictures in a folder. Files are only ever appended to or replaced whole.
+
+    So whoever has them mapped keeps what they have, and what an interrupted decoding left is
+    overwritten by the next.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.shapes_file = folder / "shapes.npy"
+        self.pixels_file = folder / "pixels.npy"
+        self.sources_file = folder / "sources.json"
+
+    def held(self) -> dict[str, int] | None:
+        """Numbers of pictures by shard; None if the cache does not say what it holds."""
+        if self.sources_file.exists():
+            held = json.loads(self.sources_file.read_text())
+            return held if isinstance(held, dict) else None  # earlier versions wrote a list
+        return None if self.shapes_file.exists() else {}
+
+    def shapes(self) -> npt.NDArray[np.int64]:
+        """Heights and widths of the pictures, [N, 2]."""
+        held = self.held()
+        shapes = np.load(self.shapes_file)
+        return shapes if held is None else shapes[: sum(held.values())]
+
+    def missing(self, named: dict[str, Path]) -> dict[str, Path]:
+        """Those of the named shards that are not decoded yet.
+
+        Raises ValueError if the cache holds shards that are not named.
+        """
+        held = self.held()
+        if held is None:
+            log.warning("%s does not say what it holds; it is taken as it is", self.folder)
+            return {}
+        others = sorted(held.keys() - named.keys())
+        if others:
+            raise ValueError(
+                f"{self.folder} holds other pictures too ({len(others)} shards, such as "
+                f"{others[0]}); name them in --data, or another --cache"
+            )
+        return {name: path for name, path in named.items() if name not in held}
+
+    def extend(self, sources: list[Path]) -> None:
+        """Decode what the sources have and the cache does not hold yet.
+
+        Raises ValueError if the cache holds shards that the sources do not have, and
+        FileNotFoundError if there are no pictures at all.
+        """
+        named = shards(sources)
+        if self.held() == {} and not named:
+            raise FileNotFoundError(f"no pictures below {[str(s) for s in sources]}")
+        if self.missing(named):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with FileLock(self.folder / "lock"):  # another run may use the same cache
+                missing = self.missing(named)
+                if missing:
+                    self._append(missing)
+        if not len(self.shapes()):
+            raise FileNotFoundError(f"no pictures in {[str(s) for s in sources]}")
+
+    def _append(self, missing: dict[str, Path]) -> None:
+        held = self.held() or {}
+        shapes = self.shapes().tolist() if held else []
+        if not held:
+            self._write_sources(held)
+        with self.pixels_file.open("r+b" if held else "w+b") as file:
+            size = sum(3 * height * width for height, width in shapes)
+            _write_header(file, size)
+            file.seek(size, io.SEEK_CUR)
+            file.truncate()
+            uncommitted = 0
+            for number, (name, path) in enumerate(missing.items(), 1):
+                before = len(shapes)
+                for picture in read_pictures(path):
+                    size += file.write(picture.tobytes())
+                    shapes.append(list(picture.shape[:2]))
+                held[name] = len(shapes) - before
+                uncommitted += held[name]
+                if uncommitted >= COMMIT_EVERY or number == len(missing):
+                    uncommitted = 0
+                    _write_header(file, size)
+                    file.flush()
+                    file.seek(0, io.SEEK_END)
+                    self._write_shapes(shapes)
+                    self._write_sources(held)
+                    log.info("decoded %d pictures into %s", len(shapes), self.folder)
+
+    def _write_shapes(self, shapes: list[list[int]]) -> None:
+        temporary = self.folder / "shapes.tmp"
+        with temporary.open("wb") as file:
+            np.save(file, np.array(shapes, dtype=np.int64).reshape(-1, 2))
+        temporary.replace(self.shapes_file)
+
+    def _write_sources(self, held: dict[str, int]) -> None:
+        temporary = self.folder / "sources.tmp"
+        temporary.write_text(json.dumps(held))
+        temporary.replace(self.sources_file)
+
+
+def _write_header(file: BinaryIO, size: int) -> None:
+    """Begin a .npy file of `size` bytes; numpy leaves room, so that all sizes take the same."""
+    file.seek(0)
+    header = {"descr": "|u1", "fortran_order": False, "shape": (size,)}
+    np.lib.format.write_array_header_1_0(file, header)
 
 
 class Pictures:
@@ -58,25 +202,18 @@ class Pictures:
 
     @classmethod
     def load(cls, sources: list[Path], cache: Path) -> Pictures:
-        """Read the sources, or the cache folder if it holds them already.
+        """The pictures of the sources; those that the cache folder lacks are decoded into it.
 
-        Raises ValueError if the cache was made from other sources.
+        Raises what `Cache.extend` does.
         """
-        shapes_file, pixels_file = cache / "shapes.npy", cache / "pixels.npy"
-        names_file = cache / "sources.json"
-        names = sorted(source.name for source in sources)
-        if names_file.exists() and json.loads(names_file.read_text()) != names:
-            raise ValueError(f"{cache} holds other pictures than {names}; name another --cache")
-        if not (shapes_file.exists() and pixels_file.exists()):
-            pictures = [p for source in sources for p in read_pictures(source)]
-            if not pictures:
-                raise FileNotFoundError(f"no pictures below {[str(s) for s in sources]}")
-            cache.mkdir(parents=True, exist_ok=True)
-            np.save(pixels_file, np.concatenate([p.reshape(-1) for p in pictures]))
-            np.save(shapes_file, np.array([p.shape[:2] for p in pictures], dtype=np.int64))
-            names_file.write_text(json.dumps(names))
-            log.info("decoded %d pictures into %s", len(pictures), cache)
-        return cls(np.load(pixels_file, mmap_mode="r"), np.load(shapes_file))
+        Cache(cache).extend(sources)
+        return cls.open(cache)
+
+    @classmethod
+    def open(cls, cache: Path) -> Pictures:
+        """What a cache folder holds."""
+        folder = Cache(cache)
+        return cls(np.load(folder.pixels_file, mmap_mode="r"), folder.shapes())
 
     def crops(self, count: int, size: int, generator: np.random.Generator) -> Tensor:
         """Random crops uint8 [count, 3, size, size], flipped and turned at random.
@@ -88,10 +225,7 @@ class Pictures:
         return torch.stack([self._crop(int(i), size, generator) for i in chosen])
 
     def _crop(self, index: int, size: int, generator: np.random.Generator) -> Tensor:
-        picture = self[index]
-        lack = [max(0, size - n) for n in picture.shape[:2]]
-        if any(lack):
-            picture = np.pad(picture, ((0, lack[0]), (0, lack[1]), (0, 0)), mode="edge")
+        picture = padded(self[index], size)
         top, left = (int(generator.integers(0, n - size + 1)) for n in picture.shape[:2])
         crop = picture[top : top + size, left : left + size]
         crop = np.rot90(crop, k=int(generator.integers(0, 2)))

@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from bsqcodec.masking import USUAL_DEAD_ZONE
 from bsqcodec.prior.order import bucket
-from bsqcodec.tokenizer.quantizer import quantize_with_dead_zone
+from bsqcodec.tokenizer.quantizer import quantize_beyond
 from bsqcodec.tokenizer.strips import encode_picture
 from bsqcodec.training.checkpoints import prior_of, tokenizer_of
 from bsqcodec.training.data import read_pictures
@@ -50,11 +51,9 @@ def main(args: argparse.Namespace) -> None:
         for step in STEPS:
             z = encode_picture(tokenizer, picture, step, torch.device("cpu"))
             limit = passes.limits[bucket(step)]
-            n = quantize_with_dead_zone(z, 0.12).clamp(-limit, limit)
+            n = quantize_beyond(z, USUAL_DEAD_ZONE).clamp(-limit, limit)
             flat = n.reshape(-1, n.shape[-1]).numpy()
-            coder = EncodingCoder(
-                flat, limit.numpy().astype(np.int32), np.zeros(flat.shape[1], np.float32)
-            )
+            coder = EncodingCoder(flat, limit.numpy().astype(np.int32))
             walk(exact, step, np.ones(n.shape[:2], bool), coder)
             rows.append(
                 {

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from bsqcodec.masking import dead_zones, token_variance
 from bsqcodec.prior.context import CONTEXTS, contexts, features, neighbour_sums
 from bsqcodec.prior.model import Prior
 from bsqcodec.prior.order import (
@@ -27,11 +28,18 @@ from bsqcodec.prior.order import (
     stages,
 )
 from bsqcodec.tokenizer.model import STEPS, Tokenizer
-from bsqcodec.tokenizer.quantizer import quantize_with_dead_zone
-from bsqcodec.training.checkpoints import prior_of, tokenizer_of, with_planes
-from bsqcodec.training.data import Pictures
-from bsqcodec.training.loop import Loop, LoopConfig, write_config
+from bsqcodec.tokenizer.quantizer import quantize_beyond
+from bsqcodec.training.checkpoints import prior_of, tokenizer_of, trained_planes, with_planes
+from bsqcodec.training.distributed import World
+from bsqcodec.training.loop import Loop, write_config
 from bsqcodec.training.optim import make_optimizers
+from bsqcodec.training.options import (
+    add_shared_arguments,
+    crop_source,
+    load_pictures,
+    loop_config,
+    set_up,
+)
 from bsqcodec.training.tokenizer import draw_steps, validation_pictures
 
 log = logging.getLogger(__name__)
@@ -177,40 +185,31 @@ def total_bits(prior: Prior, passes: Passes, n: Tensor, step: int, quantized: bo
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data", type=Path, nargs="+", required=True, help="shards or folders")
+    add_shared_arguments(parser)
+    parser.set_defaults(batch=12, decay=0.5, validation_limit=4)
     parser.add_argument(
         "--tokenizer", type=Path, required=True, help="run folder or shipped weights"
     )
-    parser.add_argument("--validation", type=Path, help="folder of pictures")
-    parser.add_argument("--validation-limit", type=int, default=4)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--cache", type=Path, default=Path("runs/cache"))
-    parser.add_argument("--init", type=Path, help="run folder or shipped weights to start from")
-    parser.add_argument("--minutes", type=float, default=60)
-    parser.add_argument("--rate", type=float, default=1e-3)
-    parser.add_argument("--batch", type=int, default=12, help="crops a step")
     parser.add_argument("--passes", type=int, default=4, help="passes drawn for each crop")
-    parser.add_argument("--crop", type=int, default=256)
     parser.add_argument("--quantized-from", type=float, default=0.7, help="progress 0..1")
-    parser.add_argument("--decay", type=float, default=0.5)
-    parser.add_argument("--validate-every", type=float, default=5.0)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--threads", type=int)
-    parser.add_argument("--no-compile", action="store_true")
     parser.add_argument("--config", type=json.loads, default={}, help="JSON of PriorConfig")
 
 
 def main(args: argparse.Namespace) -> None:
-    if args.threads:
-        torch.set_num_threads(args.threads)
-    device = torch.device(args.device)
-    torch.manual_seed(args.seed)
-    pictures = Pictures.load(args.data, args.cache)
+    with set_up(args) as world:
+        train(args, world)
+
+
+def train(args: argparse.Namespace, world: World) -> None:
+    device = world.device
+    source = crop_source(args, load_pictures(args, world), device)
     tokenizer = tokenizer_of(args.tokenizer).to(device)
     config = PriorConfig(channels=tokenizer.config.channels, **args.config)
-    sample = pictures.crops(160, args.crop, np.random.default_rng(args.seed))
-    planes = count_planes(tokenizer, sample.to(device).float())
+    planes = trained_planes(args.out)  # not of the pictures that are there now
+    if planes is None:
+        sample = source.crops(160, args.crop, np.random.default_rng(args.seed))
+        planes = count_planes(tokenizer, sample.to(device).float())
+        world.broadcast([planes])
     if args.init:
         prior = with_planes(prior_of(args.init), planes).requires_grad_(True).train()
     else:
@@ -218,14 +217,9 @@ def main(args: argparse.Namespace) -> None:
     prior.to(device)
     log.info("digits a channel: %s", prior.planes.float().mean(1).tolist())
     optimizers = make_optimizers(prior, args.rate, slow=("table",), slow_factor=10.0)
-    loop_config = LoopConfig(
-        minutes=args.minutes,
-        decay=args.decay,
-        seed=args.seed,
-        validate_every=args.validate_every,
-    )
-    loop = Loop(prior, optimizers, loop_config, args.out)
-    write_config(args.out, asdict(prior.config), args)
+    loop = Loop(prior, optimizers, loop_config(args), args.out, world)
+    if loop.writes:
+        write_config(args.out, asdict(prior.config), args)
     loop.resume()
     shadow = Prior(prior.config, prior.planes).to(device).eval()
     passes = Passes(prior)
@@ -238,12 +232,14 @@ def main(args: argparse.Namespace) -> None:
 
     def encode(pixels: Tensor, step: Tensor) -> Tensor:
         with torch.no_grad(), torch.autocast(device.type, torch.bfloat16):
-            z = tokenizer.encode(pixels.to(device).float(), step.to(device))
-            return quantize_with_dead_zone(z, 0.12)
+            x = pixels.to(device).float()
+            z = tokenizer.encode(x, step.to(device))
+            zone = dead_zones(token_variance(x, tokenizer.config.patch))
+            return quantize_beyond(z, zone[..., None])
 
     def step(generator: np.random.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         index = draw_steps(args.batch, generator).round()
-        n = encode(pictures.crops(args.batch, args.crop, generator), index)
+        n = encode(source.crops(args.batch, args.crop, generator), index)
         n, index = n.repeat(args.passes, 1, 1, 1), index.repeat(args.passes)
         draws = [passes.draw(bucket(int(s)), generator) for s in index]
         quantized = loop.progress >= args.quantized_from

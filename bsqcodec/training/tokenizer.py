@@ -13,13 +13,22 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from bsqcodec.masking import dead_zones, token_variance
 from bsqcodec.tokenizer.model import Tokenizer, TokenizerConfig, step_size
-from bsqcodec.tokenizer.quantizer import quantize, quantize_with_dead_zone
-from bsqcodec.training.checkpoints import tokenizer_of
-from bsqcodec.training.data import Pictures, read_pictures, transform_basis
-from bsqcodec.training.loop import Loop, LoopConfig, write_config
+from bsqcodec.tokenizer.quantizer import quantize_beyond
+from bsqcodec.training.checkpoints import rate_model_of, tokenizer_of
+from bsqcodec.training.data import read_pictures, transform_basis
+from bsqcodec.training.distributed import World
+from bsqcodec.training.loop import Loop, write_config
 from bsqcodec.training.losses import CausalRate, distortion, ms_ssim, multiplier
 from bsqcodec.training.optim import make_optimizers
+from bsqcodec.training.options import (
+    add_shared_arguments,
+    crop_source,
+    load_pictures,
+    loop_config,
+    set_up,
+)
 
 log = logging.getLogger(__name__)
 
@@ -30,8 +39,9 @@ FLOOR = 24.0
 class TokenizerWithRate(nn.Module):
     """The tokenizer and its stand-in rate model, trained together on rate + weight * distortion.
 
-    `decoder_loss` trains the decoder alone, on integers that the fixed encoder and a random dead
-    zone give; it is where training starts, since a decoder learns much faster for a fixed code.
+    `decoder_loss` trains the decoder alone, on integers that the fixed encoder and dead zones a
+    little off the usual ones give; it is where training starts, since a decoder learns much faster
+    for a fixed code.
     """
 
     def __init__(self, config: TokenizerConfig) -> None:
@@ -39,12 +49,16 @@ class TokenizerWithRate(nn.Module):
         self.tokenizer = Tokenizer(config)
         self.rate = CausalRate(config.channels)
 
+    def dead_zone(self, pixels: Tensor) -> Tensor:
+        """Dead zones [B, h, w, 1] as the encoder chooses them."""
+        return dead_zones(token_variance(pixels, self.tokenizer.config.patch))[..., None]
+
     def forward(
         self, pixels: Tensor, step: Tensor, noise: Tensor, ms_ssim_share: float
     ) -> tuple[Tensor, Tensor, Tensor]:
         """(loss, bits per pixel, distortion), each [B]; noise as z, uniform in -.5 .. .5."""
         z = self.tokenizer.encode(pixels, step)
-        n = quantize(z)
+        n = quantize_beyond(z, self.dead_zone(pixels))
         bits = self.rate(n.detach(), z + noise, step).sum((1, 2, 3))
         reconstruction = self.tokenizer.decode(n, step)
         d = distortion(reconstruction, pixels, ms_ssim_share)
@@ -56,12 +70,12 @@ class TokenizerWithRate(nn.Module):
         return (bpp + weight * d) / usual, bpp, d
 
     def decoder_loss(
-        self, pixels: Tensor, step: Tensor, dead_zone: Tensor, ms_ssim_share: float
+        self, pixels: Tensor, step: Tensor, wider: Tensor, ms_ssim_share: float
     ) -> tuple[Tensor, Tensor]:
-        """(loss, distortion), each [B]; dead_zone [B] in 0 .. 0.5."""
+        """(loss, distortion), each [B]; wider [B] is added to the dead zones."""
         with torch.no_grad():
             z = self.tokenizer.encode(pixels, step)
-            n = quantize_with_dead_zone(z, dead_zone[:, None, None, None])
+            n = quantize_beyond(z, self.dead_zone(pixels) + wider[:, None, None, None])
         d = distortion(self.tokenizer.decode(n, step), pixels, ms_ssim_share)
         return d / (step_size(step.float()) + FLOOR), d
 
@@ -95,7 +109,7 @@ def evaluate(
         for picture in pictures:
             x = picture.to(device).float()
             step = torch.tensor([float(index)], device=device)
-            n = quantize_with_dead_zone(model.tokenizer.encode(x, step), 0.12)
+            n = quantize_beyond(model.tokenizer.encode(x, step), model.dead_zone(x))
             y = model.tokenizer.decode(n, step).clamp(0, 255).round()
             bpp = model.rate(n, n, step).sum() / (x.shape[2] * x.shape[3])
             psnr = 10 * torch.log10(255**2 / (y - x).square().mean())
@@ -106,23 +120,8 @@ def evaluate(
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data", type=Path, nargs="+", required=True, help="shards or folders")
-    parser.add_argument("--validation", type=Path, help="folder of pictures")
-    parser.add_argument("--validation-limit", type=int, default=6)
-    parser.add_argument("--out", type=Path, required=True, help="folder for log and checkpoints")
-    parser.add_argument("--cache", type=Path, default=Path("runs/cache"))
-    parser.add_argument("--init", type=Path, help="run folder or shipped weights to start from")
-    parser.add_argument("--minutes", type=float, default=60)
-    parser.add_argument("--rate", type=float, default=1e-3, help="peak learning rate")
-    parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--crop", type=int, default=256)
+    add_shared_arguments(parser)
     parser.add_argument("--ms-ssim", type=float, default=0.0, help="share of MS-SSIM in the loss")
-    parser.add_argument("--decay", type=float, default=0.4)
-    parser.add_argument("--validate-every", type=float, default=5.0)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--threads", type=int)
-    parser.add_argument("--no-compile", action="store_true")
     parser.add_argument("--decoder-only", action="store_true", help="keep the encoder as it is")
     parser.add_argument(
         "--encoder-from",
@@ -135,16 +134,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> None:
-    if args.threads:
-        torch.set_num_threads(args.threads)
-    device = torch.device(args.device)
-    torch.manual_seed(args.seed)
+    with set_up(args) as world:
+        train(args, world)
+
+
+def train(args: argparse.Namespace, world: World) -> None:
+    device = world.device
     config = TokenizerConfig(**args.config)
-    pictures = Pictures.load(args.data, args.cache)
+    pictures = load_pictures(args, world)
     log.info("%d pictures", len(pictures))
     model = TokenizerWithRate(config)
     if args.init:
         model.tokenizer.load_state_dict(tokenizer_of(args.init).state_dict())
+        if rate := rate_model_of(args.init):
+            model.rate.load_state_dict(rate)
     elif not (args.out / "checkpoint.pt").exists():
         generator = np.random.default_rng(args.seed)
         model.tokenizer.set_transform(
@@ -160,18 +163,9 @@ def main(args: argparse.Namespace) -> None:
         parameter.requires_grad_(False)
     for parameter in trained.parameters():
         parameter.requires_grad_(True)
-    loop = Loop(
-        model,
-        optimizers,
-        LoopConfig(
-            minutes=args.minutes,
-            decay=args.decay,
-            seed=args.seed,
-            validate_every=args.validate_every,
-        ),
-        args.out,
-    )
-    write_config(args.out, asdict(config), args)
+    loop = Loop(model, optimizers, loop_config(args), args.out, world)
+    if loop.writes:
+        write_config(args.out, asdict(config), args)
     loop.resume()
 
     def hold(parameter: Tensor) -> None:
@@ -186,17 +180,18 @@ def main(args: argparse.Namespace) -> None:
     if not args.no_compile:
         joint_loss, decoder_loss = torch.compile(joint_loss), torch.compile(decoder_loss)
     tokens = args.crop // config.patch
+    source = crop_source(args, pictures, device)
     held_out: list[Tensor] = []
     if args.validation:
         held_out = validation_pictures(args.validation, args.validation_limit)
 
     def step(generator: np.random.Generator) -> tuple[Tensor, dict[str, Tensor]]:
-        pixels = pictures.crops(args.batch, args.crop, generator).to(device).float()
+        pixels = source.crops(args.batch, args.crop, generator).to(device).float()
         index = draw_steps(args.batch, generator).to(device)
         if args.decoder_only:
-            dead_zone = 0.05 + 0.15 * torch.rand(args.batch, device=device)
+            wider = 0.1 * torch.rand(args.batch, device=device) - 0.03
             with torch.autocast(device.type, torch.bfloat16):
-                loss, d = decoder_loss(pixels, index, dead_zone, args.ms_ssim)
+                loss, d = decoder_loss(pixels, index, wider, args.ms_ssim)
             return loss.mean(), {"rmse": d.clamp_min(0).sqrt().mean()}
         noise = torch.rand(args.batch, tokens, tokens, config.channels, device=device) - 0.5
         with torch.autocast(device.type, torch.bfloat16):

@@ -39,9 +39,8 @@ def some_values(inside: npt.NDArray[np.bool_], step: int, seed: int = 0) -> Valu
 
 def plain_encoder(n: Values, step: int) -> EncodingCoder:
     """An encoder that writes n as it is, whatever it costs."""
-    weight = np.zeros(n.shape[-1], np.float32)
     z = n.reshape(-1, n.shape[-1]).astype(np.float32)
-    return EncodingCoder(z, limits(some_planes().numpy(), step), weight)
+    return EncodingCoder(z, limits(some_planes().numpy(), step))
 
 
 def encode(
@@ -153,9 +152,8 @@ class Watcher(EncodingCoder):
     """Keeps note of all it is asked."""
 
     def __init__(self, n: Values, step: int) -> None:
-        weight = np.zeros(n.shape[-1], np.float32)
         allowed = limits(some_planes().numpy(), step)
-        super().__init__(n.reshape(-1, n.shape[-1]).astype(np.float32), allowed, weight)
+        super().__init__(n.reshape(-1, n.shape[-1]).astype(np.float32), allowed)
         self.asked: list[tuple[Position, npt.NDArray[np.bool_]]] = []
         self.digits_of: dict[tuple[int, int], list[int]] = defaultdict(list)
         self.chances: list[Chances] = []

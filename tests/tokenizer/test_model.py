@@ -8,7 +8,7 @@ from torch import Tensor
 
 from bsqcodec.tokenizer import blocks
 from bsqcodec.tokenizer.blocks import Block, WindowAttention
-from bsqcodec.tokenizer.model import StepTable, Tokenizer, step_size
+from bsqcodec.tokenizer.model import GAIN_CAP, StepTable, Tokenizer, step_size
 
 from ..models import TOKENIZER, linear_tokenizer, random_tokenizer, seeded, shake
 
@@ -197,3 +197,16 @@ def test_the_parts_outside_attention_look_as_far_as_they_say(reach: int) -> None
     inside[4 - reach : 5 + reach, 4 - reach : 5 + reach] = True
     assert (moved[~inside] == 0).all()
     assert (moved[inside] > 0).all()
+
+
+def test_gains_follow_the_deviations_up_to_a_cap() -> None:
+    tokenizer = random_tokenizer()
+    channels = tokenizer.config.channels
+    scale = torch.logspace(3, -1, channels)
+    tokenizer.scale.copy_(scale)
+    tokenizer.set_gains(0.5)
+    gains = torch.exp(tokenizer.log_gain(torch.tensor([0.0, 100.0, 255.0])))
+    ratio = (scale / scale[channels // 6]).clamp(max=GAIN_CAP)
+    torch.testing.assert_close(gains, ratio.sqrt().expand(3, channels))
+    tokenizer.set_gains(0.0)
+    assert torch.equal(tokenizer.log_gain.table, torch.zeros_like(tokenizer.log_gain.table))

@@ -18,8 +18,7 @@ from bsqcodec.tokenizer.quantizer import (
     entropy_penalty,
     level_bits,
     per_sample_entropy,
-    quantize,
-    quantize_with_dead_zone,
+    quantize_beyond,
     reconstruct,
     residual_bsq,
     to_sphere,
@@ -252,21 +251,19 @@ def test_no_value_is_further_than_it_must_be(value: float) -> None:
     assert found == round(found) and abs(found) <= 1093
 
 
-def test_quantize_rounds_and_lets_the_gradient_through() -> None:
-    z = torch.tensor([-2.6, -0.4, 0.0, 0.49, 7.51], requires_grad=True)
-    weight = torch.tensor([1.0, -2.0, 3.0, 4.0, -5.0])
-    n = quantize(z)
+def test_quantize_rounds_beyond_the_dead_zone_and_lets_the_gradient_through() -> None:
+    z = torch.tensor([-2.6, -0.59, -0.61, 0.0, 0.5, 1.5, 7.51], requires_grad=True)
+    weight = torch.tensor([1.0, -2.0, 3.0, 4.0, -5.0, 6.0, 7.0])
+    n = quantize_beyond(z, 0.6)
     (gradient,) = torch.autograd.grad((n * weight).sum(), z)
-    assert n.tolist() == [-3, 0, 0, 0, 8]
+    assert n.tolist() == [-3, 0, -1, 0, 0, 2, 8]
     assert torch.equal(gradient, weight)
 
 
-def test_dead_zone_rounds_further_towards_zero() -> None:
-    z = torch.tensor([-1.61, -1.59, -0.61, -0.5, 0.0, 0.59, 0.61, 1.5, 1.61, 7.0])
-    assert quantize_with_dead_zone(z, 0.1).tolist() == [-2, -1, -1, 0, 0, 0, 1, 1, 2, 7]
-    by_row = quantize_with_dead_zone(z.expand(2, 10), torch.tensor([[0.0], [0.5]]))
-    assert by_row[0].tolist() == [-2, -2, -1, -1, 0, 1, 1, 2, 2, 7]
-    assert torch.equal(by_row[1], torch.trunc(z))
+def test_dead_zone_may_differ_by_token() -> None:
+    z = torch.tensor([-1.4, 0.55, 0.9]).expand(2, 3)
+    n = quantize_beyond(z, torch.tensor([[0.5], [0.95]]))
+    assert n.tolist() == [[-1, 1, 1], [-1, 0, 0]]
 
 
 def test_straight_through_takes_value_and_gradient_from_different_sources() -> None:

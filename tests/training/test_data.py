@@ -1,8 +1,13 @@
 """Training pictures: shards and folders, the cache, crops, and the transform they begin with."""
 
 import io
+import json
+import logging
+import shutil
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +15,8 @@ import pytest
 import torch
 from PIL import Image
 
-from bsqcodec.training.data import Pictures, read_pictures, transform_basis
+from bsqcodec.training import data
+from bsqcodec.training.data import Pictures, read_pictures, shards, transform_basis
 
 Pixels = npt.NDArray[np.uint8]
 MakeScene = Callable[[int, int, int], Pixels]
@@ -45,22 +51,128 @@ def test_pictures_of_all_modes_become_rgb(tmp_path: Path, mode: str, make_scene:
     assert np.array_equal(found, np.asarray(Image.open(path).convert("RGB")))
 
 
+def assert_holds(pictures: Pictures, make_scene: MakeScene, shapes: list[Any]) -> None:
+    assert len(pictures) == len(shapes)
+    for index, shape in enumerate(shapes):
+        assert np.array_equal(pictures[index], make_scene(*shape))
+
+
+def write_shard(path: Path, picture: Pixels) -> None:
+    """A tar file of one picture."""
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "PNG")
+    with tarfile.open(path, "w") as shard:
+        member = tarfile.TarInfo("picture.png")
+        member.size = buffer.tell()
+        shard.addfile(member, io.BytesIO(buffer.getvalue()))
+
+
+def test_shards_are_known_by_name(pictures_folder: Path) -> None:
+    folder = pictures_folder
+    everything = {"a.png": folder / "a.png", "below/b.PNG": folder / "below" / "b.PNG"}
+    everything["c.tar"] = folder / "c.tar"
+    assert shards([folder]) == everything
+    assert shards([folder / "c.tar", folder]) == everything
+    assert list(shards([folder / "c.tar"])) == ["c.tar"]
+
+
+def test_two_shards_of_one_name_are_refused(pictures_folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(pictures_folder, tmp_path / "copy")
+    with pytest.raises(ValueError, match=r"same name, a\.png"):
+        shards([pictures_folder, tmp_path / "copy"])
+
+
 def test_load_decodes_once_and_then_uses_the_cache(
     pictures_folder: Path, tmp_path: Path, make_scene: MakeScene
 ) -> None:
     cache = tmp_path / "deep" / "cache"
-    first = Pictures.load([pictures_folder], cache)
-    again = Pictures.load([tmp_path / "no longer here" / pictures_folder.name], cache)
-    for pictures in (first, again):
-        assert len(pictures) == 4
-        for index, shape in enumerate(SHAPES):
-            assert np.array_equal(pictures[index], make_scene(*shape))
+    assert_holds(Pictures.load([pictures_folder], cache), make_scene, SHAPES)
+    moved = pictures_folder.rename(tmp_path / "elsewhere")
+    for path in (moved / "a.png", moved / "c.tar"):
+        path.write_bytes(b"not read again")
+    assert_holds(Pictures.load([moved], cache), make_scene, SHAPES)
+    assert_holds(Pictures.open(cache), make_scene, SHAPES)
+    assert json.loads((cache / "sources.json").read_text()) == {
+        "a.png": 1,
+        "below/b.PNG": 1,
+        "c.tar": 2,
+    }
+
+
+def test_shards_that_appear_later_are_appended(
+    pictures_folder: Path, tmp_path: Path, make_scene: MakeScene
+) -> None:
+    cache = tmp_path / "cache"
+    early = Pictures.load([pictures_folder], cache)
+    more = [(70, 81, 5), (33, 20, 6)]
+    for name, shape in zip(("0.tar", "z.tar"), more, strict=True):
+        write_shard(pictures_folder / name, make_scene(*shape))
+    assert_holds(Pictures.load([pictures_folder], cache), make_scene, SHAPES + more)
+    assert_holds(early, make_scene, SHAPES)
+    pixels = np.load(cache / "pixels.npy")
+    assert pixels.dtype == np.uint8 and len(pixels) == (cache / "pixels.npy").stat().st_size - 128
+    assert np.load(cache / "shapes.npy").tolist() == [list(s[:2]) for s in SHAPES + more]
+
+
+@pytest.mark.parametrize("commit_every", [1, 1000])
+def test_an_interrupted_decoding_goes_on(
+    pictures_folder: Path,
+    tmp_path: Path,
+    make_scene: MakeScene,
+    monkeypatch: pytest.MonkeyPatch,
+    commit_every: int,
+) -> None:
+    monkeypatch.setattr(data, "COMMIT_EVERY", commit_every)
+    cache, shard = tmp_path / "cache", pictures_folder / "c.tar"
+    whole = shard.read_bytes()
+    second = whole.index(b"2.png")
+    shard.write_bytes(whole[: second + 700])
+    with pytest.raises((OSError, tarfile.ReadError)):
+        Pictures.load([pictures_folder], cache)
+    if commit_every == 1:
+        assert_holds(Pictures.open(cache), make_scene, SHAPES[:2])
+        (pictures_folder / "a.png").write_bytes(b"not read again")
+    shard.write_bytes(whole)
+    assert_holds(Pictures.load([pictures_folder], cache), make_scene, SHAPES)
+
+
+def test_what_is_not_counted_yet_is_overwritten(
+    pictures_folder: Path, tmp_path: Path, make_scene: MakeScene
+) -> None:
+    """Pixels and sizes of a shard are written before its name is."""
+    cache = tmp_path / "cache"
+    Pictures.load([pictures_folder], cache)
+    sources = cache / "sources.json"
+    sources.write_text(json.dumps({"a.png": 1, "below/b.PNG": 1}))
+    assert_holds(Pictures.open(cache), make_scene, SHAPES[:2])
+    (pictures_folder / "c.tar").unlink()
+    write_shard(pictures_folder / "d.tar", make_scene(21, 22, 7))
+    assert_holds(Pictures.load([pictures_folder], cache), make_scene, [*SHAPES[:2], (21, 22, 7)])
 
 
 def test_the_cache_of_other_pictures_is_refused(pictures_folder: Path, tmp_path: Path) -> None:
     Pictures.load([pictures_folder], tmp_path / "cache")
-    with pytest.raises(ValueError, match="other pictures"):
-        Pictures.load([tmp_path / "others"], tmp_path / "cache")
+    with pytest.raises(ValueError, match=r"other pictures too \(2 shards, such as a\.png\)"):
+        Pictures.load([pictures_folder / "c.tar"], tmp_path / "cache")
+
+
+@pytest.mark.parametrize("sources", [None, ["pictures"]])
+def test_a_cache_that_does_not_say_what_it_holds_is_taken_as_it_is(
+    pictures_folder: Path,
+    tmp_path: Path,
+    make_scene: MakeScene,
+    caplog: pytest.LogCaptureFixture,
+    sources: list[str] | None,
+) -> None:
+    cache = tmp_path / "cache"
+    Pictures.load([pictures_folder], cache)
+    (cache / "sources.json").unlink()
+    if sources:
+        (cache / "sources.json").write_text(json.dumps(sources))
+    write_shard(pictures_folder / "d.tar", make_scene(20, 20, 1))
+    with caplog.at_level(logging.WARNING):
+        assert_holds(Pictures.load([pictures_folder], cache), make_scene, SHAPES)
+    assert "does not say what it holds" in caplog.text
 
 
 def test_no_pictures_is_an_error(tmp_path: Path) -> None:
@@ -68,6 +180,15 @@ def test_no_pictures_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no pictures below"):
         Pictures.load([tmp_path / "empty"], tmp_path / "cache")
     assert not (tmp_path / "cache").exists()
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        Pictures.load([tmp_path / "nowhere"], tmp_path / "cache")
+
+
+def test_a_shard_without_pictures_is_an_error(tmp_path: Path) -> None:
+    tarfile.open(tmp_path / "x.tar", "w").close()
+    for _ in range(2):
+        with pytest.raises(FileNotFoundError, match="no pictures in"):
+            Pictures.load([tmp_path / "x.tar"], tmp_path / "cache")
 
 
 def pictures_of(*arrays: Pixels) -> Pictures:

@@ -17,6 +17,7 @@ from PIL import Image
 from bsqcodec.codec import Codec
 from bsqcodec.prior.order import PriorConfig
 from bsqcodec.rate import Quality
+from bsqcodec.training import speed
 from bsqcodec.training.__main__ import main
 from bsqcodec.weights import load
 
@@ -38,6 +39,11 @@ def folder(tmp_path: Path, make_scene: MakeScene, monkeypatch: pytest.MonkeyPatc
             picture.save(tmp_path / name / f"{number}.png")
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def quick_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(speed, "MEASURED_SECONDS", 0.01)
 
 
 @pytest.fixture(autouse=True)
@@ -127,7 +133,9 @@ def test_from_pictures_to_a_coded_picture(
 
     train(*prior_arguments("--init", str(path), "--out", "again"))
     assert checkpoint(folder / "again")["count"] >= 1
-    assert log_of(folder / "again")[-1].keys() == {"step", "minutes", "loss", "bpp"}
+    assert log_of(folder / "again")[-1].keys() == {
+        *("step", "minutes", "loss", "bpp", "tflops", "utilisation")
+    }
 
 
 @pytest.mark.parametrize("decoder_only", [False, True])
@@ -159,6 +167,45 @@ def test_a_warm_start_takes_the_weights(folder: Path, train: Callable[..., None]
             assert torch.equal(warm["module"][name], value)
 
 
+@pytest.mark.parametrize("command", ["tokenizer", "prior"])
+def test_slices_resume_and_read_pictures_that_were_added(
+    folder: Path, train: Callable[..., None], command: str
+) -> None:
+    if command == "prior":
+        train(*tokenizer_arguments())
+    arguments = {"tokenizer": tokenizer_arguments, "prior": prior_arguments}[command]
+    limited = arguments("--minutes", "10", "--stop-after", "0")  # a step is made all the same
+    train(*limited)
+    first = checkpoint(folder / command)
+    assert first["count"] == 1
+    # noise needs more digits than all the pictures before
+    noise = np.random.default_rng(0).integers(0, 2, (300, 310, 3), np.uint8) * np.uint8(255)
+    Image.fromarray(noise).save(folder / "data" / "more.png")
+    train(*limited)
+    second = checkpoint(folder / command)
+    assert second["count"] == 2 and second["seconds"] > first["seconds"]
+    assert len(np.load(folder / "cache" / "shapes.npy")) == 4
+    if command == "prior":
+        assert torch.equal(first["module"]["planes"], second["module"]["planes"])
+    assert [line["step"] for line in log_of(folder / command)] == [1, 2]
+
+
+def test_pictures_may_lie_on_the_device(folder: Path, train: Callable[..., None]) -> None:
+    train(*tokenizer_arguments("--data-on-device", "--decoder-only"))
+    train(*prior_arguments("--data-on-device"))
+    for run in ("tokenizer", "prior"):
+        assert log_of(folder / run)[-1]["step"] >= 1
+
+
+def test_a_profile_leaves_no_run(
+    folder: Path, train: Callable[..., None], caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO):
+        train(*tokenizer_arguments("--profile", "1"))
+    assert "aten::convolution_backward" in caplog.text
+    assert not (folder / "tokenizer").exists()
+
+
 def test_the_commands_have_help(
     train: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -168,14 +215,15 @@ def test_the_commands_have_help(
         assert f"bsqcodec.training {command}" in capsys.readouterr().out
 
 
-def test_training_needs_neither_av_nor_constriction() -> None:
+def test_training_needs_neither_av_nor_constriction_nor_click() -> None:
     """A training machine may lack them."""
     program = """
 import sys
-sys.modules["av"] = sys.modules["constriction"] = sys.modules["imageio"] = None
+for name in ("av", "click", "constriction", "imageio", "platformdirs", "tqdm"):
+    sys.modules[name] = None
 import bsqcodec.training.__main__
-from bsqcodec.training import checkpoints, data, exactness, export, loop, losses, optim, prior
-from bsqcodec.training import tokenizer
+from bsqcodec.training import checkpoints, data, device_pictures, distributed, exactness, export
+from bsqcodec.training import loop, losses, optim, options, prior, speed, tokenizer
 try:
     import bsqcodec.bitstream.entropy
 except ImportError:

@@ -38,8 +38,7 @@ class PassBits(EncodingCoder):
 
     def __init__(self, n: npt.NDArray[np.int32], step: int) -> None:
         allowed = limits(some_planes().numpy(), step)
-        weight = np.zeros(n.shape[-1], np.float32)
-        super().__init__(n.reshape(-1, n.shape[-1]).astype(np.float32), allowed, weight)
+        super().__init__(n.reshape(-1, n.shape[-1]).astype(np.float32), allowed)
         self.marks: list[tuple[tuple[int, int], float]] = []
 
     def stops(self, at: Position, chance: Chances) -> npt.NDArray[np.bool_]:

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from bsqcodec.tokenizer.quantizer import quantize_with_dead_zone
+from bsqcodec.tokenizer.quantizer import quantize_beyond
 from bsqcodec.training.losses import distortion
 from bsqcodec.training.tokenizer import (
     TokenizerWithRate,
@@ -49,9 +49,10 @@ def test_loss_weighs_rate_and_distortion_by_the_step(
     model: TokenizerWithRate, pixels: Tensor
 ) -> None:
     loss, bpp, d = model(pixels, STEPS, noise(0), 0.0)
-    z, decoded = model.tokenizer(pixels, STEPS)
-    torch.testing.assert_close(d, distortion(decoded, pixels, 0.0))
-    bits = model.rate(z.round().detach(), z + noise(0), STEPS).sum((1, 2, 3))
+    z = model.tokenizer.encode(pixels, STEPS)
+    n = quantize_beyond(z, model.dead_zone(pixels)).detach()
+    torch.testing.assert_close(d, distortion(model.tokenizer.decode(n, STEPS), pixels, 0.0))
+    bits = model.rate(n, z + noise(0), STEPS).sum((1, 2, 3))
     torch.testing.assert_close(bpp, bits / 128**2)
     size = 2 * 2 ** (STEPS / 32)
     expected = (bpp + 3 * d / (0.134 * size**2)) / (0.02 + 30 / size)
@@ -76,10 +77,10 @@ def test_noise_changes_the_rate_only(model: TokenizerWithRate, pixels: Tensor) -
 def test_decoder_loss_trains_the_decoder_on_fixed_integers(
     model: TokenizerWithRate, pixels: Tensor
 ) -> None:
-    dead_zone = torch.tensor([0.05, 0.2])
-    loss, d = model.decoder_loss(pixels, STEPS, dead_zone, 0.0)
+    wider = torch.tensor([0.0, 0.2])
+    loss, d = model.decoder_loss(pixels, STEPS, wider, 0.0)
     z = model.tokenizer.encode(pixels, STEPS)
-    n = torch.stack([quantize_with_dead_zone(z[i], float(dead_zone[i])) for i in range(2)])
+    n = quantize_beyond(z, model.dead_zone(pixels) + wider[:, None, None, None])
     expected = distortion(model.tokenizer.decode(n, STEPS), pixels, 0.0)
     torch.testing.assert_close(d, expected)
     torch.testing.assert_close(loss, expected / (2 * 2 ** (STEPS / 32) + 24))
