@@ -11,6 +11,8 @@ Activations are multiples of 1/32 within +-127/32, the running sum x of 1/256, l
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -51,9 +53,33 @@ def rounded(x: Tensor, unit: int, quantized: bool) -> Tensor:
     return x + (torch.round(x.detach() * unit) / unit - x.detach())
 
 
-def activation(x: Tensor, quantized: bool, low: float = -127 / ACTIVATION) -> Tensor:
+def _clip(x: Tensor, low: float, high: float) -> Tensor:
+    return F.hardtanh(x, low, high)
+
+
+def _keep_result(ctx: Any, inputs: tuple[Tensor, float, float], output: Tensor) -> None:
+    ctx.save_for_backward(output)
+    ctx.bounds = inputs[1:]
+
+
+def _clip_backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+    (y,) = ctx.saved_tensors
+    return torch.ops.aten.hardtanh_backward(gradient, y, *ctx.bounds), None, None
+
+
+clip = torch.library.custom_op("bsqcodec::clip", _clip, mutates_args=())
+"""x clipped to low .. high, whose gradient is zero at the bounds too.
+
+An operator of its own, which keeps its result, that the next product needs anyway. What a compiler
+makes of `clamp` keeps a mask instead, and on CPUs takes longer to store that than for the product.
+"""
+clip.register_fake(lambda x, low, high: torch.empty_like(x))
+clip.register_autograd(_clip_backward, setup_context=_keep_result)
+
+
+def activation(x: Tensor, quantized: bool) -> Tensor:
     """Clip to the range of int8 activations and round to their grid."""
-    return rounded(x.clamp(low, 127 / ACTIVATION), ACTIVATION, quantized)
+    return rounded(x.clamp(-127 / ACTIVATION, 127 / ACTIVATION), ACTIVATION, quantized)
 
 
 class QuantLinear(nn.Linear):
@@ -95,7 +121,7 @@ class Attention(nn.Module):
         q, k, v = qkv.view(n, t, 3, self.heads, d // self.heads).permute(2, 0, 3, 1, 4)
         score = rounded((q @ k.transpose(-1, -2)) * self.slope[:, None, None], SCORE_MAX, quantized)
         bias = rounded(self.bias, SCORE_MAX, quantized)[:, self.index]
-        score = (score + bias).clamp(0, 1)
+        score = clip(score + bias, 0.0, 1.0)
         weight = score * score
         total = weight.sum(-1, keepdim=True) + 1 / SCORE_MAX**2
         y = (weight.to(v.dtype) @ v) / total
@@ -117,7 +143,8 @@ class Mlp(nn.Module):
     def forward(self, x: Tensor, quantized: bool) -> Tensor:
         a = activation(x * self.gain, quantized)
         a = torch.cat([a, shifted(a)], dim=-1)
-        hidden = activation(self.up.run(a, quantized), quantized, low=0.0)
+        hidden = clip(self.up.run(a, quantized), 0.0, 127 / ACTIVATION)
+        hidden = rounded(hidden, ACTIVATION, quantized)
         return self.down.run(hidden, quantized)
 
 

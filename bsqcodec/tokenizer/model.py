@@ -45,7 +45,7 @@ def step_size(index: Tensor | float) -> Any:
 
 @dataclass(frozen=True)
 class TokenizerConfig:
-    """Shape of a tokenizer; saved with its weights."""
+    """Shape of a tokenizer; saved with its weights. No encoder blocks: the transform alone."""
 
     patch: int = 16
     channels: int = 256
@@ -88,7 +88,11 @@ class Encoder(nn.Module):
 
     def __init__(self, c: TokenizerConfig) -> None:
         super().__init__()
+        self.unit = c.patch // 4
         self.transform = nn.Linear(3 * c.patch**2, c.channels, bias=False)
+        self.linear = c.encoder_blocks == 0
+        if self.linear:
+            return
         self.stem = nn.Conv2d(48, c.conv_channels, 3, padding=1)
         self.convs = nn.Sequential(*[ResidualConv(c.conv_channels) for _ in range(c.encoder_convs)])
         self.embed = nn.Linear(c.conv_channels * (c.patch // 4) ** 2 + c.channels, c.width)
@@ -98,22 +102,25 @@ class Encoder(nn.Module):
         self.out = nn.Linear(c.width, c.channels)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
-        self.unit = c.patch // 4
 
-    def local(self, pixels: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
+    def local(self, pixels: Tensor, scale: Tensor) -> tuple[Tensor, Tensor | None]:
         """The part before attention: (transform [B, h, w, C], embedded tokens [B, h, w, width]).
 
-        It looks no further than one token beyond each token.
+        It looks no further than one token beyond each token. A linear encoder has no tokens.
         """
         x = pixels - 127.5
         with torch.autocast(x.device.type, enabled=False):  # bf16 would add noise to the latents
             linear = self.transform(F.pixel_unshuffle(x, 4 * self.unit).permute(0, 2, 3, 1))
+        if self.linear:
+            return linear, None
         maps = self.convs(self.stem(F.pixel_unshuffle(x / 64.0, 4)))
         tokens = F.pixel_unshuffle(maps, self.unit).permute(0, 2, 3, 1)
         return linear, self.embed(torch.cat([tokens, (linear / scale).to(tokens.dtype)], dim=-1))
 
-    def attend(self, linear: Tensor, tokens: Tensor, step: Tensor, scale: Tensor) -> Tensor:
+    def attend(self, linear: Tensor, tokens: Tensor | None, step: Tensor, scale: Tensor) -> Tensor:
         """The rest: latents y [B, h, w, C]."""
+        if tokens is None:
+            return linear
         tokens = self.blocks(tokens + self.step(step)[:, None, None].to(tokens.dtype))
         return linear + self.out(self.norm(tokens)).float() * scale
 

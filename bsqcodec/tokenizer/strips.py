@@ -56,10 +56,10 @@ def encode_picture(
             a, b = tokenizer.encoder.local(x, tokenizer.scale)
             keep = slice(top - first, bottom - first)
             linear.append(a[0, keep])
-            tokens.append(b[0, keep])
-        y = tokenizer.encoder.attend(
-            torch.cat(linear)[None], torch.cat(tokens)[None], steps, tokenizer.scale
-        )
+            if b is not None:
+                tokens.append(b[0, keep])
+        whole = torch.cat(tokens)[None] if tokens else None
+        y = tokenizer.encoder.attend(torch.cat(linear)[None], whole, steps, tokenizer.scale)
         return (y / tokenizer.units(steps))[0]
 
 

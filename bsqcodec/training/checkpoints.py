@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,15 +40,24 @@ def _shipped(path: Path, part: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 
 def tokenizer_of(source: Path) -> Tokenizer:
-    """The tokenizer of a run of `training.tokenizer` (averaged), or of a shipped file."""
+    """The tokenizer of a run of `training.tokenizer` (averaged), or of a shipped file.
+
+    An encoder whose networks have not begun to learn comes back as its transform alone.
+    """
     if source.is_dir():
         config, state = averaged(source)
         state = {k: v for k, v in state.items() if k.startswith("tokenizer.")}
         state = {k.removeprefix("tokenizer."): v for k, v in state.items()}
     else:
         config, state = _shipped(source, "tokenizer")
-    tokenizer = Tokenizer(TokenizerConfig(**config))
-    tokenizer.load_state_dict({k: v.float() for k, v in state.items()})
+    shape = TokenizerConfig(**config)
+    state = {k: v.float() for k, v in state.items()}
+    last = [state.get(f"encoder.out.{name}") for name in ("weight", "bias")]
+    if not any(t is not None and bool(t.any()) for t in last):  # its networks add nothing
+        shape = replace(shape, encoder_blocks=0)
+    tokenizer = Tokenizer(shape)
+    kept = tokenizer.state_dict()
+    tokenizer.load_state_dict({k: v for k, v in state.items() if k in kept})
     return tokenizer.eval().requires_grad_(False)
 
 

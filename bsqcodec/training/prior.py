@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -65,111 +66,124 @@ def count_planes(tokenizer: Tokenizer, crops: Tensor, margin: float = 2.5) -> Te
     return torch.stack(rows).to(torch.uint8).cpu()
 
 
+@dataclass(frozen=True)
+class Draw:
+    """One pass of a sample: of which bucket, stage and lattice, and its importance weight."""
+
+    bucket: int
+    position: int
+    lattice: int
+    weight: float
+
+
 class Passes:
-    """What every pass of every step needs, as tables indexed by (bucket, stage)."""
+    """What the passes of every bucket need, as tables [BUCKETS, positions, ...] on a device.
+
+    A position is a stage's place in the coding order of its bucket.
+    """
 
     def __init__(self, prior: Prior) -> None:
-        self.config = prior.config
         planes = prior.planes.cpu().numpy()
+        config = prior.config
         self.orders: list[list[Stage]] = []
-        self.limits: list[Tensor] = []
         for index in range(BUCKETS):
-            step = index * STEPS // BUCKETS
-            self.orders.append(stages(self.config, planes, step))
-            self.limits.append(torch.from_numpy(limits(planes, step)).float())
-        self.planes = torch.from_numpy(planes.astype(np.int64))
+            self.orders.append(stages(config, planes, index * STEPS // BUCKETS))
+        longest = max(len(order) for order in self.orders)
+        kind = np.zeros((BUCKETS, longest), np.int64)
+        power = np.ones((BUCKETS, longest), np.float32)
+        first = np.zeros((BUCKETS, longest), np.int64)
+        channels = np.zeros((BUCKETS, longest, config.channels), bool)
+        for index, order in enumerate(self.orders):
+            for position, stage in enumerate(order):
+                ends = config.bands[min(stage.plane, len(config.bands) - 1)]
+                kind[index, position] = stage.index
+                power[index, position] = 3**stage.plane
+                first[index, position] = ends[stage.band - 1] if stage.band else 0
+                channels[index, position, stage.channels] = True
+        most = np.stack([limits(planes, index * STEPS // BUCKETS) for index in range(BUCKETS)])
 
-    def draw(self, index: int, generator: np.random.Generator) -> tuple[int, int, float]:
-        """(position in the order, lattice, importance weight) of a random pass in a bucket."""
+        def on_device(table: npt.NDArray[Any]) -> Tensor:
+            return torch.from_numpy(table).to(prior.planes.device)
+
+        self.kind, self.power, self.first = on_device(kind), on_device(power), on_device(first)
+        self.channels, self.limits = on_device(channels), on_device(most).float()
+
+    def draw(self, index: int, generator: np.random.Generator) -> Draw:
+        """A random pass in a bucket."""
         order = self.orders[index]
         wish = np.array([3.0 if s.plane == 0 else 2.0 if s.plane == 1 else 1.0 for s in order])
         chance = wish / wish.sum()
         position = int(generator.choice(len(order), p=chance))
-        return position, int(generator.integers(0, 2)), 1 / float(chance[position])
+        return Draw(index, position, int(generator.integers(0, 2)), 1 / float(chance[position]))
 
 
-def before(n: Tensor, coarse: Tensor, stage: Stage, config: PriorConfig) -> Tensor:
-    """Partial values when a stage begins: channels of earlier bands have this plane's digit."""
-    ends = config.bands[min(stage.plane, len(config.bands) - 1)]
-    first = ends[stage.band - 1] if stage.band else 0
-    fine = prefix(n, stage.plane)
-    return torch.cat([fine[..., :first], coarse[..., first:]], dim=-1)
-
-
-def prefix(n: Tensor, plane: int) -> Tensor:
-    """The balanced ternary digits of n from `plane` upwards: the nearest multiple of 3^plane."""
-    power = 3**plane
+def prefix(n: Tensor, power: Tensor) -> Tensor:
+    """The balanced ternary digits of n from a plane upwards: the nearest multiple of 3^plane."""
     return torch.round(n / power) * power
 
 
+def partial(n: Tensor, power: Tensor, first: Tensor) -> Tensor:
+    """Values [B, h, w, C] known when stages begin: channels before `first` have their digit.
+
+    power, first [B]: of the stages' planes, 3^plane, and where their bands begin.
+    """
+    each = power[:, None, None, None]
+    earlier = torch.arange(n.shape[-1], device=n.device) < first[:, None, None, None]
+    return torch.where(earlier, prefix(n, each), prefix(n, 3 * each))
+
+
 def pass_losses(
-    prior: Prior,
-    passes: Passes,
-    n: Tensor,
-    step: Tensor,
-    draws: list[tuple[int, int, float]],
-    quantized: bool,
+    prior: Prior, passes: Passes, n: Tensor, draws: list[Draw], quantized: bool
 ) -> Tensor:
-    """Bits [B] of the drawn pass of each sample (times its weight): n [B, h, w, C], step [B]."""
-    config, device = prior.config, n.device
+    """Bits [B] of the drawn pass of each sample (times its weight): n [B, h, w, C]."""
+    device = n.device
     h, w, c = n.shape[1:]
-    white = torch.from_numpy(lattice(h, w)).to(device)
-    state, digit, kind, power, band, alive, now, known, stopped, indices = ([] for _ in range(10))
-    for i, (position, parity, _) in enumerate(draws):
-        index = bucket(int(step[i]))
-        order = passes.orders[index]
-        stage = order[position]
-        value = n[i].clamp(-passes.limits[index].to(device), passes.limits[index].to(device))
-        start = before(value, prefix(value, stage.plane + 1), stage, config)
-        channels = torch.zeros(c, device=device)
-        channels[torch.from_numpy(stage.channels).to(device)] = 1
-        fine = prefix(value, stage.plane)
-        done = (white < parity).to(n)
-        ends_now = (value == start).all(-1)
-        if position:
-            earlier = order[position - 1]
-            begun = before(value, prefix(value, earlier.plane + 1), earlier, config)
-            ended = (value == begun).all(-1)
-        else:
-            ended = torch.zeros_like(ends_now)
-        state.append(torch.where((done[..., None] * channels) > 0, fine, start))
-        digit.append((fine - start) / 3**stage.plane)
-        kind.append(stage.index)
-        power.append(float(3**stage.plane))
-        band.append(channels)
-        alive.append((white == parity) & ~ended)
-        now.append(ends_now)
-        known.append(done)
-        stopped.append((ended | ((done > 0) & ends_now)).to(n))
-        indices.append(index)
-    v, target = torch.stack(state), torch.stack(digit)
-    kinds = torch.tensor(kind, device=device)
-    parity_of = torch.tensor([d[1] for d in draws], device=device)
-    buckets = torch.tensor(indices, device=device)
-    powers = torch.tensor(power, device=device)[:, None, None, None]
-    flags = (torch.stack(known) + 2 * torch.stack(stopped)).long()
-    head = prior.trunk(
-        features(v, powers), 2 * kinds + parity_of, buckets, flags, quantized
-    ).float()
-    active, stops, channels = torch.stack(alive), torch.stack(now), torch.stack(band)
+
+    def column(values: list[int]) -> Tensor:
+        return torch.tensor(values).to(device)
+
+    buckets = column([d.bucket for d in draws])
+    positions = column([d.position for d in draws])
+    parities = column([d.lattice for d in draws])
+    weight = torch.tensor([LATTICES * d.weight for d in draws]).to(device)
+    where = (buckets, positions)
+    kinds, powers, first = passes.kind[where], passes.power[where], passes.first[where]
+    band = passes.channels[where]
+    previous = (buckets, (positions - 1).clamp_min(0))
+
+    limit = passes.limits[buckets][:, None, None]
+    value = torch.minimum(torch.maximum(n, -limit), limit)
+    start = partial(value, powers, first)
+    fine = prefix(value, powers[:, None, None, None])
+    begun = partial(value, passes.power[previous], passes.first[previous])
+    ended = (value == begun).all(-1) & (positions > 0)[:, None, None]
+    ends_now = (value == start).all(-1)
+    white = torch.from_numpy(lattice(h, w).astype(np.int64)).to(device)
+    done = white < parities[:, None, None]
+    coding = white == parities[:, None, None]
+    v = torch.where(done[..., None] & band[:, None, None], fine, start)
+    flags = done.long() + 2 * (ended | (done & ends_now)).long()
+    each = powers[:, None, None, None]
+    head = prior.trunk(features(v, each), 2 * kinds + parities, buckets, flags, quantized).float()
+
+    active = coding & ~ended
     stop = head[..., 2 * c] + prior.stop_table(kinds * BUCKETS + buckets)[:, :, None]
-    flag = F.binary_cross_entropy_with_logits(stop, stops.float(), reduction="none") * active
-    coded = (active & ~stops)[..., None] & (channels > 0)[:, None, None]
-    sample, row, column, channel = coded.nonzero(as_tuple=True)
-    chosen = (sample, row, column, channel)
+    flag = F.binary_cross_entropy_with_logits(stop, ends_now.float(), reduction="none") * active
+    coded = (active & ~ends_now)[..., None] & band[:, None, None]
+    sample, row, line, channel = coded.nonzero(as_tuple=True)
+    chosen = (sample, row, line, channel)
     magnitude, trend = neighbour_sums(v)
-    context = contexts(v[chosen], magnitude[chosen], trend[chosen], powers.flatten()[sample])
+    context = contexts(v[chosen], magnitude[chosen], trend[chosen], powers[sample])
     kind_of = kinds[sample]
     table = prior.table((kind_of * c + channel) * CONTEXTS + context)
     table = table + prior.shared_table(kind_of * CONTEXTS + context)
     nonzero = head[chosen] + table[:, 0]
-    positive = head[sample, row, column, c + channel] + table[:, 1]
-    wanted = target[chosen]
+    positive = head[sample, row, line, c + channel] + table[:, 1]
+    wanted = (fine[chosen] - start[chosen]) / powers[sample]
     bits = F.binary_cross_entropy_with_logits(nonzero, (wanted != 0).float(), reduction="none")
     sign = F.binary_cross_entropy_with_logits(positive, (wanted > 0).float(), reduction="none")
     bits = bits + sign * (wanted != 0)
     total = flag.sum((1, 2)).index_add(0, sample, bits)
-    weight = torch.tensor([LATTICES * d[2] for d in draws], device=device)
     return total * weight / LN2
 
 
@@ -179,8 +193,8 @@ def total_bits(prior: Prior, passes: Passes, n: Tensor, step: int, quantized: bo
     bits = 0.0
     for position in range(len(passes.orders[bucket(step)])):
         for parity in range(2):
-            draw = [(position, parity, 1 / LATTICES)]
-            bits += float(pass_losses(prior, passes, n, torch.tensor([step]), draw, quantized)[0])
+            draw = Draw(bucket(step), position, parity, 1 / LATTICES)
+            bits += float(pass_losses(prior, passes, n, [draw], quantized)[0])
     return bits
 
 
@@ -244,7 +258,7 @@ def train(args: argparse.Namespace, world: World) -> None:
         draws = [passes.draw(bucket(int(s)), generator) for s in index]
         quantized = loop.progress >= args.quantized_from
         with torch.autocast(device.type, torch.bfloat16):
-            bits = pass_losses(prior, passes, n, index, draws, quantized)
+            bits = pass_losses(prior, passes, n, draws, quantized)
         bpp = bits / args.crop**2
         usual = 0.02 + 30.0 / (2.0 * 2.0 ** (index.to(device) / 32.0))
         return (bpp / usual).mean(), {"bpp": bpp.mean()}

@@ -119,6 +119,20 @@ def evaluate(
     return figures
 
 
+def start_from(tokenizer: Tokenizer, source: Tokenizer) -> None:
+    """Take the weights of another tokenizer; networks that a linear one lacks stay new.
+
+    Raises ValueError if the two differ in anything else.
+    """
+    state = source.state_dict()
+    new = tokenizer.state_dict()
+    new = {k: v for k, v in new.items() if source.encoder.linear and k.startswith("encoder.")}
+    try:
+        tokenizer.load_state_dict(new | state)
+    except RuntimeError as error:
+        raise ValueError(f"the weights to start from do not fit: {error}") from error
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_shared_arguments(parser)
     parser.add_argument("--ms-ssim", type=float, default=0.0, help="share of MS-SSIM in the loss")
@@ -145,7 +159,7 @@ def train(args: argparse.Namespace, world: World) -> None:
     log.info("%d pictures", len(pictures))
     model = TokenizerWithRate(config)
     if args.init:
-        model.tokenizer.load_state_dict(tokenizer_of(args.init).state_dict())
+        start_from(model.tokenizer, tokenizer_of(args.init))
         if rate := rate_model_of(args.init):
             model.rate.load_state_dict(rate)
     elif not (args.out / "checkpoint.pt").exists():

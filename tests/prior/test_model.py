@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from bsqcodec.prior.context import features
-from bsqcodec.prior.model import ACTIVATION, QuantLinear, activation, rounded, shifted
+from bsqcodec.prior.model import ACTIVATION, QuantLinear, activation, clip, rounded, shifted
 
 from ..models import random_prior, random_values, seeded
 
@@ -35,8 +35,20 @@ def test_activations_fit_int8() -> None:
     x = torch.linspace(-10, 10, 1001)
     y = activation(x, True) * ACTIVATION
     torch.testing.assert_close(y, (x * 32).round().clamp(-127, 127), atol=1e-4, rtol=0)
-    assert activation(x, True, low=0.0).min() == 0
     assert activation(x, False).max() == 127 / 32
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("compiled", [False, True])
+def test_clip_lets_the_gradient_through_inside_its_bounds(
+    dtype: torch.dtype, compiled: bool
+) -> None:
+    x = torch.tensor([-1.0, 0.0, 0.25, 2.0, 3.0, 5.0], dtype=dtype, requires_grad=True)
+    act = torch.compile(clip, backend="aot_eager") if compiled else clip
+    y = act(x, 0.0, 3.0)
+    y.backward(torch.arange(1.0, 7.0).to(dtype))
+    assert y.dtype == dtype and y.tolist() == [0, 0, 0.25, 2, 3, 3]
+    assert x.grad is not None and x.grad.tolist() == [0, 0, 3, 4, 0, 0]
 
 
 def test_effective_weights_are_int8_multiples_of_a_scale_a_row() -> None:

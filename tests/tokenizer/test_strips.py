@@ -1,6 +1,7 @@
 """Whole pictures in strips: the same as at once, for any size and wherever they are cut."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,7 @@ from bsqcodec.tokenizer import blocks, strips
 from bsqcodec.tokenizer.model import Tokenizer
 from bsqcodec.tokenizer.strips import decode_picture, encode_picture, grid_size
 
-from ..models import random_tokenizer
+from ..models import TOKENIZER, linear_tokenizer, random_tokenizer
 
 CPU = torch.device("cpu")
 SIZES = [(1, 1), (1, 4000), (1100, 3), (17, 31), (128, 128), (129, 257), (135, 100), (300, 200)]
@@ -59,6 +60,13 @@ def test_encoding(tokenizer: Tokenizer, strip_tokens: int, height: int, width: i
     z = encode_picture(tokenizer, pixels, STEP, CPU)
     assert z.shape == (*grid_size(height, width, 128, 16), 16)
     torch.testing.assert_close(z, encode_at_once(tokenizer, pixels), atol=2e-4, rtol=1e-4)
+
+
+def test_a_linear_encoder_codes_in_strips_too(strip_tokens: int) -> None:
+    linear = linear_tokenizer(replace(TOKENIZER, encoder_blocks=0))
+    pixels = picture(300, 200)
+    z = encode_picture(linear, pixels, STEP, CPU)
+    torch.testing.assert_close(z, encode_at_once(linear, pixels), atol=2e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize(("height", "width"), SIZES)

@@ -1,7 +1,7 @@
 """Weights to go on from: of runs, averaged, and of shipped files, back from integers."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -11,10 +11,20 @@ from safetensors.torch import load_file
 from bsqcodec import weights
 from bsqcodec.prior.context import features
 from bsqcodec.prior.integer import quantize_prior
-from bsqcodec.training.checkpoints import averaged, prior_of, tokenizer_of
-from bsqcodec.training.tokenizer import TokenizerWithRate
+from bsqcodec.prior.order import stage_kinds
+from bsqcodec.tokenizer.model import Tokenizer
+from bsqcodec.training.checkpoints import averaged, prior_of, tokenizer_of, with_planes
+from bsqcodec.training.tokenizer import TokenizerWithRate, start_from
 
-from ..models import PRIOR, TOKENIZER, random_prior, random_tokenizer, random_values, some_planes
+from ..models import (
+    PRIOR,
+    TOKENIZER,
+    linear_tokenizer,
+    random_prior,
+    random_tokenizer,
+    random_values,
+    some_planes,
+)
 
 
 @pytest.fixture
@@ -43,6 +53,55 @@ def test_the_averaged_weights_of_a_run_are_taken(tmp_path: Path) -> None:
     assert not any(p.requires_grad for p in tokenizer.parameters())
     for name, value in random_tokenizer().state_dict().items():
         assert torch.equal(tokenizer.state_dict()[name], value)
+
+
+def test_an_encoder_whose_networks_add_nothing_comes_back_linear(tmp_path: Path) -> None:
+    model = TokenizerWithRate(TOKENIZER)
+    model.tokenizer = linear_tokenizer()
+    run = run_folder(tmp_path / "run", model, asdict(TOKENIZER))
+    tokenizer = tokenizer_of(run)
+    assert tokenizer.config == replace(TOKENIZER, encoder_blocks=0) and tokenizer.encoder.linear
+    x = 255 * torch.rand(1, 3, 128, 128, generator=torch.Generator().manual_seed(0))
+    step = torch.tensor([90.0])
+    assert torch.equal(tokenizer.encode(x, step), model.tokenizer.encode(x, step))
+    tensors = quantize_prior(random_prior())
+    path = weights.save(tmp_path / "weights", tokenizer, PRIOR, tensors)
+    assert weights.load(path, torch.device("cpu")).tokenizer.encoder.linear
+    assert tokenizer_of(path).config == tokenizer.config
+
+
+def test_networks_can_be_added_to_a_linear_encoder() -> None:
+    linear = linear_tokenizer(replace(TOKENIZER, encoder_blocks=0))
+    target = Tokenizer(TOKENIZER)
+    before = {k: v.clone() for k, v in target.state_dict().items()}
+    start_from(target, linear)
+    for name, value in target.state_dict().items():
+        source = linear.state_dict().get(name)
+        assert torch.equal(value, before[name] if source is None else source), name
+
+
+def test_weights_of_another_shape_are_refused() -> None:
+    with pytest.raises(ValueError, match="do not fit"):
+        start_from(Tokenizer(replace(TOKENIZER, width=64)), random_tokenizer())
+
+
+@pytest.mark.parametrize("higher", [0, 2])
+def test_a_prior_learns_to_code_more_digits(higher: int) -> None:
+    prior = random_prior()
+    planes = some_planes()
+    planes[:, 0] += higher
+    grown = with_planes(prior, planes)
+    assert torch.equal(grown.planes, planes)
+    old = stage_kinds(PRIOR, prior.top_plane)
+    kinds = stage_kinds(PRIOR, grown.top_plane)
+    assert len(kinds) == len(old) + higher
+    for index, (plane, band) in enumerate(kinds):
+        source = old.index((min(plane, prior.top_plane), band))
+        for name in ("embed_pass", "table", "shared_table", "stop_table"):
+            rows = getattr(grown, name).weight.view(len(kinds), -1)
+            assert torch.equal(rows[index], getattr(prior, name).weight.view(len(old), -1)[source])
+    for name in ("head.weight", "blocks.1.mlp.up.weight"):
+        assert torch.equal(grown.state_dict()[name], prior.state_dict()[name])
 
 
 def test_the_prior_of_a_run_comes_back_as_it_was(tmp_path: Path) -> None:

@@ -15,9 +15,10 @@ from bsqcodec.prior.model import Prior
 from bsqcodec.prior.order import BUCKETS, LATTICES, limits
 from bsqcodec.prior.walk import Chances, Position, walk
 from bsqcodec.training.prior import (
+    Draw,
     Passes,
-    before,
     count_planes,
+    partial,
     pass_losses,
     prefix,
     total_bits,
@@ -61,12 +62,13 @@ def coded_bits(prior: Prior, n: npt.NDArray[np.int32], step: int) -> dict[tuple[
 
 def trained_bits(prior: Prior, n: npt.NDArray[np.int32], step: int) -> dict[tuple[int, int], float]:
     passes = Passes(prior)
-    x, index = torch.from_numpy(n)[None].float(), torch.tensor([step])
+    x = torch.from_numpy(n)[None].float()
+    index = step * BUCKETS // 256
     return {
         (stage.index, white): float(
-            pass_losses(prior, passes, x, index, [(position, white, 0.5)], quantized=True)[0]
+            pass_losses(prior, passes, x, [Draw(index, position, white, 0.5)], quantized=True)[0]
         )
-        for position, stage in enumerate(passes.orders[step * BUCKETS // 256])
+        for position, stage in enumerate(passes.orders[index])
         for white in range(LATTICES)
     }
 
@@ -106,11 +108,11 @@ def test_a_sample_costs_the_same_alone_and_in_a_batch() -> None:
     prior = random_prior()
     passes = Passes(prior)
     x = torch.stack([torch.from_numpy(values(s)).float() for s in STEPS])
-    index = torch.tensor(STEPS)
-    draws = [(4, 1, 1.0), (0, 0, 2.0), (0, 1, 0.25)]
-    together = pass_losses(prior, passes, x, index, draws, True)
+    drawn = [(4, 1, 1.0), (0, 0, 2.0), (0, 1, 0.25)]
+    draws = [Draw(s * BUCKETS // 256, *d) for s, d in zip(STEPS, drawn, strict=True)]
+    together = pass_losses(prior, passes, x, draws, True)
     for i in range(3):
-        alone = pass_losses(prior, passes, x[i : i + 1], index[i : i + 1], draws[i : i + 1], True)
+        alone = pass_losses(prior, passes, x[i : i + 1], draws[i : i + 1], True)
         torch.testing.assert_close(together[i : i + 1], alone, rtol=1e-3, atol=1e-2)
 
 
@@ -120,8 +122,9 @@ def test_weights_make_drawn_passes_an_unbiased_estimate() -> None:
     for index in (0, 6):
         seen: dict[tuple[int, int], list[float]] = defaultdict(list)
         for _ in range(4000):
-            position, white, weight = passes.draw(index, generator)
-            seen[position, white].append(weight)
+            draw = passes.draw(index, generator)
+            assert draw.bucket == index
+            seen[draw.position, draw.lattice].append(draw.weight)
         assert set(seen) == {(p, w) for p in range(len(passes.orders[index])) for w in (0, 1)}
         for weights in seen.values():
             assert len(set(weights)) == 1
@@ -132,9 +135,9 @@ def test_weights_make_drawn_passes_an_unbiased_estimate() -> None:
 def test_the_weight_scales_the_loss() -> None:
     prior = random_prior()
     passes = Passes(prior)
-    x, index = torch.from_numpy(values(0))[None].float(), torch.tensor([0])
+    x = torch.from_numpy(values(0))[None].float()
     one, six = (
-        float(pass_losses(prior, passes, x, index, [(2, 0, weight)], False)[0])
+        float(pass_losses(prior, passes, x, [Draw(0, 2, 0, weight)], False)[0])
         for weight in (0.5, 3.0)
     )
     assert six == pytest.approx(6 * one) and one > 1
@@ -156,8 +159,8 @@ def test_every_parameter_of_the_prior_learns() -> None:
     x = torch.from_numpy(values(0))[None].float()
     for position in range(len(passes.orders[0])):
         for white in range(2):
-            draw = [(position, white, 1.0)]
-            pass_losses(prior, passes, x, torch.tensor([0]), draw, True).sum().backward()
+            draw = Draw(0, position, white, 1.0)
+            pass_losses(prior, passes, x, [draw], True).sum().backward()
     for name, parameter in prior.named_parameters():
         assert parameter.grad is not None and parameter.grad.abs().max() > 0, name
 
@@ -165,19 +168,26 @@ def test_every_parameter_of_the_prior_learns() -> None:
 @pytest.mark.parametrize("plane", range(5))
 def test_prefix_is_the_nearest_multiple(plane: int) -> None:
     n = torch.arange(-121.0, 122.0)
-    found = prefix(n, plane)
+    found = prefix(n, torch.tensor(3.0**plane))
     assert torch.equal(found % 3**plane, torch.zeros_like(n))
     assert ((found - n).abs() <= (3**plane - 1) / 2).all()
 
 
 def test_before_a_stage_earlier_bands_are_a_digit_further() -> None:
     n = torch.arange(-40.0, 40.0)[:, None].expand(80, 16)
-    for stage in Passes(random_prior()).orders[0]:
-        found = before(n, prefix(n, stage.plane + 1), stage, PRIOR)
+    passes = Passes(random_prior())
+    for position, stage in enumerate(passes.orders[0]):
+        power = torch.tensor(3.0**stage.plane)
+        assert passes.power[0, position] == power and passes.kind[0, position] == stage.index
+        coded = passes.channels[0, position].nonzero().flatten().tolist()
+        assert coded == stage.channels.tolist()
         ends = PRIOR.bands[min(stage.plane, 2)]
         first = ends[stage.band - 1] if stage.band else 0
-        assert torch.equal(found[:, :first], prefix(n, stage.plane)[:, :first])
-        assert torch.equal(found[:, first:], prefix(n, stage.plane + 1)[:, first:])
+        found = partial(
+            n[None, None], passes.power[0, position][None], passes.first[0, position][None]
+        )[0, 0]
+        assert torch.equal(found[:, :first], prefix(n, power)[:, :first])
+        assert torch.equal(found[:, first:], prefix(n, 3 * power)[:, first:])
 
 
 # Planes ------------------------------------------------------------------------------------------
