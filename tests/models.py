@@ -57,9 +57,11 @@ def linear_tokenizer(config: TokenizerConfig = TOKENIZER, seed: int = 0) -> Toke
     return tokenizer.eval().requires_grad_(False)
 
 
-def random_tokenizer(seed: int = 0, strength: float = 0.05) -> Tokenizer:
+def random_tokenizer(
+    seed: int = 0, strength: float = 0.05, config: TokenizerConfig = TOKENIZER
+) -> Tokenizer:
     """A tokenizer whose every part matters."""
-    tokenizer = linear_tokenizer(seed=seed)
+    tokenizer = linear_tokenizer(config, seed)
     with seeded(seed + 1):
         shake(tokenizer, strength)
     return tokenizer

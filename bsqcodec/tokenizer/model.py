@@ -4,7 +4,7 @@
       |-- 16x16 transform (conv, stride 16) ----------------------------(+)--> y [B, h, w, C]
       `-- unshuffle 4 -> convs 1/4 -> unshuffle 4 -> ViT blocks -> linear -'
     n = round(y * gain / step): integers, whose balanced ternary digits are the BSQ bits
-    y_hat = n * step / gain
+    y_hat = n * step / gain                 (both inside a companding of tokens, if configured)
       |-- inverse transform ------------------------------------------------------(+)--> pixels
       `-- linear -> ViT blocks -> linear -> shuffle 4 -> convs 1/4 -> shuffle 4 ---'
 
@@ -45,7 +45,10 @@ def step_size(index: Tensor | float) -> Any:
 
 @dataclass(frozen=True)
 class TokenizerConfig:
-    """Shape of a tokenizer; saved with its weights. No encoder blocks: the transform alone."""
+    """Shape of a tokenizer; saved with its weights. No encoder blocks: the transform alone.
+
+    companding: see `Tokenizer.loudness`; 0 for none, below 1.
+    """
 
     patch: int = 16
     channels: int = 256
@@ -57,13 +60,23 @@ class TokenizerConfig:
     encoder_convs: int = 1
     decoder_convs: int = 3
     knots: int = 9
+    companding: float = 0.0
 
     def __post_init__(self) -> None:
+        if not 0 <= self.companding < 1:
+            raise ValueError(f"companding of {self.companding:g} cannot be undone")
         if 2 + 2 * max(self.encoder_convs, self.decoder_convs) > MARGIN * self.patch // 4:
             raise ValueError("the convolutions look beyond the margin of a strip")
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+
+COMPANDED_FROM = 3
+"""Companding leaves the first channels alone, the means of tokens and their broadest slopes."""
+
+FLAT, LOUD = 10.0, 20.0
+"""Deviations inside a token: about where companding begins, and where it changes nothing."""
 
 
 class StepTable(nn.Module):
@@ -151,22 +164,22 @@ class Decoder(nn.Module):
         x = self.embed(latents / scale)
         return self.norm(self.blocks(x + self.step(step)[:, None, None].to(x.dtype)))
 
-    def local(self, latents: Tensor, tokens: Tensor, step: Tensor) -> Tensor:
+    def local(self, latents: Tensor, tokens: Tensor, unit: Tensor) -> Tensor:
         """The rest, on maps at 1/4 of the resolution; looks at most 8 positions (2 tokens) far.
 
-        Maps and corrections are in units of the quantizer step, since the errors to correct are.
+        Maps and corrections are in units of the quantizer step, since the errors to correct are:
+        unit [B, 1, 1, 1] or [B, 1, H/4, W/4].
         """
         with torch.autocast(latents.device.type, enabled=False):
             linear = self.transform(latents).permute(0, 3, 1, 2)
         linear = F.pixel_unshuffle(F.pixel_shuffle(linear, 4 * self.unit), 4)
         features = F.pixel_shuffle(self.expand(tokens).permute(0, 3, 1, 2), self.unit)
-        unit = step_size(step.float())[:, None, None, None]
         maps = self.convs(self.stem(linear / (8.0 + unit / 2)) + features)
         correction = self.out(F.relu(maps)).float() * (unit / 8)
         return F.pixel_shuffle(linear + correction, 4) + 127.5
 
-    def forward(self, latents: Tensor, step: Tensor, scale: Tensor) -> Tensor:
-        return self.local(latents, self.attend(latents, step, scale), step)
+    def forward(self, latents: Tensor, step: Tensor, scale: Tensor, unit: Tensor) -> Tensor:
+        return self.local(latents, self.attend(latents, step, scale), unit)
 
 
 class Tokenizer(nn.Module):
@@ -192,11 +205,61 @@ class Tokenizer(nn.Module):
 
     def encode(self, pixels: Tensor, step: Tensor) -> Tensor:
         """pixels [B, 3, H, W] 0..255, step [B] -> z [B, h, w, C], to be rounded to integers."""
-        return self.encoder(pixels, step, self.scale) / self.units(step)
+        return self.compand(self.encoder(pixels, step, self.scale), step)
+
+    def compand(self, y: Tensor, step: Tensor) -> Tensor:
+        """Latents y [B, h, w, C] in pixel units -> z."""
+        return self._companded(y, 1 / self.loudness(self._energy(y))) / self.units(step)
 
     def decode(self, n: Tensor, step: Tensor) -> Tensor:
         """Integers n [B, h, w, C] -> pixels [B, 3, H, W] (float, not clipped)."""
-        return self.decoder(n * self.units(step), step, self.scale)
+        latents, unit = self.dequantize(n, step)
+        return self.decoder(latents, step, self.scale, unit)
+
+    def dequantize(
+        self, n: Tensor, step: Tensor, apparent: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """(latents [B, h, w, C], unit of the decoder's maps) of integers n.
+
+        apparent: the step that the unit is made of, if not the one that n was quantized with.
+        """
+        u = n * self.units(step)
+        size = step_size((step if apparent is None else apparent).float())[:, None, None, None]
+        if not self.config.companding:
+            return u, size
+        loudness = self.loudness(self.expanded_energy(self._energy(u)))
+        smooth = F.interpolate(
+            loudness.permute(0, 3, 1, 2), scale_factor=self.config.patch // 4, mode="bilinear"
+        )
+        return self._companded(u, loudness), size * smooth
+
+    def loudness(self, energy: Tensor) -> Tensor:
+        """What companding divides the channels of a token by, given their energy a sample.
+
+        A power of it: a loud token gets a larger step, since structural similarity divides errors
+        by the local variance. The decoder knows it from the integers, by `expanded_energy`.
+        """
+        return ((energy + FLAT**2) / LOUD**2) ** (self.config.companding / 2)
+
+    def expanded_energy(self, companded: Tensor) -> Tensor:
+        """The energy of which `companded` is left after companding; by Newton's method."""
+        wanted = torch.log(companded.clamp_min(1e-12))
+        log_energy = wanted
+        for _ in range(8):
+            energy = torch.exp(log_energy)
+            found = log_energy - 2 * torch.log(self.loudness(energy))
+            slope = 1 - self.config.companding * energy / (energy + FLAT**2)
+            log_energy = log_energy - (found - wanted) / slope
+        return torch.exp(log_energy)
+
+    def _energy(self, y: Tensor) -> Tensor:
+        """Energy [B, h, w, 1] of the companded channels, for each sample of a token."""
+        return y[..., COMPANDED_FROM:].square().sum(-1, keepdim=True) / (3 * self.config.patch**2)
+
+    def _companded(self, y: Tensor, factor: Tensor) -> Tensor:
+        if not self.config.companding:
+            return y
+        return torch.cat([y[..., :COMPANDED_FROM], y[..., COMPANDED_FROM:] * factor], dim=-1)
 
     def forward(self, pixels: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
         """(z, reconstruction from the nearest integers), with straight-through gradients."""

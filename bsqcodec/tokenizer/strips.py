@@ -60,7 +60,7 @@ def encode_picture(
                 tokens.append(b[0, keep])
         whole = torch.cat(tokens)[None] if tokens else None
         y = tokenizer.encoder.attend(torch.cat(linear)[None], whole, steps, tokenizer.scale)
-        return (y / tokenizer.units(steps))[0]
+        return tokenizer.compand(y, steps)[0]
 
 
 @torch.inference_mode()
@@ -80,15 +80,17 @@ def decode_picture(
         n = n[: inside[0], : inside[1]].permute(2, 0, 1)[None].float()
         n = F.pad(n, (0, columns - inside[1], 0, rows - inside[0]), mode="replicate")
         steps = torch.tensor([float(step)], device=n.device)
-        latents = n.permute(0, 2, 3, 1) * tokenizer.units(steps)
         apparent = (steps + missing_planes * STEPS_PER_PLANE).clamp(max=STEPS - 1)
+        latents, unit = tokenizer.dequantize(n.permute(0, 2, 3, 1), steps, apparent)
+        quarter = config.patch // 4
         tokens = tokenizer.decoder.attend(latents, apparent, tokenizer.scale)
         result = np.empty((height, width, 3), np.uint8)
         for top, bottom in _strips(rows, columns):
             if top * config.patch >= height:
                 break
             first, last = max(0, top - MARGIN), min(rows, bottom + MARGIN)
-            x = tokenizer.decoder.local(latents[:, first:last], tokens[:, first:last], apparent)
+            part = unit if unit.numel() == 1 else unit[:, :, first * quarter : last * quarter]
+            x = tokenizer.decoder.local(latents[:, first:last], tokens[:, first:last], part)
             x = x[0, :, (top - first) * config.patch : (bottom - first) * config.patch, :width]
             x = x.clamp(0, 255).round().to(torch.uint8).permute(1, 2, 0)
             end = min(bottom * config.patch, height)

@@ -189,9 +189,9 @@ def test_the_parts_outside_attention_look_as_far_as_they_say(reach: int) -> None
         other_latents, other_tokens = latents.clone(), tokens.clone()
         other_latents[0, 4, 4] += 100
         other_tokens[0, 4, 4] += 10
-        step = torch.tensor([100.0])
-        before = tokenizer.decoder.local(latents, tokens, step)
-        after = tokenizer.decoder.local(other_latents, other_tokens, step)
+        unit = step_size(torch.tensor([100.0]))[:, None, None, None]
+        before = tokenizer.decoder.local(latents, tokens, unit)
+        after = tokenizer.decoder.local(other_latents, other_tokens, unit)
         moved = patches(after - before).abs().amax(-1)[0]
     inside = torch.zeros(8, 8, dtype=torch.bool)
     inside[4 - reach : 5 + reach, 4 - reach : 5 + reach] = True
@@ -210,3 +210,57 @@ def test_gains_follow_the_deviations_up_to_a_cap() -> None:
     torch.testing.assert_close(gains, ratio.sqrt().expand(3, channels))
     tokenizer.set_gains(0.0)
     assert torch.equal(tokenizer.log_gain.table, torch.zeros_like(tokenizer.log_gain.table))
+
+
+# Companding --------------------------------------------------------------------------------------
+
+
+def companded(strength: float) -> Tokenizer:
+    return random_tokenizer(config=replace(TOKENIZER, companding=strength))
+
+
+@pytest.mark.parametrize("strength", [0.1, 0.3, 0.9])
+def test_companding_can_be_undone(strength: float) -> None:
+    tokenizer = companded(strength)
+    loudness = torch.logspace(-3, 4, 64)[:, None]
+    y = loudness * torch.randn(64, 16, generator=torch.Generator().manual_seed(0))
+    y = y.view(1, 8, 8, 16)
+    step = torch.tensor([100.0])
+    latents, unit = tokenizer.dequantize(tokenizer.compand(y, step), step)
+    torch.testing.assert_close(latents, y, rtol=2e-3, atol=1e-3)
+    assert unit.shape == (1, 1, 32, 32)
+    assert torch.isfinite(unit).all() and unit.max() > 1.5 * unit.min() > 0
+
+
+def test_companding_gives_loud_tokens_larger_steps() -> None:
+    tokenizer = companded(0.5)
+    step = torch.tensor([100.0])
+    y = torch.zeros(1, 8, 8, 16)
+    y[..., 5] = 3000.0  # in both halves
+    y[:, :, 4:, 6] = 3000.0
+    z = tokenizer.compand(y, step)
+    assert (z[0, :, :4, 5] > z[0, :, 4:, 5]).all()
+    y[..., :3] = 777.0
+    again = tokenizer.compand(y, step)
+    assert torch.equal(again[..., 3:], z[..., 3:])  # the first channels have no say
+    assert torch.equal(again[..., :3], (y / tokenizer.units(step))[..., :3])
+
+
+def test_companding_changes_nothing_at_its_reference() -> None:
+    tokenizer = companded(0.5)
+    energy = torch.tensor([300.0])  # 20^2 - 10^2
+    torch.testing.assert_close(tokenizer.loudness(energy), torch.ones(1))
+    torch.testing.assert_close(tokenizer.expanded_energy(energy), energy)
+
+
+def test_a_token_of_zeros_stays_zero() -> None:
+    tokenizer = companded(0.3)
+    step = torch.tensor([100.0])
+    latents, unit = tokenizer.dequantize(torch.zeros(1, 8, 8, 16), step)
+    assert torch.equal(latents, torch.zeros_like(latents)) and torch.isfinite(unit).all()
+
+
+@pytest.mark.parametrize("strength", [-0.1, 1.0, 2.0])
+def test_companding_that_cannot_be_undone_is_refused(strength: float) -> None:
+    with pytest.raises(ValueError, match="cannot be undone"):
+        replace(TOKENIZER, companding=strength)

@@ -21,9 +21,9 @@ SIZES = [(1, 1), (1, 4000), (1100, 3), (17, 31), (128, 128), (129, 257), (135, 1
 STEP = 100
 
 
-@pytest.fixture(scope="module")
-def tokenizer() -> Tokenizer:
-    return random_tokenizer()
+@pytest.fixture(scope="module", params=[0.0, 0.4], ids=["plain", "companded"])
+def tokenizer(request: pytest.FixtureRequest) -> Tokenizer:
+    return random_tokenizer(config=replace(TOKENIZER, companding=request.param))
 
 
 @pytest.fixture(params=[1, 96, 10**9], ids=["narrow", "uneven", "whole"])
@@ -122,8 +122,11 @@ def test_missing_digits_look_like_a_coarser_step(
     found = decode_picture(tokenizer, n, step, 128, 128, missing)
     known = torch.tensor([float(step)])
     apparent = torch.tensor([min(255.0, step + missing * 32 * math.log2(3))])
-    latents = n[None] * tokenizer.units(known)
-    decoded = tokenizer.decoder(latents, apparent, tokenizer.scale)
+    latents, unit = tokenizer.dequantize(n[None], known, apparent)
+    if not tokenizer.config.companding:
+        torch.testing.assert_close(latents, n[None] * tokenizer.units(known))
+        torch.testing.assert_close(unit.flatten(), 2 * 2 ** (apparent / 32))
+    decoded = tokenizer.decoder(latents, apparent, tokenizer.scale, unit)
     expected = decoded[0].permute(1, 2, 0).clamp(0, 255).numpy()
     assert np.abs(found - expected).max() <= 0.5 + 1e-3
     assert not np.array_equal(found, decode_picture(tokenizer, n, step, 128, 128))
