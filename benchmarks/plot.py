@@ -78,7 +78,15 @@ def draw(results: Sequence[RdResult], metric: str, path: Path) -> None:
     type=click.Path(path_type=Path),
     help="Markdown file for the tables  [default: TABLES.md beside the results]",
 )
-def main(dataset: str, folder: Path, figures: Path, tables_path: Path | None) -> None:
+@click.option(
+    "--readme",
+    "page_path",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Also a page whose section <!-- DATASET --> is to be replaced by the main tables.",
+)
+def main(
+    dataset: str, folder: Path, figures: Path, tables_path: Path | None, page_path: Path | None
+) -> None:
     """Write FIGURES/DATASET_psnr.png, FIGURES/DATASET_ms_ssim.png and the tables."""
     try:
         results = load_results(folder, dataset)
@@ -95,6 +103,14 @@ def main(dataset: str, folder: Path, figures: Path, tables_path: Path | None) ->
         tables_path = folder / ("TABLES.md" if dataset == "kodak" else f"TABLES_{dataset}.md")
     tables_path.write_text(page, encoding="utf-8")
     click.echo(tables_path)
+    if page_path is not None:
+        text = page_path.read_text(encoding="utf-8")
+        try:
+            text = tables.with_section(text, dataset, tables.summary(results))
+        except ValueError as error:
+            raise click.ClickException(f"{page_path}: {error}") from error
+        page_path.write_text(text, encoding="utf-8")
+        click.echo(page_path)
 
 
 if __name__ == "__main__":

@@ -113,6 +113,35 @@ def codec_section(result: RdResult) -> str:
     )
 
 
+def summary(results: Sequence[RdResult]) -> str:
+    """The tables of the README: qualities at equal rate, and the BD-rates of bsqcodec."""
+    results = ours_first(results)
+    parts = []
+    for metric, title in QUALITIES.items():
+        unit = " (dB)" if metric == "psnr" else ""
+        parts.append(f"{title}{unit} at equal bpp:\n\n{equal_bpp_table(results, metric)}\n")
+    ours, *anchors = results
+    rows = []
+    for metric, title in QUALITIES.items():
+        rates = [bd_rate(curve(anchor, metric), curve(ours, metric)) for anchor in anchors]
+        rows.append([f"by {title}", *map(bd_cell, rates)])
+    parts.append("Bits of bsqcodec relative to others at equal quality (BD-rate):\n")
+    parts.append(markdown_table(["", *(anchor.label for anchor in anchors)], rows) + "\n")
+    return "\n".join(parts)
+
+
+def with_section(page: str, name: str, text: str) -> str:
+    """A Markdown page with the text between <!-- name --> and <!-- /name --> replaced.
+
+    Raises ValueError if the page has no such section.
+    """
+    before, start, rest = page.partition(f"<!-- {name} -->\n")
+    _, end, after = rest.partition(f"<!-- /{name} -->")
+    if not (start and end):
+        raise ValueError(f"the page has no section between <!-- {name} --> and <!-- /{name} -->")
+    return f"{before}{start}{text}{end}{after}"
+
+
 def document(results: Sequence[RdResult]) -> str:
     """The whole page of tables for one data set. Raises ValueError for mixed data sets."""
     if len({result.dataset["sha256"] for result in results}) > 1:

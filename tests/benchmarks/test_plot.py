@@ -136,6 +136,28 @@ def test_committed_tables_are_those_of_the_committed_results() -> None:
     assert written == page, "run python -m benchmarks.plot"
 
 
+def test_the_readme_holds_the_numbers_of_the_committed_results() -> None:
+    page = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    text = tables.summary(results.load_results(results.RESULTS, "kodak"))
+    expected = tables.with_section(page, "kodak", text)
+    assert page == expected, "run python -m benchmarks.plot --readme README.md"
+
+
+def test_plot_fills_in_the_section_of_a_page(folder: Path, tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("a\n<!-- tiny -->\nold\n<!-- /tiny -->\nb\n", encoding="utf-8")
+    arguments = ["--dataset", "tiny", "--results", str(folder), "--figures", str(tmp_path)]
+    done = CliRunner().invoke(plot.main, [*arguments, "--readme", str(page)])
+    assert done.exit_code == 0, done.output
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith("a\n<!-- tiny -->\nPSNR") and text.endswith("<!-- /tiny -->\nb\n")
+    assert "old" not in text and "by MS-SSIM" in text
+    page.write_text("nothing here", encoding="utf-8")
+    done = CliRunner().invoke(plot.main, [*arguments, "--readme", str(page)])
+    assert done.exit_code == 1 and "no section" in done.output
+    assert page.read_text(encoding="utf-8") == "nothing here"
+
+
 def test_committed_means_are_those_of_the_rows() -> None:
     for path in sorted(results.RESULTS.glob("kodak_*.json")):
         stored = json.loads(path.read_text(encoding="utf-8"))["means"]
