@@ -12,7 +12,7 @@ USUAL = 20.0
 FLOOR = 5.0
 """Deviation that is added (in squares), so that flat tokens differ little from each other."""
 
-USUAL_DEAD_ZONE, DEAD_ZONE_SLOPE = 0.56, 0.06
+USUAL_DEAD_ZONE, DEAD_ZONE_SLOPE = 0.54, 0.06
 """Dead zone of a token with the usual deviation, and what doubling the deviation adds to it."""
 
 NARROWEST, WIDEST = 0.5, 0.95

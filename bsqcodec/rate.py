@@ -13,10 +13,13 @@ from bsqcodec.errors import TargetError
 COARSEST, FINEST = 244, 12
 """Step indices of quality 0 and quality 100."""
 
+LAST_STEP = 255
+"""Step index down to which a size or a PSNR is searched for, coarser than quality 0."""
+
 TOLERANCE = 0.02
 """A size target is met when the file is at most this share below it."""
 
-STRONGEST = 10.0
+STRONGEST = 100.0
 """Strength, relative to the usual one, at which bits are dropped for next to nothing."""
 
 WEAKEST = 0.05
@@ -92,8 +95,8 @@ def step_of_quality(quality: float) -> int:
 
 
 def quality_of_step(step: int) -> float:
-    """Inverse of `step_of_quality`."""
-    return 100 * (COARSEST - step) / (COARSEST - FINEST)
+    """Inverse of `step_of_quality`; 0 for coarser steps."""
+    return max(0.0, 100 * (COARSEST - step) / (COARSEST - FINEST))
 
 
 T = TypeVar("T")
@@ -130,18 +133,18 @@ def search_size(
                 best = Trial(step, strength, sizes[step], result)
         return sizes[step]
 
-    at(COARSEST)
+    at(LAST_STEP)
     if best is None:
         strong = STRONGEST * max(strength, 1.0)
-        size, result = attempt(COARSEST, strong)
+        size, result = attempt(LAST_STEP, strong)
         if size > limit:
             raise TargetError(
                 f"the smallest file this picture gives is {size} bytes,"
                 f" more than the {limit} asked for"
             )
-        best = Trial(COARSEST, strong, size, result)
-        return _bisect_strength(attempt, limit, best, COARSEST, strength)
-    low, high = FINEST, COARSEST  # sizes: low too large (or unknown), high small enough
+        best = Trial(LAST_STEP, strong, size, result)
+        return _bisect_strength(attempt, limit, best, LAST_STEP, strength)
+    low, high = FINEST, LAST_STEP  # sizes: low too large (or unknown), high small enough
     slope = 32.0  # steps for a factor of two in size, refined from what was tried
     while high - low > 1 and not at_limit(best.figure, limit):
         distance = slope * math.log2(limit / sizes[high])
@@ -199,7 +202,7 @@ def search_psnr(attempt: Callable[[int], tuple[float, T]], wanted: float) -> Tri
 
     Raises TargetError if the finest step does not reach it.
     """
-    low, high = FINEST, COARSEST + 1
+    low, high = FINEST, LAST_STEP + 1
     best: Trial[T] | None = None
     while high - low > 1:
         middle = (low + high) // 2

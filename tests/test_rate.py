@@ -12,6 +12,7 @@ from bsqcodec.errors import TargetError
 from bsqcodec.rate import (
     COARSEST,
     FINEST,
+    LAST_STEP,
     TOLERANCE,
     BitsPerPixel,
     Psnr,
@@ -82,6 +83,7 @@ def test_the_quality_of_a_step_names_the_step() -> None:
     for step in range(FINEST, COARSEST + 1):
         assert step_of_quality(quality_of_step(step)) == step
         assert 0 <= quality_of_step(step) <= 100
+    assert quality_of_step(LAST_STEP) == 0
 
 
 @pytest.mark.parametrize(
@@ -132,12 +134,12 @@ class Picture:
         return self.base + int(max(smooth, 0) * (1 + wobble))
 
     def attempt(self, step: int, strength: float) -> tuple[int, str]:
-        assert FINEST <= step <= COARSEST
+        assert FINEST <= step <= LAST_STEP
         self.attempts.append((step, strength))
         return self.size(step, strength), f"file of {step} at {strength}"
 
     def range(self) -> tuple[int, int]:
-        return self.size(COARSEST, 1.0), self.size(FINEST, 1.0)
+        return self.size(LAST_STEP, 1.0), self.size(FINEST, 1.0)
 
 
 details = st.floats(1e4, 3e7)
@@ -173,12 +175,12 @@ def test_the_limit_is_never_exceeded(
     detail: float, octave: float, position: float, noise: float, strength: float
 ) -> None:
     picture = Picture(detail, octave, noise=noise)
-    smallest, largest = picture.size(COARSEST, strength), picture.range()[1]
+    smallest, largest = picture.size(LAST_STEP, strength), picture.range()[1]
     limit = int(smallest * (largest / smallest) ** position)
     try:
         found = search_size(picture.attempt, limit, strength)
     except TargetError:
-        assert picture.size(COARSEST, strength) > limit
+        assert picture.size(LAST_STEP, strength) > limit
         return
     assert found.figure == picture.size(found.step, found.strength) <= limit
     assert len(picture.attempts) <= 22
@@ -192,7 +194,7 @@ def test_sizes_in_leaps_give_the_largest_that_fits(detail: float, position: floa
     def attempt(step: int, strength: float) -> tuple[int, None]:
         return picture.size(step // 8 * 8, 1.0), None
 
-    sizes = [attempt(step, 1.0)[0] for step in range(FINEST, COARSEST + 1)]
+    sizes = [attempt(step, 1.0)[0] for step in range(FINEST, LAST_STEP + 1)]
     limit = int(min(sizes) * (max(sizes) / min(sizes)) ** position)
     found = search_size(attempt, limit, 1.0)
     largest = max(size for size in sizes if size <= limit)
@@ -203,7 +205,7 @@ def test_sizes_in_leaps_give_the_largest_that_fits(detail: float, position: floa
 def test_strength_fills_the_gaps_between_steps(strength: float) -> None:
     """Steps 10 % apart cannot meet the tolerance alone."""
     picture = Picture(1e6, octave=7.0)
-    picture.size = lambda step, strength: int(  # type: ignore[method-assign]
+    picture.size = lambda step, strength: 1 + int(  # type: ignore[method-assign]
         1e6 * 1.1 ** ((100 - step) / 1.0) * 0.9 ** (strength / 1.5)
     )
     for limit in np.geomspace(5e5, 2e6, 9).astype(int).tolist():
@@ -234,7 +236,7 @@ def test_a_stronger_encoder_helps_below_the_coarsest_step() -> None:
     picture = Picture(2e6)
     smallest = picture.range()[0]
     found = search_size(picture.attempt, int(smallest * 0.95), 1.0)
-    assert found.step == COARSEST and found.strength > 1
+    assert found.step == LAST_STEP and found.strength > 1
     assert found.figure <= smallest * 0.95
 
 
@@ -254,7 +256,7 @@ def test_psnr_takes_the_coarsest_step_that_reaches_it(wanted: float, slope: floa
         tried.append(step)
         return 55 - slope * step, f"file of {step}"
 
-    reaching = [step for step in range(FINEST, COARSEST + 1) if 55 - slope * step >= wanted]
+    reaching = [step for step in range(FINEST, LAST_STEP + 1) if 55 - slope * step >= wanted]
     if not reaching:
         with pytest.raises(TargetError, match="out of reach: the finest step gives"):
             search_psnr(attempt, wanted)
@@ -267,4 +269,4 @@ def test_psnr_takes_the_coarsest_step_that_reaches_it(wanted: float, slope: floa
 
 
 def test_an_exact_picture_has_any_psnr() -> None:
-    assert search_psnr(lambda step: (math.inf, step), 80).step == COARSEST
+    assert search_psnr(lambda step: (math.inf, step), 80).step == LAST_STEP
