@@ -404,16 +404,17 @@ def _inside(weights: Weights, height: int, width: int) -> npt.NDArray[np.bool_]:
 
 def _dead_zones(weights: Weights, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     """Dead zones of the tokens of the padded grid, flat [h * w]; the padding's do not matter."""
-    inside = _inside(weights, *pixels.shape[:2])
-    rows, columns = (int(inside.any(axis).sum()) for axis in (1, 0))
+    height, width = pixels.shape[:2]
     patch = weights.tokenizer.config.patch
+    rows, columns = -(-height // patch), -(-width // patch)
     variance = []
     for row in range(rows):
         strip = pixels[row * patch : (row + 1) * patch]
-        lack = (patch - len(strip), columns * patch - strip.shape[1])
+        lack = (patch - len(strip), columns * patch - width)
         strip = np.pad(strip, ((0, lack[0]), (0, lack[1]), (0, 0)), mode="edge")
         variance.append(token_variance(torch.from_numpy(strip).permute(2, 0, 1)[None], patch))
-    result = np.full(inside.shape, USUAL_DEAD_ZONE, np.float32)
+    grid = grid_size(height, width, weights.tokenizer.window_pixels, patch)
+    result = np.full(grid, USUAL_DEAD_ZONE, np.float32)
     result[:rows, :columns] = dead_zones(torch.cat(variance, dim=1))[0].numpy()
     return result.ravel()
 

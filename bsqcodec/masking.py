@@ -40,3 +40,8 @@ def dead_zones(variance: Tensor) -> Tensor:
     around = (across[..., :-2, :] + 2 * across[..., 1:-1, :] + across[..., 2:, :])[:, 0] / 16
     octaves = 0.5 * torch.log2((around + FLOOR**2) / USUAL**2)
     return (USUAL_DEAD_ZONE + DEAD_ZONE_SLOPE * octaves).clamp(NARROWEST, WIDEST)
+
+
+def dead_zones_of(pixels: Tensor, patch: int) -> Tensor:
+    """Dead zones [B, h, w, 1] of pixels [B, 3, H, W]; H and W are multiples of the patch."""
+    return dead_zones(token_variance(pixels, patch))[..., None]

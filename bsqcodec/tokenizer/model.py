@@ -209,7 +209,9 @@ class Tokenizer(nn.Module):
 
     def compand(self, y: Tensor, step: Tensor) -> Tensor:
         """Latents y [B, h, w, C] in pixel units -> z."""
-        return self._companded(y, 1 / self.loudness(self._energy(y))) / self.units(step)
+        if self.config.companding:
+            y = self._scaled(y, 1 / self.loudness(self._energy(y)))
+        return y / self.units(step)
 
     def decode(self, n: Tensor, step: Tensor) -> Tensor:
         """Integers n [B, h, w, C] -> pixels [B, 3, H, W] (float, not clipped)."""
@@ -231,7 +233,7 @@ class Tokenizer(nn.Module):
         smooth = F.interpolate(
             loudness.permute(0, 3, 1, 2), scale_factor=self.config.patch // 4, mode="bilinear"
         )
-        return self._companded(u, loudness), size * smooth
+        return self._scaled(u, loudness), size * smooth
 
     def loudness(self, energy: Tensor) -> Tensor:
         """What companding divides the channels of a token by, given their energy a sample.
@@ -256,9 +258,8 @@ class Tokenizer(nn.Module):
         """Energy [B, h, w, 1] of the companded channels, for each sample of a token."""
         return y[..., COMPANDED_FROM:].square().sum(-1, keepdim=True) / (3 * self.config.patch**2)
 
-    def _companded(self, y: Tensor, factor: Tensor) -> Tensor:
-        if not self.config.companding:
-            return y
+    def _scaled(self, y: Tensor, factor: Tensor) -> Tensor:
+        """y with the companded channels times a factor [B, h, w, 1]."""
         return torch.cat([y[..., :COMPANDED_FROM], y[..., COMPANDED_FROM:] * factor], dim=-1)
 
     def forward(self, pixels: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:

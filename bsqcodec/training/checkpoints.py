@@ -23,6 +23,10 @@ def averaged(run: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     return config, state["average"]
 
 
+def _part(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+
+
 def trained_planes(run: Path) -> Tensor | None:
     """Digits of each channel in each bucket that a prior's run began with; None before it has."""
     path = run / "checkpoint.pt"
@@ -46,8 +50,7 @@ def tokenizer_of(source: Path) -> Tokenizer:
     """
     if source.is_dir():
         config, state = averaged(source)
-        state = {k: v for k, v in state.items() if k.startswith("tokenizer.")}
-        state = {k.removeprefix("tokenizer."): v for k, v in state.items()}
+        state = _part(state, "tokenizer.")
     else:
         config, state = _shipped(source, "tokenizer")
     shape = TokenizerConfig(**config)
@@ -65,8 +68,7 @@ def rate_model_of(source: Path) -> dict[str, Tensor]:
     """The averaged state of a tokenizer run's rate model; empty if the source has none."""
     if not source.is_dir():
         return {}
-    state = averaged(source)[1]
-    return {k.removeprefix("rate."): v for k, v in state.items() if k.startswith("rate.")}
+    return _part(averaged(source)[1], "rate.")
 
 
 def prior_of(source: Path) -> Prior:

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bsqcodec.masking import dead_zones, token_variance
+from bsqcodec.masking import dead_zones_of
 from bsqcodec.prior.context import CONTEXTS, contexts, features, neighbour_sums
 from bsqcodec.prior.model import Prior
 from bsqcodec.prior.order import (
@@ -248,8 +248,7 @@ def train(args: argparse.Namespace, world: World) -> None:
         with torch.no_grad(), torch.autocast(device.type, torch.bfloat16):
             x = pixels.to(device).float()
             z = tokenizer.encode(x, step.to(device))
-            zone = dead_zones(token_variance(x, tokenizer.config.patch))
-            return quantize_beyond(z, zone[..., None])
+            return quantize_beyond(z, dead_zones_of(x, tokenizer.config.patch))
 
     def step(generator: np.random.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         index = draw_steps(args.batch, generator).round()

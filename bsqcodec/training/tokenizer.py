@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bsqcodec.masking import dead_zones, token_variance
+from bsqcodec.masking import dead_zones_of
 from bsqcodec.tokenizer.model import Tokenizer, TokenizerConfig, step_size
 from bsqcodec.tokenizer.quantizer import quantize_beyond
 from bsqcodec.training.checkpoints import rate_model_of, tokenizer_of
@@ -51,7 +51,7 @@ class TokenizerWithRate(nn.Module):
 
     def dead_zone(self, pixels: Tensor) -> Tensor:
         """Dead zones [B, h, w, 1] as the encoder chooses them."""
-        return dead_zones(token_variance(pixels, self.tokenizer.config.patch))[..., None]
+        return dead_zones_of(pixels, self.tokenizer.config.patch)
 
     def forward(
         self, pixels: Tensor, step: Tensor, noise: Tensor, ms_ssim_share: float

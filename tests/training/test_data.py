@@ -18,6 +18,8 @@ from PIL import Image
 from bsqcodec.training import data
 from bsqcodec.training.data import Pictures, read_pictures, shards, transform_basis
 
+from .crops import pictures_of, ways_of_lying
+
 Pixels = npt.NDArray[np.uint8]
 MakeScene = Callable[[int, int, int], Pixels]
 SHAPES = [(150, 200, 1), (90, 60, 2), (40, 300, 3), (64, 64, 4)]
@@ -191,11 +193,6 @@ def test_a_shard_without_pictures_is_an_error(tmp_path: Path) -> None:
             Pictures.load([tmp_path / "x.tar"], tmp_path / "cache")
 
 
-def pictures_of(*arrays: Pixels) -> Pictures:
-    pixels = np.concatenate([a.reshape(-1) for a in arrays])
-    return Pictures(pixels, np.array([a.shape[:2] for a in arrays]))
-
-
 def test_crops_are_pieces_of_the_picture_flipped_and_turned() -> None:
     """Each pixel names its place, so a crop's corners tell where it is from and how it lies."""
     rows, columns = np.mgrid[:60, :80].astype(np.uint8)
@@ -205,15 +202,7 @@ def test_crops_are_pieces_of_the_picture_flipped_and_turned() -> None:
     ways, places = set(), set()
     for crop in crops:
         top, left = crop[0].min(), crop[1].min()
-        piece = picture[top : top + 16, left : left + 16].transpose(2, 0, 1)
-        turned = np.rot90(piece, axes=(1, 2))
-        variants = {
-            "as is": piece,
-            "flipped": piece[:, :, ::-1],
-            "turned": turned,
-            "both": turned[:, :, ::-1],
-        }
-        (way,) = (name for name, variant in variants.items() if np.array_equal(crop, variant))
+        (way,) = ways_of_lying(crop, picture[top : top + 16, left : left + 16])
         ways.add(way)
         places.add((int(top), int(left)))
     assert len(ways) == 4

@@ -10,6 +10,8 @@ import torch
 from bsqcodec.training.data import Pictures, padded
 from bsqcodec.training.device_pictures import DevicePictures
 
+from .crops import pictures_of, ways_of_lying
+
 Pixels = npt.NDArray[np.uint8]
 CPU = torch.device("cpu")
 SIZE = 16
@@ -20,11 +22,6 @@ def map_of_places(height: int, width: int, number: int) -> Pixels:
     """A picture whose pixels tell their row, their column and the picture's number."""
     rows, columns = np.mgrid[:height, :width]
     return np.stack([rows, columns, np.full_like(rows, number)], axis=-1).astype(np.uint8)
-
-
-def pictures_of(*arrays: Pixels) -> Pictures:
-    pixels = np.concatenate([a.reshape(-1) for a in arrays])
-    return Pictures(pixels, np.array([a.shape[:2] for a in arrays]))
 
 
 @pytest.fixture(scope="module")
@@ -42,15 +39,7 @@ def test_every_crop_is_one_that_the_host_could_cut(maps: Pictures) -> None:
     for crop in cut.numpy():
         number, top, left = int(crop[2, 0, 0]), int(crop[0].min()), int(crop[1].min())
         source = padded(maps[number], SIZE)
-        piece = source[top : top + SIZE, left : left + SIZE].transpose(2, 0, 1)
-        turned = np.rot90(piece, axes=(1, 2))
-        variants = {
-            "as is": piece,
-            "flipped": piece[:, :, ::-1],
-            "turned": turned,
-            "both": turned[:, :, ::-1],
-        }
-        found = [name for name, variant in variants.items() if np.array_equal(crop, variant)]
+        found = ways_of_lying(crop, source[top : top + SIZE, left : left + SIZE])
         assert found
         ways[found[0]] += number == 0  # larger than a crop, so that no two ways look the same
         places[number, top, left] += 1
