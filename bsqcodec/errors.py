@@ -9,6 +9,18 @@ class MediaError(BsqError):
     """The input picture cannot be read, or is of a kind that is not supported."""
 
 
+class DamagedVideoError(MediaError):
+    """A video is damaged or breaks off on the way; `frames` were delivered before that."""
+
+    def __init__(self, message: str, frames: int) -> None:
+        super().__init__(message)
+        self.frames = frames
+
+
+class OutputError(BsqError):
+    """The output's format or codec cannot hold what it was asked to hold."""
+
+
 class FormatError(BsqError):
     """The data is not a .bsq file, or breaks the rules of docs/BITSTREAM.md."""
 
@@ -43,3 +55,7 @@ class VerifyError(BsqError):
 
 class OutputExistsError(BsqError):
     """The output file is there already and overwriting was not asked for."""
+
+
+class SeekError(BsqError):
+    """The place asked for is not in the video, or its source can only be read from the start."""

@@ -8,25 +8,18 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
-from bsqcodec.bitstream.source import ByteReader, ByteSource
+from bsqcodec.bitstream.magic import MAGIC, FileKind, read_version
+from bsqcodec.bitstream.source import CRC, ByteReader, ByteSource
 from bsqcodec.bitstream.varint import MAX_VARINT, encode_varint
-from bsqcodec.errors import (
-    ChecksumError,
-    FormatError,
-    LimitError,
-    TruncatedError,
-    UnsupportedVersionError,
-)
+from bsqcodec.errors import FormatError, LimitError, TruncatedError, UnsupportedVersionError
 
-MAGIC: Final = b"\x89BSQ\r\n\x1a\n"
-VERSION: Final = 1
+VERSION: Final = int(FileKind.PICTURE)
 MODEL_ID_BYTES: Final = 8
 DEFAULT_MAX_PIXELS: Final = 256_000_000
 MAX_SIDE: Final = MAX_VARINT
 MAX_CHUNKS: Final = 1024
 MAX_METADATA_BYTES: Final = 64 * 2**20
 
-_CRC: Final = struct.Struct("<I")
 _FIXED_FIELDS: Final = struct.Struct(f"<{MODEL_ID_BYTES}s4B")
 _LETTERS: Final = string.ascii_letters.encode()
 
@@ -141,9 +134,9 @@ def pack(header: Header, chunks: Iterable[Chunk], symbols_crc: int) -> bytes:
         raise ValueError(f"symbols_crc {symbols_crc} is outside 0..{2**32 - 1}")
     head = _pack_header(header)
     crc = zlib.crc32(head)
-    parts = [head, _CRC.pack(crc)]
+    parts = [head, CRC.pack(crc)]
     rules = _ChunkRules(header)
-    for chunk in (*chunks, Chunk(ChunkKind.END, _CRC.pack(symbols_crc))):
+    for chunk in (*chunks, Chunk(ChunkKind.END, CRC.pack(symbols_crc))):
         if rules.ended:
             raise FormatError("the END chunk is written by pack, not given to it")
         _check_kind(chunk.kind)
@@ -151,15 +144,15 @@ def pack(header: Header, chunks: Iterable[Chunk], symbols_crc: int) -> bytes:
         rules.check_place(chunk.kind, len(chunk.payload))
         head = chunk.kind + encode_varint(len(chunk.payload))
         crc = zlib.crc32(chunk.payload, zlib.crc32(head, crc))
-        parts += [head, chunk.payload, _CRC.pack(crc)]
+        parts += [head, chunk.payload, CRC.pack(crc)]
     return b"".join(parts)
 
 
 def packed_size(header: Header, payload_sizes: Iterable[int], *, end: bool = True) -> int:
     """Bytes of the file that `pack` makes of chunks with these payload sizes; `end` counts END."""
-    sizes = [*payload_sizes, _CRC.size] if end else list(payload_sizes)
-    framing = sum(1 + len(encode_varint(size)) + _CRC.size for size in sizes)
-    return len(_pack_header(header)) + _CRC.size + framing + sum(sizes)
+    sizes = [*payload_sizes, CRC.size] if end else list(payload_sizes)
+    framing = sum(1 + len(encode_varint(size)) + CRC.size for size in sizes)
+    return len(_pack_header(header)) + CRC.size + framing + sum(sizes)
 
 
 def unpack(
@@ -187,7 +180,7 @@ def unpack(
         while symbols_crc is None:
             chunk, crc = _read_chunk(reader, rules, crc)
             if rules.ended:
-                (symbols_crc,) = _CRC.unpack(chunk.payload)
+                (symbols_crc,) = CRC.unpack(chunk.payload)
             else:
                 chunks.append(chunk)
         if reader.up_to(1):
@@ -282,8 +275,8 @@ class _ChunkRules:
                 f"the {self.name(kind)} chunk comes after"
                 f" {self._levels} of {self._header.levels} levels"
             )
-        elif kind == ChunkKind.END and size != _CRC.size:
-            raise FormatError(f"the end chunk has {size} bytes, not {_CRC.size}")
+        elif kind == ChunkKind.END and size != CRC.size:
+            raise FormatError(f"the end chunk has {size} bytes, not {CRC.size}")
         if kind in _METADATA or kind == ChunkKind.ALPHA:
             self._once.add(kind)
         self.ended = kind == ChunkKind.END
@@ -300,17 +293,12 @@ def _pack_header(header: Header) -> bytes:
 
 def _read_header(reader: ByteReader, max_pixels: int) -> tuple[Header, int]:
     """Read and check the header; return it and its CRC-32, with which that of chunks goes on."""
-    _read_magic(reader)
-    version = reader.exactly(1, "the header")
-    if version[0] != VERSION:
-        raise UnsupportedVersionError(
-            f"the file has format version {version[0]}; this bsqcodec reads version {VERSION}"
-        )
+    start = read_version(reader, FileKind.PICTURE)
     fields = reader.exactly(_FIXED_FIELDS.size, "the header")
     width, width_bytes = reader.varint("the header")
     height, height_bytes = reader.varint("the header")
-    crc = zlib.crc32(MAGIC + version + fields + width_bytes + height_bytes)
-    _check_crc(reader, crc, "the header")
+    crc = zlib.crc32(start + fields + width_bytes + height_bytes)
+    reader.check_crc(crc, "the header")
     model_id, colour, step, levels, first_level = _FIXED_FIELDS.unpack(fields)
     if colour not in tuple(Colour):
         raise UnsupportedVersionError(
@@ -328,20 +316,6 @@ def _read_header(reader: ByteReader, max_pixels: int) -> tuple[Header, int]:
     return header, crc
 
 
-def _read_magic(reader: ByteReader) -> None:
-    """Read the first bytes; raises FormatError or TruncatedError when they are not MAGIC."""
-    magic = reader.up_to(len(MAGIC))
-    if magic == MAGIC:
-        return
-    if not magic:
-        raise TruncatedError("the file is empty")
-    if MAGIC.startswith(magic):
-        raise TruncatedError(f"the file ends inside the header: it has {len(magic)} bytes in all")
-    if magic[1:4] == MAGIC[1:4]:
-        raise FormatError("the first bytes are damaged, as by a transfer in text mode")
-    raise FormatError("this is not a .bsq file")
-
-
 def _read_chunk(reader: ByteReader, rules: _ChunkRules, crc: int) -> tuple[Chunk, int]:
     """Read and check one chunk that follows data of this CRC; return it and the CRC after it."""
     kind = reader.up_to(1)
@@ -353,7 +327,7 @@ def _read_chunk(reader: ByteReader, rules: _ChunkRules, crc: int) -> tuple[Chunk
     rules.check_size(kind, size)
     payload = reader.exactly(size, what)
     crc = zlib.crc32(payload, zlib.crc32(kind + size_bytes, crc))
-    _check_crc(reader, crc, what)
+    reader.check_crc(crc, what)
     rules.check_place(kind, size)
     return Chunk(kind, payload), crc
 
@@ -362,10 +336,3 @@ def _check_kind(kind: bytes) -> None:
     """Raises FormatError when `kind` is not one ASCII letter."""
     if len(kind) != 1 or kind not in _LETTERS:
         raise FormatError(f"{kind!r} is not the name of a chunk")
-
-
-def _check_crc(reader: ByteReader, crc: int, what: str) -> None:
-    """Compare the next four bytes with `crc`; raises ChecksumError or TruncatedError."""
-    (stored,) = _CRC.unpack(reader.exactly(_CRC.size, f"the checksum of {what}"))
-    if stored != crc:
-        raise ChecksumError(f"{what} is damaged: checksum {crc:08x}, but {stored:08x} is stored")

@@ -1,12 +1,15 @@
 """Exact reads from bytes or from any stream, in pieces, so that no claimed size is ever trusted."""
 
 import io
+import struct
 from typing import Protocol
 
-from bsqcodec.bitstream.varint import MAX_VARINT_BYTES, decode_varint
-from bsqcodec.errors import TruncatedError
+from bsqcodec.bitstream.varint import MAX_VARINT, decode_varint, max_bytes
+from bsqcodec.errors import ChecksumError, TruncatedError
 
 PIECE_BYTES = 256 * 1024
+CRC = struct.Struct("<I")
+"""How a CRC-32 stands in a file."""
 
 
 class SupportsRead(Protocol):
@@ -15,7 +18,20 @@ class SupportsRead(Protocol):
     def read(self, size: int, /) -> bytes | None: ...
 
 
+class SupportsWrite(Protocol):
+    """A binary stream to write to. It need not be seekable."""
+
+    def write(self, data: bytes, /) -> int | None: ...
+
+
 ByteSource = bytes | bytearray | memoryview | SupportsRead
+
+
+def as_stream(source: ByteSource) -> SupportsRead:
+    """The source itself, or a stream over it when it is bytes."""
+    if isinstance(source, bytes | bytearray | memoryview):
+        return io.BytesIO(source)
+    return source
 
 
 class ByteReader:
@@ -25,11 +41,7 @@ class ByteReader:
     """
 
     def __init__(self, source: ByteSource) -> None:
-        self._stream: SupportsRead
-        if isinstance(source, bytes | bytearray | memoryview):
-            self._stream = io.BytesIO(source)
-        else:
-            self._stream = source
+        self._stream = as_stream(source)
         self.consumed = 0
 
     def up_to(self, count: int) -> bytes:
@@ -58,15 +70,23 @@ class ByteReader:
             raise TruncatedError(f"the file ends inside {what}: {missing} of {count} bytes missing")
         return data
 
-    def varint(self, what: str) -> tuple[int, bytes]:
+    def varint(self, what: str, largest: int = MAX_VARINT) -> tuple[int, bytes]:
         """Return the next LEB128 integer and its bytes as they stand in the file.
 
         Raises TruncatedError when the source ends inside it, FormatError when it is malformed.
         """
         raw = self.exactly(1, what)
-        while raw[-1] >= 0x80 and len(raw) < MAX_VARINT_BYTES:
+        while raw[-1] >= 0x80 and len(raw) < max_bytes(largest):
             raw += self.exactly(1, what)
-        return decode_varint(raw)[0], raw
+        return decode_varint(raw, largest=largest)[0], raw
+
+    def check_crc(self, crc: int, what: str) -> None:
+        """Compare the next four bytes with `crc`; raises ChecksumError or TruncatedError."""
+        (stored,) = CRC.unpack(self.exactly(CRC.size, f"the checksum of {what}"))
+        if stored != crc:
+            raise ChecksumError(
+                f"{what} is damaged: checksum {crc:08x}, but {stored:08x} is stored"
+            )
 
     def drain(self) -> int:
         """Read to the end of the source, keeping nothing; return how many bytes that was."""

@@ -4,7 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bsqcodec.bitstream.varint import MAX_VARINT, MAX_VARINT_BYTES, decode_varint, encode_varint
+from bsqcodec.bitstream.varint import (
+    MAX_VARINT,
+    MAX_VARINT64,
+    MAX_VARINT_BYTES,
+    decode_signed,
+    decode_varint,
+    encode_signed,
+    encode_varint,
+    max_bytes,
+)
 from bsqcodec.errors import FormatError, TruncatedError
 
 KNOWN = [
@@ -73,3 +82,44 @@ def test_malformed(spelling: str, message: str) -> None:
     with pytest.raises(FormatError, match=message) as caught:
         decode_varint(bytes.fromhex(spelling))
     assert not isinstance(caught.value, TruncatedError)
+
+
+@pytest.mark.parametrize(
+    ("value", "spelling"),
+    [
+        (0, "00"),
+        (-1, "01"),
+        (1, "02"),
+        (-1001, "d10f"),
+        (2**63 - 1, "feffffffffffffffff01"),
+        (-(2**63), "ffffffffffffffffff01"),
+    ],
+)
+def test_known_bytes_of_signed_integers(value: int, spelling: str) -> None:
+    assert encode_signed(value).hex() == spelling
+    assert decode_signed(bytes.fromhex(spelling)) == (value, len(spelling) // 2)
+
+
+@given(st.integers(0, MAX_VARINT64), st.integers(-(2**63), 2**63 - 1))
+def test_round_trip_of_64_bits(value: int, signed: int) -> None:
+    coded = encode_varint(value, MAX_VARINT64)
+    assert len(coded) <= max_bytes(MAX_VARINT64) == 10
+    assert decode_varint(coded, 0, MAX_VARINT64) == (value, len(coded))
+    assert decode_signed(encode_signed(signed))[0] == signed
+
+
+@pytest.mark.parametrize("value", [-1, 2**64])
+def test_writing_64_bits_refuses_what_cannot_be_read(value: int) -> None:
+    with pytest.raises(ValueError, match="outside"):
+        encode_varint(value, MAX_VARINT64)
+
+
+@pytest.mark.parametrize(
+    ("spelling", "message"),
+    [("ff" * 9 + "02", "over"), ("ff" * 10, "longer"), ("80" * 9 + "00", "needless")],
+)
+def test_malformed_64_bits(spelling: str, message: str) -> None:
+    with pytest.raises(FormatError, match=message):
+        decode_varint(bytes.fromhex(spelling), 0, MAX_VARINT64)
+    with pytest.raises(TruncatedError):
+        decode_varint(b"\xff" * 9, 0, MAX_VARINT64)
