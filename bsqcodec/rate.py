@@ -49,6 +49,17 @@ class BitsPerPixel:
 
 
 @dataclass(frozen=True)
+class Bitrate:
+    """Bits a second of the pictures of a video, on average."""
+
+    value: float
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.value) and self.value > 0):
+            raise ValueError(f"a bitrate of {self.value:g} is not a positive number")
+
+
+@dataclass(frozen=True)
 class Size:
     """Bytes of the whole file."""
 
@@ -70,7 +81,7 @@ class Psnr:
             raise ValueError(f"a PSNR of {self.db:g} dB is not a positive number")
 
 
-Target: TypeAlias = Quality | BitsPerPixel | Size | Psnr
+Target: TypeAlias = Quality | BitsPerPixel | Bitrate | Size | Psnr
 
 
 def parse_size(text: str) -> int:

@@ -90,6 +90,8 @@ def quantize_prior(prior: Prior) -> dict[str, Tensor]:
         **_linear("embed", prior.embed, CLIP_UNIT, STREAM),
         **_linear("head", prior.head, unit, LOGIT),
     }
+    if config.context:
+        result |= _linear("embed_context", prior.embed_context, CLIP_UNIT, STREAM)
     for name in ("embed_pass", "embed_bucket", "embed_token"):
         weight = getattr(prior, name).weight.detach()
         result[name] = torch.round(weight * STREAM).to(torch.int32)
@@ -205,12 +207,14 @@ class IntegerPrior:
             return math.ceil(float((sums * t[f"{name}.multiplier"].abs()).max())) + 1
 
         layers = {"embed": CLIP, "head": 127}
+        if self.config.context:
+            layers["embed_context"] = CLIP
         for i in range(self.config.blocks):
             layers |= {f"blocks.{i}.{n}": 127 for n in ("qkv", "out", "up", "down")}
         for name, largest in layers.items():
             sums = accumulator(name, largest)
             bounds[name] = int(sums.max())
-            if name == "embed" or name.endswith((".out", ".down")):
+            if name.startswith("embed") or name.endswith((".out", ".down")):
                 stream += contribution(name, sums)
         bounds["residual stream"] = stream
         for name, bound in bounds.items():
@@ -252,11 +256,24 @@ class IntegerPrior:
         hidden = self._product(f"{name}.up", torch.cat([a, around], dim=-1))
         return self._product(f"{name}.down", self._activation(hidden, low=0)).round_()
 
-    def trunk(self, v: Tensor, power: int, kind: int, bucket: int, flags: Tensor) -> Tensor:
+    def context_stream(self, context: Tensor) -> Tensor:
+        """What context [B, h, w, K], integers within +-7, adds to the stream: [B, h, w, width]."""
+        flat = context.reshape(-1, context.shape[-1]).float()
+        return self._product("embed_context", flat).round_().view(*context.shape[:3], -1)
+
+    def trunk(
+        self,
+        v: Tensor,
+        power: int,
+        kind: int,
+        bucket: int,
+        flags: Tensor,
+        context: Tensor | None = None,
+    ) -> Tensor:
         """The residual stream [B, h, w, width] after all blocks.
 
         v [B, h, w, C] partial values; flags [B, h, w] int64 as in `Prior.trunk`; kind: 2 * stage
-        index + lattice.
+        index + lattice; context: what `context_stream` gave.
         """
         b, h, w, c = v.shape
         width = self.config.width
@@ -269,6 +286,8 @@ class IntegerPrior:
             y = self._product("embed", part).round_().view(b, -1, w, width)
             x[:, top : top + rows] = y + constant
         x += self._t["embed_token"][flags]
+        if context is not None:
+            x += context
         for i in range(self.config.blocks):
             for top in range(0, h, rows):
                 part = x[:, top : top + rows]

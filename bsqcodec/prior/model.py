@@ -170,6 +170,10 @@ class Prior(nn.Module):
         self.register_buffer("planes", planes.to(torch.uint8))
         kinds = len(stage_kinds(config, int(planes.max()) - 1))
         self.embed = QuantLinear(2 * config.channels, config.width)
+        if config.context:
+            self.embed_context = QuantLinear(config.context, config.width)
+            nn.init.zeros_(self.embed_context.weight)
+            nn.init.zeros_(self.embed_context.bias)
         self.embed_pass = nn.Embedding(2 * kinds, config.width)
         self.embed_bucket = nn.Embedding(BUCKETS, config.width)
         self.embed_token = nn.Embedding(2**FLAGS, config.width)
@@ -193,14 +197,23 @@ class Prior(nn.Module):
         return int(self.planes.max()) - 1
 
     def trunk(
-        self, x: Tensor, passes: Tensor, bucket: Tensor, flags: Tensor, quantized: bool
+        self,
+        x: Tensor,
+        passes: Tensor,
+        bucket: Tensor,
+        flags: Tensor,
+        quantized: bool,
+        context: Tensor | None = None,
     ) -> Tensor:
         """Logits of the head [B, h, w, 2 C + 1], before the tables.
 
         x: `context.features` [B, h, w, 2 C]; passes [B]: 2 * stage index + lattice; bucket [B];
-        flags [B, h, w]: 1 for tokens already known in this stage, plus 2 for stopped ones.
+        flags [B, h, w]: 1 for tokens already known in this stage, plus 2 for stopped ones;
+        context [B, h, w, K]: integers within +-7, if the configuration has any.
         """
         y = self.embed.run(x / CLIP_UNIT, quantized)
+        if context is not None:
+            y = y + self.embed_context.run(context / CLIP_UNIT, quantized)
         y = y + (self.embed_pass(passes) + self.embed_bucket(bucket))[:, None, None]
         y = rounded(y + self.embed_token(flags), STREAM, quantized)
         for block in self.blocks:

@@ -29,6 +29,7 @@ class PriorConfig:
     """Shape of a prior; saved with its weights.
 
     bands: for plane 0, plane 1, and all higher ones, the channel at which each band ends.
+    context: integers about each token that are known before the first pass, 0 for none.
     """
 
     channels: int = 256
@@ -37,6 +38,7 @@ class PriorConfig:
     blocks: int = 4
     hidden: int = 768
     bands: tuple[tuple[int, ...], ...] = field(default=((16, 48, 112, 256), (32, 256), (256,)))
+    context: int = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "bands", tuple(tuple(b) for b in self.bands))

@@ -53,15 +53,18 @@ def walk(
     *,
     first_level: int = 0,
     progress: Callable[[float], None] | None = None,
+    context: Tensor | None = None,
 ) -> npt.NDArray[np.int32]:
     """Code all levels of a grid of tokens at a step index; returns the values [h, w, C].
 
     inside [h, w]: which tokens are coded (the others are padding to whole windows). h and w are
-    multiples of 8. Levels before `first_level` are all zero.
+    multiples of 8. Levels before `first_level` are all zero. context [1, h, w, K]: what a prior
+    with context is told of each token.
     """
     # a caller's autocast would round the integers
     with torch.inference_mode(), torch.autocast(prior.device.type, enabled=False):
-        return _walk(prior, step, inside, coder, first_level, progress)
+        stream = None if context is None else prior.context_stream(context.to(prior.device))
+        return _walk(prior, step, inside, coder, first_level, progress, stream)
 
 
 def _walk(
@@ -71,6 +74,7 @@ def _walk(
     coder: Coder,
     first_level: int,
     progress: Callable[[float], None] | None,
+    context: Tensor | None,
 ) -> npt.NDArray[np.int32]:
     h, w = inside.shape
     device = prior.device
@@ -102,6 +106,7 @@ def _walk(
                         flat,
                         stopped,
                         known,
+                        context,
                     )
                 known |= parity == white
             done += 1
@@ -120,13 +125,14 @@ def _code_pass(
     flat: Tensor,
     stopped: npt.NDArray[np.bool_],
     known: npt.NDArray[np.bool_],
+    context: Tensor | None,
 ) -> None:
     """Code the tokens of one lattice in one stage, updating `flat` (a view of v) and `stopped`."""
     stage = at.stage
     power = 3**stage.plane
     device = prior.device
     flags = torch.from_numpy(known.astype(np.int64) + 2 * stopped).to(device).view(v.shape[:3])
-    x = prior.trunk(v, power, 2 * stage.index + white, bucket(step), flags)
+    x = prior.trunk(v, power, 2 * stage.index + white, bucket(step), flags, context)
     tokens = torch.from_numpy(at.tokens).to(device)
     channels = torch.from_numpy(stage.channels).to(device)
     head = prior.head(x.view(-1, x.shape[-1])[tokens])

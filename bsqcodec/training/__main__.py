@@ -1,11 +1,11 @@
-"""`python -m bsqcodec.training tokenizer|prior|export|exactness ...`"""
+"""`python -m bsqcodec.training tokenizer|prior|video|inter|export|export-video|exactness ...`"""
 
 from __future__ import annotations
 
 import argparse
 import logging
 
-from bsqcodec.training import exactness, export, prior, tokenizer
+from bsqcodec.training import exactness, export, export_video, inter, prior, tokenizer, video
 from bsqcodec.training.distributed import rank
 
 
@@ -15,7 +15,10 @@ def main() -> None:
     for name, module in {
         "tokenizer": tokenizer,
         "prior": prior,
+        "video": video,
+        "inter": inter,
         "export": export,
+        "export-video": export_video,
         "exactness": exactness,
     }.items():
         command = commands.add_parser(name, help=(module.__doc__ or "").splitlines()[0])

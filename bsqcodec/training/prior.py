@@ -133,9 +133,17 @@ def partial(n: Tensor, power: Tensor, first: Tensor) -> Tensor:
 
 
 def pass_losses(
-    prior: Prior, passes: Passes, n: Tensor, draws: list[Draw], quantized: bool
+    prior: Prior,
+    passes: Passes,
+    n: Tensor,
+    draws: list[Draw],
+    quantized: bool,
+    context: Tensor | None = None,
 ) -> Tensor:
-    """Bits [B] of the drawn pass of each sample (times its weight): n [B, h, w, C]."""
+    """Bits [B] of the drawn pass of each sample (times its weight): n [B, h, w, C].
+
+    context [B, h, w, K], if the prior takes any.
+    """
     device = n.device
     h, w, c = n.shape[1:]
 
@@ -164,7 +172,9 @@ def pass_losses(
     v = torch.where(done[..., None] & band[:, None, None], fine, start)
     flags = done.long() + 2 * (ended | (done & ends_now)).long()
     each = powers[:, None, None, None]
-    head = prior.trunk(features(v, each), 2 * kinds + parities, buckets, flags, quantized).float()
+    head = prior.trunk(
+        features(v, each), 2 * kinds + parities, buckets, flags, quantized, context
+    ).float()
 
     active = coding & ~ended
     stop = head[..., 2 * c] + prior.stop_table(kinds * BUCKETS + buckets)[:, :, None]
@@ -188,13 +198,20 @@ def pass_losses(
 
 
 @torch.no_grad()
-def total_bits(prior: Prior, passes: Passes, n: Tensor, step: int, quantized: bool) -> float:
+def total_bits(
+    prior: Prior,
+    passes: Passes,
+    n: Tensor,
+    step: int,
+    quantized: bool,
+    context: Tensor | None = None,
+) -> float:
     """Bits of one picture n [1, h, w, C], all passes."""
     bits = 0.0
     for position in range(len(passes.orders[bucket(step)])):
         for parity in range(2):
             draw = Draw(bucket(step), position, parity, 1 / LATTICES)
-            bits += float(pass_losses(prior, passes, n, [draw], quantized)[0])
+            bits += float(pass_losses(prior, passes, n, [draw], quantized, context)[0])
     return bits
 
 

@@ -1,0 +1,116 @@
+"""Groups of pictures as integers: what the inter prior is trained on, made by the closed loop.
+
+A cache folder has the integers of all frames one after the other (`integers.npy`, int8), their
+vectors (`vectors.npy`), and of each group its step and size (`groups.json`).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bsqcodec.training.clips import Clips
+from bsqcodec.training.tokenizer import draw_steps
+from bsqcodec.video.context import Past, context_of
+from bsqcodec.video.frames import FrameLoop, Geometry
+from bsqcodec.video.model import Predicted
+
+log = logging.getLogger(__name__)
+
+FREE = 127.0
+"""Integers are kept in a byte; larger ones, which first frames may have, are clipped to this."""
+
+
+class Groups:
+    """Integers and vectors of groups, memory-mapped."""
+
+    def __init__(self, cache: Path) -> None:
+        self.groups: list[list[int]] = json.loads((cache / "groups.json").read_text())
+        self.integers = np.load(cache / "integers.npy", mmap_mode="r")
+        self.vectors = np.load(cache / "vectors.npy", mmap_mode="r")
+        tokens = np.array([math.prod(g[1:]) for g in self.groups])
+        self.starts = np.concatenate([[0], np.cumsum(tokens)])
+        self.channels = len(self.integers) // int(self.starts[-1])
+
+    def __len__(self) -> int:
+        return len(self.groups)
+
+    def __getitem__(self, index: int) -> tuple[int, Tensor, Tensor]:
+        """(step, integers [T, h, w, C], vectors [T, 2 h, 2 w, 2]) of a group."""
+        step, count, h, w = self.groups[index]
+        first, last = (int(s) for s in self.starts[index : index + 2])
+        n = self.integers[first * self.channels : last * self.channels]
+        v = self.vectors[8 * first : 8 * last]
+        return (
+            step,
+            torch.from_numpy(n.copy()).view(count, h, w, self.channels).float(),
+            torch.from_numpy(v.copy()).view(count, 2 * h, 2 * w, 2).long(),
+        )
+
+    @classmethod
+    def load(cls, model: Predicted, clips: Clips, cache: Path, rounds: int, seed: int) -> Groups:
+        """Groups of all clips at `rounds` random steps each, made once into the cache folder."""
+        if not (cache / "groups.json").exists():
+            cache.mkdir(parents=True, exist_ok=True)
+            generator = np.random.default_rng(seed)
+            groups, integers, vectors = [], [], []
+            for index in np.tile(generator.permutation(len(clips)), rounds):
+                step = round(float(draw_steps(1, generator)[0]))
+                n, v = _code(model, clips, int(index), step)
+                groups.append([step, *n.shape[:3]])
+                integers.append(n.ravel())
+                vectors.append(v.ravel())
+                if len(groups) % 100 == 0:
+                    log.info("%d groups", len(groups))
+            np.save(cache / "integers.npy", np.concatenate(integers))
+            np.save(cache / "vectors.npy", np.concatenate(vectors))
+            (cache / "groups.json").write_text(json.dumps(groups))
+        return cls(cache)
+
+    def draw(self, tokens: int, generator: np.random.Generator) -> tuple[int, Tensor, Tensor]:
+        """(step, integers [tokens, tokens, C], context [tokens, tokens, K]) of a predicted frame.
+
+        A random square of its grid, which is padded by zeros if it is smaller.
+        """
+        step, n, vectors = self[int(generator.integers(len(self)))]
+        frame = 1 + int((len(n) - 1) * generator.random())
+        past = Past.of_first(n[0])
+        for t in range(1, frame):
+            past = past.moved(vectors[t]).after(n[t])
+        context = context_of(vectors[frame], past.moved(vectors[frame]))
+        both = torch.cat([n[frame], context], dim=-1)
+        lack = [max(0, tokens - size) for size in both.shape[:2]]
+        both = torch.nn.functional.pad(both, (0, 0, 0, lack[1], 0, lack[0]))
+        top, left = (int(generator.integers(0, size - tokens + 1)) for size in both.shape[:2])
+        both = both[top : top + tokens, left : left + tokens]
+        return step, both[..., : self.channels], both[..., self.channels :]
+
+
+@torch.inference_mode()
+def _code(model: Predicted, clips: Clips, index: int, step: int) -> tuple[np.ndarray, np.ndarray]:
+    """Integers int8 [T, h, w, C] and vectors int16 [T, 2 h, 2 w, 2] of a clip, whole windows."""
+    frames, motion = clips[index]
+    count = min(len(frames), 10)
+    h, w = (n // 128 * 128 for n in frames.shape[1:3])
+    frames, motion = frames[:count, :h, :w], motion[:count, : h // 8, : w // 8]
+    device = model.basis.device
+    loop = FrameLoop(model.tokenizer[0], model, Geometry(h, w), device)
+    limit = torch.full((model.basis.shape[0],), FREE, device=device)
+    integers = []
+    for t in range(count):
+        frame = loop.load(np.ascontiguousarray(frames[t]))
+        if t == 0:
+            n = loop.first_integers(frame, step, limit)
+            loop.first_frame(n, step)
+        else:
+            prediction = loop.predict(torch.from_numpy(motion[t].copy()).long().to(device))
+            n = loop.next_integers(frame, prediction, step, limit)
+            loop.next_frame(prediction, n, step)
+        integers.append(n.to(torch.int8).cpu().numpy())
+    return np.stack(integers), np.ascontiguousarray(motion)

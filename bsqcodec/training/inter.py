@@ -1,0 +1,142 @@
+"""Training of the inter prior, on the integers of predicted frames and what is known before them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bsqcodec.prior.model import Prior
+from bsqcodec.prior.order import BUCKETS, PriorConfig, bucket
+from bsqcodec.tokenizer.model import STEPS
+from bsqcodec.training.checkpoints import prior_of, tokenizer_of, trained_planes, with_planes
+from bsqcodec.training.clips import Clips
+from bsqcodec.training.distributed import World
+from bsqcodec.training.groups import Groups
+from bsqcodec.training.loop import Loop, write_config
+from bsqcodec.training.optim import make_optimizers
+from bsqcodec.training.options import add_shared_arguments, loop_config, set_up
+from bsqcodec.training.prior import Passes, pass_losses
+from bsqcodec.training.video import predicted_of
+from bsqcodec.video.context import context_size
+
+log = logging.getLogger(__name__)
+
+INTER = {"width": 192, "blocks": 2, "hidden": 512, "bands": ((32, 256), (256,), (256,))}
+"""The default shape: small, since every frame pays for it."""
+
+MARGIN = 3.0
+"""Largest integers of predicted frames may be this times those seen."""
+
+
+def count_planes(groups: Groups) -> Tensor:
+    """Digits that each channel needs in each step bucket, uint8 [BUCKETS, C].
+
+    From the largest integers of predicted frames; they shrink with the step.
+    """
+    largest = torch.zeros(BUCKETS, groups.channels)
+    for index in range(len(groups)):
+        step, n, _ = groups[index]
+        if len(n) > 1:
+            most = n[1:].abs().amax((0, 1, 2))
+            mine = bucket(step)
+            for other in range(BUCKETS):  # a step of another bucket makes them larger or smaller
+                factor = 2.0 ** ((mine - other) * (STEPS // BUCKETS) / 32)
+                if factor <= 1 or other == mine:
+                    largest[other] = torch.maximum(largest[other], most * factor)
+    planes = torch.ceil(torch.log(2 * MARGIN * largest + 1) / np.log(3)).clamp(1, 9)
+    return planes.to(torch.uint8)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_shared_arguments(parser)
+    parser.set_defaults(batch=24, decay=0.5)
+    parser.add_argument("--tokenizer", type=Path, required=True, help="of pictures")
+    parser.add_argument("--predicted", type=Path, required=True, help="run of the video decoder")
+    parser.add_argument("--clip-cache", type=Path, default=Path("runs/clips"))
+    parser.add_argument("--group-cache", type=Path, default=Path("runs/groups"))
+    parser.add_argument("--rounds", type=int, default=2, help="steps at which each clip is coded")
+    parser.add_argument("--passes", type=int, default=3, help="passes drawn for each sample")
+    parser.add_argument("--quantized-from", type=float, default=0.7, help="progress 0..1")
+    parser.add_argument("--config", type=json.loads, default={}, help="JSON of PriorConfig")
+
+
+def main(args: argparse.Namespace) -> None:
+    with set_up(args) as world:
+        train(args, world)
+
+
+def train(args: argparse.Namespace, world: World) -> None:
+    device = world.device
+    tokenizer = tokenizer_of(args.tokenizer).to(device)
+    clips = Clips(args.clip_cache)
+    model = predicted_of(args.predicted, tokenizer).to(device)
+    groups = Groups.load(model, clips, args.group_cache, args.rounds, args.seed)
+    channels = tokenizer.config.channels
+    shape = INTER | {"context": context_size(channels)} | args.config
+    planes = trained_planes(args.out)
+    if planes is None:
+        planes = count_planes(groups)
+        world.broadcast([planes])
+    if args.init:
+        prior = with_planes(prior_of(args.init), planes).requires_grad_(True).train()
+    else:
+        prior = Prior(PriorConfig(channels=channels, **shape), planes)
+    prior.to(device)
+    log.info("digits a channel: %s", prior.planes.float().mean(1).tolist())
+    optimizers = make_optimizers(prior, args.rate, slow=("table",), slow_factor=10.0)
+    loop = Loop(prior, optimizers, loop_config(args), args.out, world)
+    if loop.writes:
+        write_config(args.out, asdict(prior.config), args)
+    loop.resume()
+    shadow = Prior(prior.config, prior.planes).to(device).eval()
+    passes = Passes(prior)
+    if not args.no_compile:
+        for block in prior.blocks:
+            block.compile()
+    tokens = args.crop // tokenizer.config.patch
+
+    def batch(generator: np.random.Generator, count: int) -> tuple[Tensor, Tensor, Tensor]:
+        drawn = [groups.draw(tokens, generator) for _ in range(count)]
+        n = torch.stack([d[1] for d in drawn]).to(device)
+        context = torch.stack([d[2] for d in drawn]).to(device)
+        return torch.tensor([d[0] for d in drawn]), n, context
+
+    def losses(
+        net: Prior, drawn: tuple[Tensor, Tensor, Tensor], generator: np.random.Generator, hard: bool
+    ) -> tuple[Tensor, Tensor]:
+        """(loss, bits per pixel), of each pass drawn."""
+        index, n, context = drawn
+        index, n = index.repeat(args.passes), n.repeat(args.passes, 1, 1, 1)
+        context = context.repeat(args.passes, 1, 1, 1)
+        draws = [passes.draw(bucket(int(s)), generator) for s in index]
+        with torch.autocast(device.type, torch.bfloat16):
+            bits = pass_losses(net, passes, n, draws, hard, context)
+        bpp = bits / args.crop**2
+        usual = 0.02 + 10.0 / (2.0 * 2.0 ** (index.to(device) / 32.0))
+        return bpp / usual, bpp
+
+    def step(generator: np.random.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        quantized = loop.progress >= args.quantized_from
+        loss, bpp = losses(prior, batch(generator, args.batch), generator, quantized)
+        return loss.mean(), {"bpp": bpp.mean()}
+
+    fixed = np.random.default_rng(12345)
+    held_out = [batch(fixed, 24) for _ in range(8)]
+
+    @torch.no_grad()
+    def validate(state: dict[str, Tensor]) -> dict[str, Any]:
+        """On squares of the training groups, the same every time."""
+        shadow.load_state_dict(state)
+        same = np.random.default_rng(54321)
+        rows = [losses(shadow, drawn, same, True) for drawn in held_out]
+        return {"relative": round(float(torch.cat([r[0] for r in rows]).mean()), 5)}
+
+    loop.run(step, validate)

@@ -1,0 +1,1 @@
+"""Video: frames predicted from the frame before them, and what is left coded as tokens."""

@@ -1,0 +1,332 @@
+"""The video codec: frames stream in and a .bsq video comes out, and back, in bounded memory."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import torch
+
+from bsqcodec.bitstream.source import ByteSource, SupportsWrite
+from bsqcodec.bitstream.video_container import (
+    MAX_GOP_FRAMES,
+    ColourCodes,
+    DamagedGop,
+    Gop,
+    SideBytes,
+    VideoFileReader,
+    VideoFileWriter,
+    VideoHeader,
+)
+from bsqcodec.codec import choose_device
+from bsqcodec.errors import FormatError, WeightsError
+from bsqcodec.media.video import VideoColour, VideoFormat, VideoFrame, VideoReader
+from bsqcodec.rate import Target
+from bsqcodec.video import weights as video_weights
+from bsqcodec.video.control import Control, make_control
+from bsqcodec.video.frames import FrameLoop, Geometry
+from bsqcodec.video.gop import CodedGroup, GroupEncoder, decode_group
+from bsqcodec.video.weights import VideoWeights
+
+DEFAULT_SECONDS = 1.0
+"""Length of a group of pictures, unless a scene ends before."""
+
+DEFAULT_RATE = Fraction(25)
+"""Frames a second of a video that does not say."""
+
+_MATRICES = {"bt709": 1, "bt601": 6, "bt2020nc": 9}
+_MATRIX_NAMES = {1: "bt709", 5: "bt601", 6: "bt601", 9: "bt2020nc"}
+
+Progress = Callable[[int], None]
+"""Told how many frames are done."""
+
+
+@dataclass(frozen=True)
+class EncodedVideo:
+    """What is known about a coded video. psnr: of all samples, in dB; bpp: of the whole file.
+
+    groups: numbers of frames. picture_bytes: what the frames take of `size`.
+    """
+
+    frames: int
+    groups: tuple[int, ...]
+    size: int
+    picture_bytes: int
+    bpp: float
+    psnr: float
+    seconds: float
+    notes: tuple[str, ...]
+
+
+class VideoCodec:
+    """Codes and decodes videos; loads the weights once and keeps them.
+
+    weights: a file of video weights, or None for the default ones. device: "auto", "cpu" or
+    "cuda". threads: of the CPU; None leaves torch's choice. Raises WeightsError.
+    """
+
+    def __init__(
+        self,
+        weights: str | Path | None = None,
+        *,
+        device: str = "auto",
+        threads: int | None = None,
+        int8: bool | None = None,
+    ) -> None:
+        if threads is not None:
+            if threads < 1:
+                raise ValueError(f"{threads} threads are too few")
+            torch.set_num_threads(threads)
+        self.device = choose_device(device)
+        self._int8 = int8
+        path = video_weights.find_default() if weights is None else Path(weights)
+        self._default = video_weights.load(path, self.device, int8)
+        self._loaded = {self._default.id: self._default}
+
+    def _weights(self, model_id: bytes, image_id: bytes) -> VideoWeights:
+        if model_id not in self._loaded:
+            path = video_weights.find(model_id)
+            self._loaded[model_id] = video_weights.load(path, self.device, self._int8)
+        weights = self._loaded[model_id]
+        if weights.image.id != image_id:
+            raise WeightsError(
+                f"the file goes with the weights {image_id.hex()} of pictures, but those of video,"
+                f" {model_id.hex()}, go with {weights.image.id.hex()}"
+            )
+        return weights
+
+    def encode(
+        self,
+        reader: VideoReader,
+        sink: SupportsWrite,
+        target: Target,
+        *,
+        gop: int | None = None,
+        progress: Progress | None = None,
+    ) -> EncodedVideo:
+        """Code all frames of a reader into a sink, which need not seek.
+
+        gop: frames of a group at most, by default about a second of them. Raises ValueError for an
+        impossible gop, TargetError, LimitError, and what reader and sink raise.
+        """
+        started = time.perf_counter()
+        weights, form = self._default, reader.format
+        rate = form.frame_rate or DEFAULT_RATE
+        if gop is None:
+            gop = min(max(round(rate * Fraction(DEFAULT_SECONDS)), 1), MAX_GOP_FRAMES)
+        if not 1 <= gop <= MAX_GOP_FRAMES:
+            raise ValueError(f"a group of {gop} frames is outside 1..{MAX_GOP_FRAMES}")
+        geometry = Geometry(form.height, form.width)
+        control = make_control(target, geometry, float(rate))
+        groups: list[int] = []
+        squared, picture_bytes = 0.0, 0
+        with ThreadPoolExecutor(1) as executor:
+            writer = VideoFileWriter(sink, _header(form, weights), form.metadata)
+            frames = _Ahead(reader.frames())
+            while frames:
+                taken, coded = self._group(frames, gop, geometry, control, executor)
+                pts = tuple(frame.pts for frame in taken)
+                writer.gop(Gop(writer.frames, pts, coded.payloads))
+                side = reader.take_side_bytes()
+                if side:
+                    writer.side(side)
+                groups.append(len(taken))
+                squared += sum(coded.errors)
+                picture_bytes += coded.size
+                if progress is not None:
+                    progress(writer.frames)
+            side = reader.take_side_bytes()
+            if side:
+                writer.side(side)
+            writer.close()
+        count = sum(groups)
+        area = count * form.height * form.width
+        mean = squared / max(count, 1)
+        return EncodedVideo(
+            frames=count,
+            groups=tuple(groups),
+            size=writer.bytes_written,
+            picture_bytes=picture_bytes,
+            bpp=8 * writer.bytes_written / max(area, 1),
+            psnr=math.inf if mean == 0 else 10 * math.log10(255**2 / mean),
+            seconds=time.perf_counter() - started,
+            notes=tuple(reader.notes),
+        )
+
+    def _group(
+        self,
+        frames: _Ahead,
+        gop: int,
+        geometry: Geometry,
+        control: Control,
+        executor: ThreadPoolExecutor,
+    ) -> tuple[list[VideoFrame], CodedGroup]:
+        """Code the next group, again with other steps until the control is content."""
+        weights = self._default
+        taken: list[VideoFrame] = []
+        step = control.first_step()
+        while True:
+            loop = FrameLoop(weights.image.tokenizer, weights.predicted, geometry, self.device)
+            encoder = GroupEncoder(loop, weights.priors, executor, dry=control.dry)
+            if taken:
+                for frame in taken:
+                    encoder.add(frame.pixels, step, cut=False)
+            else:
+                while frames and len(taken) < gop and encoder.add(frames.peek().pixels, step):
+                    taken.append(frames.take())
+            coded = encoder.finish()
+            following = control.judge(step, coded)
+            if following is None:
+                return taken, coded
+            step = following
+
+    def decode(
+        self,
+        source: ByteSource,
+        *,
+        start: float | None = None,
+        duration: float | None = None,
+        partial: bool = False,
+        max_pixels: int | None = None,
+    ) -> DecodedVideo:
+        """Open a .bsq video; its frames are decoded as they are asked for.
+
+        start, duration: seconds from the first frame's time on, None for all; where the source can
+        seek, only groups that hold wanted frames are decoded. partial: pass over damaged groups.
+        Raises FormatError and its children, LimitError, WeightsError, ValueError for times below 0.
+        """
+        for name, seconds in (("start", start), ("duration", duration)):
+            if seconds is not None and not (math.isfinite(seconds) and seconds >= 0):
+                raise ValueError(f"the {name} of {seconds:g} seconds is not a time")
+        limits = {} if max_pixels is None else {"max_pixels": max_pixels}
+        file = VideoFileReader(source, allow_partial=partial, **limits)
+        weights = self._weights(file.header.video_model_id, file.header.image_model_id)
+        return DecodedVideo(self, file, weights, start, duration, partial)
+
+
+class _Ahead:
+    """Frames of an iterator, the next of which can be looked at."""
+
+    def __init__(self, frames: Iterator[VideoFrame]) -> None:
+        self._frames = frames
+        self._next = next(frames, None)
+
+    def __bool__(self) -> bool:
+        return self._next is not None
+
+    def peek(self) -> VideoFrame:
+        assert self._next is not None
+        return self._next
+
+    def take(self) -> VideoFrame:
+        taken = self.peek()
+        self._next = next(self._frames, None)
+        return taken
+
+
+class DecodedVideo:
+    """A .bsq video that is being decoded.
+
+    format: as of the video that was coded. missing: damaged groups, as they turn up in `frames`.
+    """
+
+    def __init__(
+        self,
+        codec: VideoCodec,
+        file: VideoFileReader,
+        weights: VideoWeights,
+        start: float | None,
+        duration: float | None,
+        partial: bool,
+    ) -> None:
+        self.file = file
+        self.missing: list[DamagedGop] = []
+        self.format = _format(file)
+        self._device, self._weights, self._partial = codec.device, weights, partial
+        self._start, self._duration = start, duration
+        self._side: Callable[[bytes], object] | None = None
+
+    def on_side_bytes(self, take: Callable[[bytes], object]) -> None:
+        """Have the side stream's bytes given to `take` as `frames` comes across them."""
+        self._side = take
+
+    def frames(self) -> Iterator[VideoFrame]:
+        """The frames in order. Raises FormatError and its children, unless `partial`."""
+        header = self.file.header
+        base = header.time_base
+        first_pts: int | None = None
+        begin: Fraction | None = None
+        if self._start is not None and self.file.index is not None and len(self.file.index):
+            index = self.file.index
+            first_pts = index[0].first_pts
+            wanted = first_pts + math.ceil(Fraction(self._start) / base)
+            self.file.seek_gop(index.gop_of_pts(wanted))
+        geometry = Geometry(header.height, header.width)
+        tokenizer, predicted = self._weights.image.tokenizer, self._weights.predicted
+        with ThreadPoolExecutor(1) as executor:
+            for part in self.file.chunks():
+                if isinstance(part, SideBytes):
+                    if self._side is not None:
+                        self._side(part.data)
+                    continue
+                if isinstance(part, DamagedGop):
+                    self.missing.append(part)
+                    continue
+                if first_pts is None:
+                    first_pts = part.pts[0]
+                begin = first_pts + Fraction(self._start or 0) / base
+                end = None if self._duration is None else begin + Fraction(self._duration) / base
+                if end is not None and part.pts[0] >= end:
+                    return
+                if self._start is not None and part.pts[-1] < begin:
+                    continue
+                loop = FrameLoop(tokenizer, predicted, geometry, self._device)
+                try:
+                    decoded = decode_group(loop, self._weights.priors, part.frames, executor)
+                    for pts, pixels in zip(part.pts, decoded, strict=True):
+                        if pts >= begin and (end is None or pts < end):
+                            yield VideoFrame(pixels, pts)
+                except FormatError as error:
+                    if not self._partial:
+                        raise
+                    lost = DamagedGop(part.first_frame, len(part.frames), str(error))
+                    self.missing.append(lost)
+
+
+def _header(form: VideoFormat, weights: VideoWeights) -> VideoHeader:
+    colour = form.colour
+    return VideoHeader(
+        image_model_id=weights.image.id,
+        video_model_id=weights.id,
+        width=form.width,
+        height=form.height,
+        time_base=form.time_base,
+        frame_rate=form.frame_rate,
+        sample_aspect_ratio=form.sample_aspect_ratio,
+        colour=ColourCodes(
+            _MATRICES[colour.matrix], colour.full_range, colour.primaries, colour.transfer
+        ),
+    )
+
+
+def _format(file: VideoFileReader) -> VideoFormat:
+    header = file.header
+    codes = header.colour
+    if codes.matrix not in _MATRIX_NAMES:
+        raise FormatError(f"the colour matrix {codes.matrix} is unknown here")
+    return VideoFormat(
+        width=header.width,
+        height=header.height,
+        time_base=header.time_base,
+        frame_rate=header.frame_rate,
+        colour=VideoColour(
+            _MATRIX_NAMES[codes.matrix], codes.full_range, codes.primaries, codes.transfer
+        ),
+        sample_aspect_ratio=header.sample_aspect_ratio,
+        metadata=file.metadata,
+    )

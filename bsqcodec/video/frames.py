@@ -1,0 +1,161 @@
+"""Frames between pixels and integers: the closed loop that encoder and decoder share.
+
+Nothing here touches the entropy coder. Networks run in bfloat16, everything else in float32; two
+machines may differ a little in a sample, never in an integer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from bsqcodec.masking import dead_zones_of
+from bsqcodec.tokenizer.model import Tokenizer
+from bsqcodec.video.model import Predicted
+from bsqcodec.video.motion import TOKEN, compensate, estimate, luma
+from bsqcodec.windows import WINDOW
+
+Pixels = npt.NDArray[np.uint8]
+
+WIDER = 0.04
+"""What dead zones of predicted frames have more than those of pictures."""
+
+CUT = 0.8
+"""A frame is a new scene if its prediction's error reaches this share of its variance."""
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Sizes of a frame in pixels, and of its grid in tokens, padded to whole windows."""
+
+    height: int
+    width: int
+
+    @property
+    def tokens(self) -> tuple[int, int]:
+        """Rows and columns of tokens that touch the frame."""
+        return -(-self.height // TOKEN), -(-self.width // TOKEN)
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns padded to whole windows."""
+        rows, columns = self.tokens
+        return -(-rows // WINDOW) * WINDOW, -(-columns // WINDOW) * WINDOW
+
+    @property
+    def inside(self) -> npt.NDArray[np.bool_]:
+        """Which tokens of the grid are coded."""
+        result = np.zeros(self.grid, bool)
+        rows, columns = self.tokens
+        result[:rows, :columns] = True
+        return result
+
+
+class FrameLoop:
+    """Turns frames to integers, and integers to frames, each from the frame decoded before it.
+
+    The reference is the last decoded frame, [3, H, W] padded by its edge to whole tokens.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        predicted: Predicted,
+        geometry: Geometry,
+        device: torch.device,
+    ) -> None:
+        self.tokenizer, self.predicted = tokenizer, predicted
+        self.geometry, self.device = geometry, device
+        self.reference: Tensor | None = None
+        self._inside = torch.from_numpy(geometry.inside).to(device)
+
+    def load(self, pixels: Pixels) -> Tensor:
+        """pixels [H, W, 3] -> [3, rows 16, columns 16] float, padded by their edge."""
+        x = torch.from_numpy(pixels).to(self.device).permute(2, 0, 1)[None].float()
+        rows, columns = self.geometry.tokens
+        lack = (rows * TOKEN - x.shape[2], columns * TOKEN - x.shape[3])
+        return F.pad(x, (0, lack[1], 0, lack[0]), mode="replicate")[0]
+
+    def _windows(self, x: Tensor) -> Tensor:
+        """[3, H, W] -> [1, 3, ...] padded by its edge to whole windows."""
+        rows, columns = self.geometry.grid
+        lack = (rows * TOKEN - x.shape[1], columns * TOKEN - x.shape[2])
+        return F.pad(x[None], (0, lack[1], 0, lack[0]), mode="replicate")
+
+    def _step(self, step: int) -> Tensor:
+        return torch.tensor([float(step)], device=self.device)
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16)
+
+    def _keep(self, decoded: Tensor) -> Pixels:
+        """Make a decoded frame [1, 3, ...] the reference; its pixels."""
+        height, width = self.geometry.height, self.geometry.width
+        picture = decoded[0, :, :height, :width].clamp(0, 255)
+        rows, columns = self.geometry.tokens
+        lack = (rows * TOKEN - height, columns * TOKEN - width)
+        self.reference = F.pad(picture[None], (0, lack[1], 0, lack[0]), mode="replicate")[0]
+        return picture.round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
+
+    def _integers(self, z: Tensor, pixels: Tensor, limit: Tensor, wider: float) -> Tensor:
+        zone = dead_zones_of(pixels, TOKEN) + wider
+        n = torch.where(z.abs() < zone, torch.zeros_like(z), torch.round(z))
+        return torch.minimum(torch.maximum(n, -limit), limit)[0] * self._inside[..., None]
+
+    @torch.inference_mode()
+    def first_integers(self, frame: Tensor, step: int, limit: Tensor) -> Tensor:
+        """Integers [h, w, C] of a group's first frame [3, H, W], at most `limit` [C]."""
+        x = self._windows(frame)
+        return self._integers(self.tokenizer.encode(x, self._step(step)), x, limit, 0.0)
+
+    @torch.inference_mode()
+    def first_frame(self, n: Tensor, step: int) -> Pixels:
+        """Decode a first frame, which becomes the reference."""
+        rows, columns = self.geometry.tokens
+        h, w = self.geometry.grid
+        inside = n[:rows, :columns].permute(2, 0, 1)[None].float()
+        padded = F.pad(inside, (0, w - columns, 0, h - rows), mode="replicate")
+        with self._autocast():
+            decoded = self.tokenizer.decode(padded.permute(0, 2, 3, 1), self._step(step))
+        return self._keep(decoded.float())
+
+    @torch.inference_mode()
+    def search(self, frame: Tensor, price: float, before: Tensor | None) -> Tensor:
+        """Vectors [2 rows, 2 columns, 2] from the reference to a frame [3, H, W]."""
+        assert self.reference is not None
+        return estimate(luma(frame), luma(self.reference), price, before)
+
+    @torch.inference_mode()
+    def predict(self, vectors: Tensor) -> Tensor:
+        """Prediction [3, H, W] by vectors."""
+        assert self.reference is not None
+        return compensate(self.reference, vectors, TOKEN // 2)
+
+    @torch.inference_mode()
+    def next_integers(
+        self, frame: Tensor, prediction: Tensor, step: int, limit: Tensor, wider: float = WIDER
+    ) -> Tensor:
+        """Integers [h, w, C] of a frame [3, H, W] beside its prediction."""
+        x, p = self._windows(frame), self._windows(prediction)
+        units, _ = self.predicted.units(self.predicted.latents(p - 127.5), self._step(step))
+        z = self.predicted.latents(x - p) / units
+        return self._integers(z, x, limit, wider)
+
+    @torch.inference_mode()
+    def next_frame(self, prediction: Tensor, n: Tensor, step: int) -> Pixels:
+        """Decode a predicted frame, which becomes the reference."""
+        p = self._windows(prediction)
+        latents = self.predicted.latents(p - 127.5)
+        with self._autocast():
+            decoded = self.predicted.reconstruct(p, latents, n[None].float(), self._step(step))
+        return self._keep(decoded.float())
+
+    def is_cut(self, frame: Tensor, prediction: Tensor) -> bool:
+        """Whether a frame has so little of its prediction that it begins a new scene."""
+        error = (luma(frame) - luma(prediction)).square().mean()
+        return bool(error > CUT * luma(frame).var() + 4)

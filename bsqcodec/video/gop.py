@@ -1,0 +1,232 @@
+"""Groups of pictures: a first frame coded as a picture, and frames predicted from the one before.
+
+Every group decodes without any other. The entropy coder sees integers only, so that its part of the
+work and the pixels' part run side by side, a frame apart.
+
+Payload of a frame: its step index (one byte) and the words of one range coder, with the vectors (not
+in a first frame) and the tokens. The first frame's begins with the CRC-32 of all integers and
+vectors of the group.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from bsqcodec.errors import FormatError
+from bsqcodec.prior.integer import IntegerPrior
+from bsqcodec.prior.order import limits
+from bsqcodec.prior.walk import walk
+from bsqcodec.video.coders import FrameDecoder, FrameEncoder
+from bsqcodec.video.context import Past, context_of
+from bsqcodec.video.frames import FrameLoop, Geometry, Pixels
+from bsqcodec.video.vectors import code_vectors
+
+_CRC = struct.Struct("<I")
+
+AHEAD = 2
+"""Frames by which the faster part of the work may be ahead of the other."""
+
+PRICE = 14.0
+"""Sums of absolute differences that a bit of motion is worth at step 176; in proportion to steps."""
+
+
+@dataclass(frozen=True)
+class Priors:
+    """What codes integers: of first frames, of predicted ones, and the vectors' chances."""
+
+    first: IntegerPrior
+    inter: IntegerPrior
+    vectors: npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Symbols:
+    """The integers n [h, w, C] of a frame, and its vectors [2 rows, 2 columns, 2] or None."""
+
+    step: int
+    n: npt.NDArray[np.int32]
+    vectors: npt.NDArray[np.int64] | None
+
+
+class SymbolCoder:
+    """The entropy coder's side of a group: symbols to payloads and back, frame by frame."""
+
+    def __init__(self, priors: Priors, geometry: Geometry) -> None:
+        self._priors = priors
+        self._inside = geometry.inside
+        self._rows, self._columns = geometry.tokens
+        self._past: Past | None = None
+        self._before = np.zeros((2 * self._rows, 2 * self._columns, 2), np.int64)
+        self.crc = 0
+
+    def _prior(self, first: bool) -> IntegerPrior:
+        return self._priors.first if first else self._priors.inter
+
+    def _grid_vectors(self, vectors: npt.NDArray[np.int64]) -> Tensor:
+        h, w = self._inside.shape
+        lack = ((0, 2 * h - len(vectors)), (0, 2 * w - vectors.shape[1]), (0, 0))
+        return torch.from_numpy(np.pad(vectors, lack))
+
+    def _context(self, vectors: npt.NDArray[np.int64]) -> Tensor:
+        """Context of a predicted frame's tokens; moves the past."""
+        if self._past is None:
+            raise FormatError("a predicted frame comes before a first one")
+        field = self._grid_vectors(vectors)
+        self._past = self._past.moved(field)
+        return context_of(field, self._past)[None]
+
+    def _remember(self, symbols: Symbols) -> None:
+        n = torch.from_numpy(symbols.n)
+        if symbols.vectors is None:
+            self._past = Past.of_first(n)
+        else:
+            assert self._past is not None
+            self._past = self._past.after(n)
+            self._before = symbols.vectors
+            self.crc = zlib.crc32(symbols.vectors.astype("<i2").tobytes(), self.crc)
+        self.crc = zlib.crc32(symbols.n[self._inside].astype("<i2").tobytes(), self.crc)
+
+    def encode(self, symbols: Symbols) -> bytes:
+        """The payload of the next frame, without the group's CRC."""
+        first = symbols.vectors is None
+        n = symbols.n.reshape(-1, symbols.n.shape[-1])
+        coder = FrameEncoder(n, self._priors.vectors)
+        context = None
+        if symbols.vectors is not None:
+            code_vectors(coder, symbols.vectors, self._before, self._rows, self._columns)
+            context = self._context(symbols.vectors)
+        walk(self._prior(first), symbols.step, self._inside, coder, context=context)
+        self._remember(symbols)
+        return bytes([symbols.step]) + coder.finish()
+
+    def decode(self, payload: bytes, first: bool) -> Symbols:
+        """The next frame's symbols. Raises FormatError."""
+        if not payload:
+            raise FormatError("a frame has no bytes")
+        step = payload[0]
+        coder = FrameDecoder(payload[1:], self._priors.vectors)
+        vectors = context = None
+        if not first:
+            vectors = code_vectors(coder, None, self._before, self._rows, self._columns)
+            context = self._context(vectors)
+        n = walk(self._prior(first), step, self._inside, coder, context=context)
+        symbols = Symbols(step, n, vectors)
+        self._remember(symbols)
+        return symbols
+
+
+@dataclass(frozen=True)
+class CodedGroup:
+    """Payloads of the frames of a group, and the decoded frames' mean squared errors."""
+
+    payloads: tuple[bytes, ...]
+    errors: tuple[float, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return sum(map(len, self.payloads))
+
+
+class GroupEncoder:
+    """Codes one group, frame by frame, the entropy coding in a thread of its own.
+
+    dry: leave the entropy coding out; then there are errors, but no payloads.
+    """
+
+    def __init__(
+        self,
+        loop: FrameLoop,
+        priors: Priors,
+        executor: ThreadPoolExecutor,
+        dry: bool = False,
+    ) -> None:
+        self._loop = loop
+        self._coder = SymbolCoder(priors, loop.geometry)
+        self._priors = priors
+        self._executor = executor
+        self._dry = dry
+        self._vectors: Tensor | None = None
+        self._pending: list[Future[bytes]] = []
+        self._errors: list[float] = []
+
+    def __len__(self) -> int:
+        return len(self._errors)
+
+    def _limit(self, prior: IntegerPrior, step: int) -> Tensor:
+        return torch.from_numpy(limits(prior.planes, step)).float().to(self._loop.device)
+
+    def add(self, pixels: Pixels, step: int, cut: bool = True) -> bool:
+        """Code the next frame [H, W, 3]; False, and nothing done, if it is a new scene.
+
+        The first frame of a group is never one; nor is any without `cut`.
+        """
+        loop = self._loop
+        frame = loop.load(pixels)
+        if not self._errors:
+            n = loop.first_integers(frame, step, self._limit(self._priors.first, step))
+            decoded = loop.first_frame(n, step)
+            vectors = None
+        else:
+            price = PRICE * 2 ** ((step - 176) / 32)
+            field = loop.search(frame, price, self._vectors)
+            prediction = loop.predict(field)
+            if cut and loop.is_cut(frame, prediction):
+                return False
+            limit = self._limit(self._priors.inter, step)
+            n = loop.next_integers(frame, prediction, step, limit)
+            decoded = loop.next_frame(prediction, n, step)
+            self._vectors = field
+            vectors = field.cpu().numpy()
+        if not self._dry:
+            symbols = Symbols(step, n.to(torch.int32).cpu().numpy(), vectors)
+            if len(self._pending) > AHEAD:
+                self._pending[-AHEAD].result()
+            self._pending.append(self._executor.submit(self._coder.encode, symbols))
+        difference = decoded.astype(np.float32) - pixels
+        self._errors.append(float(np.mean(difference**2)))
+        return True
+
+    def finish(self) -> CodedGroup:
+        """The whole group."""
+        payloads = [future.result() for future in self._pending]
+        if payloads:
+            payloads[0] = _CRC.pack(self._coder.crc) + payloads[0]
+        return CodedGroup(tuple(payloads), tuple(self._errors))
+
+
+def decode_group(
+    loop: FrameLoop, priors: Priors, payloads: tuple[bytes, ...], executor: ThreadPoolExecutor
+) -> Iterator[Pixels]:
+    """The frames [H, W, 3] of a group, one by one. Raises FormatError."""
+    if not payloads or len(payloads[0]) < _CRC.size:
+        raise FormatError("a group of pictures has no first frame")
+    (expected,) = _CRC.unpack(payloads[0][: _CRC.size])
+    parts = [payloads[0][_CRC.size :], *payloads[1:]]
+    coder = SymbolCoder(priors, loop.geometry)
+    pending = [
+        executor.submit(coder.decode, part, index == 0)
+        for index, part in enumerate(parts[: AHEAD + 1])
+    ]
+    for index in range(len(parts)):
+        symbols = pending.pop(0).result()
+        following = index + AHEAD + 1
+        if following < len(parts):
+            pending.append(executor.submit(coder.decode, parts[following], False))
+        n = torch.from_numpy(symbols.n).to(loop.device)
+        if symbols.vectors is None:
+            yield loop.first_frame(n, symbols.step)
+        else:
+            prediction = loop.predict(torch.from_numpy(symbols.vectors).to(loop.device))
+            yield loop.next_frame(prediction, n, symbols.step)
+    if coder.crc != expected:
+        raise FormatError("the decoded bits do not match the file's checksum of them")

@@ -1,0 +1,283 @@
+"""Motion of blocks between two frames: estimated by the encoder, compensated by both sides.
+
+Vectors are integers [rows, columns, 2], (down, right) in quarters of a pixel: where in the reference
+a block's content comes from, relative to its own place. Samples between pixels come from the
+interpolation filters of HEVC (ITU-T H.265, 8.5.3.3.3: 8 taps); blocks overlap, so that there are no
+seams where vectors differ.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+QUARTERS = 4
+"""Vectors are in units of 1 / 4 pixel."""
+
+REACH = 64
+"""Largest component of a vector, in pixels."""
+
+TOKEN = 16
+"""Side of the blocks that have a vector of their own, or four, one for each quarter."""
+
+SPLIT_BITS = 6.0
+"""About what four vectors cost more than one when they are alike."""
+
+OVERLAP = 4
+"""Pixels on each side of a block's border over which neighbouring vectors are blended."""
+
+COARSE = 4
+"""The first search is on frames smaller by this."""
+
+_TAPS = (
+    (0, 0, 0, 64, 0, 0, 0, 0),
+    (-1, 4, -10, 58, 17, -5, 1, 0),
+    (-1, 4, -11, 40, 40, -11, 4, -1),
+    (0, 1, -5, 17, 58, -10, 4, -1),
+)
+BEFORE, AFTER = 3, 4
+"""Samples that the interpolation filters take before and after a position."""
+
+
+def luma(frame: Tensor) -> Tensor:
+    """Luma [1, H, W] (BT.601 weights) of a frame [3, H, W]."""
+    r, g, b = frame
+    return (0.299 * r + 0.587 * g + 0.114 * b)[None]
+
+
+def _interpolation(size: int, device: torch.device) -> Tensor:
+    """Matrices [4, size, size + 7] that interpolate `size` samples at each quarter."""
+    result = torch.zeros(QUARTERS, size, size + BEFORE + AFTER, device=device)
+    for fraction, taps in enumerate(_TAPS):
+        for i in range(size):
+            result[fraction, i, i : i + 8] = torch.tensor(taps, device=device) / 64.0
+    return result
+
+
+def _patches(frame: Tensor, top: Tensor, left: Tensor, size: int) -> Tensor:
+    """Squares [B, C, size, size] of a frame [C, H, W], which its edge continues."""
+    h, w = frame.shape[1:]
+    offset = torch.arange(size, device=frame.device)
+    rows = (top[:, None] + offset).clamp(0, h - 1)
+    columns = (left[:, None] + offset).clamp(0, w - 1)
+    index = rows[:, :, None] * w + columns[:, None, :]
+    flat = frame.reshape(frame.shape[0], h * w)
+    return flat[:, index].transpose(0, 1)
+
+
+def _places(rows: int, columns: int, block: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Top and left [rows * columns] of all blocks."""
+    top = torch.arange(rows, device=device).repeat_interleave(columns) * block
+    return top, torch.arange(columns, device=device).repeat(rows) * block
+
+
+def _window(block: int, device: torch.device) -> Tensor:
+    """Weights [block + 2 OVERLAP] of a block's prediction; those of neighbours add up to 1."""
+    ramp = (torch.arange(2 * OVERLAP, device=device) + 0.5) / (2 * OVERLAP)
+    flat = torch.ones(block - 2 * OVERLAP, device=device)
+    return torch.cat([ramp, flat, ramp.flip(0)])
+
+
+def compensate(reference: Tensor, vectors: Tensor, block: int) -> Tensor:
+    """Prediction [C, H, W] from a reference [C, H, W] by vectors [H / block, W / block, 2]."""
+    with torch.autocast(reference.device.type, enabled=False):
+        return _compensate(reference, vectors, block)
+
+
+def _compensate(reference: Tensor, vectors: Tensor, block: int) -> Tensor:
+    h, w = reference.shape[1:]
+    rows, columns = vectors.shape[:2]
+    size = block + 2 * OVERLAP
+    # blocks around the frame continue it, so that the weights add up to 1 everywhere
+    v = F.pad(vectors.permute(2, 0, 1)[None].float(), (1, 1, 1, 1), mode="replicate")[0].long()
+    down, right = v.reshape(2, -1)
+    top, left = _places(rows + 2, columns + 2, block, reference.device)
+    whole_down, whole_right = down >> 2, right >> 2
+    patches = _patches(
+        reference,
+        top - block - OVERLAP - BEFORE + whole_down,
+        left - block - OVERLAP - BEFORE + whole_right,
+        size + BEFORE + AFTER,
+    )
+    window = _window(block, reference.device)
+    filters = _interpolation(size, reference.device) * window[:, None]
+    vertical, horizontal = filters[down & 3][:, None], filters[right & 3][:, None]
+    weighted = vertical @ patches @ horizontal.transpose(-1, -2)
+    columns_of = weighted.reshape(len(down), -1).t()[None]
+    padded = ((rows + 1) * block + size, (columns + 1) * block + size)
+    whole = F.fold(columns_of, padded, size, stride=block)[0]
+    start = block + OVERLAP
+    return whole[:, start : start + h, start : start + w]
+
+
+def estimate(
+    current: Tensor, reference: Tensor, price: float, before: Tensor | None = None
+) -> Tensor:
+    """Vectors [H / 8, W / 8, 2] int64 that predict `current` from `reference`, luma [1, H, W].
+
+    H and W are multiples of 16. The four blocks of a token have the same vector unless different
+    ones pay. price: of a bit, in sums of absolute differences. before: vectors of the previous
+    frame [H / 8, W / 8, 2], further candidates.
+    """
+    whole = _whole(current, reference, price, before)
+    halves = whole.repeat_interleave(2, 0).repeat_interleave(2, 1)
+    search = _Search(current, reference, TOKEN // 2, price)
+    finer = halves if before is None else search.choose([halves, before], halves)
+    finer = search.choose([finer, *_neighbours(finer)], finer)
+    finer = search.fractions(search.refine(finer, 3))
+    finer = search.choose([finer, *_neighbours(finer)], finer)
+    shape = (whole.shape[0], 2, whole.shape[1], 2)
+
+    def of_tokens(field: Tensor) -> Tensor:
+        flat = field.reshape(-1, 2)
+        cost = search.error(flat) + search.cost(flat, _median(field).reshape(-1, 2))
+        return cost.view(shape).sum((1, 3))
+
+    pays = of_tokens(finer) + SPLIT_BITS * price < of_tokens(halves)
+    pays = pays.repeat_interleave(2, 0).repeat_interleave(2, 1)
+    return torch.where(pays[..., None], finer, halves)
+
+
+def _whole(current: Tensor, reference: Tensor, price: float, before: Tensor | None) -> Tensor:
+    """The best vector of each token [H / 16, W / 16, 2]."""
+    search = _Search(current, reference, TOKEN, price)
+    coarse = _coarse(current, reference, TOKEN)
+    fields = [torch.zeros_like(coarse), coarse]
+    if before is not None:
+        fields.append(before[::2, ::2])
+    best = search.refine(search.choose(fields, coarse), 3)
+    for _ in range(2):
+        best = search.choose([best, *_neighbours(best)], best)
+    best = search.fractions(search.refine(best, 3))
+    return search.choose([best, *_neighbours(best)], best)
+
+
+def _neighbours(field: Tensor) -> list[Tensor]:
+    """Fields whose vectors are those of the four neighbours, and the medians."""
+    f = F.pad(field.permute(2, 0, 1)[None].float(), (1, 1, 1, 1), mode="replicate")[0]
+    f = f.permute(1, 2, 0).long()
+    near = [f[:-2, 1:-1], f[2:, 1:-1], f[1:-1, :-2], f[1:-1, 2:]]
+    return [*near, _median(field)]
+
+
+def _median(field: Tensor) -> Tensor:
+    """Componentwise median of the 3 x 3 vectors around each."""
+    f = F.pad(field.permute(2, 0, 1)[None].float(), (1, 1, 1, 1), mode="replicate")
+    around = F.unfold(f, 3).view(2, 9, *field.shape[:2])
+    return around.median(1).values.permute(1, 2, 0).long()
+
+
+def _coarse(current: Tensor, reference: Tensor, block: int) -> Tensor:
+    """Whole-pixel vectors (in quarters) by a full search on frames 4 times smaller."""
+    small, other = (F.avg_pool2d(x[None], COARSE) for x in (current, reference))
+    reach = REACH // COARSE - 1
+    extended = F.pad(other, (reach,) * 4, mode="replicate")
+    h, w = small.shape[2:]
+    size = max(block // COARSE, 4)
+    best = torch.full((1, 1, h * COARSE // block, w * COARSE // block), float("inf"))
+    field = torch.zeros(*best.shape[2:], 2, dtype=torch.long)
+    pad = (size - block // COARSE) // 2 + 1
+    for down in range(-reach, reach + 1):
+        for right in range(-reach, reach + 1):
+            top, left = down + reach, right + reach
+            error = (small - extended[:, :, top : top + h, left : left + w]).abs()
+            cost = F.avg_pool2d(
+                error, block // COARSE + 2 * pad, block // COARSE, pad, count_include_pad=False
+            )
+            cost = cost + 0.02 * (abs(down) + abs(right)) ** 0.5
+            better = cost < best
+            best = torch.where(better, cost, best)
+            where = better[0, 0]
+            field[where] = torch.tensor([down, right]) * (COARSE * QUARTERS)
+    return field
+
+
+class _Search:
+    """Costs of candidate vectors of all blocks of a frame."""
+
+    def __init__(self, current: Tensor, reference: Tensor, block: int, price: float) -> None:
+        self.reference, self.block, self.price = reference, block, price
+        rows, columns = current.shape[1] // block, current.shape[2] // block
+        self.top, self.left = _places(rows, columns, block, current.device)
+        self.wanted = _patches(current, self.top, self.left, block)[:, 0]
+        self.filters = _interpolation(block, current.device)
+
+    def cost(self, vectors: Tensor, around: Tensor) -> Tensor:
+        """About what vectors [..., 2] cost beside those around."""
+        distance = (vectors - around).abs().float()
+        return 1.5 * self.price * torch.log2(1 + distance).sum(-1)
+
+    def error(self, vectors: Tensor) -> Tensor:
+        """Sum of absolute differences [B] of vectors [B, 2]."""
+        patches = _patches(
+            self.reference,
+            self.top - BEFORE + (vectors[:, 0] >> 2),
+            self.left - BEFORE + (vectors[:, 1] >> 2),
+            self.block + BEFORE + AFTER,
+        )[:, 0]
+        f = vectors & 3
+        found = self.filters[f[:, 0]] @ patches @ self.filters[f[:, 1]].transpose(-1, -2)
+        return (found - self.wanted).abs().sum((1, 2))
+
+    def choose(self, fields: list[Tensor], around: Tensor) -> Tensor:
+        """The cheapest of several fields for each block, given the vectors around it."""
+        shape = around.shape
+        beside = _median(around).reshape(-1, 2)
+        flat = [f.reshape(-1, 2) for f in fields]
+        costs = torch.stack([self.error(f) + self.cost(f, beside) for f in flat])
+        best = costs.argmin(0)
+        return torch.stack(flat)[best, torch.arange(len(best))].view(shape)
+
+    def refine(self, field: Tensor, near: int) -> Tensor:
+        """The cheapest whole-pixel vectors at most `near` pixels from those of a field."""
+        beside = _median(field).reshape(-1, 2)
+        centre = (field.reshape(-1, 2) + 2) >> 2
+        size = self.block + 2 * near
+        patches = _patches(
+            self.reference, self.top + centre[:, 0] - near, self.left + centre[:, 1] - near, size
+        )[:, 0]
+        best = torch.full((len(centre),), float("inf"))
+        result = torch.zeros_like(centre)
+        for down in range(2 * near + 1):
+            for right in range(2 * near + 1):
+                found = patches[:, down : down + self.block, right : right + self.block]
+                vector = QUARTERS * (centre + torch.tensor([down - near, right - near]))
+                cost = (found - self.wanted).abs().sum((1, 2)) + self.cost(vector, beside)
+                better = cost < best
+                best = torch.where(better, cost, best)
+                result = torch.where(better[:, None], vector, result)
+        limit = QUARTERS * REACH
+        return result.clamp(-limit, limit).view(field.shape)
+
+    def fractions(self, field: Tensor) -> Tensor:
+        """The cheapest vectors at most half a pixel from those of a field, rounded to pixels."""
+        beside = _median(field).reshape(-1, 2)
+        vectors = field.reshape(-1, 2)
+        centre = (vectors + 2) >> 2
+        size = self.block + 1 + BEFORE + AFTER
+        patches = _patches(
+            self.reference,
+            self.top + centre[:, 0] - 1 - BEFORE,
+            self.left + centre[:, 1] - 1 - BEFORE,
+            size,
+        )[:, 0]
+        shifts = range(-2, 3)
+        matrices = torch.zeros(len(shifts), self.block, size)
+        for i, shift in enumerate(shifts):
+            start = 1 + (shift >> 2)
+            matrices[i, :, start : start + size - 1] = self.filters[shift & 3]
+        stacked = matrices.view(-1, size)
+        found = (stacked @ patches @ stacked.t()).view(
+            -1, len(shifts), self.block, len(shifts), self.block
+        )
+        cost = (found - self.wanted[:, None, :, None, :]).abs().sum((2, 4))
+        offset = torch.tensor(list(shifts))
+        down = QUARTERS * centre[:, 0, None] + offset
+        right = QUARTERS * centre[:, 1, None] + offset
+        grid = torch.stack(torch.broadcast_tensors(down[:, :, None], right[:, None, :]), -1)
+        cost = cost + self.cost(grid, beside[:, None, None])
+        best = cost.view(len(vectors), -1).argmin(1)
+        limit = QUARTERS * REACH
+        chosen = grid.view(len(vectors), -1, 2)[torch.arange(len(best)), best]
+        return chosen.clamp(-limit, limit).view(field.shape)
