@@ -71,11 +71,26 @@ def stage_kinds(config: PriorConfig, top_plane: int) -> list[tuple[int, int]]:
     ]
 
 
-def stages(config: PriorConfig, planes: npt.NDArray[np.uint8], step: int) -> list[Stage]:
-    """The stages at a step, in coding order. planes [BUCKETS, C]: digits of each channel."""
+def planes_needed(largest: int) -> int:
+    """How many planes spell integers of magnitudes up to `largest`."""
+    count = 0
+    while (3**count - 1) // 2 < largest:
+        count += 1
+    return count
+
+
+def stages(
+    config: PriorConfig, planes: npt.NDArray[np.uint8], step: int, most: int | None = None
+) -> list[Stage]:
+    """The stages at a step, in coding order. planes [BUCKETS, C]: digits of each channel.
+
+    most: planes that are coded at all, the lowest ones; None for all that the table has.
+    """
     count = planes[bucket(step)]
     result = []
     for index, (plane, band) in enumerate(stage_kinds(config, int(planes.max()) - 1)):
+        if most is not None and plane >= most:
+            continue
         ends = config.bands[min(plane, len(config.bands) - 1)]
         first = ends[band - 1] if band else 0
         channels = np.flatnonzero(count[first : ends[band]] > plane) + first

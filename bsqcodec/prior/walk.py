@@ -54,22 +54,25 @@ def walk(
     first_level: int = 0,
     progress: Callable[[float], None] | None = None,
     context: Tensor | None = None,
+    most_planes: int | None = None,
 ) -> npt.NDArray[np.int32]:
     """Code all levels of a grid of tokens at a step index; returns the values [h, w, C].
 
     inside [h, w]: which tokens are coded (the others are padding to whole windows). h and w are
     multiples of 8. Levels before `first_level` are all zero. context [1, h, w, K]: what a prior
-    with context is told of each token.
+    with context is told of each token. most_planes: planes that are coded, None for all.
     """
     # a caller's autocast would round the integers
     with torch.inference_mode(), torch.autocast(prior.device.type, enabled=False):
         stream = None if context is None else prior.context_stream(context.to(prior.device))
-        return _walk(prior, step, inside, coder, first_level, progress, stream)
+        order = stages(prior.config, prior.planes, step, most_planes)
+        return _walk(prior, step, order, inside, coder, first_level, progress, stream)
 
 
 def _walk(
     prior: IntegerPrior,
     step: int,
+    order: list[Stage],
     inside: npt.NDArray[np.bool_],
     coder: Coder,
     first_level: int,
@@ -83,7 +86,7 @@ def _walk(
     flat = v.view(h * w, c)
     stopped = ~inside.reshape(-1)
     parity = lattice(h, w).reshape(-1)
-    groups = levels(stages(prior.config, prior.planes, step))
+    groups = levels(order)
     total = sum(len(group) for group in groups[first_level:])
     done = 0
     for level, group in enumerate(groups):

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bsqcodec.prior.order import planes_needed
 from bsqcodec.training.clips import Clips
 from bsqcodec.training.tokenizer import draw_steps
 from bsqcodec.video.context import Past, context_of
@@ -73,13 +74,17 @@ class Groups:
             (cache / "groups.json").write_text(json.dumps(groups))
         return cls(cache)
 
-    def draw(self, tokens: int, generator: np.random.Generator) -> tuple[int, Tensor, Tensor]:
-        """(step, integers [tokens, tokens, C], context [tokens, tokens, K]) of a predicted frame.
+    def draw(self, tokens: int, generator: np.random.Generator) -> tuple[int, int, Tensor, Tensor]:
+        """(step, planes, integers [tokens, tokens, C], context [tokens, tokens, K]) of a frame.
 
-        A random square of its grid, which is padded by zeros if it is smaller.
+        A random square of the grid of a predicted frame, which is padded by zeros if it is smaller;
+        the whole frame needs so many planes, at least one.
         """
-        step, n, vectors = self[int(generator.integers(len(self)))]
-        frame = 1 + int((len(n) - 1) * generator.random())
+        most = 0
+        while most == 0:
+            step, n, vectors = self[int(generator.integers(len(self)))]
+            frame = 1 + int((len(n) - 1) * generator.random())
+            most = planes_needed(int(n[frame].abs().max()))
         past = Past.of_first(n[0])
         for t in range(1, frame):
             past = past.moved(vectors[t]).after(n[t])
@@ -89,7 +94,7 @@ class Groups:
         both = torch.nn.functional.pad(both, (0, 0, 0, lack[1], 0, lack[0]))
         top, left = (int(generator.integers(0, size - tokens + 1)) for size in both.shape[:2])
         both = both[top : top + tokens, left : left + tokens]
-        return step, both[..., : self.channels], both[..., self.channels :]
+        return step, most, both[..., : self.channels], both[..., self.channels :]
 
 
 @torch.inference_mode()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,16 @@ INTER = {"width": 192, "blocks": 2, "hidden": 512, "bands": ((32, 256), (256,), 
 
 MARGIN = 3.0
 """Largest integers of predicted frames may be this times those seen."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Samples: their steps, the planes they need, integers [B, h, w, C], context [B, h, w, K]."""
+
+    steps: list[int]
+    planes: list[int]
+    n: Tensor
+    context: Tensor
 
 
 def count_planes(groups: Groups) -> Tensor:
@@ -103,24 +113,26 @@ def train(args: argparse.Namespace, world: World) -> None:
             block.compile()
     tokens = args.crop // tokenizer.config.patch
 
-    def batch(generator: np.random.Generator, count: int) -> tuple[Tensor, Tensor, Tensor]:
+    def batch(generator: np.random.Generator, count: int) -> Batch:
         drawn = [groups.draw(tokens, generator) for _ in range(count)]
-        n = torch.stack([d[1] for d in drawn]).to(device)
-        context = torch.stack([d[2] for d in drawn]).to(device)
-        return torch.tensor([d[0] for d in drawn]), n, context
+        n = torch.stack([d[2] for d in drawn]).to(device)
+        context = torch.stack([d[3] for d in drawn]).to(device)
+        return Batch([d[0] for d in drawn], [d[1] for d in drawn], n, context)
 
     def losses(
-        net: Prior, drawn: tuple[Tensor, Tensor, Tensor], generator: np.random.Generator, hard: bool
+        net: Prior, drawn: Batch, generator: np.random.Generator, hard: bool
     ) -> tuple[Tensor, Tensor]:
         """(loss, bits per pixel), of each pass drawn."""
-        index, n, context = drawn
-        index, n = index.repeat(args.passes), n.repeat(args.passes, 1, 1, 1)
-        context = context.repeat(args.passes, 1, 1, 1)
-        draws = [passes.draw(bucket(int(s)), generator) for s in index]
+        steps = drawn.steps * args.passes
+        n, context = (x.repeat(args.passes, 1, 1, 1) for x in (drawn.n, drawn.context))
+        draws = []
+        for index, most in zip(steps, drawn.planes * args.passes, strict=True):
+            mine = bucket(index)
+            draws.append(passes.draw(mine, generator, passes.begins(mine, most)))
         with torch.autocast(device.type, torch.bfloat16):
             bits = pass_losses(net, passes, n, draws, hard, context)
         bpp = bits / args.crop**2
-        usual = 0.02 + 10.0 / (2.0 * 2.0 ** (index.to(device) / 32.0))
+        usual = 0.02 + 10.0 / (2.0 * 2.0 ** (torch.tensor(steps).to(device) / 32.0))
         return bpp / usual, bpp
 
     def step(generator: np.random.Generator) -> tuple[Tensor, dict[str, Tensor]]:

@@ -68,12 +68,16 @@ def count_planes(tokenizer: Tokenizer, crops: Tensor, margin: float = 2.5) -> Te
 
 @dataclass(frozen=True)
 class Draw:
-    """One pass of a sample: of which bucket, stage and lattice, and its importance weight."""
+    """One pass of a sample: of which bucket, stage and lattice, and its importance weight.
+
+    first: the position at which the sample's coding begins.
+    """
 
     bucket: int
     position: int
     lattice: int
     weight: float
+    first: int = 0
 
 
 class Passes:
@@ -108,13 +112,18 @@ class Passes:
         self.kind, self.power, self.first = on_device(kind), on_device(power), on_device(first)
         self.channels, self.limits = on_device(channels), on_device(most).float()
 
-    def draw(self, index: int, generator: np.random.Generator) -> Draw:
-        """A random pass in a bucket."""
-        order = self.orders[index]
+    def begins(self, index: int, most_planes: int) -> int:
+        """Position of the first stage in a bucket, if only the lowest planes are coded."""
+        return sum(stage.plane >= most_planes for stage in self.orders[index])
+
+    def draw(self, index: int, generator: np.random.Generator, first: int = 0) -> Draw:
+        """A random pass in a bucket, of a sample whose coding begins at the position `first`."""
+        order = self.orders[index][first:]
         wish = np.array([3.0 if s.plane == 0 else 2.0 if s.plane == 1 else 1.0 for s in order])
         chance = wish / wish.sum()
         position = int(generator.choice(len(order), p=chance))
-        return Draw(index, position, int(generator.integers(0, 2)), 1 / float(chance[position]))
+        weight = 1 / float(chance[position])
+        return Draw(index, first + position, int(generator.integers(0, 2)), weight, first)
 
 
 def prefix(n: Tensor, power: Tensor) -> Tensor:
@@ -164,7 +173,8 @@ def pass_losses(
     start = partial(value, powers, first)
     fine = prefix(value, powers[:, None, None, None])
     begun = partial(value, passes.power[previous], passes.first[previous])
-    ended = (value == begun).all(-1) & (positions > 0)[:, None, None]
+    begins = positions == column([d.first for d in draws])
+    ended = (value == begun).all(-1) & ~begins[:, None, None]
     ends_now = (value == start).all(-1)
     white = torch.from_numpy(lattice(h, w).astype(np.int64)).to(device)
     done = white < parities[:, None, None]

@@ -72,6 +72,7 @@ class FrameLoop:
         self.tokenizer, self.predicted = tokenizer, predicted
         self.geometry, self.device = geometry, device
         self.reference: Tensor | None = None
+        self._shown: Pixels | None = None
         self._inside = torch.from_numpy(geometry.inside).to(device)
 
     def load(self, pixels: Pixels) -> Tensor:
@@ -100,7 +101,13 @@ class FrameLoop:
         rows, columns = self.geometry.tokens
         lack = (rows * TOKEN - height, columns * TOKEN - width)
         self.reference = F.pad(picture[None], (0, lack[1], 0, lack[0]), mode="replicate")[0]
-        return picture.round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
+        self._shown = picture.round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
+        return self._shown
+
+    def repeat(self) -> Pixels:
+        """The last decoded frame again; the reference stays."""
+        assert self._shown is not None
+        return self._shown
 
     def _integers(self, z: Tensor, pixels: Tensor, limit: Tensor, wider: float) -> Tensor:
         zone = dead_zones_of(pixels, TOKEN) + wider

@@ -3,9 +3,10 @@
 Every group decodes without any other. The entropy coder sees integers only, so that its part of the
 work and the pixels' part run side by side, a frame apart.
 
-Payload of a frame: its step index (one byte) and the words of one range coder, with the vectors (not
-in a first frame) and the tokens. The first frame's begins with the CRC-32 of all integers and
-vectors of the group.
+Payload of a frame: its step index (one byte); the number of digit planes that are coded, plus 128 if
+anything moves (one byte, not in a first frame); and the words of one range coder, with the vectors
+(if anything moves) and the tokens. The first frame's begins with the CRC-32 of all integers and
+vectors of the group. A frame without motion and without change is the one before it, again.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from torch import Tensor
 
 from bsqcodec.errors import FormatError
 from bsqcodec.prior.integer import IntegerPrior
-from bsqcodec.prior.order import limits
+from bsqcodec.prior.order import limits, planes_needed
 from bsqcodec.prior.walk import walk
 from bsqcodec.video.coders import FrameDecoder, FrameEncoder
 from bsqcodec.video.context import Past, context_of
@@ -31,6 +32,9 @@ from bsqcodec.video.frames import FrameLoop, Geometry, Pixels
 from bsqcodec.video.vectors import code_vectors
 
 _CRC = struct.Struct("<I")
+
+MOVES = 128
+"""Added to a frame's number of planes if it has vectors other than 0, which are coded then."""
 
 AHEAD = 2
 """Frames by which the faster part of the work may be ahead of the other."""
@@ -55,6 +59,11 @@ class Symbols:
     step: int
     n: npt.NDArray[np.int32]
     vectors: npt.NDArray[np.int64] | None
+
+    @property
+    def repeats(self) -> bool:
+        """Whether the frame is the one before it, again."""
+        return self.vectors is not None and not self.vectors.any() and not self.n.any()
 
 
 class SymbolCoder:
@@ -101,24 +110,35 @@ class SymbolCoder:
         n = symbols.n.reshape(-1, symbols.n.shape[-1])
         coder = FrameEncoder(n, self._priors.vectors)
         context = None
+        head = [symbols.step]
+        most = None
         if symbols.vectors is not None:
-            code_vectors(coder, symbols.vectors, self._before, self._rows, self._columns)
+            most = planes_needed(int(np.abs(n).max(initial=0)))
+            moves = bool(symbols.vectors.any())
+            head.append(most + MOVES * moves)
+            if moves:
+                code_vectors(coder, symbols.vectors, self._before, self._rows, self._columns)
             context = self._context(symbols.vectors)
-        walk(self._prior(first), symbols.step, self._inside, coder, context=context)
+        walk(
+            self._prior(first), symbols.step, self._inside, coder, context=context, most_planes=most
+        )
         self._remember(symbols)
-        return bytes([symbols.step]) + coder.finish()
+        return bytes(head) + coder.finish()
 
     def decode(self, payload: bytes, first: bool) -> Symbols:
         """The next frame's symbols. Raises FormatError."""
-        if not payload:
-            raise FormatError("a frame has no bytes")
-        step = payload[0]
-        coder = FrameDecoder(payload[1:], self._priors.vectors)
+        head = 1 if first else 2
+        if len(payload) < head:
+            raise FormatError("a frame has too few bytes")
+        step, most = payload[0], None if first else payload[1] % MOVES
+        coder = FrameDecoder(payload[head:], self._priors.vectors)
         vectors = context = None
         if not first:
-            vectors = code_vectors(coder, None, self._before, self._rows, self._columns)
+            vectors = np.zeros_like(self._before)
+            if payload[1] >= MOVES:
+                vectors = code_vectors(coder, None, self._before, self._rows, self._columns)
             context = self._context(vectors)
-        n = walk(self._prior(first), step, self._inside, coder, context=context)
+        n = walk(self._prior(first), step, self._inside, coder, context=context, most_planes=most)
         symbols = Symbols(step, n, vectors)
         self._remember(symbols)
         return symbols
@@ -156,6 +176,7 @@ class GroupEncoder:
         self._executor = executor
         self._dry = dry
         self._vectors: Tensor | None = None
+        self._latest: Pixels | None = None
         self._pending: list[Future[bytes]] = []
         self._errors: list[float] = []
 
@@ -172,10 +193,16 @@ class GroupEncoder:
         """
         loop = self._loop
         frame = loop.load(pixels)
-        if not self._errors:
+        rows, columns = loop.geometry.tokens
+        if self._latest is None:
             n = loop.first_integers(frame, step, self._limit(self._priors.first, step))
             decoded = loop.first_frame(n, step)
             vectors = None
+        elif np.array_equal(pixels, self._latest):
+            n = torch.zeros(*loop.geometry.grid, len(self._priors.inter.planes[0]))
+            decoded = loop.repeat()
+            self._vectors = torch.zeros(2 * rows, 2 * columns, 2, dtype=torch.int64)
+            vectors = self._vectors.numpy()
         else:
             price = PRICE * 2 ** ((step - 176) / 32)
             field = loop.search(frame, price, self._vectors)
@@ -184,9 +211,11 @@ class GroupEncoder:
                 return False
             limit = self._limit(self._priors.inter, step)
             n = loop.next_integers(frame, prediction, step, limit)
-            decoded = loop.next_frame(prediction, n, step)
+            still = not bool(field.any()) and not bool(n.any())
+            decoded = loop.repeat() if still else loop.next_frame(prediction, n, step)
             self._vectors = field
             vectors = field.cpu().numpy()
+        self._latest = pixels
         if not self._dry:
             symbols = Symbols(step, n.to(torch.int32).cpu().numpy(), vectors)
             if len(self._pending) > AHEAD:
@@ -223,7 +252,9 @@ def decode_group(
         if following < len(parts):
             pending.append(executor.submit(coder.decode, parts[following], False))
         n = torch.from_numpy(symbols.n).to(loop.device)
-        if symbols.vectors is None:
+        if symbols.repeats:
+            yield loop.repeat()
+        elif symbols.vectors is None:
             yield loop.first_frame(n, symbols.step)
         else:
             prediction = loop.predict(torch.from_numpy(symbols.vectors).to(loop.device))
