@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import sys
 from collections.abc import Iterator
@@ -69,7 +70,7 @@ def atomic_output(path: Path, *, force: bool) -> Iterator[BinaryIO]:
         with open(path, "wb") as file:
             yield file
         return
-    temporary = path.with_name(f".bsqcodec-{os.urandom(8).hex()}.part")
+    temporary = path.with_name(_temporary_name())
     mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else None
     try:
         temporary.touch(exist_ok=False)
@@ -87,6 +88,45 @@ def atomic_output(path: Path, *, force: bool) -> Iterator[BinaryIO]:
         with suppress(OSError):
             temporary.unlink()
         raise
+
+
+@contextmanager
+def atomic_folder(path: Path, *, force: bool) -> Iterator[Path]:
+    """Give a path for numbered files that only become those of `path` once all are there.
+
+    path: a folder, there or not, or a name pattern such as frame%05d.png, which the path given has
+    too. The files go to a temporary folder beside; an exception removes it. Raises
+    OutputExistsError where one of the files exists (or the folder has any) and `force` is not set.
+    """
+    pattern = path.name if "%" in path.name else None
+    folder = path.parent if pattern else path
+    if folder.exists() and not folder.is_dir():
+        raise OutputExistsError(f"{folder}: a file, not a folder to write to")
+    if pattern is None and not force and folder.is_dir() and any(folder.iterdir()):
+        raise OutputExistsError(f"{folder}: exists already (overwrite with -f)")
+    temporary = (folder if folder.is_dir() else folder.parent) / _temporary_name()
+    try:
+        temporary.mkdir()
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+    try:
+        yield temporary / pattern if pattern else temporary
+        if folder.is_dir():
+            made = sorted(temporary.iterdir())
+            for file in made:
+                check_output(folder / file.name, force=force)
+            for file in made:
+                os.replace(file, folder / file.name)
+            temporary.rmdir()
+        else:
+            os.rename(temporary, folder)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def _temporary_name() -> str:
+    return f".bsqcodec-{os.urandom(8).hex()}.part"
 
 
 def replace_suffix(path: Path, suffix: str) -> Path:

@@ -1,0 +1,188 @@
+"""Python's files under FFmpeg, and FFmpeg's exceptions turned into those of bsqcodec."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Final, Protocol
+
+import av
+
+from bsqcodec.errors import BsqError, MediaError
+
+BUFFER_BYTES: Final = 2**18
+"""How much FFmpeg reads or writes at once."""
+
+
+@contextmanager
+def ffmpeg_guard(
+    name: str, doing: str, error_type: Callable[[str], BsqError] = MediaError
+) -> Iterator[None]:
+    """Run FFmpeg; its failures become `error_type`, with a message of `name`, `doing`, the reason.
+
+    Errors of the system, such as a missing file or a full disk, become plain OSErrors; other
+    exceptions pass unchanged.
+    """
+    try:
+        yield
+    except (av.error.OSError, av.error.FileNotFoundError, av.error.PermissionError) as error:
+        raise OSError(error.errno, error.strerror, name) from error
+    except av.error.FFmpegError as error:
+        reason = error.strerror or type(error).__name__
+        raise error_type(f"{name}: {doing} ({' '.join(reason.split())})") from error
+
+
+REPRODUCIBLE: Final = {"fflags": "+bitexact"}
+"""Muxer options by which the same input gives the same bytes: no random ids, no dates."""
+
+
+class Readable(Protocol):
+    """What is asked of a file to read; `seek` and `tell` of one that is seekable alone."""
+
+    def read(self, size: int = ..., /) -> bytes | None: ...
+    def seekable(self) -> bool: ...
+    def seek(self, offset: int, whence: int = ..., /) -> int: ...
+    def tell(self) -> int: ...
+
+
+class Writable(Protocol):
+    """What is asked of a file to write; `seek` and `tell` of one that is seekable alone."""
+
+    def write(self, data: memoryview, /) -> int | None: ...
+    def seekable(self) -> bool: ...
+    def seek(self, offset: int, whence: int = ..., /) -> int: ...
+    def tell(self) -> int: ...
+
+
+class _Kept:
+    """A context that keeps the first exception raised in it instead of letting it pass."""
+
+    def __init__(self) -> None:
+        self.failure: BaseException | None = None
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool:
+        self.failure = self.failure or error
+        return True
+
+
+class _Guarded:
+    """A file that FFmpeg calls back into: an exception is kept for later, since C cannot pass it.
+
+    FFmpeg's buffers keep only the first exception and print others, so there is never a second.
+    """
+
+    def __init__(self, file: Readable | Writable, name: str) -> None:
+        self.name = name
+        self._kept = _Kept()
+        self._positioned = file
+        self._seekable = file.seekable()
+
+    def check(self) -> None:
+        """Raise what went wrong in a callback."""
+        failure, self._kept.failure = self._kept.failure, None
+        if failure is not None:
+            raise failure
+
+    def seekable(self) -> bool:
+        return self._seekable
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        position = 0
+        with self._kept:
+            position = self._positioned.seek(offset, whence)
+        return position
+
+    def tell(self) -> int:
+        position = 0
+        with self._kept:
+            position = self._positioned.tell()
+        return position
+
+
+class GuardedSource(_Guarded):
+    """A readable file for `av.open`; a failing read looks like the end of the file to FFmpeg."""
+
+    def __init__(self, file: Readable, name: str) -> None:
+        super().__init__(file, name)
+        self._file = file
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int) -> bytes:
+        data = b""
+        if self._kept.failure is None:
+            with self._kept:
+                data = self._file.read(size) or b""
+        return data
+
+
+class GuardedSink(_Guarded):
+    """A writable file for `av.open`, which writes all of every piece; nothing after a failure.
+
+    closed: set to have the container end without a trailer.
+    """
+
+    def __init__(self, file: Writable, name: str) -> None:
+        super().__init__(file, name)
+        self.closed = False
+        self._file = file
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: bytes) -> int:
+        if self._kept.failure is None and not self.closed:
+            with self._kept:
+                view = memoryview(data)
+                while view:
+                    view = view[self._file.write(view) or 0 :]
+        return len(data)
+
+
+class Pieces(io.RawIOBase):
+    """A sink that cannot seek and keeps what was written until it is taken."""
+
+    def __init__(self) -> None:
+        self._data = bytearray()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: object) -> int:
+        piece = bytes(data)  # type: ignore[call-overload]
+        self._data += piece
+        return len(piece)
+
+    def take(self) -> bytes:
+        """Return what was written since the last call."""
+        data = bytes(self._data)
+        self._data.clear()
+        return data
+
+
+class Prefixed(io.RawIOBase):
+    """A stream with its first bytes, which have been read already, in front of it again."""
+
+    def __init__(self, start: bytes, file: Readable) -> None:
+        self._start = start
+        self._file = file
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        if not self._start:
+            return self._file.read(size) or b""
+        data, self._start = self._start[:size], self._start[size:]
+        return data

@@ -1,0 +1,250 @@
+"""Reading a video of any container and codec that FFmpeg knows, frame by frame."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from fractions import Fraction
+from typing import Any, Final
+
+import av
+
+from bsqcodec.errors import DamagedVideoError, MediaError
+from bsqcodec.media.ffmpeg_io import ffmpeg_guard
+from bsqcodec.media.pillow_guard import check_size
+from bsqcodec.media.side_stream import SideStream
+from bsqcodec.media.video_colour import (
+    CHROMA_SITING,
+    USUAL_SITING,
+    ToRgb,
+    describe_colour,
+    orientation_of,
+)
+from bsqcodec.media.video_source import VideoSource, main_picture, open_source
+from bsqcodec.media.video_types import RawVideo, VideoFormat, VideoFrame, VideoReader
+
+_CONTAINER_TEXTS: Final = frozenset(
+    ("major_brand", "minor_version", "compatible_brands", "encoder", "duration")
+)
+"""Metadata that tells about the container itself, not about the video."""
+_USUAL_RATE: Final = Fraction(25)
+_DURATION_SLACK_S: Final = Fraction(1, 4)
+_SWAPPED_ORIENTATIONS: Final = (5, 6, 7, 8)
+
+
+class FFmpegReader(VideoReader):
+    """A video that FFmpeg reads; made by `open_video`, which tells what the arguments mean.
+
+    The first frame is decoded at once, because it says more than the container's header.
+    """
+
+    def __init__(
+        self, source: VideoSource, raw: RawVideo | None, *, max_pixels: int, allow_damage: bool
+    ) -> None:
+        self.notes = []
+        self.problems = []
+        self._raw = raw
+        self._max_pixels = max_pixels
+        self._allow_damage = allow_damage
+        self._delivered = 0
+        self._last_pts: int | None = None
+        self._moved_times = 0
+        self._source = open_source(source, raw)
+        try:
+            self._open()
+        except BaseException:
+            self._source.close()
+            raise
+
+    def _open(self) -> None:
+        """Choose the stream, and learn the format from its first frame."""
+        container, name = self._source.container, self._source.name
+        stream = main_picture(container)
+        if stream is None:
+            raise MediaError(f"{name}: it holds no video stream")
+        if stream.codec_context is None:
+            raise MediaError(f"{name}: FFmpeg cannot decode its video stream")
+        self._stream = stream
+        if container.format.name != "yuv4mpegpipe":  # which always says, as do most decoders
+            stream.codec_context.options = {CHROMA_SITING: USUAL_SITING}
+        self._time_base = stream.time_base or 1 / _USUAL_RATE
+        if stream.codec_context.width and stream.codec_context.height:
+            size = (stream.codec_context.width, stream.codec_context.height)
+            check_size(name, size, self._max_pixels)
+        self._side = SideStream(container, stream, self.notes, self.problems)
+        self._decoded = self._decode()
+        self._first = next(self._decoded, None)
+        if self._first is None:
+            raise MediaError(f"{name}: it holds no frames that can be decoded")
+        self.format = self._describe(self._first)
+
+    def frames(self) -> Iterator[VideoFrame]:
+        first, self._first = self._first, None
+        if first is None:
+            return
+        size = first.width, first.height
+        yield self._convert(first)
+        del first
+        for frame in self._decoded:
+            if (frame.width, frame.height) != size:
+                raise MediaError(
+                    f"{self._source.name}: the picture size changes from {size[0]} x {size[1]} to"
+                    f" {frame.width} x {frame.height} after {self._delivered} frames"
+                )
+            yield self._convert(frame)
+            del frame
+        self._side.finish()
+        if self._moved_times:
+            self.notes.append(
+                f"{self._moved_times} timestamps were missing, repeated or went back: set anew"
+            )
+
+    def take_side_bytes(self) -> bytes:
+        return self._side.take()
+
+    def close(self) -> None:
+        self._decoded.close()
+        self._source.close()
+
+    def _describe(self, frame: av.VideoFrame) -> VideoFormat:
+        """The format, by the first frame and the container's header."""
+        check_size(self._source.name, (frame.width, frame.height), self._max_pixels)
+        given = self._raw.colour if self._raw is not None else None
+        orientation = orientation_of(frame, self.notes)
+        try:
+            colour = describe_colour(frame, given, self.notes)
+        except MediaError as error:
+            raise MediaError(f"{self._source.name}: {error}") from error
+        if frame.interlaced_frame:
+            self.notes.append("interlaced: both fields are coded as one frame, marked progressive")
+        self._to_rgb = ToRgb(colour, given, orientation)
+        aspect = self._stream.sample_aspect_ratio or Fraction(1)
+        width, height = frame.width, frame.height
+        if orientation in _SWAPPED_ORIENTATIONS:
+            width, height, aspect = height, width, 1 / aspect
+        rate = self._stream.guessed_rate or self._stream.average_rate
+        metadata = {
+            key: text
+            for key, text in self._source.container.metadata.items()
+            if key.lower() not in _CONTAINER_TEXTS
+        }
+        return VideoFormat(
+            width, height, self._time_base, rate or None, colour, aspect, metadata,
+            tuple(self.notes),
+        )  # fmt: skip
+
+    def _convert(self, frame: av.VideoFrame) -> VideoFrame:
+        """The frame in RGB, with a timestamp later than the last one's."""
+        step = max(1, round(1 / ((self.format.frame_rate or _USUAL_RATE) * self._time_base)))
+        pts = frame.pts
+        if self._last_pts is None:
+            pts = 0 if pts is None else pts
+        elif pts is None:
+            pts = self._last_pts + step
+            self._moved_times += 1
+        elif pts <= self._last_pts:
+            pts = self._last_pts + 1
+            self._moved_times += 1
+        self._last_pts = pts
+        pixels = self._to_rgb(frame)
+        self._delivered += 1
+        return VideoFrame(pixels, pts)
+
+    def _decode(self) -> Generator[av.VideoFrame, None, None]:
+        """FFmpeg's frames; all packets of other streams go to the side stream on the way."""
+        packets = 0
+        for packet in self._demux():
+            if packet.stream_index != self._stream.index:
+                self._side.add(packet)
+                continue
+            if packet.is_corrupt:
+                self._report("a packet is damaged or missing")
+            packets += bool(packet.size)
+            try:
+                frames = packet.decode()
+            except av.error.EOFError:
+                continue
+            except av.error.FFmpegError as error:
+                yield from self._damage(error.strerror or "it cannot be decoded")
+                continue
+            for frame in frames:
+                if frame.is_corrupt:
+                    yield from self._damage("a frame could only be decoded in part")
+                yield frame
+        self._check_end(packets)
+
+    def _demux(self) -> Iterator[av.Packet[Any]]:
+        """All packets of the picture and of the side stream."""
+        wanted = [self._stream.index, *self._side.streams]
+        streams = [self._source.container.streams[index] for index in wanted]
+        packets = self._source.container.demux(*streams)
+        while True:
+            try:
+                packet = next(packets, None)
+            except av.error.FFmpegError as error:
+                yield from self._broken_off(error)
+                return
+            self._source.file.check()
+            if packet is None:
+                return
+            yield packet
+
+    def _broken_off(self, error: av.error.FFmpegError) -> Iterator[av.Packet[Any]]:
+        """The container cannot be read on: an empty packet has the decoder give what it holds."""
+        self._source.file.check()
+        flush: av.Packet[Any] = av.Packet()
+        flush.stream = self._stream
+        flush.time_base = self._time_base
+        yield flush
+        for _ in self._damage(error.strerror or "the container is damaged"):
+            pass
+
+    def _damage(self, reason: str) -> Iterator[av.VideoFrame]:
+        """Pass over damage where that is allowed; else yield what precedes it, and raise."""
+        if self._allow_damage:
+            self._report(reason)
+            return
+        with ffmpeg_guard(self._source.name, "damaged"):
+            try:
+                held = self._stream.codec_context.decode(None)
+            except av.error.FFmpegError:
+                held = []
+        for frame in held:
+            if not frame.is_corrupt:
+                frame.time_base = self._time_base
+                yield frame
+        raise DamagedVideoError(
+            f"{self._source.name}: damaged after {self._delivered} frames ({reason})",
+            self._delivered,
+        )
+
+    def _report(self, reason: str) -> None:
+        """Add to the problems, once for each place."""
+        text = f"damage after {self._delivered} frames ({reason})"
+        if text not in self.problems:
+            self.problems.append(text)
+
+    def _check_end(self, packets: int) -> None:
+        """Report a video that ends earlier than its header says."""
+        promised = self._stream.frames
+        if promised > packets:
+            self.problems.append(f"{promised} frames are promised, {packets} are there")
+            return
+        duration = _tagged_duration(self._stream)
+        if duration is not None and self._last_pts is not None:
+            end = self._last_pts * self._time_base
+            step = 1 / (self.format.frame_rate or _USUAL_RATE)
+            if duration - end > 2 * step + _DURATION_SLACK_S:
+                self.problems.append(
+                    f"it ends after {float(end + step):.2f} s, its header promises"
+                    f" {float(duration):.2f} s"
+                )
+
+
+def _tagged_duration(stream: av.VideoStream) -> Fraction | None:
+    """The end of a Matroska track in seconds, as its DURATION tag (hh:mm:ss) names it."""
+    parts = stream.metadata.get("DURATION", "").split(":")
+    try:
+        hours, minutes, seconds = (Fraction(part) for part in parts)
+    except ValueError:
+        return None
+    return hours * 3600 + minutes * 60 + seconds
