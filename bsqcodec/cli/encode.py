@@ -1,23 +1,27 @@
-"""`bsqcodec encode`: a picture file in, a .bsq file out."""
+"""`bsqcodec encode`: picture and video files in, .bsq files out."""
 
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from bsqcodec.api import DEFAULT_QUALITY, choose_target
 from bsqcodec.cli import options
 from bsqcodec.cli.console import Console, format_bytes
+from bsqcodec.cli.encode_video import VideoSettings, encode_one_video, name_of_video
 from bsqcodec.cli.jobs import Job, display_name, display_target, plan, run
+from bsqcodec.cli.video_options import raw_video, refuse, video_encoding_options
 from bsqcodec.media.files import check_output, is_standard_stream, open_input, open_output
 
 if TYPE_CHECKING:
     from bsqcodec.codec import Codec, Encoded
     from bsqcodec.media.picture import Picture
+    from bsqcodec.media.video import RawVideo
+    from bsqcodec.video.codec import VideoCodec
 
 SUFFIX: Final = ".bsq"
 
@@ -25,41 +29,8 @@ SUFFIX: Final = ".bsq"
 @click.command()
 @options.inputs_argument
 @options.output_option
-@click.option(
-    "-q",
-    "--quality",
-    type=options.FiniteFloat(0, 100),
-    metavar="0..100",
-    help=f"Quality, 100 is best.  [default: {DEFAULT_QUALITY:g}]",
-)
-@click.option(
-    "--bpp",
-    type=options.FiniteFloat(min=0, min_open=True),
-    metavar="BITS",
-    help="Bits per pixel, instead of -q.",
-)
-@click.option(
-    "--size",
-    metavar="BYTES",
-    callback=options.parse_byte_size,
-    help="Size of the file (20000, 20k, 1.5M), instead of -q.",
-)
-@click.option(
-    "--psnr",
-    type=options.FiniteFloat(min=0, min_open=True),
-    metavar="DB",
-    help="PSNR in dB, instead of -q.",
-)
-@click.option(
-    "--effort",
-    type=click.IntRange(0, 1),
-    metavar="0|1",
-    default=1,
-    show_default=True,
-    help="0: faster; 1: weigh rate against distortion, for a smaller file.",
-)
-@click.option("--strip", is_flag=True, help="Leave out the colour profile, EXIF and XMP.")
-@click.option("--verify", is_flag=True, help="Decode before the file is published, and compare.")
+@options.encoding_options
+@video_encoding_options
 @options.force_option
 @options.machine_options
 @options.max_pixels_option
@@ -77,6 +48,13 @@ def encode(
     effort: int,
     strip: bool,
     verify: bool,
+    bitrate: float | None,
+    gop: int | None,
+    as_video: bool | None,
+    frame_size: tuple[int, int] | None,
+    fps: Fraction | None,
+    pix_fmt: str | None,
+    partial: bool,
     force: bool,
     device: str,
     threads: int | None,
@@ -84,14 +62,21 @@ def encode(
     max_pixels: int,
     as_json: bool,
 ) -> None:
-    """Code pictures as .bsq files.
+    """Code pictures and videos as .bsq files.
 
-    INPUT is any picture that Pillow opens, or - for standard input. photo.png becomes photo.bsq
-    unless -o says otherwise.
+    INPUT is any picture that Pillow opens, any video that FFmpeg opens, numbered pictures as a
+    video (frame%05d.png, "frame*.png", or a folder with --video), or - for standard input.
+    photo.png becomes photo.bsq, and clip.mp4 clip.bsq, unless -o says otherwise.
     """
-    if sum(value is not None for value in (quality, bpp, size, psnr)) > 1:
-        raise click.UsageError("give only one of -q, --bpp, --size and --psnr")
-    target = choose_target(quality, bpp, size, psnr)
+    target = options.only_target(quality, bpp, size, psnr, bitrate)
+    raw = raw_video(frame_size, fps, pix_fmt)
+    videos = {source for source in inputs if _is_video(source, as_video, raw)}
+    if len(videos) < len(set(inputs)):
+        only_videos = {"--bitrate": bitrate, "--gop": gop, "--fps": fps, "--partial": partial}
+        refuse(only_videos, "pictures")
+    settings = VideoSettings(
+        target, gop, strip, verify, partial, raw, fps, force, max_pixels, as_json
+    )
 
     @cache
     def load_codec() -> Codec:
@@ -99,7 +84,16 @@ def encode(
 
         return Codec(weights, device=device, threads=threads)
 
+    @cache
+    def load_video_codec() -> VideoCodec:
+        from bsqcodec.video.codec import VideoCodec
+
+        return VideoCodec(weights, device=device, threads=threads)
+
     def encode_one(job: Job) -> None:
+        if job.source in videos:
+            encode_one_video(console, job, load_video_codec, settings)
+            return
         if not job.to_stdout:
             check_output(Path(job.target), force=force)
         picture, input_bytes = _read(job.source, max_pixels)
@@ -119,7 +113,19 @@ def encode(
         else:
             _sum_up(console, job, encoded, input_bytes)
 
-    run(console, plan(inputs, output, SUFFIX), encode_one)
+    def name(source: str) -> str:
+        return name_of_video(source) if source in videos else source
+
+    run(console, plan(inputs, output, SUFFIX, name), encode_one)
+
+
+def _is_video(source: str, as_video: bool | None, raw: RawVideo | None) -> bool:
+    """Whether an input is to be coded as a video."""
+    from bsqcodec.media.video import is_video
+
+    if as_video is not None:
+        return as_video
+    return raw is not None or (not is_standard_stream(source) and is_video(source))
 
 
 def _read(source: str, max_pixels: int) -> tuple[Picture, int | None]:

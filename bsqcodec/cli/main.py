@@ -14,6 +14,7 @@ import click
 from click.exceptions import NoArgsIsHelpError
 
 from bsqcodec import __version__
+from bsqcodec.cli.batch import batch
 from bsqcodec.cli.console import Console
 from bsqcodec.cli.decode import decode
 from bsqcodec.cli.encode import encode
@@ -42,10 +43,11 @@ def cli() -> None:
     bsqcodec encode photo.png          writes photo.bsq
     bsqcodec decode photo.bsq          writes photo.png
     bsqcodec info photo.bsq            tells what is in the file
+    bsqcodec batch photos coded        codes all of a folder
     """
 
 
-for _command in (encode, decode, info):
+for _command in (encode, decode, info, batch):
     cli.add_command(_command)
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from bsqcodec.api import MAX_PIXELS
+from bsqcodec.api import DEFAULT_QUALITY, MAX_PIXELS, choose_target
 from bsqcodec.cli.console import QUIET, Console
+
+if TYPE_CHECKING:
+    from bsqcodec.rate import Target
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -37,6 +40,75 @@ def parse_byte_size(ctx: click.Context, param: click.Parameter, value: str | Non
         return parse_size(value)
     except (ValueError, BsqError) as error:
         raise click.BadParameter(f"{error}.", ctx, param) from error
+
+
+def encoding_options(command: Command) -> Command:
+    """Add what an encoder aims at and does: -q, --bpp, --size, --psnr, --effort and more."""
+    for option in reversed(
+        (
+            click.option(
+                "-q",
+                "--quality",
+                type=FiniteFloat(0, 100),
+                metavar="0..100",
+                help=f"Quality, 100 is best.  [default: {DEFAULT_QUALITY:g}]",
+            ),
+            click.option(
+                "--bpp",
+                type=FiniteFloat(min=0, min_open=True),
+                metavar="BITS",
+                help="Bits per pixel, instead of -q.",
+            ),
+            click.option(
+                "--size",
+                metavar="BYTES",
+                callback=parse_byte_size,
+                help="Size of the file (20000, 20k, 1.5M), instead of -q.",
+            ),
+            click.option(
+                "--psnr",
+                type=FiniteFloat(min=0, min_open=True),
+                metavar="DB",
+                help="PSNR in dB, instead of -q.",
+            ),
+            click.option(
+                "--effort",
+                type=click.IntRange(0, 1),
+                metavar="0|1",
+                default=1,
+                show_default=True,
+                help="Pictures: 0: faster; 1: weigh rate against distortion, for a smaller file.",
+            ),
+            click.option(
+                "--strip",
+                is_flag=True,
+                help="Leave out the colour profile, EXIF and XMP; a video's title and other texts.",
+            ),
+            click.option(
+                "--verify",
+                is_flag=True,
+                help="Decode before the file is published, and compare.",
+            ),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def only_target(
+    quality: float | None,
+    bpp: float | None,
+    size: int | None,
+    psnr: float | None,
+    bitrate: float | None = None,
+) -> Target:
+    """Return the target that is given, or the default. Raises click.UsageError for several."""
+    if sum(value is not None for value in (quality, bpp, size, psnr, bitrate)) > 1:
+        others = "-q, --bpp, --size and --psnr"
+        if bitrate is not None:
+            others = "-q, --bpp, --bitrate, --size and --psnr"
+        raise click.UsageError(f"give only one of {others}")
+    return choose_target(quality, bpp, size, psnr, bitrate)
 
 
 def verbosity_options(command: Command) -> Command:
@@ -86,7 +158,7 @@ max_pixels_option = click.option(
     metavar="N",
     default=MAX_PIXELS,
     show_default=True,
-    help="Refuse pictures of more pixels.",
+    help="Refuse pictures, or frames of videos, of more pixels.",
 )
 force_option = click.option("-f", "--force", is_flag=True, help="Overwrite existing files.")
 output_option = click.option(

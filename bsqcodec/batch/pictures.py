@@ -1,0 +1,136 @@
+"""Pictures in a batch: from file to file, by a codec that stays loaded as long as the process."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from bsqcodec.errors import WeightsError
+
+if TYPE_CHECKING:
+    from bsqcodec.batch.kinds import Options, Progress, Summary
+    from bsqcodec.bitstream.container import Container
+    from bsqcodec.codec import Codec
+    from bsqcodec.media.picture import Picture
+
+SUFFIXES: Final = (
+    *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".avif", ".gif", ".tif", ".tiff"),
+    *(".jp2", ".j2k", ".jpx", ".jpf", ".j2c", ".jpc", ".bmp", ".dib", ".tga", ".psd", ".qoi"),
+    *(".ppm", ".pgm", ".pbm", ".pnm", ".pcx", ".sgi", ".rgb", ".dds", ".ico", ".icns"),
+)
+"""Of files that are taken for pictures. Of GIF only still ones can be coded; others fail."""
+
+FORMATS: Final = ("png", "jpg", "webp", "avif", "tif", "jp2", "bmp", "tga", "ppm")
+"""Names of what is written; they are the suffixes of bsqcodec.media.image_writer.OUTPUT_FORMATS."""
+
+
+def encode(source: Path, destination: Path, options: Options, progress: Progress) -> Summary:
+    """Code a picture file as a .bsq file. Raises as `bsqcodec.encode` does, and OSError."""
+    from bsqcodec.batch.kinds import Summary
+    from bsqcodec.media.images import read_picture
+
+    picture = read_picture(source, max_pixels=options.max_pixels)
+    encoded = _codec(options).encode(
+        picture,
+        options.target,
+        strip=options.strip,
+        verify=options.verify,
+        effort=options.effort,
+        progress=lambda fraction: progress(fraction, 1),
+    )
+    destination.write_bytes(encoded.data)
+    return Summary(
+        frames=1,
+        pixels=encoded.width * encoded.height,
+        bpp=encoded.bpp,
+        psnr_db=encoded.psnr if math.isfinite(encoded.psnr) else None,
+        notes=tuple(dict.fromkeys([*picture.notes, *encoded.notes])),
+    )
+
+
+def decode(source: Path, destination: Path, options: Options, progress: Progress) -> Summary:
+    """Decode a .bsq file to a picture file. Raises as `bsqcodec.decode` does, and OSError."""
+    from bsqcodec.batch.kinds import Summary
+    from bsqcodec.media.image_writer import write_picture
+
+    with open(source, "rb") as file:
+        decoded = _codec(options).decode(
+            file,
+            max_pixels=options.max_pixels,
+            progress=lambda fraction: progress(fraction, 1),
+        )
+    notes = write_picture(decoded.picture, destination)
+    pixels = decoded.picture.width * decoded.picture.height
+    bits = 8 * source.stat().st_size
+    return Summary(frames=1, pixels=pixels, bpp=bits / pixels, notes=tuple(notes))
+
+
+def check(source: Path, coded: Path, options: Options) -> str | None:
+    """Say why `coded` is not what encoding `source` would give, as far as the file tells; or None.
+
+    Looks at all that can be had without coding: the checksums, weights, step, size, metadata and
+    alpha of the file, and which of both is newer. Raises FormatError and its children, LimitError,
+    MediaError and OSError for files that cannot be read.
+    """
+    from bsqcodec.bitstream.container import unpack
+    from bsqcodec.media.images import read_picture
+    from bsqcodec.rate import Quality, step_of_quality
+
+    with open(coded, "rb") as file:
+        container = unpack(file, max_pixels=options.max_pixels)
+    header = container.header
+    if header.model_id.hex() != options.model_id:
+        return "it was made with other weights"
+    if not isinstance(options.target, Quality):
+        return "it does not tell what rate or distortion was asked for"
+    if header.step != step_of_quality(options.target.value):
+        return "it is of another quality"
+    if coded.stat().st_mtime_ns < source.stat().st_mtime_ns:
+        return "its source is newer"
+    picture = read_picture(source, max_pixels=options.max_pixels)
+    if (header.width, header.height) != (picture.width, picture.height):
+        return "its picture has another size"
+    return _other_sides(container, picture, strip=options.strip)
+
+
+def _other_sides(container: Container, picture: Picture, *, strip: bool) -> str | None:
+    """Why colour, metadata or alpha of a .bsq file are not those of a picture; None if they are."""
+    import numpy as np
+
+    from bsqcodec.bitstream.container import ChunkKind, Colour
+    from bsqcodec.media.alpha import unpack_alpha
+
+    header = container.header
+    if (header.colour == Colour.GRAY) != picture.is_grey:
+        return "its picture has other colours"
+    kept = (None, None, None) if strip else (picture.icc, picture.exif, picture.xmp)
+    for kind, metadata in zip((ChunkKind.ICC, ChunkKind.EXIF, ChunkKind.XMP), kept, strict=True):
+        if container.find(kind) != (metadata or None):
+            return "it has other metadata"
+    packed = container.find(ChunkKind.ALPHA)
+    if packed is None or picture.alpha is None:
+        same = packed is None and picture.alpha is None
+    else:
+        alpha = unpack_alpha(packed, header.width, header.height)
+        same = np.array_equal(alpha, picture.alpha)
+    return None if same else "it has other transparency"
+
+
+def _codec(options: Options) -> Codec:
+    return _load(options.weights, options.weights_sha256, options.device, options.threads)
+
+
+@lru_cache(maxsize=1)
+def _load(weights: str | None, sha256: str | None, device: str, threads: int | None) -> Codec:
+    """The codec of this process. Raises WeightsError where its weights have another SHA-256."""
+    from bsqcodec.codec import Codec
+    from bsqcodec.weights import find_default
+
+    if sha256 is not None:
+        path = find_default() if weights is None else Path(weights)
+        if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
+            raise WeightsError(f"{path} holds other weights than the batch was started with")
+    return Codec(weights, device=device, threads=threads)

@@ -1,0 +1,231 @@
+"""`bsqcodec batch`: all the files of folders, with several workers, taken up again if need be."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from bsqcodec.batch.errors import PlanError
+from bsqcodec.batch.kinds import FORMATS, Direction, Options
+from bsqcodec.batch.plan import Naming, Plan, make_plan
+from bsqcodec.cli import options
+from bsqcodec.cli.batch_report import Report, ignored_lines, reason_of_error, shown
+from bsqcodec.cli.console import Console
+
+if TYPE_CHECKING:
+    from bsqcodec.batch.executor import Executor
+
+_WORDS: Final = {"code": "to do", "record": "done", "skip": "done", "refuse": "refused"}
+
+
+@click.command()
+@options.inputs_argument
+@click.argument("output", metavar="OUTPUT")
+@click.option("--encode", "direction", flag_value="encode", help="Code pictures as .bsq files.")
+@click.option("--decode", "direction", flag_value="decode", help="Decode .bsq files.")
+@click.option(
+    "--name",
+    "naming",
+    type=click.Choice([naming.value for naming in Naming]),
+    default=Naming.KEEP.value,
+    show_default=True,
+    help="keep: a.jpg becomes a.jpg.bsq and that a.jpg.png. replace: a.jpg, a.bsq, a.png.",
+)
+@click.option("--hidden", is_flag=True, help="Take files and folders with a dot in front too.")
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Processes, which share the threads.  [default: half of the cores]",
+)
+@click.option(
+    "--scheduler",
+    metavar="ADDRESS",
+    help="Use the workers of this dask.distributed scheduler (tcp://host:8786).",
+)
+@click.option(
+    "--resume/--no-resume",
+    default=True,
+    show_default=True,
+    help="Leave out what is done and whole, or do all again.",
+)
+@click.option("--dry-run", is_flag=True, help="Tell what would be done, and do nothing.")
+@click.option(
+    "--log",
+    metavar="FILE",
+    help="Add a JSON object for each file, and one for all, to this file.",
+)
+@options.encoding_options
+@click.option(
+    "--format",
+    "formats",
+    type=click.Choice(FORMATS, case_sensitive=False),
+    multiple=True,
+    help="Format to decode to.  [default: png]",
+)
+@options.force_option
+@options.machine_options
+@options.max_pixels_option
+@options.verbosity_options
+@click.pass_obj
+def batch(
+    console: Console,
+    inputs: tuple[str, ...],
+    output: str,
+    direction: str | None,
+    naming: str,
+    hidden: bool,
+    workers: int | None,
+    scheduler: str | None,
+    resume: bool,
+    dry_run: bool,
+    log: str | None,
+    quality: float | None,
+    bpp: float | None,
+    size: int | None,
+    psnr: float | None,
+    effort: int,
+    strip: bool,
+    verify: bool,
+    formats: tuple[str, ...],
+    force: bool,
+    device: str,
+    threads: int | None,
+    weights: str | None,
+    max_pixels: int,
+) -> None:
+    """Code all the files of folders, and mirror their tree.
+
+    INPUT is a folder, a quoted glob ("photos/**/*.jpg") or a file; OUTPUT is a folder. Pictures
+    are encoded; where there are only .bsq files, they are decoded. A file that fails is reported
+    at the end and does not stop the others. What a run has done, the next one leaves out, however
+    the first one ended.
+    """
+    from bsqcodec.batch.job import run_batch
+
+    if scheduler is not None and workers is not None:
+        raise click.UsageError("give only one of --workers and --scheduler")
+    target = options.only_target(quality, bpp, size, psnr)
+    try:
+        plan = make_plan(
+            inputs,
+            Path(output),
+            direction=None if direction is None else Direction(direction),
+            naming=Naming(naming),
+            formats=formats,
+            hidden=hidden,
+        )
+    except PlanError as error:
+        raise click.UsageError(str(error)) from error
+    _check_direction(
+        plan.direction,
+        for_encoding=strip or verify or (quality, bpp, size, psnr) != (None,) * 4,
+        for_decoding=bool(formats),
+    )
+    if not plan.tasks:
+        console.warning(f"there is nothing to {plan.direction.value}")
+    count = min(workers or max(1, _cores() // 2), max(1, len(plan.tasks)))
+    if scheduler is None:
+        threads = max(1, (threads or _cores()) // count)
+    weights_file = _weights_file(weights) if plan.direction is Direction.ENCODE else None
+    coding = Options(
+        target=target,
+        max_pixels=max_pixels,
+        effort=effort,
+        strip=strip,
+        verify=verify,
+        formats=formats,
+        weights=None if weights is None else os.path.abspath(weights),
+        weights_sha256=None if weights_file is None else _sha256(weights_file),
+        model_id=None if weights_file is None else weights_file.stem.removeprefix("image-"),
+        device=device,
+        threads=threads,
+    )
+    if dry_run:
+        _tell_plan(console, plan, coding, resume=resume, force=force)
+        return
+    with ExitStack() as stack:
+        file = None if log is None else stack.enter_context(open(log, "a", encoding="utf-8"))
+        report = Report(console, plan, file)
+        try:
+            run_batch(plan, coding, _executor(scheduler, count), report, resume=resume, force=force)
+        except (KeyboardInterrupt, SystemExit):
+            report.close()
+            raise
+        report.close()
+    if report.has_failures:
+        click.get_current_context().exit(1)
+
+
+def _check_direction(direction: Direction, *, for_encoding: bool, for_decoding: bool) -> None:
+    """Refuse options that have no meaning in this direction."""
+    if for_decoding and direction is Direction.ENCODE:
+        raise click.UsageError("--format is for decoding, and this batch encodes")
+    if for_encoding and direction is Direction.DECODE:
+        raise click.UsageError(
+            "-q, --bpp, --size, --psnr, --strip and --verify are for encoding,"
+            " and this batch decodes"
+        )
+
+
+def _tell_plan(console: Console, plan: Plan, coding: Options, *, resume: bool, force: bool) -> None:
+    """Say on standard output what would become of each file; exits with 1 if any is refused."""
+    from bsqcodec.batch.job import preview
+    from bsqcodec.batch.resume import Action
+
+    for path, error in plan.unreadable:
+        console.error(f"{shown(path)}: {reason_of_error(path, error)}")
+    refused = bool(plan.unreadable)
+    counts: Counter[str] = Counter()
+    for task, decision in preview(plan, coding, resume=resume, force=force):
+        line = f"{shown(task.source)} -> {shown(str(plan.output / task.destination))}"
+        if decision.action is Action.REFUSE and decision.error is not None:
+            refused = True
+            reason = reason_of_error(task.source, decision.error)
+            console.error(f"{shown(task.source)}: {reason}")
+        else:
+            click.echo(f"{_WORDS[decision.action.value]}: {line}")
+        counts[_WORDS[decision.action.value]] += 1
+    click.echo(f"{', '.join(f'{count} {word}' for word, count in counts.items()) or 'no files'}")
+    for line in ignored_lines(plan.ignored):
+        click.echo(line)
+    if refused:
+        click.get_current_context().exit(1)
+
+
+def _executor(scheduler: str | None, workers: int) -> Executor:
+    """Who does the work: a cluster, or processes of this machine."""
+    if scheduler is None:
+        from bsqcodec.batch.pool import ProcessPool
+
+        return ProcessPool(workers)
+    from bsqcodec.batch.cluster import Cluster
+
+    return Cluster(scheduler)
+
+
+def _weights_file(weights: str | None) -> Path:
+    """The weights that an encoder will use. Raises WeightsError where there are none."""
+    if weights is not None:
+        return Path(weights)
+    from bsqcodec.weights import find_default
+
+    return find_default()
+
+
+def _sha256(path: Path) -> str:
+    from bsqcodec.batch.digests import sha256_of
+
+    return sha256_of(path)
+
+
+def _cores() -> int:
+    """How many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
