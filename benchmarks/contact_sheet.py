@@ -10,9 +10,10 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from benchmarks import metrics, ours
-from benchmarks.anchors import ANCHORS, StillCodec
+from benchmarks.anchors import StillCodec
 from benchmarks.anchors.base import encode_near
-from benchmarks.datasets import DATASETS, DatasetError, PictureFile
+from benchmarks.datasets import PICTURE_SETS, DatasetError, PictureFile
+from benchmarks.run import STILLS, data_option
 
 FIGURES = Path("docs/figures")
 MAX_BYTES = 700_000  # of one figure
@@ -124,18 +125,13 @@ def parse_picture(text: str) -> tuple[str, int | None, int | None]:
     raise click.UsageError(f"a picture is NAME or NAME:LEFT:TOP, not {text!r}")
 
 
-@click.command()
+@click.command("contact-sheet")
 @click.argument("names", nargs=-1, required=True, metavar="PICTURE...")
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    envvar="BSQCODEC_DATA",
-    help="Folder of the pictures (or BSQCODEC_DATA).",
-)
+@data_option
 @click.option(
     "--dataset",
     "dataset_name",
-    type=click.Choice(sorted(DATASETS)),
+    type=click.Choice(sorted(PICTURE_SETS)),
     default="kodak",
     show_default=True,
 )
@@ -171,7 +167,7 @@ def main(
     wanted = [parse_picture(text) for text in names]
     try:
         targets = [float(rate) for rate in rates.split(",")]
-        pictures = {picture.name: picture for picture in DATASETS[dataset_name](data).pictures}
+        pictures = {picture.name: picture for picture in PICTURE_SETS[dataset_name](data).items}
     except DatasetError as error:
         raise click.ClickException(str(error)) from error
     except ValueError as error:
@@ -181,12 +177,9 @@ def main(
             raise click.UsageError(f"no picture {name} in {dataset_name}")
     columns: list[StillCodec] = []
     for codec in codecs.split(","):
-        if codec == "bsqcodec":
-            columns.append(ours.BsqStill(ours.open_codec(weights, threads)))
-        elif codec in ANCHORS:
-            columns.append(ANCHORS[codec]())
-        else:
-            raise click.UsageError(f"no codec {codec}; there are {', '.join(ANCHORS)}, bsqcodec")
+        if codec not in STILLS:
+            raise click.UsageError(f"no codec {codec}; there are {', '.join(STILLS)}")
+        columns.append(ours.make_still(codec, weights, threads))
     for name, left, top in wanted:
         image = build(pictures[name], columns, targets, Crop(side, left, top))
         stem = figures / f"contact_{Path(name).stem}"
@@ -194,7 +187,3 @@ def main(
             click.echo(save_small(image, stem))
         except ValueError as error:
             raise click.ClickException(str(error)) from error
-
-
-if __name__ == "__main__":
-    main()

@@ -2,19 +2,24 @@
 
 import hashlib
 import io
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
-from benchmarks.anchors.base import Options, Pixels
-from benchmarks.results import versions
+from benchmarks.anchors import ANCHORS, VIDEO_ANCHORS, StillCodec, VideoCodec
+from benchmarks.anchors.base import Options
+from benchmarks.colour import Pixels
+from benchmarks.datasets.generated import generated_picture
+from benchmarks.environment import versions
 
 if TYPE_CHECKING:
     from bsqcodec.codec import Codec
 
-DEFAULT_QUALITIES = (5.0, 15.0, 30.0, 45.0, 60.0, 75.0, 90.0)
+DEFAULT_QUALITIES = (0.0, 3.0, 8.0, 13.0, 19.0, 26.0, 34.0, 44.0, 58.0)  # about .09 to 1 bpp
+# Width, height and quality: both ways a Kodak picture can stand, and odd sides.
+PROBES = ((768, 512, 15.0), (512, 768, 60.0), (131, 97, 90.0))
 
 
 class BsqStill:
@@ -42,8 +47,22 @@ class BsqStill:
         return {
             "weights": weights_id(self.codec),
             "effort": self.effort,
-            "source_sha256": source_hash(),
+            "fingerprint": self.fingerprint(),
         }
+
+    def fingerprint(self) -> str:
+        """Hash of the files and the decoded pixels of a few generated pictures.
+
+        It stands for all that decides what is measured: with it in a result file, results of code
+        that codes or decodes otherwise are not taken for results of this code, while comments,
+        names and other formats may change freely.
+        """
+        digest = hashlib.sha256()
+        for seed, (width, height, quality) in enumerate(PROBES):
+            data = self.encode(generated_picture(width, height, seed), quality)
+            digest.update(data)
+            digest.update(self.decode(data).tobytes())
+        return digest.hexdigest()[:16]
 
     def versions(self) -> dict[str, str]:
         names = ("bsqcodec", "torch", "constriction")
@@ -67,11 +86,93 @@ class BsqStill:
         return rgb(self.codec.decode(io.BytesIO(data)).picture.pixels)
 
 
+class BsqTokenizer:
+    """The tokenizer of a loaded codec without the prior; the integers it makes are its tokens."""
+
+    def __init__(self, codec: "Codec") -> None:
+        from bsqcodec import weights
+
+        self._codec = codec
+        model_id = bytes.fromhex(weights_id(codec))
+        self._weights = weights.load(weights.find(model_id), codec.device)
+        self.weights_id = model_id.hex()
+
+    @property
+    def channels(self) -> int:
+        return int(self._weights.prior.planes.shape[1])
+
+    def step(self, quality: float) -> int:
+        from bsqcodec.rate import step_of_quality
+
+        return step_of_quality(quality)
+
+    def digits(self, quality: float) -> int:
+        """Ternary digits that the integers of one token have together at a quality."""
+        from bsqcodec.prior.order import bucket
+
+        return int(self._weights.prior.planes[bucket(self.step(quality))].sum())
+
+    def encode(self, pixels: Pixels, quality: float) -> npt.NDArray[np.int32]:
+        """Integers [h, w, C] of pixels [H, W, 3], the nearest that the digits can spell.
+
+        Tokens of the padding to whole windows are left out.
+        """
+        from bsqcodec.prior.order import limits
+        from bsqcodec.tokenizer.strips import encode_picture
+
+        step = self.step(quality)
+        tokenizer = self._weights.tokenizer
+        z = encode_picture(tokenizer, pixels, step, self._codec.device).cpu().numpy()
+        allowed = limits(self._weights.prior.planes, step)
+        patch = tokenizer.config.patch
+        z = z[: -(-pixels.shape[0] // patch), : -(-pixels.shape[1] // patch)]
+        return np.clip(np.rint(z), -allowed, allowed).astype(np.int32)
+
+    def decode(
+        self, integers: npt.NDArray[np.int32], quality: float, height: int, width: int
+    ) -> Pixels:
+        """Pixels [height, width, 3] of integers [h, w, C]."""
+        import torch
+
+        from bsqcodec.tokenizer.strips import decode_picture, grid_size
+
+        tokenizer = self._weights.tokenizer
+        rows, columns = grid_size(height, width, tokenizer.window_pixels, tokenizer.config.patch)
+        padded = np.zeros((rows, columns, integers.shape[2]), np.int32)
+        padded[: integers.shape[0], : integers.shape[1]] = integers
+        n = torch.from_numpy(padded).to(self._codec.device)
+        return decode_picture(tokenizer, n, self.step(quality), height, width)
+
+    def coded_bits(self, pixels: Pixels, quality: float) -> float:
+        """Bits that the prior promises for the same integers."""
+        from bsqcodec.rate import Quality
+
+        return float(self._codec.encode(pixels, Quality(quality), effort=0).ideal_bits)
+
+
 def open_codec(weights: str | None = None, threads: int | None = None) -> "Codec":
     """Load bsqcodec on the CPU."""
     from bsqcodec.codec import Codec
 
     return Codec(weights, device="cpu", threads=threads)
+
+
+def make_still(
+    name: str,
+    weights: str | None = None,
+    threads: int | None = None,
+    effort: int = 1,
+    qualities: tuple[float, ...] = DEFAULT_QUALITIES,
+) -> StillCodec:
+    """A still codec by its name, an anchor or bsqcodec. Raises KeyError for another name."""
+    if name == BsqStill.name:
+        return BsqStill(open_codec(weights, threads), effort=effort, qualities=qualities)
+    return ANCHORS[name]()
+
+
+def make_video(name: str, weights: str | None = None, threads: int | None = None) -> VideoCodec:
+    """A video codec by its name. Raises KeyError for another name."""
+    return VIDEO_ANCHORS[name]
 
 
 def rgb(pixels: Pixels) -> Pixels:
@@ -84,19 +185,3 @@ def weights_id(codec: "Codec") -> str:
     data = codec.encode(np.full((16, 16, 3), 128, np.uint8)).data
     model_id: bytes = codec.decode(data).header.model_id
     return model_id.hex()
-
-
-def source_hash() -> str:
-    """Hash of the Python files that decide what a file holds.
-
-    With it in a result file, results of older code are not taken for results of this code.
-    """
-    import bsqcodec
-
-    folder = Path(bsqcodec.__file__).parent
-    digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*.py")):
-        if path.relative_to(folder).parts[0] in ("cli", "training"):
-            continue
-        digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()

@@ -1,57 +1,71 @@
-"""Result files: what was measured, on what, by which command, with which versions."""
+"""Result files: rate, distortion and time of one codec on one data set, as JSON."""
 
-import datetime
 import json
 import math
 import os
-import platform
-import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from importlib import metadata
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
+from benchmarks import lpips
 from benchmarks.anchors.base import Options
 from benchmarks.metrics import ms_ssim_db
 
 RESULTS = Path(__file__).parent / "results"
-METRICS = {
-    "bpp": "8 * bytes of the whole file / (width * height)",
-    "psnr": "dB, 8-bit RGB, all samples of a picture, then the mean over pictures",
-    "ms_ssim": "pytorch-msssim, 8-bit RGB, data_range 255, 5 scales, the mean over pictures",
+METRICS_VERSION = 1  # to be raised when a metric gives other numbers: no older row is kept then
+# Frames of a clip. No power of two: pyramids of B-frames have their best frames at those.
+LPIPS_EVERY = 7
+DEFINITIONS = {
+    "bpp": "8 * bytes of the whole file / (width * height * frames)",
+    "psnr": "dB, 8-bit RGB, all samples of a picture or frame, then means over frames and items",
+    "psnr_yuv": "dB, (6 Y + Cb + Cr) / 8; pictures: BT.601 at full resolution; clips: 4:2:0 planes",
+    "ms_ssim": "pytorch-msssim, 8-bit RGB, data_range 255, 5 scales, means over frames and items; "
+    "null below 161 pixels a side",
     "ms_ssim_db": "-10 log10(1 - ms_ssim), of the mean",
-    "seconds": "wall time of one encode and one decode, on a machine that may have been busy",
+    "lpips": f"{lpips.LABEL}; of clips every {LPIPS_EVERY}th frame; null where not measured",
+    "rgb_of_clips": "BT.601 below 720 rows, else BT.709; limited range, chroma linear",
+    "seconds": "wall time of coding all frames, one thread for the anchors; the machine may have "
+    "been busy with other work",
+    "peak_memory": "of a process that codes one item; idle: with all libraries loaded",
 }
-LIBRARIES = ("pillow", "numpy", "torch", "pytorch-msssim")
 
 
 @dataclass(frozen=True)
 class Row:
-    """One picture at one setting."""
+    """One picture or clip at one setting. What is None was not measured or is not defined."""
 
-    picture: str
+    item: str
     setting: float
     width: int  # pixels
     height: int
+    frames: int  # 1 for a picture
     bytes: int  # of the whole file
     bpp: float
     psnr: float  # dB
-    ms_ssim: float
+    psnr_yuv: float | None  # dB
+    ms_ssim: float | None
+    lpips: float | None
     encode_seconds: float
     decode_seconds: float
+
+    @property
+    def megapixels(self) -> float:
+        return self.width * self.height * self.frames / 1e6
 
 
 @dataclass(frozen=True)
 class Mean:
-    """One setting, averaged over all pictures."""
+    """One setting, averaged over all items; None for what some item lacks."""
 
     setting: float
     bpp: float
     psnr: float
-    ms_ssim: float
-    ms_ssim_db: float
-    encode_seconds: float
+    psnr_yuv: float | None
+    ms_ssim: float | None
+    ms_ssim_db: float | None
+    lpips: float | None
+    encode_seconds: float  # a megapixel
     decode_seconds: float
 
 
@@ -64,16 +78,20 @@ class RdResult:
     setting_name: str
     options: Options
     codec_versions: dict[str, str]
-    dataset: dict[str, Any]  # name, pictures, sha256
+    dataset: dict[str, Any]  # name, kind, items, preparation, sha256
+    hashes: dict[str, str]  # SHA-256 of the samples of each item
     command: str
+    commit: str
     date: str
     versions: dict[str, str]
     machine: dict[str, Any]
+    metrics_version: int = METRICS_VERSION
+    peak_memory: dict[str, Any] | None = None
     rows: list[Row] = field(default_factory=list)
 
     def same_measurement(self, other: "RdResult") -> bool:
-        """Whether rows of `other` would come out the same here, times apart."""
-        names = ("codec", "options", "codec_versions", "dataset")
+        """Whether rows of `other` about the same item would come out the same, times apart."""
+        names = ("codec", "options", "codec_versions", "metrics_version")
         return all(getattr(self, name) == getattr(other, name) for name in names)
 
     def complete(self) -> bool:
@@ -81,17 +99,17 @@ class RdResult:
         return bool(settings) and len(self.means()) == len(settings)
 
     def means(self) -> list[Mean]:
-        """One mean per setting for which every picture was measured, by rising rate."""
+        """One mean per setting for which every item was measured, by rising rate."""
         by_setting: dict[float, list[Row]] = {}
         for row in self.rows:
             by_setting.setdefault(row.setting, []).append(row)
-        whole = [rows for rows in by_setting.values() if len(rows) == self.dataset["pictures"]]
+        whole = [rows for rows in by_setting.values() if len(rows) == self.dataset["items"]]
         return sorted((_mean(rows) for rows in whole), key=lambda mean: mean.bpp)
 
     def save(self, path: Path) -> None:
-        """Write the file, whole or not at all, one line per picture and setting."""
+        """Write the file, whole or not at all, one line per item and setting."""
         document = asdict(self)
-        document["metrics"] = METRICS
+        document["definitions"] = DEFINITIONS
         document["means"] = [asdict(mean) for mean in self.means()]
         document["rows"] = document.pop("rows")  # last, as they are many
         write_json(path, document)
@@ -104,14 +122,26 @@ class RdResult:
             known = {entry.name: document[entry.name] for entry in fields(cls)}
             known["rows"] = [Row(**row) for row in document["rows"]]
         except (KeyError, TypeError) as error:
-            raise ValueError(f"{path.name}: not a result file of benchmarks.kodak") from error
+            raise ValueError(f"{path.name}: not a result file of benchmarks run") from error
         return cls(**known)
 
 
 def load_results(folder: Path, dataset: str) -> list[RdResult]:
-    """All finished results for a data set, in the order of their file names."""
-    results = [RdResult.load(path) for path in sorted(folder.glob(f"{dataset}_*.json"))]
-    return [result for result in results if result.complete()]
+    """All finished results for a data set, in the order of their file names.
+
+    Raises ValueError for other JSON of such a name, and for results about different items.
+    """
+    found = [RdResult.load(path) for path in sorted(folder.glob(f"{dataset}_*.json"))]
+    found = [result for result in found if result.dataset["name"] == dataset and result.complete()]
+    if len({result.dataset["sha256"] for result in found}) > 1:
+        raise ValueError(f"the result files of {dataset} are about different items; measure again")
+    return found
+
+
+def dataset_names(folder: Path) -> list[str]:
+    """The data sets that a folder holds results of; files without rows are something else."""
+    documents = [json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("*_*.json")]
+    return sorted({document["dataset"]["name"] for document in documents if "hashes" in document})
 
 
 def write_json(path: Path, document: dict[str, Any]) -> None:
@@ -130,71 +160,34 @@ def write_json(path: Path, document: dict[str, Any]) -> None:
     os.replace(partial, path)
 
 
-def versions(extra: Iterable[str] = ()) -> dict[str, str]:
-    """Versions of Python and of the libraries that measure, and of the `extra` distributions."""
-    found = {"python": platform.python_version()}
-    for name in (*LIBRARIES, *extra):
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found
-
-
-def machine() -> dict[str, Any]:
-    """The processor and the number of its cores that this process may use."""
-    usable = getattr(os, "sched_getaffinity", None)
-    cores = len(usable(0)) if usable else os.cpu_count()
-    return {"cpu": cpu_model(), "cores": cores, "system": platform.system()}
-
-
-def cpu_model() -> str:
-    """The processor's name with its family and model numbers, as names alone may say little."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    found: dict[str, str] = {}
-    for line in lines:
-        key, _, value = line.partition(":")
-        found.setdefault(key.strip(), value.strip())
-    if "model name" not in found:
-        return platform.processor() or platform.machine()
-    numbers = f"family {found.get('cpu family', '?')} model {found.get('model', '?')}"
-    return f"{found['model name']} ({numbers})"
-
-
-def today() -> str:
-    return datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d")
-
-
-def portable_command(module: str, arguments: Sequence[str]) -> str:
-    """The command line, with absolute paths cut down to their last part."""
-    shown = []
-    for argument in arguments:
-        option, equals, value = argument.rpartition("=")
-        if PurePath(value).is_absolute():
-            value = PurePath(value).name
-        shown.append(option + equals + value)
-    return shlex.join(["python", "-m", module, *shown])
-
-
 def rounded(value: float) -> float:
     """Six decimals: more than is significant, few enough to read."""
     return round(value, 6)
 
 
-def _mean(rows: Sequence[Row]) -> Mean:
-    def average(name: str) -> float:
-        return rounded(math.fsum(getattr(row, name) for row in rows) / len(rows))
+def rounded_or_none(value: float | None) -> float | None:
+    return None if value is None else rounded(value)
 
-    similarity = average("ms_ssim")
+
+def _mean(rows: Sequence[Row]) -> Mean:
+    def average(value: Callable[[Row], float | None]) -> float | None:
+        values = [value(row) for row in rows]
+        present = [v for v in values if v is not None]
+        return rounded(math.fsum(present) / len(rows)) if len(present) == len(rows) else None
+
+    def certain(value: Callable[[Row], float]) -> float:
+        return rounded(math.fsum(value(row) for row in rows) / len(rows))
+
+    similarity = average(lambda row: row.ms_ssim)
+    megapixels = math.fsum(row.megapixels for row in rows)
     return Mean(
         setting=rows[0].setting,
-        bpp=average("bpp"),
-        psnr=average("psnr"),
+        bpp=certain(lambda row: row.bpp),
+        psnr=certain(lambda row: row.psnr),
+        psnr_yuv=average(lambda row: row.psnr_yuv),
         ms_ssim=similarity,
-        ms_ssim_db=rounded(ms_ssim_db(similarity)),
-        encode_seconds=average("encode_seconds"),
-        decode_seconds=average("decode_seconds"),
+        ms_ssim_db=None if similarity is None else rounded(ms_ssim_db(similarity)),
+        lpips=average(lambda row: row.lpips),
+        encode_seconds=rounded(math.fsum(row.encode_seconds for row in rows) / megapixels),
+        decode_seconds=rounded(math.fsum(row.decode_seconds for row in rows) / megapixels),
     )

@@ -14,15 +14,16 @@ from typing import TYPE_CHECKING, Any
 import click
 from PIL import Image
 
-from benchmarks import ours, results
+from benchmarks import environment, memory_probe, ours, results
 from benchmarks.datasets import DatasetError, generated_picture, mosaic, open_kodak
+from benchmarks.memory_probe import MIB
+from benchmarks.run import data_option
 
 if TYPE_CHECKING:
     from bsqcodec.codec import Codec
 
 SIZES = ((768, 512), (2448, 1632), (6000, 4000))  # 0.4, 4 and 24 megapixels
 IDEAL_QUALITIES = (10.0, 50.0, 90.0)
-MIB = 1024 * 1024
 LIMITS = {
     "help_seconds": 0.3,
     "info_seconds": 0.3,
@@ -93,8 +94,7 @@ def scaling(
             ("encode", (source, coded)),
             ("decode", (coded, folder / "decoded.ppm")),
         ):
-            command = [sys.executable, "-m", "benchmarks.memory_probe", direction]
-            report = json.loads(process([*command, *map(str, paths), *options]))
+            report = memory_probe.probe("bsqcodec", direction, *paths, options)
             megapixels = width * height / 1e6
             rows.append(
                 {
@@ -178,7 +178,7 @@ def load_pictures(data: Path | None) -> list[tuple[str, Image.Image]]:
     """The Kodak pictures, or generated ones of the same size where no folder is given."""
     if data is None:
         return [(f"generated{i}", generated_picture(768, 512, seed=i)) for i in range(4)]
-    return [(picture.name, picture.load()) for picture in open_kodak(data).pictures]
+    return [(picture.name, picture.load()) for picture in open_kodak(data).items]
 
 
 def parse_sizes(text: str) -> list[tuple[int, int]]:
@@ -191,13 +191,8 @@ def parse_sizes(text: str) -> list[tuple[int, int]]:
     return sizes
 
 
-@click.command()
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    envvar="BSQCODEC_DATA",
-    help="Folder of the Kodak pictures (or BSQCODEC_DATA); without it they are generated.",
-)
+@click.command("speed")
+@data_option
 @click.option("--quality", default=50.0, show_default=True, help="Quality coded at.")
 @click.option("--repeats", default=5, show_default=True, help="Runs that a median is taken of.")
 @click.option(
@@ -223,13 +218,16 @@ def main(
     threads: int | None,
     out: Path,
 ) -> None:
-    """Measure start-up, coding times, memory and coded size, and write the result file."""
+    """Measure bsqcodec's start-up, times, memory and coded size, and write the result file.
+
+    Without --data the pictures are generated.
+    """
     wanted = parse_sizes(sizes)
     try:
         pictures = load_pictures(data)
     except DatasetError as error:
         raise click.ClickException(str(error)) from error
-    options = ["--quality", str(quality)]
+    options = ["--setting", str(quality)]
     options += ["--weights", weights] if weights else []
     options += ["--threads", str(threads)] if threads else []
     # Everything that runs in processes of its own comes before this one loads the codec.
@@ -273,10 +271,10 @@ def main(
         }
     )
     document = {
-        "command": results.portable_command("benchmarks.speed", sys.argv[1:]),
-        "date": results.today(),
-        "versions": results.versions(extra=("bsqcodec", "constriction")),
-        "machine": results.machine(),
+        "command": environment.portable_command("benchmarks", sys.argv[1:]),
+        "date": environment.today(),
+        "versions": environment.versions(extra=("bsqcodec", "constriction")),
+        "machine": environment.machine(),
         "options": {**still.options(), "quality": quality, "threads": threads},
         "checks": verdict,
         "processes": processes,
@@ -289,7 +287,3 @@ def main(
     for check in verdict:
         sign = "ok  " if check["met"] else "OVER"
         click.echo(f"{sign} {check['what']}: {check['value']:g} (limit {check['limit']:g})")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,69 +1,43 @@
-"""Markdown tables and BD-rates, from result files alone."""
+"""Tables of results, from result files alone: equal rates, BD-rates, every setting."""
 
 import math
 from collections.abc import Sequence
 
-import numpy as np
-
-from benchmarks.metrics import BdRate, Curve, bd_rate, pareto
+from benchmarks import markup
+from benchmarks.bd_rate import BdRate, Range, at_bpp, bd_rate
+from benchmarks.markup import Block, Heading, Paragraph, Table
+from benchmarks.measures import LPIPS, MEASURES, MS_SSIM, OURS, PSNR, Measure, curve, with_curves
 from benchmarks.results import Mean, RdResult
 
-EQUAL_BPP = (0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.75)
-QUALITIES = {"psnr": "PSNR", "ms_ssim_db": "MS-SSIM"}  # attribute of Mean: name in a table
-OURS = "bsqcodec"
+EQUAL_BPP = {
+    "pictures": (0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.75),
+    "clips": (0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3),
+}
+BD_RANGE: Range = (0.1, 0.6)  # bpp of the second BD-rate of pictures
+REFERENCE = "x264-medium"  # of the clips' summary
+SUMMARY = (PSNR, MS_SSIM, LPIPS)
 MINUS = "\N{MINUS SIGN}"
 DEFINITIONS = f"""\
-bpp counts whole files. PSNR is over 8-bit RGB, per picture, then the mean; MS-SSIM is the mean
-over pictures (RGB, 5 scales). In dB it is {MINUS}10 log10(1 {MINUS} mean).
-"""
+bpp counts whole files, over the pixels of all frames. PSNR is over 8-bit RGB, per picture or frame,
+then the mean; PSNR YUV weighs Y, Cb and Cr 6:1:1 (pictures: BT.601 at full resolution, clips: the
+4:2:0 planes themselves); MS-SSIM is the mean over pictures or frames (RGB, 5 scales), in dB
+{MINUS}10 log10(1 {MINUS} mean); LPIPS is LPIPS-Squeeze (fp16), of clips every seventh frame."""
 BD_RATE_DEFINITION = """\
 Bits of the codec in the row relative to the anchor in the column at equal quality (negative: fewer
-bits), over the qualities that both reach, pchip interpolation, MS-SSIM in dB as above. Where the
-shared range of qualities is less than half of the union of both, the share stands beside the
-number.
-"""
+bits), over the qualities that both reach, Akima interpolation, MS-SSIM in dB as above, LPIPS as it
+is. Where the shared range of qualities is less than half of the union of both, the share stands
+beside the number."""
 
 
-def curve(result: RdResult, metric: str) -> Curve:
-    """The (bpp, `metric`) points of a result, by rising rate."""
-    return [(mean.bpp, getattr(mean, metric)) for mean in result.means()]
-
-
-def at_bpp(points: Curve, bpp: float) -> float | None:
-    """Quality at a rate, linear in log(bpp) between neighbours, None outside of the curve."""
-    front = pareto(points)
-    rates = [rate for rate, _ in front]
-    if not front or not rates[0] <= bpp <= rates[-1]:
-        return None
-    return float(np.interp(math.log(bpp), np.log(rates), [quality for _, quality in front]))
-
-
-def ours_first(results: Sequence[RdResult]) -> list[RdResult]:
-    return sorted(results, key=lambda result: (result.codec != OURS, result.codec))
-
-
-def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table: first column left, all others right."""
-    lines = ["| " + " | ".join(header) + " |", "|---" + "|--:" * (len(header) - 1) + "|"]
-    lines += ["| " + " | ".join(row) + " |" for row in rows]
-    return "\n".join(lines)
-
-
-def equal_bpp_table(results: Sequence[RdResult], metric: str) -> str:
-    """Quality of each codec at the same rates: PSNR in dB, MS-SSIM as such."""
+def equal_bpp_table(results: Sequence[RdResult], measure: Measure) -> Table:
+    """Quality of each codec at the same rates."""
+    grid = EQUAL_BPP[results[0].dataset["kind"]]
     rows = []
-    for result in results:
-        cells = []
-        for bpp in EQUAL_BPP:
-            quality = at_bpp(curve(result, metric), bpp)
-            if quality is None:
-                cells.append("")
-            elif metric == "ms_ssim_db":
-                cells.append(f"{1 - 10 ** (-quality / 10):.4f}")
-            else:
-                cells.append(f"{quality:.2f}")
+    for result in with_curves(results, measure):
+        found = [at_bpp(curve(result, measure), bpp) for bpp in grid]
+        cells = ["" if q is None else measure.text(measure.value(q)) for q in found]
         rows.append([result.label, *cells])
-    return markdown_table(["bpp", *(f"{bpp:g}" for bpp in EQUAL_BPP)], rows)
+    return Table(["bpp", *(f"{bpp:g}" for bpp in grid)], rows)
 
 
 def bd_cell(value: BdRate) -> str:
@@ -74,94 +48,135 @@ def bd_cell(value: BdRate) -> str:
     return text if value.overlap >= 0.5 else f"{text} ({100 * value.overlap:.0f} % overlap)"
 
 
-def bd_rate_table(results: Sequence[RdResult], metric: str) -> str:
+def bd_rate_table(
+    results: Sequence[RdResult], measure: Measure, limits: Range | None = None
+) -> Table:
     """Every codec (row) against every anchor (column)."""
+    chosen = with_curves(results, measure)
     rows = []
-    for test in results:
+    for test in chosen:
         cells = [
-            "" if test is anchor else bd_cell(bd_rate(curve(anchor, metric), curve(test, metric)))
-            for anchor in results
+            ""
+            if test is anchor
+            else bd_cell(bd_rate(curve(anchor, measure), curve(test, measure), limits))
+            for anchor in chosen
         ]
         rows.append([test.label, *cells])
-    return markdown_table(["", *(f"vs {result.label}" for result in results)], rows)
+    return Table(["", *(f"vs {result.label}" for result in chosen)], rows)
 
 
-def codec_table(result: RdResult) -> str:
+def codec_table(result: RdResult) -> Table:
     """All settings of one codec."""
 
     def cells(mean: Mean) -> list[str]:
-        return [
-            f"{mean.setting:g}",
-            f"{mean.bpp:.4f}",
-            f"{mean.psnr:.2f}",
-            f"{mean.ms_ssim:.4f}",
-            f"{mean.ms_ssim_db:.2f}",
-        ]
+        values = [measure.of(mean) for measure in MEASURES]
+        shown = ["" if v is None else m.text(v) for m, v in zip(MEASURES, values, strict=True)]
+        seconds = [f"{mean.encode_seconds:.3f}", f"{mean.decode_seconds:.3f}"]
+        return [f"{mean.setting:g}", f"{mean.bpp:.4f}", *shown, *seconds]
 
-    header = [result.setting_name, "bpp", "PSNR (dB)", "MS-SSIM", "MS-SSIM (dB)"]
-    return markdown_table(header, [cells(mean) for mean in result.means()])
+    titles = [measure.title + measure.unit for measure in MEASURES]
+    header = [result.setting_name, "bpp", *titles, "encode (s/MP)", "decode (s/MP)"]
+    return Table(header, [cells(mean) for mean in result.means()])
 
 
-def codec_section(result: RdResult) -> str:
+def provenance(result: RdResult) -> Paragraph:
+    """Options, software, machine, command and peak memory of a result, in words."""
     software = ", ".join(f"{name} {number}" for name, number in result.codec_versions.items())
-    shown = {name: value for name, value in result.options.items() if name != "source_sha256"}
+    shown = {name: value for name, value in result.options.items() if name != "fingerprint"}
     options = ", ".join(f"{name}={value}" for name, value in shown.items())
-    return (
-        f"### {result.label}\n\n{codec_table(result)}\n\n"
-        f"Options: {options}. Software: {software}. Measured {result.date} with "
-        f"`{result.command}`.\n"
+    memory = ""
+    if result.peak_memory:
+        m = result.peak_memory
+        memory = (
+            f" Peak memory, {m['item']} at {m['setting']:g}: {m['encode_mib']:g} MiB to encode, "
+            f"{m['decode_mib']:g} to decode, {m['idle_mib']:g} idle."
+        )
+    return Paragraph(
+        f"Options: {options}. Software: {software}. Measured {result.date} at commit "
+        f"{result.commit} on {result.machine['cpu']}, {result.machine['cores']} cores, with "
+        f"`{result.command}`.{memory}"
     )
 
 
-def summary(results: Sequence[RdResult]) -> str:
-    """The tables of the README: qualities at equal rate, and the BD-rates of bsqcodec."""
-    results = ours_first(results)
-    parts = []
-    for metric, title in QUALITIES.items():
-        unit = " (dB)" if metric == "psnr" else ""
-        parts.append(f"{title}{unit} at equal bpp:\n\n{equal_bpp_table(results, metric)}\n")
-    ours, *anchors = results
-    rows = []
-    for metric, title in QUALITIES.items():
-        rates = [bd_rate(curve(anchor, metric), curve(ours, metric)) for anchor in anchors]
-        rows.append([f"by {title}", *map(bd_cell, rates)])
-    parts.append("Bits of bsqcodec relative to others at equal quality (BD-rate):\n")
-    parts.append(markdown_table(["", *(anchor.label for anchor in anchors)], rows) + "\n")
-    return "\n".join(parts)
+def summary(results: Sequence[RdResult]) -> list[Block]:
+    """The tables of the README: qualities at equal rate, and BD-rates.
 
-
-def with_section(page: str, name: str, text: str) -> str:
-    """A Markdown page with the text between <!-- name --> and <!-- /name --> replaced.
-
-    Raises ValueError if the page has no such section.
+    BD-rates are those of bsqcodec against the others; without it, of all against REFERENCE.
     """
-    before, start, rest = page.partition(f"<!-- {name} -->\n")
-    _, end, after = rest.partition(f"<!-- /{name} -->")
-    if not (start and end):
-        raise ValueError(f"the page has no section between <!-- {name} --> and <!-- /{name} -->")
-    return f"{before}{start}{text}{end}{after}"
+    ours = next((result for result in results if result.codec == OURS), None)
+    blocks: list[Block] = []
+    for measure in SUMMARY:
+        if curve(ours or results[0], measure):
+            blocks.append(Paragraph(f"{measure.title}{measure.unit} at equal bpp:"))
+            blocks.append(equal_bpp_table(results, measure))
+    others = [r for r in with_curves(results, PSNR) if r.codec not in (OURS, REFERENCE)]
+    if ours is not None:
+        others += [r for r in results if r.codec == REFERENCE]
+        blocks.append(Paragraph("Bits of bsqcodec relative to others at equal quality (BD-rate):"))
+    else:
+        blocks.append(Paragraph("Bits relative to H.264 medium at equal quality (BD-rate):"))
+    reference = next((result for result in results if result.codec == REFERENCE), None)
+    rows = []
+    for measure in SUMMARY:
+        cells = []
+        for other in others:
+            anchor, test = (other, ours) if ours else (reference, other)
+            first, second = (curve(r, measure) if r else [] for r in (anchor, test))
+            cells.append(bd_cell(bd_rate(first, second)) if first and second else "")
+        if any(cells):
+            rows.append([f"by {measure.title}", *cells])
+    header = ["", *(result.label for result in others)]
+    if len(others) > 5:  # as many rows as codecs reads better than as many columns
+        columns = [header, *rows]
+        header, *rows = [list(row) for row in zip(*columns, strict=True)]
+    return [*blocks, Table(header, rows)]
 
 
-def document(results: Sequence[RdResult]) -> str:
-    """The whole page of tables for one data set. Raises ValueError for mixed data sets."""
-    if len({result.dataset["sha256"] for result in results}) > 1:
-        raise ValueError("the result files are about different pictures; measure again")
-    results = ours_first(results)
-    name, count = results[0].dataset["name"], results[0].dataset["pictures"]
-    parts = [
-        f"# Rate and distortion on {name} ({count} pictures)\n",
-        "Written by `python -m benchmarks.plot` from the result files beside it; do not edit.\n",
-        DEFINITIONS,
-        "## At equal rate\n",
-        "Between measured settings, linear in log(bpp); empty outside of what was measured.\n",
+def document(results: Sequence[RdResult]) -> list[Block]:
+    """The whole page of tables for one data set."""
+    dataset = results[0].dataset
+    blocks: list[Block] = [
+        Heading(
+            1, f"Rate and distortion on {dataset['name']} ({dataset['items']} {dataset['kind']})"
+        ),
+        Paragraph(
+            "Written by `python -m benchmarks plot` from the result files beside it; do not edit."
+        ),
+        Paragraph(DEFINITIONS),
+        Heading(2, "At equal rate"),
+        Paragraph(
+            "Between measured settings by Akima interpolation over log(bpp); empty outside "
+            "of what was measured."
+        ),
     ]
-    for metric, title in QUALITIES.items():
-        unit = " (dB)" if metric == "psnr" else ""
-        parts.append(f"{title}{unit}\n\n{equal_bpp_table(results, metric)}\n")
+    measures = [measure for measure in MEASURES if with_curves(results, measure)]
+    for measure in measures:
+        blocks.append(Paragraph(f"{measure.title}{measure.unit}"))
+        blocks.append(equal_bpp_table(results, measure))
     if len(results) > 1:
-        parts += ["## BD-rate\n", BD_RATE_DEFINITION]
-        for metric, title in QUALITIES.items():
-            parts.append(f"By {title}\n\n{bd_rate_table(results, metric)}\n")
-    parts.append("## All settings\n")
-    parts += [codec_section(result) for result in results]
-    return "\n".join(parts)
+        blocks += [Heading(2, "BD-rate"), Paragraph(BD_RATE_DEFINITION)]
+        ranges: tuple[Range | None, ...] = (None,)
+        if dataset["kind"] == "pictures":
+            ranges = (None, BD_RANGE)
+        for limits in ranges:
+            within = f", {limits[0]:g} to {limits[1]:g} bpp of both only" if limits else ""
+            for measure in measures:
+                blocks.append(Paragraph(f"By {measure.title}{within}"))
+                blocks.append(bd_rate_table(results, measure, limits))
+    blocks.append(Heading(2, "All settings"))
+    for result in with_curves(results, PSNR):
+        blocks += [Heading(3, result.label), codec_table(result), provenance(result)]
+    return blocks
+
+
+def tables_name(dataset: str) -> str:
+    """The file of a data set's tables."""
+    return "TABLES.md" if dataset == "kodak" else f"TABLES_{dataset}.md"
+
+
+def document_text(results: Sequence[RdResult]) -> str:
+    return markup.markdown(document(results))
+
+
+def summary_text(results: Sequence[RdResult]) -> str:
+    return markup.markdown(summary(results))

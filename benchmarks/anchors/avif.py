@@ -3,6 +3,7 @@
 from PIL import AvifImagePlugin, Image
 
 from benchmarks.anchors import base
+from benchmarks.colour import Pixels
 
 
 class Avif:
@@ -30,5 +31,5 @@ class Avif:
     def encode(self, image: Image.Image, setting: float) -> bytes:
         return base.save(image, "AVIF", {"quality": round(setting), **self.options()})
 
-    def decode(self, data: bytes) -> base.Pixels:
+    def decode(self, data: bytes) -> Pixels:
         return base.load(data)

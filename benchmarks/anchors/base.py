@@ -1,15 +1,17 @@
-"""What the benchmarks ask of a still codec, and the way through Pillow that the anchors share."""
+"""What the benchmarks ask of a codec, and the way through Pillow that the still anchors share."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 import PIL
 from PIL import Image, features
 
-Pixels = npt.NDArray[np.uint8]  # [H, W, 3], RGB
+from benchmarks.colour import Frame, Pixels
+from benchmarks.datasets.clips import Clip
+
 Options = dict[str, str | int | float | bool]
 
 
@@ -35,6 +37,42 @@ class StillCodec(Protocol):
 
     def decode(self, data: bytes) -> Pixels:
         """Decode a whole file to uint8 RGB [H, W, 3]."""
+
+
+class VideoCodec(Protocol):
+    """A video codec with one knob."""
+
+    @property
+    def name(self) -> str:
+        """Short, also part of file names."""
+
+    @property
+    def label(self) -> str:
+        """For legends and tables."""
+
+    @property
+    def suffix(self) -> str:
+        """Of the files written, with the dot."""
+
+    @property
+    def setting_name(self) -> str:
+        """What the knob is called."""
+
+    @property
+    def settings(self) -> tuple[float, ...]:
+        """The default grid, coarse to fine."""
+
+    def options(self) -> Options:
+        """Everything but the knob that decides what a file holds."""
+
+    def versions(self) -> dict[str, str]:
+        """Versions of the software that writes and reads the files."""
+
+    def encode(self, clip: Clip, frames: Iterable[Frame], setting: float, target: Path) -> None:
+        """Code `frames`, those of `clip`, as one file."""
+
+    def decode(self, path: Path) -> Iterator[Frame]:
+        """Decode a file frame by frame, each uint8 [3 H / 2, W] (I420)."""
 
 
 def save(image: Image.Image, format: str, options: Mapping[str, object]) -> bytes:

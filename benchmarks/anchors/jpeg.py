@@ -3,6 +3,7 @@
 from PIL import Image, features
 
 from benchmarks.anchors import base
+from benchmarks.colour import Pixels
 
 
 class Jpeg:
@@ -24,5 +25,5 @@ class Jpeg:
     def encode(self, image: Image.Image, setting: float) -> bytes:
         return base.save(image, "JPEG", {"quality": round(setting), **self.options()})
 
-    def decode(self, data: bytes) -> base.Pixels:
+    def decode(self, data: bytes) -> Pixels:
         return base.load(data)

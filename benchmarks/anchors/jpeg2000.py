@@ -3,6 +3,7 @@
 from PIL import Image
 
 from benchmarks.anchors import base
+from benchmarks.colour import Pixels
 
 
 class Jpeg2000:
@@ -26,5 +27,5 @@ class Jpeg2000:
     def encode(self, image: Image.Image, setting: float) -> bytes:
         return base.save(image, "JPEG2000", {"quality_layers": [24 / setting], **self.options()})
 
-    def decode(self, data: bytes) -> base.Pixels:
+    def decode(self, data: bytes) -> Pixels:
         return base.load(data)

@@ -3,6 +3,7 @@
 from PIL import Image
 
 from benchmarks.anchors import base
+from benchmarks.colour import Pixels
 
 
 class WebP:
@@ -23,5 +24,5 @@ class WebP:
     def encode(self, image: Image.Image, setting: float) -> bytes:
         return base.save(image, "WEBP", {"quality": round(setting), **self.options()})
 
-    def decode(self, data: bytes) -> base.Pixels:
+    def decode(self, data: bytes) -> Pixels:
         return base.load(data)

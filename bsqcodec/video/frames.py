@@ -145,13 +145,13 @@ class FrameLoop:
 
     @torch.inference_mode()
     def next_integers(
-        self, frame: Tensor, prediction: Tensor, step: int, limit: Tensor, wider: float = WIDER
+        self, frame: Tensor, prediction: Tensor, step: int, limit: Tensor, wider: float | None = None
     ) -> Tensor:
         """Integers [h, w, C] of a frame [3, H, W] beside its prediction."""
         x, p = self._windows(frame), self._windows(prediction)
         units, _ = self.predicted.units(self.predicted.latents(p - 127.5), self._step(step))
         z = self.predicted.latents(x - p) / units
-        return self._integers(z, x, limit, wider)
+        return self._integers(z, x, limit, WIDER if wider is None else wider)
 
     @torch.inference_mode()
     def next_frame(self, prediction: Tensor, n: Tensor, step: int) -> Pixels:

@@ -39,7 +39,10 @@ MOVES = 128
 AHEAD = 2
 """Frames by which the faster part of the work may be ahead of the other."""
 
-PRICE = 14.0
+FIRST_FINER = 32
+"""Step indices by which a group's first frame is finer, since the others are predicted from it."""
+
+PRICE = 25.0
 """Sums of absolute differences that a bit of motion is worth at step 176; in proportion to steps."""
 
 
@@ -195,6 +198,7 @@ class GroupEncoder:
         frame = loop.load(pixels)
         rows, columns = loop.geometry.tokens
         if self._latest is None:
+            step = max(step - FIRST_FINER, 0)
             n = loop.first_integers(frame, step, self._limit(self._priors.first, step))
             decoded = loop.first_frame(n, step)
             vectors = None

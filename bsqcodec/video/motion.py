@@ -170,27 +170,22 @@ def _median(field: Tensor) -> Tensor:
 
 def _coarse(current: Tensor, reference: Tensor, block: int) -> Tensor:
     """Whole-pixel vectors (in quarters) by a full search on frames 4 times smaller."""
-    small, other = (F.avg_pool2d(x[None], COARSE) for x in (current, reference))
+    small, other = (F.avg_pool2d(x[None], COARSE)[0, 0] for x in (current, reference))
     reach = REACH // COARSE - 1
-    extended = F.pad(other, (reach,) * 4, mode="replicate")
-    h, w = small.shape[2:]
-    size = max(block // COARSE, 4)
-    best = torch.full((1, 1, h * COARSE // block, w * COARSE // block), float("inf"))
-    field = torch.zeros(*best.shape[2:], 2, dtype=torch.long)
-    pad = (size - block // COARSE) // 2 + 1
+    extended = F.pad(other[None, None], (reach,) * 4, mode="replicate")[0, 0]
+    h, w = small.shape
+    size = block // COARSE
+    count = 2 * reach + 1
+    across = torch.arange(-reach, reach + 1, device=current.device)
+    costs = []
     for down in range(-reach, reach + 1):
-        for right in range(-reach, reach + 1):
-            top, left = down + reach, right + reach
-            error = (small - extended[:, :, top : top + h, left : left + w]).abs()
-            cost = F.avg_pool2d(
-                error, block // COARSE + 2 * pad, block // COARSE, pad, count_include_pad=False
-            )
-            cost = cost + 0.02 * (abs(down) + abs(right)) ** 0.5
-            better = cost < best
-            best = torch.where(better, cost, best)
-            where = better[0, 0]
-            field[where] = torch.tensor([down, right]) * (COARSE * QUARTERS)
-    return field
+        band = extended[down + reach : down + reach + h]
+        moved = band.unfold(1, w, 1).transpose(0, 1)  # [count, h, w], without a copy
+        error = F.avg_pool2d((moved - small).abs_(), size + 2, size, 1, count_include_pad=False)
+        costs.append(error + 0.02 * (abs(down) + across.abs().float()[:, None, None]).sqrt())
+    best = torch.cat(costs).argmin(0)
+    field = torch.stack([best // count - reach, best % count - reach], dim=-1)
+    return field * (COARSE * QUARTERS)
 
 
 class _Search:
@@ -208,26 +203,36 @@ class _Search:
         distance = (vectors - around).abs().float()
         return 1.5 * self.price * torch.log2(1 + distance).sum(-1)
 
-    def error(self, vectors: Tensor) -> Tensor:
-        """Sum of absolute differences [B] of vectors [B, 2]."""
+    def error(self, vectors: Tensor, where: Tensor | None = None) -> Tensor:
+        """Sum of absolute differences of vectors [n, 2] of blocks `where` [n], or of all."""
+        top, left, wanted = self.top, self.left, self.wanted
+        if where is not None:
+            top, left, wanted = top[where], left[where], wanted[where]
         patches = _patches(
             self.reference,
-            self.top - BEFORE + (vectors[:, 0] >> 2),
-            self.left - BEFORE + (vectors[:, 1] >> 2),
+            top - BEFORE + (vectors[:, 0] >> 2),
+            left - BEFORE + (vectors[:, 1] >> 2),
             self.block + BEFORE + AFTER,
         )[:, 0]
         f = vectors & 3
         found = self.filters[f[:, 0]] @ patches @ self.filters[f[:, 1]].transpose(-1, -2)
-        return (found - self.wanted).abs().sum((1, 2))
+        return (found - wanted).abs_().sum((1, 2))
 
     def choose(self, fields: list[Tensor], around: Tensor) -> Tensor:
         """The cheapest of several fields for each block, given the vectors around it."""
-        shape = around.shape
         beside = _median(around).reshape(-1, 2)
         flat = [f.reshape(-1, 2) for f in fields]
-        costs = torch.stack([self.error(f) + self.cost(f, beside) for f in flat])
-        best = costs.argmin(0)
-        return torch.stack(flat)[best, torch.arange(len(best))].view(shape)
+        best = flat[0].clone()
+        lowest = self.error(best) + self.cost(best, beside)
+        for i, candidate in enumerate(flat[1:], 1):
+            new = torch.stack([(candidate != tried).any(1) for tried in flat[:i]]).all(0)
+            where = new.nonzero()[:, 0]
+            vectors = candidate[where]
+            cost = self.error(vectors, where) + self.cost(vectors, beside[where])
+            better = cost < lowest[where]
+            chosen = where[better]
+            best[chosen], lowest[chosen] = vectors[better], cost[better]
+        return best.view(around.shape)
 
     def refine(self, field: Tensor, near: int) -> Tensor:
         """The cheapest whole-pixel vectors at most `near` pixels from those of a field."""

@@ -1,13 +1,17 @@
 """Stand-ins for codecs."""
 
 import io
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 from PIL import Image
 
-from benchmarks.anchors.base import Options, Pixels, load, save
+from benchmarks.anchors.base import Options, load, save
+from benchmarks.colour import Frame, Pixels
+from benchmarks.datasets import Clip
 
 
 class FakeStill:
@@ -38,6 +42,29 @@ class FakeStill:
 
     def decode(self, data: bytes) -> Pixels:
         return load(data)
+
+
+class FakeVideo:
+    """A `VideoCodec` that quantizes the samples of frames."""
+
+    name = "fake"
+    label = "Fake"
+    suffix = ".npy"
+    setting_name = "bits"
+    settings: tuple[float, ...] = (2, 4)
+
+    def options(self) -> Options:
+        return {}
+
+    def versions(self) -> dict[str, str]:
+        return {"fake": "1"}
+
+    def encode(self, clip: Clip, frames: Iterable[Frame], setting: float, target: Path) -> None:
+        step = 2 ** (8 - round(setting))
+        np.save(target, np.stack([frame // step * step + step // 2 for frame in frames]))
+
+    def decode(self, path: Path) -> Iterator[Frame]:
+        return iter(np.load(path))
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ def test_ours_uses_its_own_rate_control(fake_codec: FakeCodec) -> None:
 
 
 def test_one_row_a_rate_one_column_a_codec(folder_of_two: Path) -> None:
-    picture = open_folder(folder_of_two).pictures[0]
+    picture = open_folder(folder_of_two).items[0]
     sheet = contact_sheet.build(picture, [WebP()], [0.5, 1.0], Crop(80))
     assert sheet.size == (2 * 86 + 6, 2 * (80 + 34 + 6) + 6)
     shown = sheet.crop((6, 6, 86, 86))
@@ -75,7 +75,7 @@ def test_picture_arguments() -> None:
 
 
 def test_command_line(folder_of_two: Path, tmp_path: Path) -> None:
-    common = ["--dataset", "folder", "--data", str(folder_of_two), "--figures", str(tmp_path)]
+    common = ["--dataset", "pictures", "--data", str(folder_of_two), "--figures", str(tmp_path)]
     arguments = ["a.png:10:10", *common, "--codecs", "webp,jpeg2000", "--bpp", "0.6"]
     done = CliRunner().invoke(contact_sheet.main, [*arguments, "--side", "64"])
     assert done.exit_code == 0, done.output

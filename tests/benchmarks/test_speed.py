@@ -15,6 +15,8 @@ from benchmarks.datasets import generated_picture
 
 from .fakes import FakeCodec
 
+REPORT = {"seconds": 2.0, "loaded_rss_bytes": 2.0**20, "peak_rss_bytes": 2.0**21}
+
 
 def test_median_of_runs() -> None:
     calls = []
@@ -87,7 +89,7 @@ def test_probe_codes_both_ways(
     picture, coded, decoded = (tmp_path / name for name in ("p.ppm", "p.bsq", "d.ppm"))
     generated_picture(80, 48).save(picture)
     for arguments in (["encode", str(picture), str(coded)], ["decode", str(coded), str(decoded)]):
-        done = CliRunner().invoke(memory_probe.main, arguments)
+        done = CliRunner().invoke(memory_probe.main, ["bsqcodec", *arguments])
         assert done.exit_code == 0, done.output
         report = json.loads(done.output)
         assert report["peak_rss_bytes"] >= report["loaded_rss_bytes"] > 0
@@ -101,17 +103,18 @@ def test_scaling_measures_each_size_both_ways(
 ) -> None:
     seen = []
 
-    def fake_process(command: list[str]) -> str:
-        direction, source, target = command[3:6]
-        seen.append((direction, Path(source).suffix, Path(target).suffix, command[6:]))
-        Path(target).write_bytes(b"12345")
-        return json.dumps({"seconds": 2, "loaded_rss_bytes": 2**20, "peak_rss_bytes": 2**21})
+    def fake_probe(
+        codec: str, direction: str, source: Path, target: Path, options: list[str]
+    ) -> dict[str, float]:
+        seen.append((codec, direction, source.suffix, target.suffix, options))
+        target.write_bytes(b"12345")
+        return REPORT
 
-    monkeypatch.setattr(speed, "process", fake_process)
+    monkeypatch.setattr(memory_probe, "probe", fake_probe)
     rows = speed.scaling([generated_picture(40, 30)], [(100, 50)], tmp_path, ["--threads", "1"])
     assert seen == [
-        ("encode", ".ppm", ".bsq", ["--threads", "1"]),
-        ("decode", ".bsq", ".ppm", ["--threads", "1"]),
+        ("bsqcodec", "encode", ".ppm", ".bsq", ["--threads", "1"]),
+        ("bsqcodec", "decode", ".bsq", ".ppm", ["--threads", "1"]),
     ]
     assert [r["direction"] for r in rows] == ["encode", "decode"]
     assert (rows[0]["bytes"], rows[0]["peak_rss_mib"], rows[0]["megapixels"]) == (5, 2.0, 0.005)
@@ -120,13 +123,14 @@ def test_scaling_measures_each_size_both_ways(
 def test_command_line(
     fake_codec: FakeCodec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fake_process(command: list[str]) -> str:
-        if "benchmarks.memory_probe" in command:
-            Path(command[5]).write_bytes(b"12345")
-            return json.dumps({"seconds": 2, "loaded_rss_bytes": 2**20, "peak_rss_bytes": 2**21})
-        return "0.5 1.0\n"
+    def fake_probe(
+        codec: str, direction: str, source: Path, target: Path, options: list[str]
+    ) -> dict[str, float]:
+        target.write_bytes(b"12345")
+        return REPORT
 
-    monkeypatch.setattr(speed, "process", fake_process)
+    monkeypatch.setattr(memory_probe, "probe", fake_probe)
+    monkeypatch.setattr(speed, "process", lambda command: "0.5 1.0\n")
     monkeypatch.setattr(ours, "open_codec", lambda weights, threads: fake_codec)
     monkeypatch.setattr(speed, "load_pictures", lambda data: [("p", generated_picture(192, 168))])
     out = tmp_path / "speed.json"

@@ -1,0 +1,67 @@
+"""`python -m benchmarks`: measure, draw and report; --help lists the commands."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from benchmarks import contact_sheet, plot, report, run, speed, tokenizer
+from benchmarks.datasets import CLIP_SETS, PICTURE_SETS, DatasetError
+from benchmarks.datasets.sequences import MCL_JCV, UVG, Sequence1080
+
+PUBLISHED_SETS = ("kodak", "uvg", "mcl-jcv", "mcl-jcv-360p")
+
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+def main(context: click.Context) -> None:
+    """Rate-distortion benchmarks of bsqcodec and its anchors.
+
+    Without a command: measures every published data set that is found in BSQCODEC_DATA, and the
+    tokenizer, then draws and reports.
+    """
+    if context.invoked_subcommand is None:
+        everything(context)
+
+
+def everything(context: click.Context) -> None:
+    """Run all commands on what data there is, and say what is left out."""
+    for name in PUBLISHED_SETS:
+        try:
+            context.invoke(run.main, **defaults(run.main, dataset_name=name))
+        except click.ClickException as error:
+            click.echo(f"left out: {error.message}", err=True)
+    for command in (tokenizer.main, plot.main, report.main):
+        try:
+            context.invoke(command, **defaults(command))
+        except click.ClickException as error:
+            click.echo(f"left out: {error.message}", err=True)
+
+
+def defaults(command: click.Command, **changed: object) -> dict[str, object]:
+    """The values of a command's options when none is given, environment included."""
+    with command.make_context(command.name, []) as context:
+        return {**context.params, **changed}
+
+
+@click.command("datasets")
+@run.data_option
+def datasets_command(data: Path | None) -> None:
+    """List what the published data sets consist of, and which of them are found."""
+    sequences: dict[str, tuple[Sequence1080, ...]] = {"uvg": UVG, "mcl-jcv": MCL_JCV}
+    for name in PUBLISHED_SETS:
+        try:
+            open_set: Any = {**PICTURE_SETS, **CLIP_SETS}[name]
+            click.echo(f"{name}: found, {len(open_set(data).items)} items")
+        except DatasetError as error:
+            click.echo(f"{name}: {error}")
+        for sequence in sequences.get(name, ()):
+            click.echo(f"  {sequence.file}, {sequence.frames} frames")
+
+
+for command in (run, plot, report, tokenizer, contact_sheet, speed):
+    main.add_command(command.main)
+main.add_command(datasets_command)
+
+if __name__ == "__main__":
+    main()

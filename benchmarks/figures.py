@@ -1,0 +1,184 @@
+"""Figures of results: rate-distortion curves, and speed against BD-rate."""
+
+import io
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter
+
+from benchmarks.bd_rate import bd_rate
+from benchmarks.measures import MEASURES, MS_SSIM, OURS, Measure, curve, with_curves
+from benchmarks.published import Published, published_for
+from benchmarks.results import RdResult
+
+MAX_BPP = {"pictures": 1.25, "clips": 0.4}
+# The anchor of the scatter plots: the oldest codec that is still everywhere.
+SPEED_REFERENCE = {"pictures": "jpeg", "clips": "x264-medium"}
+# Colours that people with any colour vision can tell apart (Okabe and Ito), and a marker each.
+STYLES = {
+    "bsqcodec": ("#D55E00", "o"),
+    "jpeg": ("#777777", "s"),
+    "jpeg2000": ("#0072B2", "^"),
+    "webp": ("#009E73", "D"),
+    "avif": ("#CC79A7", "v"),
+    "x264-medium": ("#0072B2", "^"),
+    "x264-veryslow": ("#56B4E9", "v"),
+    "x265-medium": ("#009E73", "D"),
+    "x265-veryslow": ("#8DB600", "s"),
+    "svtav1": ("#CC79A7", "P"),
+}
+PUBLISHED = (
+    ("#000000", "*"),
+    ("#000000", "X"),
+    ("#999999", "1"),
+    ("#666666", "2"),
+    ("#333333", "+"),
+)
+MS_SSIM_TICKS = (0.7, 0.8, 0.85, 0.9, 0.93, 0.95, 0.96, 0.97, 0.98, 0.985, 0.99, 0.993, 0.995)
+LOW_DELAY = ("-zerolatency", "-lowdelay")
+
+
+def style(codec: str) -> dict[str, Any]:
+    """How a codec is drawn: ours bold; low-delay settings dashed, in the colour of their codec."""
+    base = codec
+    for suffix in LOW_DELAY:
+        base = base.removesuffix(suffix)
+    colour, marker = STYLES.get(base, ("#000000", "x"))
+    return {
+        "color": colour,
+        "marker": marker,
+        "markersize": 5,
+        "linewidth": 2.4 if codec == OURS else 1.3,
+        "zorder": 4 if codec == OURS else 2,
+        "linestyle": "-" if base == codec else "--",
+        "markerfacecolor": colour if base == codec else "white",
+    }
+
+
+def rd_figure(
+    results: Sequence[RdResult], measure: Measure, published: Sequence[Published] = ()
+) -> Figure:
+    """One curve per codec over bpp, and points of what others published."""
+    limit = MAX_BPP[results[0].dataset["kind"]]
+    figure = Figure(figsize=(8.0, 5.6), layout="constrained")
+    axes = figure.subplots()
+    shown: list[float] = []
+    for result in with_curves(results, measure):
+        points = [point for point in curve(result, measure) if point[0] <= limit]
+        shown += [quality for _, quality in points]
+        axes.plot(*_columns(points), label=result.label, **style(result.codec))
+    for entry, (colour, marker) in zip(published, PUBLISHED, strict=False):
+        points = [point for point in entry.curve(measure) if point[0] <= limit]
+        if points:
+            shown += [quality for _, quality in points]
+            axes.plot(
+                *_columns(points),
+                label=entry.legend(results[0].dataset["name"]),
+                color=colour,
+                marker=marker,
+                markersize=11 if len(points) == 1 else 7,
+                linestyle=":" if len(points) > 1 else "",
+                linewidth=0.8,
+                zorder=5 if len(points) == 1 else 1,
+                markeredgecolor="white" if len(points) == 1 else colour,
+            )
+    axes.set_title(_title(results))
+    axes.set_xlabel("bits per pixel (whole files)")
+    axes.set_ylabel(measure.axis)
+    axes.set_xlim(0, limit)
+    if shown:
+        pad = 0.04 * (max(shown) - min(shown))
+        axes.set_ylim(min(shown) - pad, max(shown) + pad)
+    _label_axis(axes, measure)
+    axes.grid(alpha=0.3)
+    # Curves rise to the right, so this corner is free.
+    axes.legend(loc="lower right", fontsize=8)
+    return figure
+
+
+def speed_figure(results: Sequence[RdResult], measure: Measure) -> Figure | None:
+    """Bits saved against seconds a megapixel, encoding and decoding; None without reference."""
+    chosen = with_curves(results, measure)
+    kind = results[0].dataset["kind"]
+    reference = next((r for r in chosen if r.codec == SPEED_REFERENCE[kind]), None)
+    if reference is None:
+        return None
+    figure = Figure(figsize=(10.0, 4.6), layout="constrained")
+    panels = figure.subplots(1, 2, sharey=True)
+    for axes, direction in zip(panels, ("encode", "decode"), strict=True):
+        for result in chosen:
+            means = result.means()
+            seconds = sum(getattr(mean, f"{direction}_seconds") for mean in means) / len(means)
+            percent = bd_rate(curve(reference, measure), curve(result, measure)).percent
+            look = {**style(result.codec), "linestyle": "", "markersize": 9}
+            axes.plot([seconds], [percent], label=result.label, **look)
+        axes.set_xscale("log")
+        axes.set_xlabel(f"seconds a megapixel to {direction}, mean over settings")
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda seconds, _: f"{seconds:g}"))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.margins(0.12)
+        low, high = axes.get_xlim()
+        axes.set_xlim(10 ** math.floor(math.log10(low)), 10 ** math.ceil(math.log10(high)))
+        axes.grid(alpha=0.3)
+        axes.axhline(0, color="#AAAAAA", linewidth=0.8, zorder=0)
+    panels[0].set_ylabel(f"bits against {reference.label} (BD-rate, {measure.title}, %)")
+    figure.suptitle(f"{_title(results)}: less time is left, fewer bits is down", fontsize=11)
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside right center", fontsize=8, frameon=False)
+    return figure
+
+
+def all_figures(results: Sequence[RdResult]) -> dict[str, Figure]:
+    """Every figure of a data set by the end of its file's name."""
+    published = published_for(results[0].dataset["name"])
+    found: dict[str, Figure] = {}
+    for measure in MEASURES:
+        if with_curves(results, measure):
+            found[measure.key] = rd_figure(results, measure, published)
+    measure = MS_SSIM if with_curves(results, MS_SSIM) else MEASURES[0]
+    speed = speed_figure(results, measure)
+    if speed is not None:
+        found["speed"] = speed
+    return found
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a PNG or SVG; the same numbers give the same file with the same matplotlib."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(render(figure, path.suffix[1:]))
+
+
+def render(figure: Figure, format: str) -> bytes:
+    """A figure as "png" or "svg", without dates, versions or random ids inside."""
+    buffer = io.BytesIO()
+    metadata = {"Software": None} if format == "png" else {"Date": None, "Creator": None}
+    with matplotlib.rc_context({"svg.hashsalt": "bsqcodec"}):
+        figure.savefig(buffer, format=format, dpi=110, metadata=metadata)
+    return buffer.getvalue()
+
+
+def _columns(points: Sequence[tuple[float, float]]) -> tuple[list[float], list[float]]:
+    return [rate for rate, _ in points], [quality for _, quality in points]
+
+
+def _title(results: Sequence[RdResult]) -> str:
+    dataset = results[0].dataset
+    name = {"kodak": "Kodak", "uvg": "UVG"}.get(dataset["name"], dataset["name"])
+    return f"{name}, mean of {dataset['items']} {dataset['kind']}"
+
+
+def _label_axis(axes: Axes, measure: Measure) -> None:
+    """MS-SSIM: its plain values on the right. LPIPS: plain values, better ones still on top."""
+    if measure.falls:
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda q, _: f"{measure.value(q):g}"))
+    if measure is MS_SSIM:
+        low, high = axes.get_ylim()
+        shown = [value for value in MS_SSIM_TICKS if low <= measure.quality(value) <= high]
+        right = axes.secondary_yaxis("right")
+        right.set_yticks([measure.quality(value) for value in shown], [f"{v:g}" for v in shown])
+        right.set_ylabel("MS-SSIM")

@@ -1,0 +1,66 @@
+"""What is compared: each measure of quality as curves over bpp, with its name, unit and axis."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from benchmarks import lpips
+from benchmarks.bd_rate import Curve
+from benchmarks.metrics import ms_ssim_db
+from benchmarks.results import Mean, RdResult
+
+OURS = "bsqcodec"
+
+
+@dataclass(frozen=True)
+class Measure:
+    """key: of a Mean or a published point. digits: in tables. falls: smaller is better."""
+
+    key: str
+    title: str
+    unit: str
+    axis: str
+    digits: int
+    falls: bool = False
+
+    def quality(self, value: float) -> float:
+        """A number that rises with quality and is fit for BD-rates."""
+        if self.key == "ms_ssim":
+            return ms_ssim_db(value)
+        return -value if self.falls else value
+
+    def value(self, quality: float) -> float:
+        """The inverse of `quality`."""
+        if self.key == "ms_ssim":
+            return float(1 - 10 ** (-quality / 10))
+        return -quality if self.falls else quality
+
+    def text(self, value: float) -> str:
+        return f"{value:.{self.digits}f}"
+
+    def of(self, mean: Mean) -> float | None:
+        found: float | None = getattr(mean, self.key)
+        return found
+
+
+PSNR = Measure("psnr", "PSNR", " (dB)", "PSNR (dB, RGB)", 2)
+PSNR_YUV = Measure("psnr_yuv", "PSNR YUV", " (dB)", "PSNR (dB, YUV 6:1:1)", 2)
+MS_SSIM = Measure("ms_ssim", "MS-SSIM", "", "MS-SSIM (dB)", 4)
+LPIPS = Measure("lpips", "LPIPS", "", f"{lpips.LABEL}, smaller is better", 4, falls=True)
+MEASURES = (PSNR, PSNR_YUV, MS_SSIM, LPIPS)
+
+
+def curve(result: RdResult, measure: Measure) -> Curve:
+    """(bpp, quality) by rising rate; empty where the measure was not taken at every setting."""
+    points = []
+    for mean in result.means():
+        value = measure.of(mean)
+        if value is None:
+            return []
+        points.append((mean.bpp, measure.quality(value)))
+    return points
+
+
+def with_curves(results: Sequence[RdResult], measure: Measure) -> list[RdResult]:
+    """The results that have two points or more of a measure, ours first, then by name."""
+    chosen = [result for result in results if len(curve(result, measure)) > 1]
+    return sorted(chosen, key=lambda result: (result.codec != OURS, result.codec))

@@ -1,0 +1,193 @@
+"""Measures codecs on data sets from files written and read back; keeps what was measured."""
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+from tqdm import tqdm
+
+from benchmarks import environment, metrics
+from benchmarks.anchors.base import Options, StillCodec, VideoCodec
+from benchmarks.colour import Frame
+from benchmarks.datasets import Clip, Dataset, PictureFile
+from benchmarks.datasets.base import T, digest_of
+from benchmarks.judge import Judge, Quality
+from benchmarks.lpips import MIN_SIDE as LPIPS_MIN_SIDE
+from benchmarks.results import RdResult, Row, rounded, rounded_or_none
+
+
+class Codec(Protocol):
+    """What a still and a video codec have in common."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def label(self) -> str: ...
+    @property
+    def suffix(self) -> str: ...
+    @property
+    def setting_name(self) -> str: ...
+    @property
+    def settings(self) -> tuple[float, ...]: ...
+    def options(self) -> Options: ...
+    def versions(self) -> dict[str, str]: ...
+
+
+class Timed:
+    """Passes frames on and counts the seconds spent in getting them."""
+
+    def __init__(self, frames: Iterator[Frame]) -> None:
+        self._frames = frames
+        self.seconds = 0.0
+
+    def __iter__(self) -> Iterator[Frame]:
+        return self
+
+    def __next__(self) -> Frame:
+        started = time.perf_counter()
+        try:
+            return next(self._frames)
+        finally:
+            self.seconds += time.perf_counter() - started
+
+
+def measure_picture(
+    codec: StillCodec, judge: Judge, picture: PictureFile, setting: float, folder: Path
+) -> Row:
+    """Code one RGB picture into a file in `folder`, decode that file, compare."""
+    image = picture.load()
+    started = time.perf_counter()
+    data = codec.encode(image, setting)
+    encoded = time.perf_counter()
+    path = folder / f"picture{codec.suffix}"
+    path.write_bytes(data)
+    read = path.read_bytes()
+    decoding = time.perf_counter()
+    decoded = codec.decode(read)
+    seconds = encoded - started, time.perf_counter() - decoding
+    quality = judge.picture(image, decoded)
+    return _row(picture.name, setting, (image.width, image.height, 1), path, quality, seconds)
+
+
+def measure_clip(codec: VideoCodec, judge: Judge, clip: Clip, setting: float, folder: Path) -> Row:
+    """Code one clip into a file in `folder`, decode that file, compare frame by frame."""
+    path = folder / f"clip{codec.suffix}"
+    source = Timed(clip.read())
+    started = time.perf_counter()
+    codec.encode(clip, source, setting, path)
+    encode_seconds = time.perf_counter() - started - source.seconds
+    decoded = Timed(codec.decode(path))
+    quality = judge.clip(clip.read(), decoded)
+    seconds = encode_seconds, decoded.seconds
+    return _row(clip.name, setting, (clip.width, clip.height, clip.frames), path, quality, seconds)
+
+
+def _row(
+    name: str,
+    setting: float,
+    size: tuple[int, int, int],
+    path: Path,
+    quality: Quality,
+    seconds: tuple[float, float],
+) -> Row:
+    width, height, frames = size
+    length = path.stat().st_size
+    return Row(
+        item=name,
+        setting=setting,
+        width=width,
+        height=height,
+        frames=frames,
+        bytes=length,
+        bpp=rounded(metrics.bpp(length, width, height, frames)),
+        psnr=rounded(quality.psnr),
+        psnr_yuv=rounded(quality.psnr_yuv),
+        ms_ssim=rounded_or_none(quality.ms_ssim),
+        lpips=rounded_or_none(quality.lpips),
+        encode_seconds=rounded(seconds[0]),
+        decode_seconds=rounded(seconds[1]),
+    )
+
+
+def run(
+    codec: Codec,
+    dataset: Dataset[T],
+    target: Path,
+    measure: Callable[[T, float, Path], Row],
+    *,
+    kind: str,
+    command: str,
+    lpips: bool = False,
+    fresh: bool = False,
+    peak_memory: Callable[[T, float], dict[str, Any]] | None = None,
+    hashes: dict[str, str] | None = None,
+    note: Callable[[str], None] = lambda text: None,
+) -> RdResult:
+    """Measure `codec` at all its settings on all items and keep `target` up to date.
+
+    measure(item, setting, folder) makes a row. Rows that `target` already holds for the same
+    codec, options, versions and samples are kept, unless they lack an LPIPS that can be measured
+    now (`lpips`) or `fresh` is set; so a stopped run goes on where it stopped, and a finished one
+    costs nothing. hashes: of the items, if known. `note` gets one line where a file is of no use.
+    """
+    hashes = dataset.hashes() if hashes is None else hashes
+    result = RdResult(
+        codec=codec.name,
+        label=codec.label,
+        setting_name=codec.setting_name,
+        options=codec.options(),
+        codec_versions=codec.versions(),
+        dataset={
+            "name": dataset.name,
+            "kind": kind,
+            "items": len(dataset.items),
+            "preparation": dataset.preparation,
+            "sha256": digest_of(hashes),
+        },
+        hashes=hashes,
+        command=command,
+        commit=environment.commit(),
+        date=environment.today(),
+        versions=environment.versions(),
+        machine=environment.machine(),
+    )
+    wanted = [(item.name, setting) for item in dataset.items for setting in codec.settings]
+    known: dict[tuple[str, float], Row] = {}
+    if target.is_file() and not fresh:
+        earlier = RdResult.load(target)
+        if result.same_measurement(earlier):
+            known = reusable(earlier, hashes, lpips)
+            if set(known) == set(wanted) and earlier.hashes == hashes:
+                return earlier
+            result.peak_memory = earlier.peak_memory
+        else:
+            note(f"{target.name}: of another version or other options; measuring again")
+    result.rows = [known[key] for key in wanted if key in known]
+    order = {key: index for index, key in enumerate(wanted)}
+    with tempfile.TemporaryDirectory(prefix="bsqcodec-bench-") as folder:
+        for item in tqdm(dataset.items, desc=codec.name, unit="item", disable=None):
+            for setting in codec.settings:
+                if (item.name, setting) not in known:
+                    result.rows.append(measure(item, setting, Path(folder)))
+                    result.rows.sort(key=lambda row: order[row.item, row.setting])
+                    result.save(target)
+    if peak_memory is not None and result.peak_memory is None:
+        middle = codec.settings[len(codec.settings) // 2]
+        result.peak_memory = peak_memory(dataset.items[0], middle)
+    result.save(target)
+    return result
+
+
+def reusable(
+    earlier: RdResult, hashes: dict[str, str], lpips: bool
+) -> dict[tuple[str, float], Row]:
+    """The rows whose item still has the same samples and that lack nothing."""
+    return {
+        (row.item, row.setting): row
+        for row in earlier.rows
+        if row.item in hashes
+        and earlier.hashes.get(row.item) == hashes[row.item]
+        and not (lpips and row.lpips is None and min(row.width, row.height) >= LPIPS_MIN_SIDE)
+    }

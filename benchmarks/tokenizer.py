@@ -1,0 +1,201 @@
+"""The tokenizer alone, without entropy coding: bits per token, distortion, tokens a second."""
+
+import json
+import statistics
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from benchmarks import environment, metrics, ours, results
+from benchmarks.colour import Pixels
+from benchmarks.datasets import DatasetError, open_kodak
+from benchmarks.datasets.base import digest_of
+from benchmarks.judge import Judge
+from benchmarks.markup import Block, Paragraph, Table
+from benchmarks.run import data_option, open_judge, parse_numbers
+
+FILE = "tokenizer.json"
+SIDE = 256  # pixels of the crops
+QUALITIES = (0.0, 10.0, 25.0, 50.0, 75.0, 100.0)
+CAPTION = """\
+The tokenizer alone on the central {side}x{side} crops of the {count} Kodak pictures, integers
+rounded to the nearest, no entropy coding and no rate control. A token stands for 16x16 pixels and
+is {channels} integers, each spelled in balanced ternary with as many digits as the weights give its
+channel at that quality. A digit is two BSQ signs (above -1/2 and above +1/2 of its step), so
+`BSQ bits` is twice the number of digits, every digit of every channel counted whether it is 0 or
+not; as one of the four sign pairs cannot occur, log2(3) bits a digit would do, which is `tight
+bits`. bpp is that of the BSQ bits. Most digits are 0, for this tokenizer leaves it to the prior to
+make that cheap: `static code` is the entropy of each channel's integers over all crops, what a fixed
+table for each channel would come to at best, and `after the prior` the code length that the prior
+promises for the same integers; both are bits a token. Seconds are those of one crop at a time on {cpu}, {threads} thread(s)."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """One quality, means over the crops."""
+
+    quality: float
+    step: int
+    digits: int  # a token
+    bsq_bits: int  # a token
+    tight_bits: float  # a token
+    raw_bpp: float
+    static_bits: float  # a token, by a fixed code for each channel
+    coded_bits: float  # a token, after the prior
+    psnr: float
+    ssim: float
+    lpips: float | None
+    encode_tokens_per_second: float
+    decode_tokens_per_second: float
+
+
+def centre(image: Image.Image, side: int = SIDE) -> Pixels:
+    """The central square [side, side, 3]. Raises DatasetError for a smaller picture."""
+    if min(image.size) < side:
+        raise DatasetError(f"a picture of {image.width}x{image.height} has no {side}x{side} crop")
+    left, top = (image.width - side) // 2, (image.height - side) // 2
+    return np.asarray(image.crop((left, top, left + side, top + side)))
+
+
+def measure(
+    tokenizer: ours.BsqTokenizer, crops: Sequence[Pixels], quality: float, judge: Judge
+) -> Point:
+    """Tokenize every crop and compare what comes back."""
+    psnr, ssim, distances, coded, found = [], [], [], [], []
+    seconds = {"encode": 0.0, "decode": 0.0}
+    tokens = 0
+    for crop in crops:
+        started = time.perf_counter()
+        integers = tokenizer.encode(crop, quality)
+        between = time.perf_counter()
+        decoded = tokenizer.decode(integers, quality, crop.shape[0], crop.shape[1])
+        seconds["decode"] += time.perf_counter() - between
+        seconds["encode"] += between - started
+        tokens += integers.shape[0] * integers.shape[1]
+        found.append(integers.reshape(-1, integers.shape[2]))
+        psnr.append(metrics.psnr(crop, decoded))
+        ssim.append(metrics.ssim(crop, decoded))
+        distances.append(judge.lpips(crop, decoded) if judge.lpips else None)
+        coded.append(tokenizer.coded_bits(crop, quality))
+    known = [distance for distance in distances if distance is not None]
+    digits = tokenizer.digits(quality)
+    area = sum(crop.shape[0] * crop.shape[1] for crop in crops)
+    return Point(
+        quality=quality,
+        step=tokenizer.step(quality),
+        digits=digits,
+        bsq_bits=2 * digits,
+        tight_bits=round(digits * float(np.log2(3)), 2),
+        raw_bpp=round(2 * digits * tokens / area, 4),
+        static_bits=round(static_code(np.concatenate(found)), 2),
+        coded_bits=round(sum(coded) / tokens, 2),
+        psnr=round(statistics.fmean(psnr), 4),
+        ssim=round(statistics.fmean(ssim), 5),
+        lpips=round(statistics.fmean(known), 5) if len(known) == len(crops) else None,
+        encode_tokens_per_second=round(tokens / seconds["encode"], 1),
+        decode_tokens_per_second=round(tokens / seconds["decode"], 1),
+    )
+
+
+def static_code(integers: npt.NDArray[np.int32]) -> float:
+    """Bits a token of the best fixed code for each channel of integers [N, C]: their entropy."""
+    bits = 0.0
+    for channel in integers.T:
+        _, counts = np.unique(channel, return_counts=True)
+        share = counts / len(channel)
+        bits -= float((share * np.log2(share)).sum())
+    return bits
+
+
+def blocks(path: Path) -> list[Block]:
+    """The table and its caption, from a result file."""
+    document = json.loads(path.read_text(encoding="utf-8"))
+    caption = CAPTION.format(
+        side=document["side"],
+        count=document["pictures"],
+        channels=document["channels"],
+        cpu=document["machine"]["cpu"],
+        threads=document["threads"],
+    )
+    header = [
+        "quality",
+        "BSQ bits",
+        "tight bits",
+        "bpp",
+        "static code",
+        "after the prior",
+        "PSNR (dB)",
+        "SSIM",
+    ]
+    header += ["LPIPS", "tokens/s in", "tokens/s out"]
+    rows = []
+    for entry in document["points"]:
+        point = Point(**entry)
+        rows.append(
+            [
+                f"{point.quality:g}",
+                f"{point.bsq_bits}",
+                f"{point.tight_bits:.0f}",
+                f"{point.raw_bpp:.2f}",
+                f"{point.static_bits:.1f}",
+                f"{point.coded_bits:.1f}",
+                f"{point.psnr:.2f}",
+                f"{point.ssim:.4f}",
+                "" if point.lpips is None else f"{point.lpips:.4f}",
+                f"{point.encode_tokens_per_second:.0f}",
+                f"{point.decode_tokens_per_second:.0f}",
+            ]
+        )
+    return [Paragraph(caption), Table(header, rows)]
+
+
+@click.command("tokenizer")
+@data_option
+@click.option("--qualities", help="0 to 100, with commas  [default: 0,10,25,50,75,100]")
+@click.option("--weights", help="Weights instead of the shipped ones.")
+@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=results.RESULTS / FILE,
+    help=f"The result file  [default: benchmarks/results/{FILE}]",
+)
+def main(
+    data: Path | None, qualities: str | None, weights: str | None, threads: int, out: Path
+) -> None:
+    """Measure the tokenizer without entropy coding on Kodak crops and write the result file."""
+    grid = parse_numbers(qualities, "--qualities") or QUALITIES
+    judge = open_judge(data)
+    try:
+        dataset = open_kodak(data)
+        crops = [centre(picture.load()) for picture in dataset.items]
+    except DatasetError as error:
+        raise click.ClickException(str(error)) from error
+    tokenizer = ours.BsqTokenizer(ours.open_codec(weights, threads))
+    tokenizer.decode(tokenizer.encode(crops[0], grid[0]), grid[0], SIDE, SIDE)  # sets up libraries
+    points = [measure(tokenizer, crops, quality, judge) for quality in grid]
+    document: dict[str, Any] = {
+        "command": environment.portable_command("benchmarks", sys.argv[1:]),
+        "commit": environment.commit(),
+        "date": environment.today(),
+        "versions": environment.versions(extra=("bsqcodec", "constriction")),
+        "machine": environment.machine(),
+        "threads": threads,
+        "weights": tokenizer.weights_id,
+        "channels": tokenizer.channels,
+        "side": SIDE,
+        "pictures": len(crops),
+        "dataset_sha256": digest_of(dataset.hashes()),
+        "points": [asdict(point) for point in points],
+    }
+    results.write_json(out, document)
+    for point in points:
+        click.echo(json.dumps(asdict(point)))

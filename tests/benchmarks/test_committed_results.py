@@ -1,0 +1,174 @@
+"""The committed results are sound, and every page and table shows their numbers."""
+
+import dataclasses
+import json
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from benchmarks import markup, plot, published, results, tables
+from benchmarks.anchors import ANCHORS, VIDEO_ANCHORS
+from benchmarks.datasets import open_kodak, open_videos
+from benchmarks.datasets.base import digest_of
+from benchmarks.judge import Judge
+from benchmarks.results import RdResult
+from benchmarks.run import open_judge
+from benchmarks.runner import measure_clip, measure_picture
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+NAMES = results.dataset_names(results.RESULTS)
+FOUND = {name: results.load_results(results.RESULTS, name) for name in NAMES}
+PATHS = sorted(results.RESULTS.glob("*.json"))
+DATA = os.environ.get("BSQCODEC_DATA")
+needs_data = pytest.mark.skipif(DATA is None, reason="BSQCODEC_DATA names no test data")
+# (bpp, PSNR, MS-SSIM) on Kodak, measured independently with the same encoders.
+REFERENCE = {
+    "jpeg2000": [
+        (0.149, 27.52, 0.900),
+        (0.200, 28.46, 0.918),
+        (0.249, 29.23, 0.930),
+        (0.299, 29.94, 0.940),
+        (0.398, 31.13, 0.953),
+        (0.599, 33.06, 0.968),
+    ],
+    "jpeg": [
+        (0.154, 23.85, 0.807),
+        (0.268, 26.67, 0.894),
+        (0.370, 28.14, 0.928),
+        (0.541, 29.89, 0.956),
+    ],
+    "webp": [(0.155, 26.98, 0.899), (0.217, 28.11, 0.924), (0.274, 28.93, 0.939)],
+}
+
+
+def test_kodak_and_clips_are_there() -> None:
+    codecs = {name: {result.codec for result in found} for name, found in FOUND.items()}
+    assert codecs["kodak"] >= {*ANCHORS, "bsqcodec"}
+    assert codecs["davis360"] >= {"x264-medium", "x264-medium-zerolatency", "x265-medium"}
+    assert codecs["davis360"] <= {*VIDEO_ANCHORS, "bsqcodec"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_tables_are_those_of_the_results(name: str) -> None:
+    written = (results.RESULTS / tables.tables_name(name)).read_text(encoding="utf-8")
+    assert written == tables.document_text(FOUND[name]), "run python -m benchmarks plot"
+
+
+@pytest.mark.parametrize("name", plot.sections(FOUND, results.RESULTS))
+def test_the_readme_holds_the_numbers_of_the_results(name: str) -> None:
+    if name == "kodak" or markup.has_section(README, name):
+        text = plot.sections(FOUND, results.RESULTS)[name]
+        again = markup.with_section(README, name, text)
+        assert again == README, "run python -m benchmarks plot --readme README.md"
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.name)
+def test_results_hold_no_paths_of_a_machine(path: Path) -> None:
+    assert not re.search(r'["\s=](/|[A-Z]:\\)\w', path.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_means_are_those_of_the_rows(name: str) -> None:
+    for path in sorted(results.RESULTS.glob(f"{name}_*.json")):
+        stored = json.loads(path.read_text(encoding="utf-8"))["means"]
+        for mean, expected in zip(RdResult.load(path).means(), stored, strict=True):
+            assert dataclasses.asdict(mean) == expected
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_hashes_belong_to_the_set(name: str) -> None:
+    for result in FOUND[name]:
+        assert digest_of(result.hashes) == result.dataset["sha256"]
+        assert {row.item for row in result.rows} == set(result.hashes)
+
+
+@pytest.mark.parametrize("codec", sorted(ANCHORS))
+def test_anchors_on_kodak(codec: str) -> None:
+    result = RdResult.load(results.RESULTS / f"kodak_{codec}.json")
+    check_anchor(result, ANCHORS[codec]())
+    assert result.dataset["items"] == 24
+    means = result.means()
+    assert len(means) >= 8
+    assert means[0].bpp < 0.12 and means[-1].bpp > 1.1
+
+
+@pytest.mark.parametrize(
+    "codec", [result.codec for result in FOUND.get("davis360", []) if result.codec in VIDEO_ANCHORS]
+)
+def test_anchors_on_clips(codec: str) -> None:
+    result = RdResult.load(results.RESULTS / f"davis360_{codec}.json")
+    check_anchor(result, VIDEO_ANCHORS[codec])
+    assert {(row.width, row.height, row.frames) for row in result.rows} == {(640, 360, 32)}
+    assert len(result.means()) >= 5
+
+
+def check_anchor(result: RdResult, anchor: object) -> None:
+    """Complete, rising, and of today's settings: else nobody could measure it again."""
+    assert result.complete()
+    means = result.means()
+    for metric in ("psnr", "psnr_yuv", "ms_ssim"):
+        values = [getattr(mean, metric) for mean in means]
+        assert values == sorted(values)
+    distances = [mean.lpips or 0 for mean in means]
+    assert distances == sorted(distances, reverse=True) and distances[-1] > 0
+    assert {mean.setting for mean in means} == set(anchor.settings)  # type: ignore[attr-defined]
+    assert result.options == anchor.options()  # type: ignore[attr-defined]
+    assert result.peak_memory is not None
+    assert 10 < result.peak_memory["idle_mib"] <= result.peak_memory["encode_mib"]
+
+
+@pytest.mark.parametrize("codec", sorted(REFERENCE))
+def test_anchor_results_agree_with_others(codec: str) -> None:
+    means = RdResult.load(results.RESULTS / f"kodak_{codec}.json").means()
+    for bpp, psnr, ms_ssim in REFERENCE[codec]:
+        nearest = min(means, key=lambda mean: abs(mean.bpp - bpp))
+        assert nearest.bpp == pytest.approx(bpp, abs=0.001)
+        assert nearest.psnr == pytest.approx(psnr, abs=0.02)
+        assert nearest.ms_ssim == pytest.approx(ms_ssim, abs=0.001)
+
+
+def test_published_points_have_sources_and_plausible_values() -> None:
+    entries = published.published_for("kodak")
+    assert {entry.source.split(",")[0] for entry in entries} and len(entries) == 5
+    for entry in entries:
+        for point in entry.points:
+            assert 0 < point["bpp"] < 2
+            assert 20 < point["psnr"] < 45
+            assert 0.8 < point["ms_ssim"] < 1
+    assert all(len(entry.source) > 20 for entry in entries)
+
+
+@needs_data
+def test_a_row_of_kodak_comes_out_again(tmp_path: Path) -> None:
+    assert DATA is not None
+    committed = RdResult.load(results.RESULTS / "kodak_jpeg.json")
+    dataset = open_kodak(Path(DATA))
+    assert dataset.hashes() == committed.hashes
+    row, judge = committed.rows[1], open_judge(Path(DATA))
+    item = dataset.items[0]
+    again = measure_picture(ANCHORS["jpeg"](), judge, item, row.setting, tmp_path)
+    # Other versions of the encoder may place a few bytes differently.
+    assert again.bytes == pytest.approx(row.bytes, rel=0.01)
+    assert again.psnr == pytest.approx(row.psnr, abs=0.05)
+    assert again.ms_ssim == pytest.approx(row.ms_ssim, abs=0.002)
+    if judge.lpips:
+        assert again.lpips == pytest.approx(row.lpips, abs=0.002)
+
+
+@needs_data
+def test_a_row_of_a_clip_comes_out_again(tmp_path: Path) -> None:
+    assert DATA is not None
+    folder = Path(DATA) / "test_video"
+    if not folder.is_dir():
+        pytest.skip("BSQCODEC_DATA has no folder test_video")
+    committed = RdResult.load(results.RESULTS / "davis360_x264-medium.json")
+    row = committed.rows[0]
+    (clip,) = open_videos(folder).only(row.item, "one").items
+    assert clip.sha256() == committed.hashes[row.item]
+    again = measure_clip(VIDEO_ANCHORS["x264-medium"], Judge(), clip, row.setting, tmp_path)
+    assert again.bytes == pytest.approx(row.bytes, rel=0.02)
+    assert again.psnr == pytest.approx(row.psnr, abs=0.1)
+    assert again.ms_ssim == pytest.approx(row.ms_ssim, abs=0.002)

@@ -1,0 +1,122 @@
+"""Tables from small synthetic results, in Markdown and HTML."""
+
+import pytest
+
+from benchmarks import markup, tables
+from benchmarks.bd_rate import BdRate
+from benchmarks.markup import Heading, Paragraph, Table
+from benchmarks.measures import LPIPS, MS_SSIM, PSNR
+
+from .synthetic import synthetic
+
+TWO = [synthetic("webp", "WebP"), synthetic("bsqcodec", "bsqcodec", 0.8)]
+
+
+def test_document() -> None:
+    page = tables.document_text(TWO)
+    assert "# Rate and distortion on tiny (2 pictures)" in page
+    # bpp .1, .15, .2, .25, .3, .4, .5, .75: ours ends at .32, WebP at .4.
+    assert "| bsqcodec | 26.43 | 29.94 | 32.43 | 34.36 | 35.94 |  |  |  |" in page
+    assert "| WebP | 24.50 | 28.01 | 30.50 | 32.43 | 34.01 | 36.50 |  |  |" in page
+    assert "| WebP | 0.9000 | 0.9333 | 0.9500 | 0.9600 | 0.9667 | 0.9750 |  |  |" in page
+    assert "| bsqcodec |  | −20.0 % |" in page
+    assert "| WebP | +25.0 % |  |" in page
+    assert "| 20 | 0.1600 | 30.50 | 31.50 | 0.9500 | 0.0500 | 10.000 | 6.250 |" in page
+    assert "Options: method=6. Software: lib 1.2." in page
+    assert "Peak memory, p0 at 20: 70.5 MiB to encode, 60 to decode, 50 idle." in page
+    assert page.index("### bsqcodec") < page.index("### WebP")
+    assert "By PSNR, 0.1 to 0.6 bpp of both only" in page
+
+
+def test_one_codec_has_no_bd_rates() -> None:
+    assert "## BD-rate" not in tables.document_text(TWO[:1])
+
+
+def test_a_measure_that_one_lacks_is_shown_for_the_others() -> None:
+    without = synthetic("avif", "AVIF")
+    without.rows = [
+        type(row)(**{**row.__dict__, "lpips": None if row.item == "p1" else row.lpips})
+        for row in without.rows
+    ]
+    table = tables.equal_bpp_table([*TWO, without], LPIPS)
+    assert [row[0] for row in table.rows] == ["bsqcodec", "WebP"]
+    assert [row[0] for row in tables.equal_bpp_table([*TWO, without], PSNR).rows] == [
+        "bsqcodec",
+        "AVIF",
+        "WebP",
+    ]
+
+
+def test_lpips_of_a_rate_is_positive_and_falls() -> None:
+    table = tables.equal_bpp_table(TWO[:1], LPIPS)
+    values = [float(cell) for cell in table.rows[0][1:] if cell]
+    assert values[0] == 0.1 and values[-1] == 0.025
+    assert values == sorted(values, reverse=True)
+
+
+def test_bd_rate_by_lpips() -> None:
+    table = tables.bd_rate_table(TWO, LPIPS)
+    assert table.rows[0] == ["bsqcodec", "", "−20.0 %"]
+
+
+def test_summary_of_ours() -> None:
+    text = tables.summary_text(TWO)
+    assert "Bits of bsqcodec relative to others" in text
+    assert "|  | WebP |" in text
+    assert "| by PSNR | −20.0 % |" in text
+    assert "| by MS-SSIM | −20.0 % |" in text
+
+
+def test_summary_without_ours_is_against_h264() -> None:
+    found = [
+        synthetic("x264-medium", "H.264 medium", kind="clips"),
+        synthetic("x265-medium", "HEVC medium", 0.5, kind="clips"),
+    ]
+    text = tables.summary_text(found)
+    assert "Bits relative to H.264 medium" in text
+    assert "| by PSNR | −50.0 % |" in text
+    # The rates at which clips are compared begin lower.
+    assert "| bpp | 0.03 |" in text
+
+
+def test_a_wide_summary_is_turned() -> None:
+    found = [synthetic("bsqcodec", "bsqcodec")]
+    found += [synthetic(f"x{n}", f"X{n}", 1 + n / 10) for n in range(6)]
+    text = tables.summary_text(found)
+    assert "|  | by PSNR | by MS-SSIM | by LPIPS |" in text
+    assert "| X5 | −33.3 % |" in text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (BdRate(-12.34, 0.9), "−12.3 %"),
+        (BdRate(5.0, 0.25), "+5.0 % (25 % overlap)"),
+        (BdRate(float("nan"), 0.0), "no overlap"),
+    ],
+)
+def test_bd_cell(value: BdRate, text: str) -> None:
+    assert tables.bd_cell(value) == text
+
+
+def test_measures_turn_values_into_qualities_and_back() -> None:
+    assert MS_SSIM.quality(0.99) == pytest.approx(20)
+    assert LPIPS.quality(0.2) == -0.2
+    for measure in (PSNR, MS_SSIM, LPIPS):
+        assert measure.value(measure.quality(0.875)) == pytest.approx(0.875)
+
+
+def test_markup() -> None:
+    table = Table(["a", "b"], [["<x>", "1"], ["y", "2"]])
+    assert table.markdown() == "| a | b |\n|---|--:|\n| <x> | 1 |\n| y | 2 |\n"
+    assert "<td>&lt;x&gt;</td><td>1</td>" in table.html()
+    assert Paragraph("run `a & b`").html() == "<p>run <code>a &amp; b</code></p>"
+    assert (Heading(2, "T").markdown(), Heading(2, "T").html()) == ("## T\n", "<h2>T</h2>")
+
+
+def test_sections() -> None:
+    page = "a\n<!-- t -->\nold\n<!-- /t -->\nb\n"
+    assert markup.with_section(page, "t", "new\n") == "a\n<!-- t -->\nnew\n<!-- /t -->\nb\n"
+    assert markup.has_section(page, "t") and not markup.has_section(page, "u")
+    with pytest.raises(ValueError, match="no section between <!-- u -->"):
+        markup.with_section(page, "u", "new")
