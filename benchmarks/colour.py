@@ -69,3 +69,21 @@ def rgb_to_ycbcr(pixels: Pixels) -> npt.NDArray[np.float64]:
     blue = (rgb[..., 2] - luma) / (2 * (1 - kb)) + 128
     red = (rgb[..., 0] - luma) / (2 * (1 - kr)) + 128
     return np.stack([luma, blue, red], axis=-1)
+
+
+def rgb_to_frame(pixels: Pixels, matrix: str) -> Frame:
+    """The frame of limited range of 8-bit RGB [H, W, 3] with even sides; undoes `frame_to_rgb`.
+
+    A chroma sample is the mean of its 2x2 pixels. matrix: a key of KR_KB.
+    """
+    rgb = torch.from_numpy(pixels.copy()).float()
+    kr, kb = KR_KB[matrix]
+    luma = rgb @ torch.tensor([kr, 1 - kr - kb, kb])
+    blue = (rgb[..., 2] - luma) / (1 - kb)
+    red = (rgb[..., 0] - luma) / (1 - kr)
+    chroma = F.avg_pool2d(torch.stack([blue, red])[None], 2)[0] * (112 / 255) + 128
+    parts = (luma * (219 / 255) + 16, chroma[0], chroma[1])
+    flat = torch.cat([part.round().clamp(0, 255).to(torch.uint8).reshape(-1) for part in parts])
+    height, width = pixels.shape[:2]
+    result: Frame = flat.numpy().reshape(height * 3 // 2, width)
+    return result

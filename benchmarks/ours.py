@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from benchmarks import ours_video
 from benchmarks.anchors import ANCHORS, VIDEO_ANCHORS, StillCodec, VideoCodec
 from benchmarks.anchors.base import Options
 from benchmarks.colour import Pixels
@@ -171,7 +172,9 @@ def make_still(
 
 
 def make_video(name: str, weights: str | None = None, threads: int | None = None) -> VideoCodec:
-    """A video codec by its name. Raises KeyError for another name."""
+    """A video codec by its name, an anchor or bsqcodec. Raises KeyError for another name."""
+    if name in ours_video.NAMES:
+        return ours_video.open_video(name, weights, threads)
     return VIDEO_ANCHORS[name]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from benchmarks import lpips, memory_probe, ours, results
+from benchmarks import lpips, memory_probe, ours, ours_video, results
 from benchmarks.anchors import ANCHORS, VIDEO_ANCHORS
 from benchmarks.datasets import CLIP_SETS, PICTURE_SETS, Clip, Dataset, DatasetError, PictureFile
 from benchmarks.environment import portable_command
@@ -19,7 +19,7 @@ from benchmarks.runner import measure_clip, measure_picture
 from benchmarks.runner import run as run_codec
 
 STILLS = (*ANCHORS, ours.BsqStill.name)
-VIDEOS = tuple(VIDEO_ANCHORS)
+VIDEOS = (*VIDEO_ANCHORS, *ours_video.NAMES)
 
 
 def data_option(command: Callable[..., None]) -> Callable[..., None]:

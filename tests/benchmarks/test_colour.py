@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from benchmarks.colour import frame_size, frame_to_rgb, matrix_of, planes, rgb_to_ycbcr
+from benchmarks.colour import (
+    frame_size,
+    frame_to_rgb,
+    matrix_of,
+    planes,
+    rgb_to_frame,
+    rgb_to_ycbcr,
+)
 
 
 def flat_frame(y: int, u: int, v: int, width: int = 6, height: int = 4) -> np.ndarray:
@@ -69,3 +76,18 @@ def test_ycbcr_of_jfif() -> None:
     pixels = np.array([[[255, 255, 255], [255, 0, 0], [0, 0, 255]]], np.uint8)
     expected = [[255, 128, 128], [76.245, 84.972, 255.5], [29.07, 255.5, 107.265]]
     assert rgb_to_ycbcr(pixels)[0] == pytest.approx(np.array(expected), abs=1e-3)
+
+
+@pytest.mark.parametrize("matrix", ["bt601", "bt709"])
+def test_frames_come_back_from_rgb(matrix: str) -> None:
+    for y, u, v in ((16, 128, 128), (110, 120, 150), (180, 110, 140)):
+        frame = flat_frame(y, u, v)
+        again = rgb_to_frame(frame_to_rgb(frame, matrix), matrix)
+        assert np.abs(again.astype(int) - frame).max() <= 1
+
+
+def test_chroma_is_the_mean_of_four_pixels() -> None:
+    pixels = np.zeros((2, 2, 3), np.uint8)
+    pixels[0] = 255, 0, 0
+    frame = rgb_to_frame(pixels, "bt601")
+    assert frame.ravel().tolist() == [81, 81, 16, 16, 109, 184]

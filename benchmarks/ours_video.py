@@ -1,0 +1,110 @@
+"""bsqcodec as one of the video codecs measured, with frames of 4:2:0 like the others."""
+
+import hashlib
+import io
+from collections.abc import Generator, Iterable, Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from benchmarks.anchors.base import Options
+from benchmarks.colour import Frame, frame_to_rgb, matrix_of, rgb_to_frame
+from benchmarks.datasets.clips import Clip
+from benchmarks.datasets.generated import generated_picture
+from benchmarks.environment import versions
+from bsqcodec.media.video import VideoColour, VideoFormat, VideoFrame, VideoReader
+
+if TYPE_CHECKING:
+    from bsqcodec.video.codec import VideoCodec
+
+QUALITIES = (14.0, 20.0, 26.0, 32.0, 39.0)
+INTRA_QUALITIES = (0.0, 6.0, 13.0, 20.0, 27.0)
+
+
+class _Frames(VideoReader):
+    """Frames from memory, as the codec's reader."""
+
+    def __init__(self, width: int, height: int, rate: Fraction, frames: Iterable[Frame]) -> None:
+        self.format = VideoFormat(
+            width, height, 1 / rate, rate, VideoColour(matrix_of(height), primaries=2, transfer=2)
+        )
+        self.notes, self.problems = [], []
+        self._frames = frames
+
+    def frames(self) -> Generator[VideoFrame, None, None]:
+        for pts, frame in enumerate(self._frames):
+            yield VideoFrame(frame_to_rgb(frame, self.format.colour.matrix), pts)
+
+    def close(self) -> None:
+        pass
+
+
+class BsqVideo:
+    """Satisfies `VideoCodec`; holds a loaded codec, so that coding times leave out loading.
+
+    intra: every frame a group of its own, which is the codec without its temporal context.
+    """
+
+    suffix = ".bsq"
+    setting_name = "quality"
+
+    def __init__(self, codec: "VideoCodec", intra: bool = False) -> None:
+        self._codec = codec
+        self._gop = 1 if intra else None
+        self.name = "bsqcodec-intra" if intra else "bsqcodec"
+        self.label = "bsqcodec, every frame alone" if intra else "bsqcodec"
+        self.settings = INTRA_QUALITIES if intra else QUALITIES
+
+    def options(self) -> Options:
+        return {"gop": self._gop or "default", "fingerprint": self._fingerprint()}
+
+    def _fingerprint(self) -> str:
+        """Hash of the file and the decoded frames of a generated clip, see `BsqStill`."""
+        picture = generated_picture(192, 160, 7)
+        frames = []
+        for shift in range(3):
+            moved = picture.crop((shift, shift, 160 + shift, 128 + shift))
+            frames.append(rgb_to_frame(np.asarray(moved), matrix_of(128)))
+        data = self._encoded(160, 128, Fraction(25), frames, 30.0)
+        digest = hashlib.sha256(data)
+        for frame in self._decoded(data):
+            digest.update(frame.tobytes())
+        return digest.hexdigest()[:16]
+
+    def versions(self) -> dict[str, str]:
+        names = ("bsqcodec", "torch", "constriction")
+        found = versions(extra=names)
+        return {name: found[name] for name in names}
+
+    def encode(self, clip: Clip, frames: Iterable[Frame], setting: float, target: Path) -> None:
+        target.write_bytes(self._encoded(clip.width, clip.height, clip.rate, frames, setting))
+
+    def decode(self, path: Path) -> Iterator[Frame]:
+        return self._decoded(path.read_bytes())
+
+    def _encoded(
+        self, width: int, height: int, rate: Fraction, frames: Iterable[Frame], quality: float
+    ) -> bytes:
+        from bsqcodec.rate import Quality
+
+        sink = io.BytesIO()
+        reader = _Frames(width, height, rate, frames)
+        self._codec.encode(reader, sink, Quality(quality), gop=self._gop)
+        return sink.getvalue()
+
+    def _decoded(self, data: bytes) -> Iterator[Frame]:
+        decoded = self._codec.decode(io.BytesIO(data))
+        for frame in decoded.frames():
+            yield rgb_to_frame(frame.pixels, matrix_of(decoded.format.height))
+
+
+NAMES = ("bsqcodec", "bsqcodec-intra")
+
+
+def open_video(name: str, weights: str | None = None, threads: int | None = None) -> BsqVideo:
+    """One of NAMES, on the CPU."""
+    from bsqcodec.video.codec import VideoCodec
+
+    return BsqVideo(VideoCodec(weights, device="cpu", threads=threads), intra=name == NAMES[1])
