@@ -1,10 +1,12 @@
-"""bsqcodec: pictures in, small .bsq files out, and back, by a learned codec.
+"""bsqcodec: pictures and videos in, small .bsq files out, and back, by a learned codec.
 
     >>> import bsqcodec, numpy
     >>> image = numpy.full((48, 64, 3), 200, "uint8")    # or a PIL image, or a file
     >>> data = bsqcodec.encode(image, quality=50)        # bytes
     >>> bsqcodec.decode(data)                            # bytes or a file in, PIL image out
     <PIL.Image.Image image mode=RGB size=64x48 at 0x...>
+
+For videos there are `encode_video`, `decode_video` and `video_frames` (see `bsqcodec.api_video`).
 
 Importing the package imports nothing heavy; each name below loads its module on first use.
 """
@@ -16,14 +18,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bsqcodec.api import decode, describe, encode
+    from bsqcodec.api_video import decode_video, encode_video, video_frames
     from bsqcodec.codec import Codec, Decoded, Encoded
     from bsqcodec.errors import (
         BsqError,
         ChecksumError,
+        DamagedVideoError,
         FormatError,
         LimitError,
         MediaError,
+        OutputError,
         OutputExistsError,
+        SeekError,
         TargetError,
         TruncatedError,
         UnsupportedVersionError,
@@ -31,40 +37,52 @@ if TYPE_CHECKING:
         WeightsError,
     )
     from bsqcodec.media.picture import Picture
-    from bsqcodec.rate import BitsPerPixel, Psnr, Quality, Size
+    from bsqcodec.rate import Bitrate, BitsPerPixel, Psnr, Quality, Size
+    from bsqcodec.video.codec import EncodedVideo, VideoCodec
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Bitrate",
     "BitsPerPixel",
     "BsqError",
     "ChecksumError",
     "Codec",
+    "DamagedVideoError",
     "Decoded",
     "Encoded",
+    "EncodedVideo",
     "FormatError",
     "LimitError",
     "MediaError",
+    "OutputError",
     "OutputExistsError",
     "Picture",
     "Psnr",
     "Quality",
+    "SeekError",
     "Size",
     "TargetError",
     "TruncatedError",
     "UnsupportedVersionError",
     "VerifyError",
+    "VideoCodec",
     "WeightsError",
     "decode",
+    "decode_video",
     "describe",
     "encode",
+    "encode_video",
+    "video_frames",
 ]
 
 _HOMES = {
     "api": ("decode", "describe", "encode"),
+    "api_video": ("decode_video", "encode_video", "video_frames"),
     "codec": ("Codec", "Decoded", "Encoded"),
     "media.picture": ("Picture",),
-    "rate": ("BitsPerPixel", "Psnr", "Quality", "Size"),
+    "rate": ("Bitrate", "BitsPerPixel", "Psnr", "Quality", "Size"),
+    "video.codec": ("EncodedVideo", "VideoCodec"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -97,14 +97,20 @@ def decode(
 def describe(data: File, *, max_pixels: int = MAX_PIXELS) -> dict[str, Any]:
     """Return what a .bsq file (path, bytes or stream) says about itself; no weights are needed.
 
-    The keys are those of `bsqcodec.info.describe`. Raises FormatError or LimitError.
+    The keys are those of `bsqcodec.info.describe` for a picture, and of
+    `bsqcodec.info_video.describe_video` for a video. Raises FormatError or LimitError.
     """
-    from bsqcodec.info import describe as describe_stream
+    from bsqcodec.bitstream.magic import FileKind, read_kind
+    from bsqcodec.info import describe as describe_picture
+    from bsqcodec.info_video import describe_video
 
     if isinstance(data, (str, Path)):
         with open(data, "rb") as file:
-            return describe_stream(file, max_pixels=max_pixels)
-    return describe_stream(data, max_pixels=max_pixels)
+            return describe(file, max_pixels=max_pixels)
+    kind, source = read_kind(data)
+    if kind is FileKind.VIDEO:
+        return describe_video(source, max_pixels=max_pixels)
+    return describe_picture(source, max_pixels=max_pixels)
 
 
 def choose_target(
@@ -112,12 +118,18 @@ def choose_target(
     bpp: float | None = None,
     size: int | str | None = None,
     psnr: float | None = None,
+    bitrate: float | str | None = None,
 ) -> Target:
-    """Return the one target that is given, or the default quality. ValueError for more than one."""
-    from bsqcodec.rate import BitsPerPixel, Psnr, Quality, Size, parse_size
+    """Return the one target that is given, or the default quality. ValueError for more than one.
 
-    if sum(value is not None for value in (quality, bpp, size, psnr)) > 1:
-        raise ValueError("give only one of quality, bpp, size and psnr")
+    bitrate: of videos only, bits a second, or text such as "500k".
+    """
+    from bsqcodec.rate import Bitrate, BitsPerPixel, Psnr, Quality, Size, parse_bitrate, parse_size
+
+    if sum(value is not None for value in (quality, bpp, size, psnr, bitrate)) > 1:
+        raise ValueError("give only one of quality, bpp, size and psnr, or bitrate for a video")
+    if bitrate is not None:
+        return Bitrate(parse_bitrate(bitrate) if isinstance(bitrate, str) else bitrate)
     if bpp is not None:
         return BitsPerPixel(bpp)
     if size is not None:

@@ -1,4 +1,4 @@
-"""What a .bsq file says about itself, read without its model and without decoding a pixel."""
+"""What a .bsq picture says about itself, read without its model and without decoding a pixel."""
 
 from typing import Any
 
@@ -33,7 +33,7 @@ def describe(source: ByteSource, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> dic
     than `max_pixels` pixels, and for a file that needs a newer bsqcodec.
     """
     reader = ByteReader(source)
-    container = unpack(_Counted(reader), max_pixels=max_pixels, allow_truncated=True)
+    container = unpack(Counted(reader), max_pixels=max_pixels, allow_truncated=True)
     reader.drain()
     header = container.header
     sizes = [len(chunk.payload) for chunk in container.chunks]
@@ -91,7 +91,7 @@ def format_lines(facts: dict[str, Any]) -> str:
     return "\n".join(f"{name:<{width}}{text}" for name, text in rows)
 
 
-class _Counted:
+class Counted:
     """A stream over a ByteReader that somebody else holds on to, so as to count and drain it."""
 
     def __init__(self, reader: ByteReader) -> None:

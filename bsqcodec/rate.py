@@ -100,6 +100,15 @@ def parse_size(text: str) -> int:
     return size
 
 
+def parse_bitrate(text: str) -> float:
+    """Bits a second meant by "500000", "500k" or "1.5M" (powers of 1000). Raises ValueError."""
+    match = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([kKmMgG]?)(?:bit/s|bps)?\s*", text)
+    if match is None:
+        raise ValueError(f"{text!r} is not a bitrate such as 500000, 500k or 1.5M")
+    number, prefix = match.groups()
+    return float(number) * 1000.0 ** " kmg".index(prefix.lower() or " ")
+
+
 def step_of_quality(quality: float) -> int:
     """Step index 0..255 (smaller is finer) of a quality 0..100."""
     return round(COARSEST + (FINEST - COARSEST) * quality / 100)

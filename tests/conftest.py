@@ -6,10 +6,18 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 if TYPE_CHECKING:
     from bsqcodec.codec import Codec
+    from bsqcodec.video.codec import VideoCodec
+
+# a busy machine makes no test wrong
+hypothesis.settings.register_profile(
+    "patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("patient")
 
 REGENERATE = "BSQCODEC_REGENERATE_GOLDEN"
 """Set this environment variable to 1 to have tests/golden made anew before the tests."""
@@ -40,3 +48,27 @@ def tiny_weights(golden: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Makes the tiny model the default weights; returns their folder."""
     monkeypatch.setenv("BSQCODEC_WEIGHTS", str(golden))
     return golden
+
+
+@pytest.fixture(scope="session")
+def video_weights(golden: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of tiny weights for video, in a folder with the tiny model of pictures."""
+    from .golden_files import model_path
+    from .models import save_video_weights
+
+    return save_video_weights(tmp_path_factory.mktemp("weights"), model_path())
+
+
+@pytest.fixture(scope="session")
+def video_codec(video_weights: Path) -> VideoCodec:
+    """A codec of videos with the tiny models, on the CPU."""
+    from bsqcodec.video.codec import VideoCodec
+
+    return VideoCodec(video_weights, device="cpu")
+
+
+@pytest.fixture
+def tiny_video_weights(video_weights: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Makes the tiny models of pictures and video the default ones; returns their folder."""
+    monkeypatch.setenv("BSQCODEC_WEIGHTS", str(video_weights.parent))
+    return video_weights.parent

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from bsqcodec import weights
 from bsqcodec.prior.context import CONTEXTS
 from bsqcodec.prior.integer import IntegerPrior, probability_table, quantize_prior
 from bsqcodec.prior.model import Prior
 from bsqcodec.prior.order import BUCKETS, PriorConfig, stage_kinds
 from bsqcodec.tokenizer.model import Tokenizer, TokenizerConfig
+from bsqcodec.video import weights as video_weights
+from bsqcodec.video.context import context_size
+from bsqcodec.video.model import Predicted
+from bsqcodec.video.vectors import TABLE
 
 TOKENIZER = TokenizerConfig(
     channels=16,
@@ -87,6 +95,51 @@ def random_prior(seed: int = 0, config: PriorConfig = PRIOR, planes: Tensor | No
 def integer_prior(seed: int = 0, int8: bool | None = None) -> IntegerPrior:
     """The integer version of `random_prior`."""
     return IntegerPrior(PRIOR, quantize_prior(random_prior(seed)), int8=int8)
+
+
+def random_predicted(tokenizer: Tokenizer, seed: int = 0) -> Predicted:
+    """A decoder of predicted frames, near to that of the tokenizer's pictures."""
+    with seeded(seed):
+        predicted = Predicted(tokenizer)
+        shake(predicted, 0.005)
+    return predicted.eval().requires_grad_(False)
+
+
+def vector_chances() -> Tensor:
+    """65536 times the probability of a 1 in each slot, int32: none of them the same as its like."""
+    return (20000 + 97 * torch.arange(TABLE) % 24001).to(torch.int32)
+
+
+def save_video_weights(folder: Path, image: Path, seed: int = 0) -> Path:
+    """Save tiny default weights of video into a folder, with a copy of weights of pictures.
+
+    Returns the file of those of video.
+    """
+    loaded = weights.load(image, torch.device("cpu"))
+    channels = loaded.tokenizer.config.channels
+    config = PriorConfig(
+        channels=channels,
+        width=32,
+        heads=2,
+        blocks=1,
+        hidden=32,
+        bands=((channels // 2, channels), (channels,)),
+        context=context_size(channels),
+    )
+    prior = random_prior(seed, config, torch.from_numpy(loaded.prior.planes))
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy(image, folder)
+    (folder / "index.json").write_text(json.dumps({"default": loaded.id.hex()}))
+    predicted = random_predicted(loaded.tokenizer, seed)
+    return video_weights.save(
+        folder,
+        loaded.id,
+        predicted,
+        config,
+        quantize_prior(prior),
+        vector_chances(),
+        default=True,
+    )
 
 
 def random_values(planes: Tensor, step: int, height: int, width: int, seed: int = 0) -> np.ndarray:

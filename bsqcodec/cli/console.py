@@ -56,6 +56,33 @@ class Console:
         click.echo(json.dumps(facts), err=data_on_stdout)
 
     @contextmanager
+    def frames(self, what: str, total: int | None = None) -> Iterator[Callable[[int], None] | None]:
+        """Give a function that shows how many frames are done; None where nobody would see it.
+
+        A count that falls begins another pass.
+        """
+        if self.verbosity == QUIET or not sys.stderr.isatty():
+            yield None
+            return
+        from tqdm import tqdm
+
+        with tqdm(
+            total=total,
+            desc=what,
+            unit=" frames",
+            delay=_PROGRESS_DELAY_SECONDS,
+            leave=False,
+            file=sys.stderr,
+        ) as bar:
+
+            def show(done: int) -> None:
+                if done < bar.n:
+                    bar.reset()
+                bar.update(done - bar.n)
+
+            yield show
+
+    @contextmanager
     def progress(self, what: str) -> Iterator[Callable[[float], None] | None]:
         """Give a function that shows the fraction done, 0..1; None where nobody would see it."""
         if self.verbosity == QUIET or not sys.stderr.isatty():

@@ -1,23 +1,45 @@
-"""`bsqcodec decode`: a .bsq file in, a picture file out."""
+"""`bsqcodec decode`: .bsq files in, picture and video files out."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from bsqcodec.bitstream.rewind import is_seekable, seekable
+from bsqcodec.bitstream.source import SupportsRead, as_stream
 from bsqcodec.cli import options
 from bsqcodec.cli.console import Console, format_bytes
-from bsqcodec.cli.jobs import Job, display_name, display_target, plan, run
+from bsqcodec.cli.decode_video import (
+    CONTAINERS,
+    DecodingSettings,
+    container_for,
+    decode_one_video,
+    suffix_of_video,
+)
+from bsqcodec.cli.jobs import (
+    Job,
+    check_standard_input,
+    display_name,
+    display_target,
+    plan,
+    run,
+)
+from bsqcodec.cli.video_options import refuse, video_decoding_options
+from bsqcodec.errors import BsqError, FormatError
 from bsqcodec.media.files import check_output, is_standard_stream, open_input, open_output
 
 if TYPE_CHECKING:
     from bsqcodec.codec import Codec, Decoded
+    from bsqcodec.video.codec import VideoCodec
 
 FORMATS: Final = ("png", "jpg", "webp", "avif", "tif", "jp2", "bmp", "tga", "ppm")
-"""Names for --format; they are the suffixes of bsqcodec.media.image_writer.OUTPUT_FORMATS."""
+"""Names for --format, of pictures; they are the suffixes of bsqcodec.media.image_writer.OUTPUT_FORMATS."""
 
 _LOST_ALPHA: Final = "; transparency, if there was any, may be missing"
 """Alpha is the last chunk before the end, so a cut file does not tell whether it had one."""
@@ -29,16 +51,18 @@ _LOST_ALPHA: Final = "; transparency, if there was any, may be missing"
 @click.option(
     "--format",
     "format_name",
-    type=click.Choice(FORMATS, case_sensitive=False),
-    help="Format to write.  [default: by the suffix of OUT, else png]",
+    type=click.Choice(tuple(dict.fromkeys((*FORMATS, *CONTAINERS))), case_sensitive=False),
+    help="Format to write; png of a video: numbered pictures."
+    "  [default: by the suffix of OUT, else png, and mkv of videos]",
 )
 @click.option(
     "--levels",
     type=click.IntRange(1, 255),
     metavar="N",
-    help="Decode only the first N levels, for a coarser picture.",
+    help="Pictures: decode only the first N levels, for a coarser one.",
 )
 @click.option("--partial", is_flag=True, help="Decode a cut or damaged file as far as it goes.")
+@video_decoding_options
 @options.force_option
 @options.machine_options
 @options.max_pixels_option
@@ -52,6 +76,11 @@ def decode(
     format_name: str | None,
     levels: int | None,
     partial: bool,
+    start: float | None,
+    duration: float | None,
+    encoder: str | None,
+    crf: int | None,
+    lossless: bool,
     force: bool,
     device: str,
     threads: int | None,
@@ -59,21 +88,46 @@ def decode(
     max_pixels: int,
     as_json: bool,
 ) -> None:
-    """Decode .bsq files to pictures.
+    """Decode .bsq files to pictures and videos.
 
-    INPUT is a .bsq file, or - for standard input. photo.bsq becomes photo.png unless -o or
-    --format says otherwise.
+    INPUT is a .bsq file, or - for standard input. photo.bsq becomes photo.png, and the video
+    clip.bsq clip.mkv, unless -o or --format says otherwise. For numbered pictures of a video -o is
+    a folder, or a pattern such as out%05d.png.
     """
     from bsqcodec.errors import MediaError
     from bsqcodec.media.image_writer import output_format, write_picture
 
-    jobs = plan(inputs, output, f".{format_name or FORMATS[0]}")
+    settings = DecodingSettings(
+        format_name, encoder, crf, lossless, start, duration, partial, force, max_pixels, as_json
+    )
+    check_standard_input(inputs)
+    found = {source: _look(source) for source in inputs}
+    videos = {source for source, look in found.items() if look.is_video}
+
+    def suffix(source: str) -> str:
+        is_video = source in videos
+        return suffix_of_video(format_name) if is_video else f".{format_name or FORMATS[0]}"
+
+    if videos and format_name == "png" and len(inputs) == 1 and output is not None:
+        jobs = [Job(inputs[0], output)]  # the folder itself, there or not
+    else:
+        jobs = plan(inputs, output, suffix)
+    pictures = [job for job in jobs if job.source not in videos]
+    if videos:
+        refuse({"--levels": levels}, "videos")
+    if pictures:
+        only_videos = {"--start": start, "--duration": duration, "--codec": encoder, "--crf": crf}
+        refuse(only_videos | {"--lossless": lossless}, "pictures")
     try:
         formats = {
-            job: output_format(None if job.to_stdout else job.target, format_name) for job in jobs
+            job: output_format(None if job.to_stdout else job.target, format_name)
+            for job in pictures
         }
     except MediaError as error:
         raise click.UsageError(str(error)) from error
+    for job in jobs:
+        if job.source in videos:
+            container_for(job, format_name)
 
     @cache
     def load_codec() -> Codec:
@@ -81,11 +135,24 @@ def decode(
 
         return Codec(weights, device=device, threads=threads)
 
+    @cache
+    def load_video_codec() -> VideoCodec:
+        from bsqcodec.video.codec import VideoCodec
+
+        return VideoCodec(weights, device=device, threads=threads)
+
     def decode_one(job: Job) -> None:
         name = display_name(job.source)
+        look = found[job.source]
+        if look.error is not None:
+            raise look.error
+        if look.is_video:
+            with look.open(job.source) as source:
+                decode_one_video(console, job, source, load_video_codec, settings)
+            return
         if not job.to_stdout:
             check_output(Path(job.target), force=force)
-        with open_input(job.source) as stream, console.progress(name) as progress:
+        with look.open(job.source) as stream, console.progress(name) as progress:
             input_bytes = _check_header(job.source, stream, max_pixels)
             decoded = load_codec().decode(
                 stream, levels=levels, partial=partial, max_pixels=max_pixels, progress=progress
@@ -109,14 +176,47 @@ def decode(
     run(console, jobs, decode_one)
 
 
-def _check_header(source: str, stream: BinaryIO, max_pixels: int) -> int | None:
+@dataclass(frozen=True)
+class _Look:
+    """What the first bytes of an input tell. stream: standard input, all of it yet to be read."""
+
+    is_video: bool = False
+    stream: SupportsRead | None = None
+    error: FormatError | None = None
+
+    @contextmanager
+    def open(self, source: str) -> Iterator[SupportsRead]:
+        """The input, to be read from its start."""
+        if self.stream is not None:
+            yield self.stream
+            return
+        with open_input(source) as file:
+            yield file
+
+
+def _look(source: str) -> _Look:
+    """Look at an input; what is wrong with it is found out in its turn."""
+    from bsqcodec.bitstream.magic import FileKind, read_kind
+
+    try:
+        with open_input(source) as file:
+            kind, stream = read_kind(file)
+    except FormatError as error:
+        return _Look(error=error)
+    except (BsqError, OSError):
+        return _Look()
+    kept = as_stream(stream) if is_standard_stream(source) else None
+    return _Look(kind is FileKind.VIDEO, kept)
+
+
+def _check_header(source: str, stream: SupportsRead, max_pixels: int) -> int | None:
     """Refuse what is no .bsq file before the weights are loaded; return the size of a file."""
     from bsqcodec.bitstream.container import unpack_header
 
-    if is_standard_stream(source) or not stream.seekable():
+    if is_standard_stream(source) or not is_seekable(stream):
         return None
     unpack_header(stream, max_pixels=max_pixels)
-    stream.seek(0)
+    seekable(stream).seek(0)
     return Path(source).stat().st_size
 
 

@@ -28,10 +28,16 @@ class Job:
         return is_standard_stream(self.target)
 
 
-def plan(inputs: Sequence[str], output: str | None, suffix: str) -> list[Job]:
+def plan(
+    inputs: Sequence[str],
+    output: str | None,
+    suffix: str | Callable[[str], str],
+    name: Callable[[str], str] = str,
+) -> list[Job]:
     """Return a job for each input. `output` is a file, a folder, "-" or None (beside the input).
 
-    suffix: of names that follow from the input's. Raises click.UsageError where two inputs would
+    suffix: of names that follow from the input's, or a function of the input that tells it.
+    name: of what an output is named after, by the input. Raises click.UsageError where two inputs would
     have the same output, an input would be overwritten by an output, or binary data would go to
     or come from a terminal.
     """
@@ -39,7 +45,10 @@ def plan(inputs: Sequence[str], output: str | None, suffix: str) -> list[Job]:
     folder = Path(output) if output is not None and _is_folder(output) else None
     if len(inputs) > 1 and output is not None and folder is None:
         raise click.UsageError(f"with several inputs -o must be an existing folder, not {output}")
-    jobs = [Job(source, _target(source, output, folder, suffix)) for source in inputs]
+    jobs = []
+    for source in inputs:
+        ending = suffix(source) if callable(suffix) else suffix
+        jobs.append(Job(source, _target(source, output, folder, ending, name(source))))
     _check_targets(jobs)
     return jobs
 
@@ -76,17 +85,17 @@ def _is_folder(output: str) -> bool:
     return not is_standard_stream(output) and Path(output).is_dir()
 
 
-def _target(source: str, output: str | None, folder: Path | None, suffix: str) -> str:
-    """The output's name for one input."""
+def _target(source: str, output: str | None, folder: Path | None, suffix: str, name: str) -> str:
+    """The output's name for one input, which goes by `name`."""
     if folder is not None:
         if is_standard_stream(source):
             raise click.UsageError("for standard input -o must name a file, not a folder")
-        return str(folder / replace_suffix(Path(source), suffix).name)
+        return str(folder / replace_suffix(Path(name), suffix).name)
     if output is not None:
         return output
     if is_standard_stream(source):
         return STANDARD_STREAM
-    return str(replace_suffix(Path(source), suffix)) if Path(source).name else source
+    return str(replace_suffix(Path(name), suffix)) if Path(name).name else source
 
 
 def check_standard_input(inputs: Sequence[str]) -> None:

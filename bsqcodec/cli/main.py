@@ -37,11 +37,13 @@ class _InOrder(click.Group):
 @click.group(cls=_InOrder, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, "-V", "--version", message="bsqcodec %(version)s")
 def cli() -> None:
-    """Small files for pictures, by a learned codec.
+    """Small files for pictures and videos, by a learned codec.
 
     \b
     bsqcodec encode photo.png          writes photo.bsq
     bsqcodec decode photo.bsq          writes photo.png
+    bsqcodec encode clip.mp4           writes clip.bsq
+    bsqcodec decode clip.bsq           writes clip.mkv
     bsqcodec info photo.bsq            tells what is in the file
     bsqcodec batch photos coded        codes all of a folder
     """

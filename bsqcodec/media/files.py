@@ -14,6 +14,7 @@ from typing import BinaryIO, Final
 from bsqcodec.errors import BsqError, OutputExistsError
 
 STANDARD_STREAM: Final = "-"
+_TEMPORARY: Final = ".part"
 
 
 def is_standard_stream(path: str | Path) -> bool:
@@ -104,7 +105,8 @@ def atomic_folder(path: Path, *, force: bool) -> Iterator[Path]:
         raise OutputExistsError(f"{folder}: a file, not a folder to write to")
     if pattern is None and not force and folder.is_dir() and any(folder.iterdir()):
         raise OutputExistsError(f"{folder}: exists already (overwrite with -f)")
-    temporary = (folder if folder.is_dir() else folder.parent) / _temporary_name()
+    place = folder if folder.is_dir() else folder.parent
+    temporary = place / _temporary_name().removesuffix(_TEMPORARY)
     try:
         temporary.mkdir()
     except OSError as error:
@@ -126,7 +128,7 @@ def atomic_folder(path: Path, *, force: bool) -> Iterator[Path]:
 
 
 def _temporary_name() -> str:
-    return f".bsqcodec-{os.urandom(8).hex()}.part"
+    return f".bsqcodec-{os.urandom(8).hex()}{_TEMPORARY}"
 
 
 def replace_suffix(path: Path, suffix: str) -> Path:

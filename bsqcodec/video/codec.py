@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -26,15 +28,19 @@ from bsqcodec.bitstream.video_container import (
 from bsqcodec.codec import choose_device
 from bsqcodec.errors import FormatError, WeightsError
 from bsqcodec.media.video import VideoColour, VideoFormat, VideoFrame, VideoReader
-from bsqcodec.rate import Target
+from bsqcodec.rate import Quality, Target
 from bsqcodec.video import weights as video_weights
 from bsqcodec.video.control import Control, make_control
 from bsqcodec.video.frames import FrameLoop, Geometry
 from bsqcodec.video.gop import CodedGroup, GroupEncoder, decode_group
+from bsqcodec.video.verify import verify_video
 from bsqcodec.video.weights import VideoWeights
 
 DEFAULT_SECONDS = 1.0
 """Length of a group of pictures, unless a scene ends before."""
+
+LAST_LONGER = 3
+"""The last group takes in what would be left behind it, up to a third of a group."""
 
 DEFAULT_RATE = Fraction(25)
 """Frames a second of a video that does not say."""
@@ -104,30 +110,36 @@ class VideoCodec:
         self,
         reader: VideoReader,
         sink: SupportsWrite,
-        target: Target,
+        target: Target | None = None,
         *,
         gop: int | None = None,
+        control: Control | None = None,
         progress: Progress | None = None,
     ) -> EncodedVideo:
         """Code all frames of a reader into a sink, which need not seek.
 
-        gop: frames of a group at most, by default about a second of them. Raises ValueError for an
-        impossible gop, TargetError, LimitError, and what reader and sink raise.
+        target: quality 50 by default; control: chooses the steps in its place. gop: frames of a
+        group at most, by default about a second of them. Raises ValueError for an impossible gop
+        or a size as target (see `encode_to_size`), TargetError, LimitError, and what reader and
+        sink raise.
         """
         started = time.perf_counter()
         weights, form = self._default, reader.format
         rate = form.frame_rate or DEFAULT_RATE
+        slack = 0
         if gop is None:
-            gop = min(max(round(rate * Fraction(DEFAULT_SECONDS)), 1), MAX_GOP_FRAMES)
+            gop = usual_gop(form)
+            slack = gop // LAST_LONGER
         if not 1 <= gop <= MAX_GOP_FRAMES:
             raise ValueError(f"a group of {gop} frames is outside 1..{MAX_GOP_FRAMES}")
         geometry = Geometry(form.height, form.width)
-        control = make_control(target, geometry, float(rate))
+        if control is None:
+            control = make_control(target or Quality(50), geometry, float(rate))
         groups: list[int] = []
         squared, picture_bytes = 0.0, 0
         with ThreadPoolExecutor(1) as executor:
             writer = VideoFileWriter(sink, _header(form, weights), form.metadata)
-            frames = _Ahead(reader.frames())
+            frames = _Ahead(reader.frames(), slack)
             while frames:
                 taken, coded = self._group(frames, gop, geometry, control, executor)
                 pts = tuple(frame.pts for frame in taken)
@@ -140,6 +152,7 @@ class VideoCodec:
                 picture_bytes += coded.size
                 if progress is not None:
                     progress(writer.frames)
+                del taken, coded  # or two groups would be in memory
             side = reader.take_side_bytes()
             if side:
                 writer.side(side)
@@ -177,13 +190,26 @@ class VideoCodec:
                 for frame in taken:
                     encoder.add(frame.pixels, step, cut=False)
             else:
-                while frames and len(taken) < gop and encoder.add(frames.peek().pixels, step):
+                while (
+                    frames
+                    and (len(taken) < gop or frames.ends)
+                    and encoder.add(frames.peek().pixels, step)
+                ):
                     taken.append(frames.take())
             coded = encoder.finish()
             following = control.judge(step, coded)
             if following is None:
                 return taken, coded
             step = following
+
+    def verify(self, source: ByteSource, frames: int) -> None:
+        """Decode all integers of a .bsq video, which must have so many frames, and compare them.
+
+        Raises VerifyError.
+        """
+        file = VideoFileReader(source, max_pixels=2**62)
+        weights = self._weights(file.header.video_model_id, file.header.image_model_id)
+        verify_video(file, weights.priors, frames)
 
     def decode(
         self,
@@ -209,23 +235,35 @@ class VideoCodec:
         return DecodedVideo(self, file, weights, start, duration, partial)
 
 
-class _Ahead:
-    """Frames of an iterator, the next of which can be looked at."""
+def usual_gop(form: VideoFormat) -> int:
+    """Frames of a group, unless something else is asked for."""
+    rate = form.frame_rate or DEFAULT_RATE
+    most = MAX_GOP_FRAMES * LAST_LONGER // (LAST_LONGER + 1)
+    return min(max(round(rate * Fraction(DEFAULT_SECONDS)), 1), most)
 
-    def __init__(self, frames: Iterator[VideoFrame]) -> None:
+
+class _Ahead:
+    """Frames of an iterator, of which the next and `slack` more are looked at in advance."""
+
+    def __init__(self, frames: Iterator[VideoFrame], slack: int) -> None:
         self._frames = frames
-        self._next = next(frames, None)
+        self._slack = slack
+        self._next: deque[VideoFrame] = deque(islice(frames, slack + 1))
 
     def __bool__(self) -> bool:
-        return self._next is not None
+        return bool(self._next)
+
+    @property
+    def ends(self) -> bool:
+        """Whether at most `slack` frames are left."""
+        return len(self._next) <= self._slack
 
     def peek(self) -> VideoFrame:
-        assert self._next is not None
-        return self._next
+        return self._next[0]
 
     def take(self) -> VideoFrame:
-        taken = self.peek()
-        self._next = next(self._frames, None)
+        taken = self._next.popleft()
+        self._next.extend(islice(self._frames, 1))
         return taken
 
 
@@ -248,14 +286,16 @@ class DecodedVideo:
         self.missing: list[DamagedGop] = []
         self.format = _format(file)
         self._device, self._weights, self._partial = codec.device, weights, partial
-        self._start, self._duration = start, duration
+        # the decimals that were meant, so that .1 is not after a frame at 1/10
+        self._start = None if start is None else Fraction(str(start))
+        self._duration = None if duration is None else Fraction(str(duration))
         self._side: Callable[[bytes], object] | None = None
 
     def on_side_bytes(self, take: Callable[[bytes], object]) -> None:
         """Have the side stream's bytes given to `take` as `frames` comes across them."""
         self._side = take
 
-    def frames(self) -> Iterator[VideoFrame]:
+    def frames(self) -> Generator[VideoFrame, None, None]:
         """The frames in order. Raises FormatError and its children, unless `partial`."""
         header = self.file.header
         base = header.time_base
@@ -264,7 +304,7 @@ class DecodedVideo:
         if self._start is not None and self.file.index is not None and len(self.file.index):
             index = self.file.index
             first_pts = index[0].first_pts
-            wanted = first_pts + math.ceil(Fraction(self._start) / base)
+            wanted = first_pts + math.ceil(self._start / base)
             self.file.seek_gop(index.gop_of_pts(wanted))
         geometry = Geometry(header.height, header.width)
         tokenizer, predicted = self._weights.image.tokenizer, self._weights.predicted
@@ -279,22 +319,27 @@ class DecodedVideo:
                     continue
                 if first_pts is None:
                     first_pts = part.pts[0]
-                begin = first_pts + Fraction(self._start or 0) / base
-                end = None if self._duration is None else begin + Fraction(self._duration) / base
+                begin = first_pts + (self._start or 0) / base
+                end = None if self._duration is None else begin + self._duration / base
                 if end is not None and part.pts[0] >= end:
                     return
                 if self._start is not None and part.pts[-1] < begin:
                     continue
                 loop = FrameLoop(tokenizer, predicted, geometry, self._device)
+                sound = 0
                 try:
                     decoded = decode_group(loop, self._weights.priors, part.frames, executor)
                     for pts, pixels in zip(part.pts, decoded, strict=True):
+                        sound += 1
                         if pts >= begin and (end is None or pts < end):
                             yield VideoFrame(pixels, pts)
                 except FormatError as error:
                     if not self._partial:
                         raise
-                    lost = DamagedGop(part.first_frame, len(part.frames), str(error))
+                    if sound == len(part.frames):
+                        sound = 0  # one of them is wrong, it is not known which
+                    rest = len(part.frames) - sound
+                    lost = DamagedGop(part.first_frame + sound, rest, str(error))
                     self.missing.append(lost)
 
 

@@ -10,6 +10,7 @@ import pytest
 from bsqcodec.errors import OutputExistsError
 from bsqcodec.media import files
 from bsqcodec.media.files import (
+    atomic_folder,
     atomic_output,
     check_output,
     open_input,
@@ -162,3 +163,56 @@ def test_standard_streams(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_replace_suffix(name: str, expected: str) -> None:
     assert replace_suffix(Path(name), ".bsq") == Path(expected)
+
+
+# Folders ------------------------------------------------------------------------------------------
+
+
+def write_numbers(path: Path, count: int = 3) -> None:
+    """Files as a writer of numbered pictures makes them."""
+    for number in range(count):
+        name = path.with_name(path.name % number) if "%" in path.name else path / f"{number}"
+        name.write_text(f"new {number}")
+
+
+def test_a_folder_appears_whole(tmp_path: Path) -> None:
+    with atomic_folder(tmp_path / "frames", force=False) as folder:
+        write_numbers(folder)
+        assert not (tmp_path / "frames").exists()
+    assert [p.name for p in sorted((tmp_path / "frames").iterdir())] == ["0", "1", "2"]
+    assert os.listdir(tmp_path) == ["frames"]
+
+
+@pytest.mark.parametrize("name", ["frames", "frames/x%d.png"])
+def test_a_folder_does_not_appear_in_part(tmp_path: Path, name: str) -> None:
+    (tmp_path / "frames").mkdir()
+    with pytest.raises(ZeroDivisionError), atomic_folder(tmp_path / name, force=False) as folder:
+        write_numbers(folder)
+        raise ZeroDivisionError
+    assert os.listdir(tmp_path / "frames") == []
+    assert os.listdir(tmp_path) == ["frames"]
+
+
+def test_a_pattern_within_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "other").write_text("stays")
+    with atomic_folder(tmp_path / "x%d.png", force=False) as pattern:
+        assert pattern.name == "x%d.png"
+        write_numbers(pattern)
+    assert sorted(os.listdir(tmp_path)) == ["other", "x0.png", "x1.png", "x2.png"]
+
+
+def test_files_of_a_folder_are_replaced_only_by_force(tmp_path: Path) -> None:
+    (tmp_path / "x1.png").write_text("old")
+    with (
+        pytest.raises(OutputExistsError, match=r"x1\.png: exists already"),
+        atomic_folder(tmp_path / "x%d.png", force=False) as pattern,
+    ):
+        write_numbers(pattern)
+    assert os.listdir(tmp_path) == ["x1.png"]
+    with pytest.raises(OutputExistsError), atomic_folder(tmp_path, force=False):
+        pytest.fail("the folder is not empty")
+    with pytest.raises(OutputExistsError), atomic_folder(tmp_path / "x1.png", force=True):
+        pytest.fail("it is a file")
+    with atomic_folder(tmp_path / "x%d.png", force=True) as pattern:
+        write_numbers(pattern)
+    assert (tmp_path / "x1.png").read_text() == "new 1"

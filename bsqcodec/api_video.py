@@ -1,0 +1,175 @@
+"""Videos in three functions; for many of them use `VideoCodec`, which loads the weights once.
+
+>>> from PIL import Image
+>>> for number in range(4):
+...     Image.new("RGB", (48, 32), (50 * number, 90, 90)).save(f"frame{number}.png")
+>>> coded = encode_video("frame%d.png", "clip.bsq", quality=30)     # or "clip.mp4"
+>>> coded.frames, coded.size < 5000
+(4, True)
+>>> stored = decode_video("clip.bsq", "clip.mkv")     # or .mp4, .mov, .y4m, a folder of PNG files
+>>> stored.frames, stored.missing
+(4, ())
+>>> [frame.shape for frame in video_frames("clip.bsq", start=0.1)]  # uint8, RGB
+[(32, 48, 3)]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from fractions import Fraction
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from bsqcodec.api import MAX_PIXELS, choose_target
+from bsqcodec.bitstream.source import SupportsRead, as_stream
+
+if TYPE_CHECKING:
+    from bsqcodec.media.picture import Samples
+    from bsqcodec.media.video import OutputOptions, RawVideo
+    from bsqcodec.video.codec import VideoCodec
+    from bsqcodec.video.decode_file import StoredVideo
+    from bsqcodec.video.encode_file import CodedVideo
+
+
+def encode_video(
+    source: str | Path | BinaryIO,
+    destination: str | Path | BinaryIO,
+    quality: float | None = None,
+    bpp: float | None = None,
+    bitrate: float | str | None = None,
+    size: int | str | None = None,
+    psnr: float | None = None,
+    *,
+    gop: int | None = None,
+    strip: bool = False,
+    verify: bool = False,
+    partial: bool = False,
+    overwrite: bool = False,
+    raw: RawVideo | None = None,
+    frame_rate: Fraction | None = None,
+    max_pixels: int = MAX_PIXELS,
+    weights: str | Path | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+) -> CodedVideo:
+    """Code a video as a .bsq file, with its sound and subtitles; tell what came of it.
+
+    source: a file, a stream, a name pattern such as frame%05d.png or frame*.png, or a folder of
+    pictures. destination: a file, which appears whole or not at all, or a stream.
+    At most one of quality (0..100, 50 by default), bpp (bits per pixel), bitrate (bits a second,
+    or text such as "500k"), size (bytes, or text such as "20M") and psnr (dB, of each group of
+    pictures) says how small or how good; ValueError for more than one. bpp and bitrate are of the
+    frames, on average; size is of the whole file, which gets at most 3 % smaller, and needs a
+    source that can be read more than once.
+    gop: frames of a group at most, by default a second of them. strip: leave the file's texts,
+    such as its title, out. verify: decode the result and compare. partial: pass over damage of
+    the source. overwrite: replace the destination. raw: what a file of bare samples does not say.
+    frame_rate: of numbered pictures. max_pixels: of one frame.
+    Raises MediaError, LimitError, TargetError, WeightsError, VerifyError, OutputExistsError or
+    OSError.
+    """
+    from bsqcodec.media.files import atomic_output
+    from bsqcodec.video.encode_file import encode_video_file
+    from bsqcodec.video.source import VideoInput
+
+    target = choose_target(quality, bpp, size, psnr, bitrate)
+    codec = _codec(None if weights is None else str(weights), device, threads)
+    video = VideoInput(
+        source,
+        raw=raw,
+        frame_rate=frame_rate,
+        max_pixels=max_pixels,
+        allow_damage=partial,
+        strip=strip,
+    )
+    if not isinstance(destination, (str, Path)):
+        return encode_video_file(codec, video, destination, target, gop=gop, verify=verify)
+    with atomic_output(Path(destination), force=overwrite) as file:
+        return encode_video_file(codec, video, file, target, gop=gop, verify=verify)
+
+
+def decode_video(
+    source: str | Path | bytes | BinaryIO,
+    destination: str | Path | BinaryIO,
+    *,
+    options: OutputOptions | None = None,
+    start: float | None = None,
+    duration: float | None = None,
+    partial: bool = False,
+    overwrite: bool = False,
+    max_pixels: int = MAX_PIXELS,
+    weights: str | Path | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+) -> StoredVideo:
+    """Decode a .bsq video to a file (.mp4, .mkv, .mov, .y4m), a stream or numbered pictures.
+
+    destination: appears whole or not at all; for pictures a folder, with the container "png" in
+    `options`, or a name pattern such as out%05d.png. options: container, codec, crf, lossless ...
+    start, duration: in seconds, of the part that is wanted; sound is cut with the pictures.
+    partial: pass over damage, which `missing` of the result lists. overwrite: replace what is
+    there. Raises FormatError or one of its children, LimitError, WeightsError, SeekError for a
+    part without frames, OutputError, OutputExistsError or OSError.
+    """
+    from bsqcodec.media.video import OutputOptions
+    from bsqcodec.video.decode_file import Range, decode_video_file
+
+    codec = _codec(None if weights is None else str(weights), device, threads)
+    target = Path(destination) if isinstance(destination, str) else destination
+    with _opened(source) as stream:
+        return decode_video_file(
+            codec,
+            stream,
+            target,
+            replace(options or OutputOptions(), overwrite=overwrite),
+            part=Range(start, duration),
+            partial=partial,
+            force=overwrite,
+            max_pixels=max_pixels,
+        )
+
+
+def video_frames(
+    source: str | Path | bytes | BinaryIO,
+    *,
+    start: float | None = None,
+    duration: float | None = None,
+    partial: bool = False,
+    max_pixels: int = MAX_PIXELS,
+    weights: str | Path | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+) -> Iterator[Samples]:
+    """Yield the frames of a .bsq video, uint8 [H, W, 3] RGB, as they are decoded.
+
+    start, duration, partial: as of `decode_video`, whose errors are raised as the frames come.
+    """
+    codec = _codec(None if weights is None else str(weights), device, threads)
+    with _opened(source) as stream:
+        decoded = codec.decode(
+            stream, start=start, duration=duration, partial=partial, max_pixels=max_pixels
+        )
+        with closing(decoded.frames()) as frames:
+            for frame in frames:
+                yield frame.pixels
+
+
+@contextmanager
+def _opened(source: str | Path | bytes | BinaryIO) -> Iterator[SupportsRead]:
+    """A stream over a file, which is closed again, over bytes, or the stream that was given."""
+    if isinstance(source, (str, Path)):
+        with open(source, "rb") as file:
+            yield file
+    else:
+        yield as_stream(source)
+
+
+@lru_cache(maxsize=1)
+def _codec(weights: str | None, device: str, threads: int | None) -> VideoCodec:
+    """The codec that was used last, as long as it is asked for with the same arguments."""
+    from bsqcodec.video.codec import VideoCodec
+
+    return VideoCodec(weights, device=device, threads=threads)

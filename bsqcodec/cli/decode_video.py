@@ -1,0 +1,196 @@
+"""`bsqcodec decode` for a video: where it goes, and what is told of it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from bsqcodec.bitstream.rewind import is_seekable, seekable
+from bsqcodec.bitstream.source import SupportsRead
+from bsqcodec.cli.console import Console, format_bytes
+from bsqcodec.cli.jobs import Job, display_name, display_target
+from bsqcodec.info_video import missing_frames
+from bsqcodec.media.files import check_output, is_standard_stream, open_output
+
+if TYPE_CHECKING:
+    from bsqcodec.bitstream.video_container import VideoIndex
+    from bsqcodec.video.codec import VideoCodec
+    from bsqcodec.video.decode_file import StoredVideo
+
+CONTAINERS: Final = ("mkv", "mp4", "mov", "y4m", "png")
+"""Names for --format, of videos; "png" stands for numbered pictures. The first is the usual one."""
+
+
+@dataclass(frozen=True)
+class DecodingSettings:
+    """How videos are decoded and reported; the fields are the command's options."""
+
+    format_name: str | None
+    encoder: str | None
+    crf: int | None
+    lossless: bool
+    start: float | None
+    duration: float | None
+    partial: bool
+    force: bool
+    max_pixels: int
+    as_json: bool
+
+
+def suffix_of_video(format_name: str | None) -> str:
+    """Suffix of an output that is named after its input; "" for a folder of pictures."""
+    return "" if format_name == "png" else f".{format_name or CONTAINERS[0]}"
+
+
+def container_for(job: Job, format_name: str | None) -> str:
+    """The container to write for a job. Raises click.UsageError where there is none."""
+    from bsqcodec.media.video import container_of
+
+    if format_name is not None and format_name not in CONTAINERS:
+        raise click.UsageError(
+            f"{display_name(job.source)} is a video; it cannot be written as {format_name}"
+        )
+    if job.to_stdout:
+        if format_name == "png":
+            raise click.UsageError("numbered pictures cannot go to standard output")
+        return format_name or CONTAINERS[0]
+    container = format_name or container_of(job.target)
+    if container is None:
+        raise click.UsageError(
+            f"{display_target(job.target)}: cannot write videos like that;"
+            f" --format can be {', '.join(CONTAINERS)}"
+        )
+    return container
+
+
+def decode_one_video(
+    console: Console,
+    job: Job,
+    source: SupportsRead,
+    load_codec: Callable[[], VideoCodec],
+    settings: DecodingSettings,
+) -> None:
+    """Decode the video of a job and tell about it; raises BsqError and OSError."""
+    from bsqcodec.media.video import OutputOptions
+    from bsqcodec.video.decode_file import Range, decode_video_file
+
+    name = display_name(job.source)
+    options = OutputOptions(
+        container=container_for(job, settings.format_name),
+        codec=settings.encoder,
+        crf=settings.crf,
+        lossless=settings.lossless,
+        overwrite=settings.force,
+    )
+    if not job.to_stdout and options.container != "png":
+        check_output(Path(job.target), force=settings.force)
+    total = _check_file(source, settings)
+    codec = load_codec()
+
+    def decode(destination: Any, progress: Callable[[int], None] | None) -> StoredVideo:
+        return decode_video_file(
+            codec,
+            source,
+            destination,
+            options,
+            part=Range(settings.start, settings.duration),
+            partial=settings.partial,
+            force=settings.force,
+            max_pixels=settings.max_pixels,
+            progress=progress,
+        )
+
+    with console.frames(name, total) as progress:
+        if job.to_stdout:
+            with open_output(job.target, force=True) as file:
+                stored = decode(_Stream(file), progress)
+        else:
+            stored = decode(Path(job.target), progress)
+    for lost in stored.missing:
+        what = missing_frames(lost.first_frame, lost.frames)
+        side = ", and some of the sound" if lost.side_lost else ""
+        console.warning(f"{name}: the file is damaged; {what} missing{side} ({lost.reason})")
+    for note in stored.notes:
+        console.warning(f"{display_target(job.target)}: {note}")
+    if settings.as_json:
+        facts = _facts(job, stored, str(options.container))
+        console.record(facts, data_on_stdout=job.to_stdout)
+    else:
+        _sum_up(console, job, stored)
+
+
+class _Stream(io.RawIOBase):
+    """Standard output as a pipe: a file that it was sent to may hold something already."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        return int(self._file.write(data) or 0)
+
+    def flush(self) -> None:
+        if not self.closed:
+            self._file.flush()
+
+
+def _check_file(source: SupportsRead, settings: DecodingSettings) -> int | None:
+    """Refuse a damaged header before the weights are loaded; the number of frames, if known."""
+    from bsqcodec.bitstream.video_container import VideoFileReader
+
+    if not is_seekable(source):
+        return None
+    file = seekable(source)
+    place = file.tell()
+    reader = VideoFileReader(file, max_pixels=settings.max_pixels, allow_partial=settings.partial)
+    index: VideoIndex | None = reader.index
+    file.seek(place)
+    if settings.start is not None or settings.duration is not None or not index:
+        return None
+    return index[-1].first_frame + index[-1].frames
+
+
+def _facts(job: Job, stored: StoredVideo, container: str) -> dict[str, Any]:
+    """What --json reports of one video."""
+    return {
+        "input": job.source,
+        "output": job.target,
+        "width": stored.format.width,
+        "height": stored.format.height,
+        "frames": stored.frames,
+        "format": container,
+        "input_bytes": _size(job),
+        "missing": [
+            {
+                "first_frame": lost.first_frame,
+                "frames": lost.frames,
+                "reason": lost.reason,
+                "side_lost": lost.side_lost,
+            }
+            for lost in stored.missing
+        ],
+        "seconds": stored.seconds,
+        "notes": list(stored.notes),
+    }
+
+
+def _size(job: Job) -> int | None:
+    return None if is_standard_stream(job.source) else Path(job.source).stat().st_size
+
+
+def _sum_up(console: Console, job: Job, stored: StoredVideo) -> None:
+    """The line a video."""
+    count = _size(job)
+    size = f"{format_bytes(count)}, " if count is not None else ""
+    console.summary(
+        f"{display_name(job.source)} -> {display_target(job.target)}:"
+        f" {stored.format.width}x{stored.format.height}, {size}{stored.frames} frames,"
+        f" {stored.seconds:.1f} s"
+    )

@@ -1,0 +1,142 @@
+"""`bsqcodec encode` for a video: reading, coding, reporting."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
+
+from bsqcodec.cli.console import Console, format_bytes
+from bsqcodec.cli.jobs import Job, display_name, display_target
+from bsqcodec.media.files import check_output, is_standard_stream, open_input, open_output
+
+if TYPE_CHECKING:
+    from bsqcodec.media.video import RawVideo
+    from bsqcodec.rate import Target
+    from bsqcodec.video.codec import VideoCodec
+    from bsqcodec.video.encode_file import CodedVideo
+
+_PATTERN: Final = re.compile(r"%0?\d*d|[*?]")
+
+
+@dataclass(frozen=True)
+class VideoSettings:
+    """How videos are coded and reported; the fields are the command's options."""
+
+    target: Target
+    gop: int | None
+    strip: bool
+    verify: bool
+    partial: bool
+    raw: RawVideo | None
+    fps: Fraction | None
+    force: bool
+    max_pixels: int
+    as_json: bool
+
+
+def encode_one_video(
+    console: Console, job: Job, load_codec: Callable[[], VideoCodec], settings: VideoSettings
+) -> None:
+    """Code the video of a job and tell about it; raises BsqError and OSError."""
+    if not job.to_stdout:
+        check_output(Path(job.target), force=settings.force)
+    if is_standard_stream(job.source):
+        with open_input(job.source) as stream:
+            _encode(console, job, stream, load_codec, settings)
+    else:
+        _encode(console, job, Path(job.source), load_codec, settings)
+
+
+def name_of_video(source: str) -> str:
+    """What a video's output is named after: the name of numbered pictures without the number."""
+    path = Path(source)
+    if not _PATTERN.search(path.name) or path.exists():
+        return source
+    stem = _PATTERN.sub("", path.stem).rstrip("._- ")
+    return str(path.with_name((stem or "video") + path.suffix))
+
+
+def _encode(
+    console: Console,
+    job: Job,
+    source: Path | BinaryIO,
+    load_codec: Callable[[], VideoCodec],
+    settings: VideoSettings,
+) -> None:
+    from bsqcodec.video.encode_file import encode_video_file
+    from bsqcodec.video.source import VideoInput
+
+    name = display_name(job.source)
+    video = VideoInput(
+        source,
+        raw=settings.raw,
+        frame_rate=settings.fps,
+        max_pixels=settings.max_pixels,
+        allow_damage=settings.partial,
+        strip=settings.strip,
+    )
+    video.check()
+    codec = load_codec()
+    with open_output(job.target, force=settings.force) as file, console.frames(name) as progress:
+        coded = encode_video_file(
+            codec,
+            video,
+            file,
+            settings.target,
+            gop=settings.gop,
+            verify=settings.verify,
+            progress=progress,
+        )
+    for text in (*coded.notes, *coded.problems):
+        console.warning(f"{name}: {text}")
+    input_bytes = source.stat().st_size if isinstance(source, Path) and source.is_file() else None
+    if settings.as_json:
+        console.record(_facts(job, coded, input_bytes), data_on_stdout=job.to_stdout)
+    else:
+        _sum_up(console, job, coded, input_bytes)
+
+
+def _facts(job: Job, coded: CodedVideo, input_bytes: int | None) -> dict[str, Any]:
+    """What --json reports of one video."""
+    return {
+        "input": job.source,
+        "output": job.target,
+        "width": coded.width,
+        "height": coded.height,
+        "frames": coded.frames,
+        "duration_s": coded.duration,
+        "gops": len(coded.groups),
+        "input_bytes": input_bytes,
+        "output_bytes": coded.size,
+        "frame_bytes": coded.picture_bytes,
+        "side_bytes": coded.side_bytes,
+        "bpp": coded.bpp,
+        "bitrate_bps": 8 * coded.size / coded.duration if coded.duration else None,
+        "psnr_db": coded.psnr if math.isfinite(coded.psnr) else None,  # None: no error at all
+        "seconds": coded.seconds,
+        "notes": list(coded.notes),
+        "problems": list(coded.problems),
+    }
+
+
+def _sum_up(console: Console, job: Job, coded: CodedVideo, input_bytes: int | None) -> None:
+    """The line a video, and with -v one more."""
+    sizes = format_bytes(coded.size)
+    if input_bytes:
+        share = coded.size / input_bytes
+        sizes = f"{format_bytes(input_bytes)} -> {sizes} ({share:.1%})"
+    rate = 8 * coded.size / max(coded.duration, 1e-9) / 1000
+    console.summary(
+        f"{display_name(job.source)} -> {display_target(job.target)}:"
+        f" {coded.width}x{coded.height}, {coded.frames} frames, {sizes}, {rate:.4g} kbit/s,"
+        f" {coded.bpp:.3f} bpp, {coded.psnr:.2f} dB, {coded.seconds:.1f} s"
+    )
+    console.detail(
+        f"{len(coded.groups)} groups, {coded.picture_bytes} bytes of frames,"
+        f" {coded.side_bytes} of sound and the like"
+    )

@@ -1,0 +1,172 @@
+"""Options of `encode` and `decode` that are for videos, and what their values mean."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from bsqcodec.media.video import RawVideo
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_FASTEST = 100_000
+"""Frames a second at most."""
+
+
+def parse_frame_size(
+    ctx: click.Context, param: click.Parameter, value: str | None
+) -> tuple[int, int] | None:
+    """Callback of an option that takes width and height in pixels, as WxH."""
+    if value is None:
+        return None
+    match = re.fullmatch(r"([1-9]\d{0,8})[xX]([1-9]\d{0,8})", value)
+    if match is None:
+        raise click.BadParameter(f"{value!r} is not a size such as 352x288.", ctx, param)
+    return int(match[1]), int(match[2])
+
+
+def parse_frame_rate(
+    ctx: click.Context, param: click.Parameter, value: str | None
+) -> Fraction | None:
+    """Callback of an option that takes frames a second: 25, 29.97 or 30000/1001."""
+    if value is None:
+        return None
+    try:
+        rate = Fraction(value)
+    except (ValueError, ZeroDivisionError):
+        rate = Fraction(0)
+    if not 0 < rate <= _FASTEST or max(rate.numerator, rate.denominator) >= 2**31:
+        message = f"{value!r} is not a frame rate such as 25 or 30000/1001."
+        raise click.BadParameter(message, ctx, param)
+    return rate
+
+
+def parse_seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    """Callback of an option that takes a time: seconds, or hours, minutes and seconds, 1:02:03.5."""
+    if value is None:
+        return None
+    if re.fullmatch(r"(\d+:){0,2}(\d+(\.\d*)?|\.\d+)", value) is None:
+        message = f"{value!r} is not a time such as 90, 1:30 or 0:01:30.5."
+        raise click.BadParameter(message, ctx, param)
+    seconds = Fraction(0)
+    for part in value.split(":"):
+        seconds = 60 * seconds + Fraction(part.rstrip("."))
+    return float(seconds)
+
+
+def parse_bitrate(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    """Callback of an option that takes bits a second: 500000, 500k or 1.5M."""
+    from bsqcodec.rate import Bitrate
+    from bsqcodec.rate import parse_bitrate as parse
+
+    if value is None:
+        return None
+    try:
+        return Bitrate(parse(value)).value
+    except ValueError as error:
+        raise click.BadParameter(f"{error}.", ctx, param) from error
+
+
+def video_encoding_options(command: Command) -> Command:
+    """Add --bitrate, --gop, --video, --partial, and what bare samples do not say."""
+    for option in reversed(
+        (
+            click.option(
+                "--bitrate",
+                metavar="BITS",
+                callback=parse_bitrate,
+                help="Videos: bits a second of the frames (500k, 1.5M), instead of -q.",
+            ),
+            click.option(
+                "--gop",
+                type=click.IntRange(1, 1024),
+                metavar="N",
+                help="Videos: frames of a group, which decodes alone, at most.  [default: a second]",
+            ),
+            click.option(
+                "--video/--picture",
+                "as_video",
+                default=None,
+                help="What the inputs are.  [default: by name and contents; - is a picture]",
+            ),
+            click.option(
+                "--frame-size",
+                callback=parse_frame_size,
+                metavar="WxH",
+                help="Videos: INPUT is bare samples (.yuv), of this size (--size is of the file).",
+            ),
+            click.option(
+                "--fps",
+                callback=parse_frame_rate,
+                metavar="RATE",
+                help="Videos: frames a second of bare samples or pictures.  [default: 25]",
+            ),
+            click.option(
+                "--pix-fmt",
+                metavar="NAME",
+                help="Videos: bare samples' format, by FFmpeg's name.  [default: yuv420p]",
+            ),
+            click.option("--partial", is_flag=True, help="Videos: pass over damage of the input."),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def video_decoding_options(command: Command) -> Command:
+    """Add --start, --duration, --codec, --crf and --lossless."""
+    for option in reversed(
+        (
+            click.option(
+                "--start",
+                callback=parse_seconds,
+                metavar="TIME",
+                help="Videos: begin here (90, 1:30 or 0:01:30.5).",
+            ),
+            click.option(
+                "--duration", callback=parse_seconds, metavar="TIME", help="Videos: only so much."
+            ),
+            click.option(
+                "--codec",
+                "encoder",
+                metavar="NAME",
+                help="Videos: FFmpeg's encoder.  [default: libx264]",
+            ),
+            click.option(
+                "--crf",
+                type=click.IntRange(0, 63),
+                metavar="N",
+                help="Videos: the encoder's quality, smaller is better.  [default: 12]",
+            ),
+            click.option(
+                "--lossless", is_flag=True, help="Videos: keep the decoded frames exactly."
+            ),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def raw_video(
+    frame_size: tuple[int, int] | None, fps: Fraction | None, pix_fmt: str | None
+) -> RawVideo | None:
+    """What bare samples do not say; None where they are not meant. Raises click.UsageError."""
+    from bsqcodec.media.video import RawVideo
+
+    if frame_size is None:
+        if pix_fmt is not None:
+            raise click.UsageError("--pix-fmt is of bare samples, which need --frame-size too")
+        return None
+    return RawVideo(*frame_size, fps or Fraction(25), pix_fmt or "yuv420p")
+
+
+def refuse(given: Mapping[str, Any], what: str) -> None:
+    """Raise click.UsageError for an option that was given and means nothing here."""
+    for name, value in given.items():
+        if value is not None and value is not False:
+            raise click.UsageError(f"{name} is not for {what}")

@@ -1,0 +1,196 @@
+"""A .bsq video into a video file of any kind, with its sound, or into numbered pictures."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
+from itertools import chain
+from pathlib import Path
+from typing import IO, BinaryIO, cast
+
+from bsqcodec.bitstream.container import DEFAULT_MAX_PIXELS
+from bsqcodec.bitstream.rewind import is_seekable
+from bsqcodec.bitstream.source import SupportsRead
+from bsqcodec.bitstream.video_container import DamagedGop, SideBytes, VideoFileReader
+from bsqcodec.errors import FormatError, OutputError, SeekError
+from bsqcodec.media.files import atomic_folder, atomic_output
+from bsqcodec.media.side_tracks import list_tracks
+from bsqcodec.media.video import OutputOptions, VideoFormat, container_of, create_video
+from bsqcodec.video.codec import DecodedVideo, VideoCodec
+
+WITH_SOUND = ("mp4", "mov", "mkv")
+"""Containers that can hold the side stream."""
+
+_PIECE_BYTES = 2**20
+
+
+@dataclass(frozen=True)
+class StoredVideo:
+    """What is known about a decoded video.
+
+    frames: those that were written. missing: what is damaged. notes: what was changed or dropped
+    for the output's sake. seconds: the time it took.
+    """
+
+    frames: int
+    format: VideoFormat
+    missing: tuple[DamagedGop, ...]
+    notes: tuple[str, ...]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Range:
+    """A part of a video, in seconds from its first frame on. Both None: all of it."""
+
+    start: float | None = None
+    duration: float | None = None
+
+    @property
+    def is_all(self) -> bool:
+        """Whether nothing is left out."""
+        return self.start is None and self.duration is None
+
+
+def decode_video_file(
+    codec: VideoCodec,
+    source: SupportsRead,
+    destination: Path | BinaryIO,
+    options: OutputOptions,
+    *,
+    part: Range | None = None,
+    partial: bool = False,
+    force: bool = False,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+    progress: Callable[[int], None] | None = None,
+) -> StoredVideo:
+    """Decode a .bsq video to a file, stream or folder, as `options` say.
+
+    destination: a file, or for numbered pictures a folder or name pattern, appears whole or not at
+    all. source: goes through a temporary file where it cannot seek, if the output has sound.
+    part: the output begins at time 0; sound is cut with the pictures. partial: pass over damage.
+    force: overwrite what is there. progress: told the number of frames done.
+    Raises FormatError and its children, LimitError, WeightsError, SeekError for a part without
+    frames, OutputError, OutputExistsError, OSError.
+    """
+    container = options.container
+    if container is None and isinstance(destination, Path):
+        container = container_of(destination)
+    if container is None:
+        name = destination if isinstance(destination, Path) else "the output"
+        raise OutputError(f"{name}: name the container: mp4, mov, mkv, y4m or png")
+    if container == "png" and isinstance(destination, Path):
+        _check_pattern(destination)
+    part = part or Range()
+    options = replace(options, container=container, trim=not part.is_all)
+
+    def store(output: Path | BinaryIO) -> StoredVideo:
+        return _store(codec, source, output, options, part, partial, max_pixels, progress)
+
+    if not isinstance(destination, Path):
+        return store(destination)
+    if container == "png":
+        with atomic_folder(destination, force=force) as folder:
+            return store(folder)
+    with atomic_output(destination, force=force) as file:
+        return store(file)
+
+
+def _check_pattern(destination: Path) -> None:
+    """Refuse the name of one picture for many of them; raises OutputError."""
+    if destination.suffix.lower() == ".png" and "%" not in destination.name:
+        raise OutputError(f"{destination}: give a folder, or a pattern such as frame%05d.png")
+
+
+def _store(
+    codec: VideoCodec,
+    source: SupportsRead,
+    output: Path | BinaryIO,
+    options: OutputOptions,
+    part: Range,
+    partial: bool,
+    max_pixels: int,
+    progress: Callable[[int], None] | None,
+) -> StoredVideo:
+    """Decode to an output that somebody else takes care of."""
+    started = time.perf_counter()
+    with ExitStack() as cleanup:
+        side: IO[bytes] | None = None
+        lost: tuple[str, ...] = ()
+        if options.container in WITH_SOUND:
+            if not is_seekable(source):
+                source = _spooled(source, cleanup)
+            side = _side_stream(cast(BinaryIO, source), partial, max_pixels, cleanup)
+            if side is not None and partial and not _is_readable(side):
+                side, lost = None, ("the sound and all beside the pictures is damaged",)
+        decoded = codec.decode(
+            source, start=part.start, duration=part.duration, partial=partial, max_pixels=max_pixels
+        )
+        frames = cleanup.enter_context(closing(decoded.frames()))
+        first = next(frames, None)
+        if first is None:
+            raise _no_frames(decoded, part)
+        count = 0
+        with create_video(output, decoded.format, options, cast("BinaryIO | None", side)) as writer:
+            for frame in chain((first,), frames):
+                writer.write(frame)
+                del frame
+                count += 1
+                if progress is not None:
+                    progress(count)
+    return StoredVideo(
+        frames=count,
+        format=decoded.format,
+        missing=tuple(decoded.missing),
+        notes=(*writer.notes, *lost),
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _spooled(source: SupportsRead, cleanup: ExitStack) -> IO[bytes]:
+    """A temporary file of all that is left in a source."""
+    file = cleanup.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
+    while piece := source.read(_PIECE_BYTES):
+        file.write(piece)
+    file.seek(0)
+    return file
+
+
+def _side_stream(
+    source: BinaryIO, partial: bool, max_pixels: int, cleanup: ExitStack
+) -> IO[bytes] | None:
+    """A temporary file of the side stream, None for none; the source stands where it stood."""
+    place = source.tell()
+    file = cleanup.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
+    parts = VideoFileReader(source, max_pixels=max_pixels, allow_partial=partial).chunks()
+    for part in parts:
+        if isinstance(part, SideBytes):
+            file.write(part.data)
+    source.seek(place)
+    if not file.tell():
+        return None
+    file.seek(0)
+    return file
+
+
+def _is_readable(side: IO[bytes]) -> bool:
+    """Whether a side stream can be read to its end; it stands at its start afterwards."""
+    try:
+        list_tracks(cast(BinaryIO, side))
+    except FormatError:
+        return False
+    finally:
+        side.seek(0)
+    return True
+
+
+def _no_frames(decoded: DecodedVideo, part: Range) -> FormatError | SeekError:
+    """What to raise for a video, or a part of it, without any frames."""
+    if decoded.missing:
+        return FormatError(f"none of the frames can be decoded: {decoded.missing[0].reason}")
+    if part.is_all:
+        return FormatError("the video has no frames")
+    return SeekError("the video has no frames in the part that is wanted")

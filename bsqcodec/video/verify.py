@@ -1,0 +1,42 @@
+"""Check of a .bsq video by its own checksums: all integers decoded, no pixels."""
+
+from __future__ import annotations
+
+from bsqcodec.bitstream.source import CRC
+from bsqcodec.bitstream.video_container import Gop, VideoFileReader
+from bsqcodec.errors import BsqError, FormatError, VerifyError
+from bsqcodec.video.frames import Geometry
+from bsqcodec.video.gop import Priors, SymbolCoder
+
+
+def verify_video(file: VideoFileReader, priors: Priors, frames: int) -> None:
+    """Decode the integers and vectors of every group, and compare them with the group's CRC-32.
+
+    frames: how many there must be. Raises VerifyError, OSError.
+    """
+    geometry = Geometry(file.header.height, file.header.width)
+    count = 0
+    try:
+        for part in file.chunks():
+            if isinstance(part, Gop):
+                _check_group(priors, geometry, part)
+                count += len(part.frames)
+    except BsqError as error:
+        raise VerifyError(
+            f"the coded file does not decode ({error}); nothing was written"
+        ) from error
+    if count != frames:
+        raise VerifyError(f"the coded file has {count} frames of {frames}; nothing was written")
+
+
+def _check_group(priors: Priors, geometry: Geometry, gop: Gop) -> None:
+    """Raise FormatError where a group does not decode to what was coded."""
+    first = gop.frames[0]
+    if len(first) < CRC.size:
+        raise FormatError("a group of pictures has no first frame")
+    (expected,) = CRC.unpack(first[: CRC.size])
+    coder = SymbolCoder(priors, geometry)
+    for index, payload in enumerate((first[CRC.size :], *gop.frames[1:])):
+        coder.decode(payload, index == 0)
+    if coder.crc != expected:
+        raise FormatError("the decoded bits do not match the file's checksum of them")

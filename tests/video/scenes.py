@@ -1,0 +1,89 @@
+"""Frames that move, readers that give them, and what the tests of videos ask again and again."""
+
+from __future__ import annotations
+
+import io
+import weakref
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+
+import numpy as np
+import numpy.typing as npt
+
+from bsqcodec.media.video import VideoColour, VideoFormat, VideoFrame, VideoReader
+from bsqcodec.rate import Quality, Target
+from bsqcodec.video.codec import VideoCodec
+
+Pixels = npt.NDArray[np.uint8]
+
+
+def moving(height: int, width: int, index: int = 0) -> Pixels:
+    """A frame [height, width, 3] of smooth waves that move 2 pixels a frame to the right."""
+    y, x = np.mgrid[:height, :width].astype(np.float64)
+    x = x - 2 * index
+    waves = [np.sin(x / 9) + np.cos(y / 7), np.sin((x + y) / 11), np.cos((x - y) / 13)]
+    return np.asarray(128 + 50 * np.stack(waves, axis=-1), np.uint8)
+
+
+def clip(count: int, height: int = 32, width: int = 48) -> list[Pixels]:
+    """Frames of the moving waves."""
+    return [moving(height, width, i) for i in range(count)]
+
+
+class ListReader(VideoReader):
+    """Frames from a list, made when they are asked for; counts those that are still alive.
+
+    side: bytes of the side stream, one piece before each frame.
+    """
+
+    def __init__(
+        self,
+        frames: Sequence[Pixels],
+        pts: Sequence[int] | None = None,
+        *,
+        time_base: Fraction = Fraction(1, 25),
+        frame_rate: Fraction | None = Fraction(25),
+        side: Sequence[bytes] = (),
+        size: tuple[int, int] | None = None,
+    ) -> None:
+        height, width = size or frames[0].shape[:2]
+        self.format = VideoFormat(width, height, time_base, frame_rate, VideoColour("bt709"))
+        self.notes, self.problems = [], []
+        self.most_alive = 0
+        self._frames = frames
+        self._pts = range(len(frames)) if pts is None else pts
+        self._side = list(side)
+        self._ready = b""
+        self._alive: weakref.WeakSet[VideoFrame] = weakref.WeakSet()
+
+    def frames(self) -> Iterator[VideoFrame]:
+        for pixels, pts in zip(self._frames, self._pts, strict=True):
+            self._ready += self._side.pop(0) if self._side else b""
+            frame = VideoFrame(pixels.copy(), pts)
+            self._alive.add(frame)
+            self.most_alive = max(self.most_alive, len(self._alive))
+            yield frame
+            del frame
+        self._ready += b"".join(self._side)
+        self._side.clear()
+
+    def take_side_bytes(self) -> bytes:
+        ready, self._ready = self._ready, b""
+        return ready
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def coded(
+    codec: VideoCodec, reader: VideoReader, target: Target | None = None, gop: int | None = None
+) -> bytes:
+    """The bytes of a .bsq video."""
+    file = io.BytesIO()
+    codec.encode(reader, file, target or Quality(60), gop=gop)
+    return file.getvalue()
+
+
+def psnr(a: Pixels, b: Pixels) -> float:
+    """In dB, of two frames that differ."""
+    return float(10 * np.log10(255**2 / np.mean((a.astype(np.float64) - b) ** 2)))

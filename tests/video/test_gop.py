@@ -1,0 +1,218 @@
+"""Groups of pictures: what is coded is what is decoded, alone, and damage does not pass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from bsqcodec.errors import FormatError
+from bsqcodec.prior.integer import IntegerPrior
+from bsqcodec.video.codec import VideoCodec
+from bsqcodec.video.frames import FrameLoop, Geometry
+from bsqcodec.video.gop import CodedGroup, GroupEncoder, SymbolCoder, Symbols, decode_group
+from bsqcodec.video.weights import VideoWeights
+
+from .scenes import Pixels, clip, psnr
+
+STEP = 150
+
+
+@pytest.fixture(scope="module")
+def weights(video_codec: VideoCodec) -> VideoWeights:
+    return video_codec._default
+
+
+@pytest.fixture(scope="module")
+def executor() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(1) as made:
+        yield made
+
+
+def loop_of(weights: VideoWeights, frames: list[Pixels]) -> FrameLoop:
+    height, width = frames[0].shape[:2]
+    return FrameLoop(
+        weights.image.tokenizer, weights.predicted, Geometry(height, width), torch.device("cpu")
+    )
+
+
+def encode(
+    weights: VideoWeights,
+    executor: ThreadPoolExecutor,
+    frames: list[Pixels],
+    steps: list[int] | None = None,
+    dry: bool = False,
+) -> CodedGroup:
+    encoder = GroupEncoder(loop_of(weights, frames), weights.priors, executor, dry)
+    for frame, step in zip(frames, steps or [STEP] * len(frames), strict=True):
+        assert encoder.add(frame, step, cut=False)
+    assert len(encoder) == len(frames)
+    return encoder.finish()
+
+
+@pytest.fixture(scope="module")
+def group(weights: VideoWeights, executor: ThreadPoolExecutor) -> CodedGroup:
+    return encode(weights, executor, clip(4))
+
+
+def decode(
+    weights: VideoWeights, executor: ThreadPoolExecutor, payloads: tuple[bytes, ...]
+) -> list[Pixels]:
+    return list(decode_group(loop_of(weights, clip(1)), weights.priors, payloads, executor))
+
+
+def test_decoded_frames_are_those_the_encoder_saw(
+    weights: VideoWeights, executor: ThreadPoolExecutor, group: CodedGroup
+) -> None:
+    decoded = decode(weights, executor, group.payloads)
+    assert len(decoded) == len(group.payloads) == len(group.errors) == 4
+    assert group.size == sum(map(len, group.payloads))
+    for frame, original, error in zip(decoded, clip(4), group.errors, strict=True):
+        assert frame.shape == original.shape and frame.dtype == np.uint8
+        assert np.mean((frame.astype(np.float64) - original) ** 2) == pytest.approx(error, abs=0.01)
+        assert psnr(frame, original) > 15
+
+
+def test_symbols_come_back_exactly(weights: VideoWeights) -> None:
+    """Any integers and vectors within their limits, not only those of a picture."""
+    generator = np.random.default_rng(0)
+    geometry = Geometry(40, 60)
+    inside = geometry.inside
+    rows, columns = geometry.tokens
+    channels = weights.image.tokenizer.config.channels
+    symbols = []
+    for index in range(4):
+        n = generator.integers(-1, 2, (*inside.shape, channels)).astype(np.int32)
+        n *= (inside & (generator.random(inside.shape) < 0.7))[..., None]
+        field = generator.integers(-50, 51, (2 * rows, 2 * columns, 2)) if index else None
+        symbols.append(Symbols(30 + 10 * index, n, field))
+    encoder = SymbolCoder(weights.priors, geometry)
+    payloads = [encoder.encode(s) for s in symbols]
+    decoder = SymbolCoder(weights.priors, geometry)
+    for index, (payload, wanted) in enumerate(zip(payloads, symbols, strict=True)):
+        found = decoder.decode(payload, index == 0)
+        assert found.step == wanted.step
+        np.testing.assert_array_equal(found.n, wanted.n)
+        if wanted.vectors is not None:
+            np.testing.assert_array_equal(found.vectors, wanted.vectors)
+    assert decoder.crc == encoder.crc
+
+
+def test_a_group_needs_no_other(
+    weights: VideoWeights, executor: ThreadPoolExecutor, group: CodedGroup
+) -> None:
+    """The same frames give the same bytes, whatever came before them."""
+    encode(weights, executor, clip(2)[::-1])
+    assert encode(weights, executor, clip(4)).payloads == group.payloads
+
+
+def test_steps_may_change_within_a_group(
+    weights: VideoWeights, executor: ThreadPoolExecutor
+) -> None:
+    changing = encode(weights, executor, clip(3), [200, 60, 120])
+    decoded = decode(weights, executor, changing.payloads)
+    for frame, original, error in zip(decoded, clip(3), changing.errors, strict=True):
+        assert np.mean((frame.astype(np.float64) - original) ** 2) == pytest.approx(error, abs=0.01)
+
+
+def test_a_dry_run_has_the_same_errors(
+    weights: VideoWeights, executor: ThreadPoolExecutor, group: CodedGroup
+) -> None:
+    dry = encode(weights, executor, clip(4), dry=True)
+    assert dry.errors == group.errors
+    assert dry.payloads == ()
+
+
+def test_products_of_int8_and_float32_write_the_same_bytes(
+    weights: VideoWeights, video_codec: VideoCodec, executor: ThreadPoolExecutor, group: CodedGroup
+) -> None:
+    """The inter prior has context, which must be exact in both too."""
+    from safetensors.torch import load_file
+
+    tensors = load_file(weights.path)
+    state = {k.removeprefix("prior."): v for k, v in tensors.items() if k.startswith("prior.")}
+    for int8 in (True, False):
+        inter = IntegerPrior(weights.priors.inter.config, state, int8=int8)
+        changed = replace(weights, priors=replace(weights.priors, inter=inter))
+        assert encode(changed, executor, clip(4)).payloads == group.payloads
+
+
+@pytest.mark.parametrize("height", [1, 17, 32])
+@pytest.mark.parametrize("width", [1, 16, 33])
+def test_sizes(
+    weights: VideoWeights, executor: ThreadPoolExecutor, height: int, width: int
+) -> None:
+    frames = clip(2, height, width)
+    coded = encode(weights, executor, frames)
+    loop = loop_of(weights, frames)
+    decoded = list(decode_group(loop, weights.priors, coded.payloads, executor))
+    assert [frame.shape for frame in decoded] == [(height, width, 3)] * 2
+
+
+def test_a_new_scene_is_refused_by_the_group(
+    weights: VideoWeights, executor: ThreadPoolExecutor
+) -> None:
+    frames = clip(2)
+    encoder = GroupEncoder(loop_of(weights, frames), weights.priors, executor)
+    assert encoder.add(frames[0], 60)
+    assert encoder.add(frames[1], 60)
+    noise = np.random.default_rng(1).integers(0, 256, frames[0].shape, np.uint8)
+    assert not encoder.add(noise, 60)
+    assert len(encoder) == 2
+    assert encoder.add(noise, 60, cut=False)
+
+
+# Damage -------------------------------------------------------------------------------------------
+
+
+def flipped(data: bytes, place: int) -> bytes:
+    return data[:place] + bytes([data[place] ^ 0x10]) + data[place + 1 :]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda p: (),
+        lambda p: (b"\0\0\0", *p[1:]),
+        lambda p: (p[0][:4], *p[1:]),
+        lambda p: (flipped(p[0], 0), *p[1:]),
+        lambda p: (flipped(p[0], 8), *p[1:]),
+        lambda p: (p[0], flipped(p[1], 3), *p[2:]),
+        lambda p: (*p[:2], b"", p[3]),
+        lambda p: (*p[:2], p[2][:-1], p[3]),
+        lambda p: p[:3],
+        lambda p: (p[0], p[2], p[1], p[3]),
+    ],
+    ids=[
+        "none",
+        "short-crc",
+        "no-first",
+        "crc",
+        "first",
+        "second",
+        "empty",
+        "cut-word",
+        "lost",
+        "swapped",
+    ],
+)
+def test_damage_is_a_format_error(
+    weights: VideoWeights, executor: ThreadPoolExecutor, group: CodedGroup, damage
+) -> None:
+    with pytest.raises(FormatError):
+        decode(weights, executor, damage(group.payloads))
+
+
+def test_random_payloads_never_crash(weights: VideoWeights, executor: ThreadPoolExecutor) -> None:
+    generator = np.random.default_rng(7)
+    for _ in range(10):
+        payloads = tuple(
+            generator.integers(0, 256, 1 + 4 * k, np.uint8).tobytes()
+            for k in (generator.integers(2, 40), generator.integers(0, 40))
+        )
+        with pytest.raises(FormatError):
+            decode(weights, executor, (b"\0\0\0\0" + payloads[0], payloads[1]))

@@ -1,0 +1,77 @@
+"""Motion: known shifts are found, and compensated exactly where that can be."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from bsqcodec.video.motion import compensate, estimate, luma
+
+from ..models import seeded
+
+BLOCK = 8
+
+
+def texture(height: int, width: int, seed: int = 0) -> Tensor:
+    """Smooth noise [3, height, width] of whole numbers 0..255."""
+    with seeded(seed):
+        noise = torch.rand(1, 3, height // 4, width // 4)
+    smooth = torch.nn.functional.interpolate(noise, (height, width), mode="bicubic")[0]
+    return (255 * smooth).round().clamp(0, 255)
+
+
+def field(rows: int, columns: int, down: int, right: int) -> Tensor:
+    """The same vector, in quarters of a pixel, for all blocks."""
+    return torch.tensor([down, right]).expand(rows, columns, 2).contiguous()
+
+
+@pytest.mark.parametrize(("down", "right"), [(0, 0), (3, -5), (-7, 2), (12, 20)])
+def test_a_known_shift_is_found(down: int, right: int) -> None:
+    large = texture(128, 128)
+    reference = large[:, 32:96, 32:96]
+    current = large[:, 32 + down : 96 + down, 32 + right : 96 + right]
+    found = estimate(luma(current), luma(reference), price=14.0)
+    assert found.dtype == torch.int64 and found.shape == (8, 8, 2)
+    covered = found[2:6, 2:6]  # blocks whose content is in the reference
+    same = (covered == torch.tensor([4 * down, 4 * right])).all(-1)
+    assert same.float().mean() > 0.7
+    error = (compensate(reference, found, BLOCK) - current).abs()[:, 16:40, 16:40].mean()
+    assert error < 2
+
+
+def test_still_frames_have_no_motion() -> None:
+    frame = texture(48, 64)
+    assert not estimate(luma(frame), luma(frame), price=14.0).any()
+
+
+def test_vectors_of_the_frame_before_are_candidates() -> None:
+    """A shift beyond the reach of the search is found where the vectors before say so."""
+    large = texture(64, 256)
+    reference, current = large[:, :, :64], large[:, :, 63:127]
+    before = field(8, 8, 0, 4 * 63)
+    found = estimate(luma(current), luma(reference), 14.0, before)
+    assert (found[..., 1].abs() <= 4 * 64).all()
+
+
+@pytest.mark.parametrize(("down", "right"), [(0, 0), (3, -5), (-8, 8)])
+def test_whole_pixels_are_compensated_exactly(down: int, right: int) -> None:
+    reference = texture(48, 64)
+    predicted = compensate(reference, field(6, 8, 4 * down, 4 * right), BLOCK)
+    shifted = torch.roll(reference, (-down, -right), (1, 2))
+    inside = (slice(None), slice(8, -8), slice(8, -8))
+    assert torch.equal(predicted[inside], shifted[inside])
+
+
+def test_half_a_pixel_of_a_slope() -> None:
+    slope = (3.0 * torch.arange(64)).expand(3, 48, 64).contiguous()
+    predicted = compensate(slope, field(6, 8, 0, 2), BLOCK)
+    torch.testing.assert_close(predicted[:, :, 12:-12], slope[:, :, 12:-12] + 1.5)
+
+
+@pytest.mark.parametrize("size", [(16, 16), (48, 32), (16, 80)])
+def test_constant_frames_stay_constant_to_the_border(size: tuple[int, int]) -> None:
+    with seeded(3):
+        vectors = torch.randint(-256, 257, (size[0] // BLOCK, size[1] // BLOCK, 2))
+    frame = torch.full((3, *size), 77.0)
+    torch.testing.assert_close(compensate(frame, vectors, BLOCK), frame, rtol=0, atol=1e-3)
