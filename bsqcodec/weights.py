@@ -142,5 +142,7 @@ def save(
     save_file(tensors, path, {"bsqcodec": json.dumps(configs), **(notes or {})})
     path.chmod(0o644)  # safetensors writes for its owner only
     if default:
-        (folder / "index.json").write_text(json.dumps({"default": model_id}) + "\n")
+        index = folder / "index.json"
+        named = json.loads(index.read_text()) if index.is_file() else {}
+        index.write_text(json.dumps(named | {"default": model_id}) + "\n")
     return path

@@ -57,7 +57,7 @@ def quantize(
 def predictions(decoded: Tensor, vectors: Tensor) -> Tensor:
     """Motion-compensated frames [B, 3, H, W] by vectors [B, H / 8, W / 8, 2]."""
     with torch.no_grad():
-        return torch.stack([compensate(d, v, 8) for d, v in zip(decoded, vectors, strict=True)])
+        return torch.stack([compensate(d, v) for d, v in zip(decoded, vectors, strict=True)])
 
 
 def predicted_of(source: Path, tokenizer: Tokenizer) -> Predicted:

@@ -42,6 +42,9 @@ DEFAULT_SECONDS = 1.0
 LAST_LONGER = 3
 """The last group takes in what would be left behind it, up to a third of a group."""
 
+LONGEST_USUAL = 120
+"""Frames of a group at most, unless more are asked for; all of them may be in memory."""
+
 DEFAULT_RATE = Fraction(25)
 """Frames a second of a video that does not say."""
 
@@ -238,8 +241,7 @@ class VideoCodec:
 def usual_gop(form: VideoFormat) -> int:
     """Frames of a group, unless something else is asked for."""
     rate = form.frame_rate or DEFAULT_RATE
-    most = MAX_GOP_FRAMES * LAST_LONGER // (LAST_LONGER + 1)
-    return min(max(round(rate * Fraction(DEFAULT_SECONDS)), 1), most)
+    return min(max(round(rate * Fraction(DEFAULT_SECONDS)), 1), LONGEST_USUAL)
 
 
 class _Ahead:

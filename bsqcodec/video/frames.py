@@ -141,11 +141,16 @@ class FrameLoop:
     def predict(self, vectors: Tensor) -> Tensor:
         """Prediction [3, H, W] by vectors."""
         assert self.reference is not None
-        return compensate(self.reference, vectors, TOKEN // 2)
+        return compensate(self.reference, vectors)
 
     @torch.inference_mode()
     def next_integers(
-        self, frame: Tensor, prediction: Tensor, step: int, limit: Tensor, wider: float | None = None
+        self,
+        frame: Tensor,
+        prediction: Tensor,
+        step: int,
+        limit: Tensor,
+        wider: float | None = None,
     ) -> Tensor:
         """Integers [h, w, C] of a frame [3, H, W] beside its prediction."""
         x, p = self._windows(frame), self._windows(prediction)

@@ -79,36 +79,69 @@ def _window(block: int, device: torch.device) -> Tensor:
     return torch.cat([ramp, flat, ramp.flip(0)])
 
 
-def compensate(reference: Tensor, vectors: Tensor, block: int) -> Tensor:
-    """Prediction [C, H, W] from a reference [C, H, W] by vectors [H / block, W / block, 2]."""
+def compensate(reference: Tensor, vectors: Tensor) -> Tensor:
+    """Prediction [C, H, W] from a reference [C, H, W] by vectors [H / 8, W / 8, 2].
+
+    H and W are multiples of 16. A token whose quarters agree is one block of 16, which comes to the
+    same as four of 8.
+    """
     with torch.autocast(reference.device.type, enabled=False):
-        return _compensate(reference, vectors, block)
+        return _compensate(reference, vectors)
 
 
-def _compensate(reference: Tensor, vectors: Tensor, block: int) -> Tensor:
-    h, w = reference.shape[1:]
-    rows, columns = vectors.shape[:2]
+def _compensate(reference: Tensor, vectors: Tensor) -> Tensor:
+    channels, h, w = reference.shape
+    # tokens around the frame continue it, so that the weights add up to 1 everywhere
+    v = vectors.permute(2, 0, 1)[None].float()
+    v = F.pad(F.pad(v, (1, 1, 1, 1), mode="replicate"), (1, 1, 1, 1), mode="replicate")
+    v = v[0].permute(1, 2, 0).long()
+    rows, columns = v.shape[0] // 2, v.shape[1] // 2
+    parts = v.view(rows, 2, columns, 2, 2).permute(0, 2, 1, 3, 4).reshape(-1, 4, 2)
+    split = (parts != parts[:, :1]).any(2).any(1)
+    top, left = _places(rows, columns, TOKEN, reference.device)
+    padded = torch.zeros(
+        channels,
+        rows * TOKEN + 2 * OVERLAP,
+        columns * TOKEN + 2 * OVERLAP,
+        device=reference.device,
+        dtype=reference.dtype,
+    )
+    whole = (~split).nonzero()[:, 0]
+    _add_blocks(padded, reference, top[whole], left[whole], parts[whole, 0], TOKEN)
+    tokens = split.nonzero()[:, 0]
+    half = TOKEN // 2
+    for k in range(4):
+        down, right = half * (k // 2), half * (k % 2)
+        _add_blocks(
+            padded, reference, top[tokens] + down, left[tokens] + right, parts[tokens, k], half
+        )
+    start = TOKEN + OVERLAP
+    return padded[:, start : start + h, start : start + w]
+
+
+def _add_blocks(
+    padded: Tensor, reference: Tensor, top: Tensor, left: Tensor, vectors: Tensor, block: int
+) -> None:
+    """Add weighted blocks [n] at top, left (of a frame with a token more on each side)."""
     size = block + 2 * OVERLAP
-    # blocks around the frame continue it, so that the weights add up to 1 everywhere
-    v = F.pad(vectors.permute(2, 0, 1)[None].float(), (1, 1, 1, 1), mode="replicate")[0].long()
-    down, right = v.reshape(2, -1)
-    top, left = _places(rows + 2, columns + 2, block, reference.device)
-    whole_down, whole_right = down >> 2, right >> 2
+    down, right = vectors.unbind(-1)
     patches = _patches(
         reference,
-        top - block - OVERLAP - BEFORE + whole_down,
-        left - block - OVERLAP - BEFORE + whole_right,
+        top - TOKEN - OVERLAP - BEFORE + (down >> 2),
+        left - TOKEN - OVERLAP - BEFORE + (right >> 2),
         size + BEFORE + AFTER,
     )
     window = _window(block, reference.device)
     filters = _interpolation(size, reference.device) * window[:, None]
     vertical, horizontal = filters[down & 3][:, None], filters[right & 3][:, None]
     weighted = vertical @ patches @ horizontal.transpose(-1, -2)
-    columns_of = weighted.reshape(len(down), -1).t()[None]
-    padded = ((rows + 1) * block + size, (columns + 1) * block + size)
-    whole = F.fold(columns_of, padded, size, stride=block)[0]
-    start = block + OVERLAP
-    return whole[:, start : start + h, start : start + w]
+    offset = torch.arange(size, device=reference.device)
+    index = (top[:, None] + offset)[:, :, None] * padded.shape[2] + (left[:, None] + offset)[
+        :, None
+    ]
+    flat = padded.view(len(padded), -1)
+    for plane, values in zip(flat, weighted.unbind(1), strict=True):
+        plane.index_add_(0, index.reshape(-1), values.reshape(-1))
 
 
 def estimate(

@@ -36,7 +36,7 @@ def test_a_known_shift_is_found(down: int, right: int) -> None:
     covered = found[2:6, 2:6]  # blocks whose content is in the reference
     same = (covered == torch.tensor([4 * down, 4 * right])).all(-1)
     assert same.float().mean() > 0.7
-    error = (compensate(reference, found, BLOCK) - current).abs()[:, 16:40, 16:40].mean()
+    error = (compensate(reference, found) - current).abs()[:, 16:40, 16:40].mean()
     assert error < 2
 
 
@@ -57,7 +57,7 @@ def test_vectors_of_the_frame_before_are_candidates() -> None:
 @pytest.mark.parametrize(("down", "right"), [(0, 0), (3, -5), (-8, 8)])
 def test_whole_pixels_are_compensated_exactly(down: int, right: int) -> None:
     reference = texture(48, 64)
-    predicted = compensate(reference, field(6, 8, 4 * down, 4 * right), BLOCK)
+    predicted = compensate(reference, field(6, 8, 4 * down, 4 * right))
     shifted = torch.roll(reference, (-down, -right), (1, 2))
     inside = (slice(None), slice(8, -8), slice(8, -8))
     assert torch.equal(predicted[inside], shifted[inside])
@@ -65,7 +65,7 @@ def test_whole_pixels_are_compensated_exactly(down: int, right: int) -> None:
 
 def test_half_a_pixel_of_a_slope() -> None:
     slope = (3.0 * torch.arange(64)).expand(3, 48, 64).contiguous()
-    predicted = compensate(slope, field(6, 8, 0, 2), BLOCK)
+    predicted = compensate(slope, field(6, 8, 0, 2))
     torch.testing.assert_close(predicted[:, :, 12:-12], slope[:, :, 12:-12] + 1.5)
 
 
@@ -74,4 +74,4 @@ def test_constant_frames_stay_constant_to_the_border(size: tuple[int, int]) -> N
     with seeded(3):
         vectors = torch.randint(-256, 257, (size[0] // BLOCK, size[1] // BLOCK, 2))
     frame = torch.full((3, *size), 77.0)
-    torch.testing.assert_close(compensate(frame, vectors, BLOCK), frame, rtol=0, atol=1e-3)
+    torch.testing.assert_close(compensate(frame, vectors), frame, rtol=0, atol=1e-3)
