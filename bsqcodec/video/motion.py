@@ -24,6 +24,12 @@ TOKEN = 16
 SPLIT_BITS = 6.0
 """About what four vectors cost more than one when they are alike."""
 
+HOPE = 1.1
+"""Tokens whose split costs less than this times the whole, before fractions, are looked at."""
+
+NEAR = 3
+"""Pixels around a vector in which every whole-pixel vector is tried."""
+
 OVERLAP = 4
 """Pixels on each side of a block's border over which neighbouring vectors are blended."""
 
@@ -153,37 +159,55 @@ def estimate(
     ones pay. price: of a bit, in sums of absolute differences. before: vectors of the previous
     frame [H / 8, W / 8, 2], further candidates.
     """
-    whole = _whole(current, reference, price, before)
-    halves = whole.repeat_interleave(2, 0).repeat_interleave(2, 1)
-    search = _Search(current, reference, TOKEN // 2, price)
-    finer = halves if before is None else search.choose([halves, before], halves)
-    finer = search.choose([finer, *_neighbours(finer)], finer)
-    finer = search.fractions(search.refine(finer, 3))
-    finer = search.choose([finer, *_neighbours(finer)], finer)
+    tokens = _Search(current, reference, TOKEN, price)
+    quarters = _Search(current, reference, TOKEN // 2, price)
+    coarse = _coarse(current, reference, TOKEN)
+    fields = [coarse, torch.zeros_like(coarse)]
+    if before is not None:
+        fields.append(before[::2, ::2])
+    whole = tokens.refine(tokens.choose(fields, coarse), NEAR)
+    for _ in range(2):
+        whole = tokens.choose([whole, *_neighbours(whole)], whole)
+    whole, finer = _near(quarters, whole)
+    finer = quarters.choose([finer, *_neighbours(finer)], finer)
     shape = (whole.shape[0], 2, whole.shape[1], 2)
 
     def of_tokens(field: Tensor) -> Tensor:
         flat = field.reshape(-1, 2)
-        cost = search.error(flat) + search.cost(flat, _median(field).reshape(-1, 2))
+        cost = quarters.error(flat) + quarters.cost(flat, _median(field).reshape(-1, 2))
         return cost.view(shape).sum((1, 3))
 
-    pays = of_tokens(finer) + SPLIT_BITS * price < of_tokens(halves)
-    pays = pays.repeat_interleave(2, 0).repeat_interleave(2, 1)
-    return torch.where(pays[..., None], finer, halves)
+    halves = _halves(whole)
+    extra = SPLIT_BITS * price
+    promising = of_tokens(finer) + extra < HOPE * of_tokens(halves)
+    whole = tokens.fractions(whole)
+    whole = tokens.choose([whole, *_neighbours(whole)], whole)
+    halves = _halves(whole)
+    finer = quarters.fractions(finer, _halves(promising[..., None])[..., 0])
+    finer = quarters.choose([finer, *_neighbours(finer)], finer)
+    pays = promising & (of_tokens(finer) + extra < of_tokens(halves))
+    return torch.where(_halves(pays[..., None]), finer, halves)
 
 
-def _whole(current: Tensor, reference: Tensor, price: float, before: Tensor | None) -> Tensor:
-    """The best vector of each token [H / 16, W / 16, 2]."""
-    search = _Search(current, reference, TOKEN, price)
-    coarse = _coarse(current, reference, TOKEN)
-    fields = [torch.zeros_like(coarse), coarse]
-    if before is not None:
-        fields.append(before[::2, ::2])
-    best = search.refine(search.choose(fields, coarse), 3)
-    for _ in range(2):
-        best = search.choose([best, *_neighbours(best)], best)
-    best = search.fractions(search.refine(best, 3))
-    return search.choose([best, *_neighbours(best)], best)
+def _halves(field: Tensor) -> Tensor:
+    """A field of tokens [h, w, k] for their quarters, [2 h, 2 w, k]."""
+    return field.repeat_interleave(2, 0).repeat_interleave(2, 1)
+
+
+def _near(quarters: _Search, whole: Tensor) -> tuple[Tensor, Tensor]:
+    """The cheapest whole-pixel vectors near those of tokens: of tokens, and of quarters."""
+    h, w = whole.shape[:2]
+    start = _halves(whole)
+    beside = _median(start).reshape(-1, 2)
+    vectors, errors = quarters.around(start, NEAR)
+    cost = errors + quarters.cost(vectors, beside)
+    finer = vectors[cost.argmin(0), torch.arange(len(beside))].view(start.shape)
+    total = errors.view(-1, h, 2, w, 2).sum((2, 4))
+    candidates = vectors.view(-1, h, 2, w, 2, 2)[:, :, 0, :, 0]
+    total = total + quarters.cost(candidates, _median(whole))
+    best = total.argmin(0)
+    chosen = candidates.gather(0, best[None, ..., None].expand(1, h, w, 2))[0]
+    return chosen, finer
 
 
 def _neighbours(field: Tensor) -> list[Tensor]:
@@ -267,41 +291,51 @@ class _Search:
             best[chosen], lowest[chosen] = vectors[better], cost[better]
         return best.view(around.shape)
 
-    def refine(self, field: Tensor, near: int) -> Tensor:
-        """The cheapest whole-pixel vectors at most `near` pixels from those of a field."""
-        beside = _median(field).reshape(-1, 2)
+    def around(self, field: Tensor, near: int) -> tuple[Tensor, Tensor]:
+        """Whole-pixel vectors [k, n, 2] near those of a field, and their errors [k, n]."""
         centre = (field.reshape(-1, 2) + 2) >> 2
         size = self.block + 2 * near
         patches = _patches(
             self.reference, self.top + centre[:, 0] - near, self.left + centre[:, 1] - near, size
         )[:, 0]
-        best = torch.full((len(centre),), float("inf"))
-        result = torch.zeros_like(centre)
+        offsets, errors = [], []
         for down in range(2 * near + 1):
             for right in range(2 * near + 1):
                 found = patches[:, down : down + self.block, right : right + self.block]
-                vector = QUARTERS * (centre + torch.tensor([down - near, right - near]))
-                cost = (found - self.wanted).abs().sum((1, 2)) + self.cost(vector, beside)
-                better = cost < best
-                best = torch.where(better, cost, best)
-                result = torch.where(better[:, None], vector, result)
+                errors.append((found - self.wanted).abs_().sum((1, 2)))
+                offsets.append([down - near, right - near])
         limit = QUARTERS * REACH
-        return result.clamp(-limit, limit).view(field.shape)
+        vectors = QUARTERS * (centre + torch.tensor(offsets)[:, None])
+        return vectors.clamp(-limit, limit), torch.stack(errors)
 
-    def fractions(self, field: Tensor) -> Tensor:
-        """The cheapest vectors at most half a pixel from those of a field, rounded to pixels."""
+    def refine(self, field: Tensor, near: int) -> Tensor:
+        """The cheapest whole-pixel vectors at most `near` pixels from those of a field."""
         beside = _median(field).reshape(-1, 2)
-        vectors = field.reshape(-1, 2)
-        centre = (vectors + 2) >> 2
+        vectors, errors = self.around(field, near)
+        best = (errors + self.cost(vectors, beside)).argmin(0)
+        return vectors[best, torch.arange(len(beside))].view(field.shape)
+
+    def fractions(self, field: Tensor, where: Tensor | None = None) -> Tensor:
+        """The cheapest vectors at most half a pixel from those of a field, rounded to pixels.
+
+        where: blocks [h, w] at which to look, else all; the others keep their vectors.
+        """
+        flat = field.reshape(-1, 2)
+        if where is None:
+            picked = torch.arange(len(flat), device=flat.device)
+        else:
+            picked = where.reshape(-1).nonzero()[:, 0]
+        beside = _median(field).reshape(-1, 2)[picked]
+        centre = (flat[picked] + 2) >> 2
         size = self.block + 1 + BEFORE + AFTER
         patches = _patches(
             self.reference,
-            self.top + centre[:, 0] - 1 - BEFORE,
-            self.left + centre[:, 1] - 1 - BEFORE,
+            self.top[picked] + centre[:, 0] - 1 - BEFORE,
+            self.left[picked] + centre[:, 1] - 1 - BEFORE,
             size,
         )[:, 0]
         shifts = range(-2, 3)
-        matrices = torch.zeros(len(shifts), self.block, size)
+        matrices = torch.zeros(len(shifts), self.block, size, device=flat.device)
         for i, shift in enumerate(shifts):
             start = 1 + (shift >> 2)
             matrices[i, :, start : start + size - 1] = self.filters[shift & 3]
@@ -309,13 +343,16 @@ class _Search:
         found = (stacked @ patches @ stacked.t()).view(
             -1, len(shifts), self.block, len(shifts), self.block
         )
-        cost = (found - self.wanted[:, None, :, None, :]).abs().sum((2, 4))
-        offset = torch.tensor(list(shifts))
+        found -= self.wanted[picked, None, :, None, :]
+        cost = found.abs_().sum((2, 4))
+        offset = torch.tensor(list(shifts), device=flat.device)
         down = QUARTERS * centre[:, 0, None] + offset
         right = QUARTERS * centre[:, 1, None] + offset
         grid = torch.stack(torch.broadcast_tensors(down[:, :, None], right[:, None, :]), -1)
         cost = cost + self.cost(grid, beside[:, None, None])
-        best = cost.view(len(vectors), -1).argmin(1)
+        best = cost.view(len(picked), -1).argmin(1)
         limit = QUARTERS * REACH
-        chosen = grid.view(len(vectors), -1, 2)[torch.arange(len(best)), best]
-        return chosen.clamp(-limit, limit).view(field.shape)
+        chosen = grid.view(len(picked), -1, 2)[torch.arange(len(best)), best]
+        result = flat.clone()
+        result[picked] = chosen.clamp(-limit, limit)
+        return result.view(field.shape)
