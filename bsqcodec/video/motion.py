@@ -350,9 +350,10 @@ class _Search:
         right = QUARTERS * centre[:, 1, None] + offset
         grid = torch.stack(torch.broadcast_tensors(down[:, :, None], right[:, None, :]), -1)
         cost = cost + self.cost(grid, beside[:, None, None])
-        best = cost.view(len(picked), -1).argmin(1)
+        count = len(shifts) ** 2
+        best = cost.view(-1, count).argmin(1)
         limit = QUARTERS * REACH
-        chosen = grid.view(len(picked), -1, 2)[torch.arange(len(best)), best]
+        chosen = grid.view(-1, count, 2)[torch.arange(len(best)), best]
         result = flat.clone()
         result[picked] = chosen.clamp(-limit, limit)
         return result.view(field.shape)
