@@ -12,7 +12,7 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from bsqcodec.batch import pictures
+from bsqcodec.batch import pictures, videos
 from bsqcodec.batch.errors import PlanError
 from bsqcodec.bitstream.magic import FileKind, read_kind
 from bsqcodec.errors import BsqError
@@ -34,20 +34,24 @@ class Direction(Enum):
 class Options:
     """How the files of a batch are coded. A kind of file takes what has a meaning for it.
 
-    target: what an encoder aims at. weights: a file, None for the default ones; weights_sha256: of
-    that file, in hexadecimal, when encoding (workers check that theirs are the same); model_id: of
-    the weights where their file's name tells it. formats: to decode to, one for each kind at most.
-    threads: of the CPU, for one worker. max_pixels: of a picture or frame.
+    target: what an encoder aims at. gop: frames of a video's groups at most, None for a second.
+    weights: a file, None for the default ones, of pictures and of videos; weights_sha256,
+    video_weights_sha256: of those files, in hexadecimal, when encoding (workers check that theirs
+    are the same); model_id: of the weights of pictures where their file's name tells it. formats:
+    to decode to, one for each kind at most. threads: of the CPU, for one worker. max_pixels: of a
+    picture or frame.
     """
 
     target: Target
     max_pixels: int
     effort: int = 1
+    gop: int | None = None
     strip: bool = False
     verify: bool = False
     formats: tuple[str, ...] = ()
     weights: str | None = None
     weights_sha256: str | None = None
+    video_weights_sha256: str | None = None
     model_id: str | None = None
     device: str = "auto"
     threads: int | None = None
@@ -136,7 +140,18 @@ PICTURE: Final = Kind(
     encode_fields=("target", "effort", "strip", "weights_sha256"),
     decode_fields=("formats",),
 )
-KINDS: Final = (PICTURE,)
+VIDEO: Final = Kind(
+    name="video",
+    suffixes=videos.SUFFIXES,
+    formats=videos.FORMATS,
+    file_kind=FileKind.VIDEO,
+    encode=videos.encode,
+    decode=videos.decode,
+    check=videos.check,
+    encode_fields=("target", "gop", "strip", "video_weights_sha256"),
+    decode_fields=("formats",),
+)
+KINDS: Final = (PICTURE, VIDEO)
 KIND_OF_NAME: Final = {kind.name: kind for kind in KINDS}
 FORMATS: Final = tuple(name for kind in KINDS for name in kind.formats)
 

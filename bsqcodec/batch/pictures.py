@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from bsqcodec.errors import WeightsError
+from bsqcodec.batch.digests import check_weights
 
 if TYPE_CHECKING:
     from bsqcodec.batch.kinds import Options, Progress, Summary
@@ -130,7 +129,5 @@ def _load(weights: str | None, sha256: str | None, device: str, threads: int | N
     from bsqcodec.weights import find_default
 
     if sha256 is not None:
-        path = find_default() if weights is None else Path(weights)
-        if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
-            raise WeightsError(f"{path} holds other weights than the batch was started with")
+        check_weights(find_default() if weights is None else Path(weights), sha256)
     return Codec(weights, device=device, threads=threads)

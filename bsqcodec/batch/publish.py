@@ -50,4 +50,4 @@ def settle(output: Path, journal: Journal, *, force: bool) -> None:
 
 
 def _name(temporary: Path, destination: Path, *, replace: bool) -> None:
-    files._publish(temporary, destination, force=replace)
+    files.publish(temporary, destination, force=replace)

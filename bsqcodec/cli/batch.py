@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from bsqcodec.batch.errors import PlanError
-from bsqcodec.batch.kinds import FORMATS, Direction, Options
+from bsqcodec.batch.kinds import FORMATS, PICTURE, VIDEO, Direction, Options
 from bsqcodec.batch.plan import Naming, Plan, make_plan
 from bsqcodec.cli import options
 from bsqcodec.cli.batch_report import Report, ignored_lines, reason_of_error, shown
 from bsqcodec.cli.console import Console
+from bsqcodec.cli.video_options import group_options, refuse
 
 if TYPE_CHECKING:
     from bsqcodec.batch.executor import Executor
@@ -26,7 +27,9 @@ _WORDS: Final = {"code": "to do", "record": "done", "skip": "done", "refuse": "r
 @click.command()
 @options.inputs_argument
 @click.argument("output", metavar="OUTPUT")
-@click.option("--encode", "direction", flag_value="encode", help="Code pictures as .bsq files.")
+@click.option(
+    "--encode", "direction", flag_value="encode", help="Code pictures and videos as .bsq files."
+)
 @click.option("--decode", "direction", flag_value="decode", help="Decode .bsq files.")
 @click.option(
     "--name",
@@ -61,12 +64,13 @@ _WORDS: Final = {"code": "to do", "record": "done", "skip": "done", "refuse": "r
     help="Add a JSON object for each file, and one for all, to this file.",
 )
 @options.encoding_options
+@group_options
 @click.option(
     "--format",
     "formats",
     type=click.Choice(FORMATS, case_sensitive=False),
     multiple=True,
-    help="Format to decode to.  [default: png]",
+    help="Format to decode to, once for pictures and once for videos.  [default: png, mkv]",
 )
 @options.force_option
 @options.machine_options
@@ -92,6 +96,8 @@ def batch(
     effort: int,
     strip: bool,
     verify: bool,
+    bitrate: float | None,
+    gop: int | None,
     formats: tuple[str, ...],
     force: bool,
     device: str,
@@ -102,15 +108,15 @@ def batch(
     """Code all the files of folders, and mirror their tree.
 
     INPUT is a folder, a quoted glob ("photos/**/*.jpg") or a file; OUTPUT is a folder. Pictures
-    are encoded; where there are only .bsq files, they are decoded. A file that fails is reported
-    at the end and does not stop the others. What a run has done, the next one leaves out, however
-    the first one ended.
+    and videos are encoded; where there are only .bsq files, they are decoded. A file that fails is
+    reported at the end and does not stop the others. What a run has done, the next one leaves out,
+    however the first one ended.
     """
     from bsqcodec.batch.job import run_batch
 
     if scheduler is not None and workers is not None:
         raise click.UsageError("give only one of --workers and --scheduler")
-    target = options.only_target(quality, bpp, size, psnr)
+    target = options.only_target(quality, bpp, size, psnr, bitrate)
     try:
         plan = make_plan(
             inputs,
@@ -124,24 +130,30 @@ def batch(
         raise click.UsageError(str(error)) from error
     _check_direction(
         plan.direction,
-        for_encoding=strip or verify or (quality, bpp, size, psnr) != (None,) * 4,
+        for_encoding=strip or verify or (quality, bpp, size, psnr, bitrate, gop) != (None,) * 6,
         for_decoding=bool(formats),
     )
+    kinds = {task.kind_name for task in plan.tasks}
+    _check_kinds(kinds, bitrate, gop, weights)
     if not plan.tasks:
         console.warning(f"there is nothing to {plan.direction.value}")
     count = min(workers or max(1, _cores() // 2), max(1, len(plan.tasks)))
     if scheduler is None:
         threads = max(1, (threads or _cores()) // count)
-    weights_file = _weights_file(weights) if plan.direction is Direction.ENCODE else None
+    used = kinds if plan.direction is Direction.ENCODE else set()
+    weights_file = _picture_weights(weights) if PICTURE.name in used else None
+    video_weights_file = _video_weights(weights) if VIDEO.name in used else None
     coding = Options(
         target=target,
         max_pixels=max_pixels,
         effort=effort,
+        gop=gop,
         strip=strip,
         verify=verify,
         formats=formats,
         weights=None if weights is None else os.path.abspath(weights),
         weights_sha256=None if weights_file is None else _sha256(weights_file),
+        video_weights_sha256=None if video_weights_file is None else _sha256(video_weights_file),
         model_id=None if weights_file is None else weights_file.stem.removeprefix("image-"),
         device=device,
         threads=threads,
@@ -168,9 +180,24 @@ def _check_direction(direction: Direction, *, for_encoding: bool, for_decoding: 
         raise click.UsageError("--format is for decoding, and this batch encodes")
     if for_encoding and direction is Direction.DECODE:
         raise click.UsageError(
-            "-q, --bpp, --size, --psnr, --strip and --verify are for encoding,"
+            "-q, --bpp, --bitrate, --size, --psnr, --gop, --strip and --verify are for encoding,"
             " and this batch decodes"
         )
+
+
+def _check_kinds(
+    kinds: set[str], bitrate: float | None, gop: int | None, weights: str | None
+) -> None:
+    """Refuse options that have no meaning for files of these kinds."""
+    if PICTURE.name in kinds:
+        refuse({"--bitrate": bitrate}, "pictures")
+        if VIDEO.name not in kinds:
+            refuse({"--gop": gop}, "pictures")
+        elif weights is not None:
+            raise click.UsageError(
+                "--weights are of pictures or of videos, and this batch has both; give INPUT as a"
+                " glob of one kind"
+            )
 
 
 def _tell_plan(console: Console, plan: Plan, coding: Options, *, resume: bool, force: bool) -> None:
@@ -209,11 +236,20 @@ def _executor(scheduler: str | None, workers: int) -> Executor:
     return Cluster(scheduler)
 
 
-def _weights_file(weights: str | None) -> Path:
-    """The weights that an encoder will use. Raises WeightsError where there are none."""
+def _picture_weights(weights: str | None) -> Path:
+    """The weights that an encoder of pictures will use. Raises WeightsError for none."""
     if weights is not None:
         return Path(weights)
     from bsqcodec.weights import find_default
+
+    return find_default()
+
+
+def _video_weights(weights: str | None) -> Path:
+    """The weights that an encoder of videos will use. Raises WeightsError where there are none."""
+    if weights is not None:
+        return Path(weights)
+    from bsqcodec.video.weights import find_default
 
     return find_default()
 

@@ -77,7 +77,7 @@ def encoding_options(command: Command) -> Command:
                 metavar="0|1",
                 default=1,
                 show_default=True,
-                help="Pictures: 0: faster; 1: weigh rate against distortion, for a smaller file.",
+                help="Pictures: 0: round to the nearest; 1: leave out what is not seen (smaller).",
             ),
             click.option(
                 "--strip",

@@ -72,8 +72,8 @@ def parse_bitrate(ctx: click.Context, param: click.Parameter, value: str | None)
         raise click.BadParameter(f"{error}.", ctx, param) from error
 
 
-def video_encoding_options(command: Command) -> Command:
-    """Add --bitrate, --gop, --video, --partial, and what bare samples do not say."""
+def group_options(command: Command) -> Command:
+    """Add --bitrate and --gop."""
     for option in reversed(
         (
             click.option(
@@ -88,6 +88,16 @@ def video_encoding_options(command: Command) -> Command:
                 metavar="N",
                 help="Videos: frames of a group, which decodes alone, at most.  [default: a second]",
             ),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def video_encoding_options(command: Command) -> Command:
+    """Add --bitrate, --gop, --video, --partial, and what bare samples do not say."""
+    for option in reversed(
+        (
             click.option(
                 "--video/--picture",
                 "as_video",
@@ -115,7 +125,7 @@ def video_encoding_options(command: Command) -> Command:
         )
     ):
         command = option(command)
-    return command
+    return group_options(command)
 
 
 def video_decoding_options(command: Command) -> Command:

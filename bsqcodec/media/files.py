@@ -84,7 +84,7 @@ def atomic_output(path: Path, *, force: bool) -> Iterator[BinaryIO]:
             os.fsync(file.fileno())
         if mode is not None:
             os.chmod(temporary, mode)
-        _publish(temporary, path, force=force)
+        publish(temporary, path, force=force)
     except BaseException:
         with suppress(OSError):
             temporary.unlink()
@@ -152,8 +152,11 @@ def _is_device(path: Path) -> bool:
     return path.exists() and not path.is_file() and not path.is_dir()
 
 
-def _publish(temporary: Path, path: Path, *, force: bool) -> None:
-    """Give the finished file its name, without replacing another one unless `force` is set."""
+def publish(temporary: Path, path: Path, *, force: bool) -> None:
+    """Give a finished file its name, without replacing another one unless `force` is set.
+
+    temporary: in the same folder. Raises OutputExistsError where the name is taken, OSError.
+    """
     if force:
         os.replace(temporary, path)
     else:

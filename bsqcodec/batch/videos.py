@@ -1,0 +1,97 @@
+"""Videos in a batch: from file to file, by a codec that is loaded when the first of them comes."""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from bsqcodec.batch.digests import check_weights
+
+if TYPE_CHECKING:
+    from bsqcodec.batch.kinds import Options, Progress, Summary
+    from bsqcodec.video.codec import VideoCodec
+
+SUFFIXES: Final = (
+    *(".mp4", ".m4v", ".mov", ".qt", ".mkv", ".webm", ".avi", ".wmv", ".asf", ".flv", ".f4v"),
+    *(".mpg", ".mpeg", ".m1v", ".m2v", ".vob", ".ts", ".mts", ".m2ts", ".3gp", ".3g2", ".mxf"),
+    *(".ogv", ".ogm", ".rm", ".rmvb", ".dv", ".nut", ".ivf", ".h264", ".h265", ".hevc", ".mj2"),
+    *(".mjpeg", ".mjpg", ".y4m"),
+)
+"""Of files that are taken for videos; not .yuv, whose frames have a size that no file tells."""
+
+FORMATS: Final = ("mkv", "mp4", "mov", "y4m")
+"""Names of what is written, which are suffixes too."""
+
+
+def encode(source: Path, destination: Path, options: Options, progress: Progress) -> Summary:
+    """Code a video file as a .bsq file. Raises as `encode_video_file` does."""
+    from bsqcodec.batch.kinds import Summary
+    from bsqcodec.video.encode_file import encode_video_file
+    from bsqcodec.video.source import VideoInput
+
+    video = VideoInput(source, max_pixels=options.max_pixels, strip=options.strip)
+    video.check()  # before the weights are loaded
+    codec = _codec(options)
+    with open(destination, "wb") as file:
+        coded = encode_video_file(
+            codec,
+            video,
+            file,
+            options.target,
+            gop=options.gop,
+            verify=options.verify,
+            progress=lambda frames: progress(frames, None),
+        )
+    return Summary(
+        frames=coded.frames,
+        pixels=coded.frames * coded.width * coded.height,
+        bpp=coded.bpp,
+        psnr_db=coded.psnr if math.isfinite(coded.psnr) else None,
+        notes=coded.notes,
+    )
+
+
+def decode(source: Path, destination: Path, options: Options, progress: Progress) -> Summary:
+    """Decode a .bsq file to a video file. Raises as `decode_video_file` does."""
+    from bsqcodec.batch.kinds import Summary
+    from bsqcodec.bitstream.video_container import VideoFileReader
+    from bsqcodec.media.video import OutputOptions
+    from bsqcodec.video.decode_file import decode_video_file
+
+    with open(source, "rb") as file, open(destination, "wb") as output:
+        index = VideoFileReader(file, max_pixels=options.max_pixels).index
+        total = index[-1].first_frame + index[-1].frames if index else None
+        file.seek(0)
+        stored = decode_video_file(
+            _codec(options),
+            file,
+            output,
+            OutputOptions(container=destination.suffix[1:]),
+            max_pixels=options.max_pixels,
+            progress=lambda frames: progress(frames, total),
+        )
+    pixels = stored.frames * stored.format.width * stored.format.height
+    bits = 8 * source.stat().st_size
+    return Summary(frames=stored.frames, pixels=pixels, bpp=bits / pixels, notes=stored.notes)
+
+
+def check(source: Path, coded: Path, options: Options) -> str | None:
+    """Say that `coded` may be anything: its length of groups, for one, cannot be told from it."""
+    return "a video's file does not tell how it was coded"
+
+
+def _codec(options: Options) -> VideoCodec:
+    return _load(options.weights, options.video_weights_sha256, options.device, options.threads)
+
+
+@lru_cache(maxsize=1)
+def _load(weights: str | None, sha256: str | None, device: str, threads: int | None) -> VideoCodec:
+    """The codec of this process. Raises WeightsError where its weights have another SHA-256."""
+    from bsqcodec.video.codec import VideoCodec
+    from bsqcodec.video.weights import find_default
+
+    if sha256 is not None:
+        check_weights(find_default() if weights is None else Path(weights), sha256)
+    return VideoCodec(weights, device=device, threads=threads)
