@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,11 @@ hypothesis.settings.register_profile(
     "patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("patient")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # as for what a shell starts in the background; the commands that tests interrupt would
+    # inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REGENERATE = "BSQCODEC_REGENERATE_GOLDEN"
 """Set this environment variable to 1 to have tests/golden made anew before the tests."""
