@@ -65,7 +65,7 @@ def rd_figure(
 ) -> Figure:
     """One curve per codec over bpp, and points of what others published."""
     limit = MAX_BPP[results[0].dataset["kind"]]
-    figure = Figure(figsize=(8.0, 5.6), layout="constrained")
+    figure = Figure(figsize=(10.0, 5.6), layout="constrained")
     axes = figure.subplots()
     shown: list[float] = []
     for result in with_curves(results, measure):
@@ -96,8 +96,7 @@ def rd_figure(
         axes.set_ylim(min(shown) - pad, max(shown) + pad)
     _label_axis(axes, measure)
     axes.grid(alpha=0.3)
-    # Curves rise to the right, so this corner is free.
-    axes.legend(loc="lower right", fontsize=8)
+    _legend_beside(figure, axes)
     return figure
 
 
@@ -128,9 +127,14 @@ def speed_figure(results: Sequence[RdResult], measure: Measure) -> Figure | None
         axes.axhline(0, color="#AAAAAA", linewidth=0.8, zorder=0)
     panels[0].set_ylabel(f"bits against {reference.label} (BD-rate, {measure.title}, %)")
     figure.suptitle(f"{_title(results)}: less time is left, fewer bits is down", fontsize=11)
-    handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right center", fontsize=8, frameon=False)
+    _legend_beside(figure, panels[0])
     return figure
+
+
+def _legend_beside(figure: Figure, axes: Axes) -> None:
+    """To the right of everything, where it hides no curve."""
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside right center", fontsize=8, frameon=False)
 
 
 def all_figures(results: Sequence[RdResult]) -> dict[str, Figure]:
