@@ -17,6 +17,23 @@ similarity misses the texture. Measured on Kodak.
 """
 
 
+def write_digits(
+    encoder: BitEncoder, digit: npt.NDArray[np.int8], nonzero: Chances, positive: Chances
+) -> None:
+    """Append digits [n, k]: which are not 0, and the signs of those."""
+    significant = digit != 0
+    encoder.encode(significant.ravel(), nonzero.ravel())
+    encoder.encode(digit[significant] > 0, positive[significant])
+
+
+def read_digits(decoder: BitDecoder, nonzero: Chances, positive: Chances) -> npt.NDArray[np.int8]:
+    """The digits [n, k] that `write_digits` wrote."""
+    significant = decoder.decode(nonzero.ravel()).reshape(nonzero.shape)
+    digit = np.zeros(nonzero.shape, np.int8)
+    digit[significant] = 2 * decoder.decode(positive[significant]).astype(np.int8) - 1
+    return digit
+
+
 class EncodingCoder:
     """Chooses the digits of z with rate and distortion in view, and writes them.
 
@@ -78,10 +95,7 @@ class EncodingCoder:
             reach = (power - 1) // 2
             low, high = self._v[where] - reach, self._v[where] + reach
             self._n[where] = np.clip(self._n[where], low, high)
-        encoder = self._encoders[-1]
-        encoder.encode((digit != 0).ravel(), nonzero.ravel())
-        signed = digit != 0
-        encoder.encode(digit[signed] > 0, positive[signed])
+        write_digits(self._encoders[-1], digit, nonzero, positive)
         return digit
 
     def _decide(
@@ -131,7 +145,4 @@ class DecodingCoder:
     def digits(
         self, at: Position, v: npt.NDArray[np.float32], nonzero: Chances, positive: Chances
     ) -> npt.NDArray[np.int8]:
-        significant = self._decoder.decode(nonzero.ravel()).reshape(nonzero.shape)
-        digit = np.zeros(nonzero.shape, np.int8)
-        digit[significant] = 2 * self._decoder.decode(positive[significant]).astype(np.int8) - 1
-        return digit
+        return read_digits(self._decoder, nonzero, positive)

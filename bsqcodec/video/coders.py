@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bsqcodec.bitstream.entropy import BitDecoder, BitEncoder
+from bsqcodec.coders import read_digits, write_digits
 from bsqcodec.prior.walk import Chances, Position
 
 
@@ -17,7 +18,6 @@ class FrameEncoder:
         self._v = np.zeros_like(n)
         self._chances = chances
         self._encoder = BitEncoder()
-        self.vector_bits = 0.0
 
     @property
     def ideal_bits(self) -> float:
@@ -52,9 +52,7 @@ class FrameEncoder:
         # the target's prefix down to this plane is its nearest multiple of 3^plane
         digit = np.rint((self._n[where] - begun) / power).astype(np.int8)
         self._v[where] = begun + digit.astype(np.int32) * power
-        significant = digit != 0
-        self._encoder.encode(significant.ravel(), nonzero.ravel())
-        self._encoder.encode(digit[significant] > 0, positive[significant])
+        write_digits(self._encoder, digit, nonzero, positive)
         return digit
 
 
@@ -79,7 +77,4 @@ class FrameDecoder:
     def digits(
         self, at: Position, v: npt.NDArray[np.float32], nonzero: Chances, positive: Chances
     ) -> npt.NDArray[np.int8]:
-        significant = self._decoder.decode(nonzero.ravel()).reshape(nonzero.shape)
-        digit = np.zeros(nonzero.shape, np.int8)
-        digit[significant] = 2 * self._decoder.decode(positive[significant]).astype(np.int8) - 1
-        return digit
+        return read_digits(self._decoder, nonzero, positive)

@@ -156,7 +156,7 @@ class FrameLoop:
         x, p = self._windows(frame), self._windows(prediction)
         units, _ = self.predicted.units(self.predicted.latents(p - 127.5), self._step(step))
         z = self.predicted.latents(x - p) / units
-        return self._integers(z, x, limit, WIDER if wider is None else wider)
+        return self._integers(z, x, limit, WIDER)
 
     @torch.inference_mode()
     def next_frame(self, prediction: Tensor, n: Tensor, step: int) -> Pixels:

@@ -8,6 +8,8 @@ seams where vectors differ.
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -52,6 +54,7 @@ def luma(frame: Tensor) -> Tensor:
     return (0.299 * r + 0.587 * g + 0.114 * b)[None]
 
 
+@cache
 def _interpolation(size: int, device: torch.device) -> Tensor:
     """Matrices [4, size, size + 7] that interpolate `size` samples at each quarter."""
     result = torch.zeros(QUARTERS, size, size + BEFORE + AFTER, device=device)
