@@ -109,6 +109,18 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def set_up_machine(device: str, threads: int | None) -> torch.device:
+    """The device that a name means, after setting the CPU's threads for the whole process.
+
+    threads: None leaves torch's choice. Raises what `choose_device` does, ValueError for too few.
+    """
+    if threads is not None:
+        if threads < 1:
+            raise ValueError(f"{threads} threads are too few")
+        torch.set_num_threads(threads)
+    return choose_device(device)
+
+
 @contextmanager
 def _memory_limit() -> Iterator[None]:
     """Turn what torch and numpy raise when memory runs out into a LimitError."""
@@ -146,11 +158,7 @@ class Codec:
         threads: int | None = None,
         int8: bool | None = None,
     ) -> None:
-        if threads is not None:
-            if threads < 1:
-                raise ValueError(f"{threads} threads are too few")
-            torch.set_num_threads(threads)
-        self.device = choose_device(device)
+        self.device = set_up_machine(device, threads)
         self._int8 = int8
         path = weights_files.find_default() if weights is None else Path(weights)
         self._default = weights_files.load(path, self.device, int8)

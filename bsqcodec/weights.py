@@ -18,7 +18,7 @@ import torch
 from platformdirs import user_data_path
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from bsqcodec.errors import WeightsError
 from bsqcodec.prior.integer import IntegerPrior, identity
@@ -72,12 +72,16 @@ def find_default() -> Path:
 
 def find(model_id: bytes) -> Path:
     """The file of the weights with this identity. Raises WeightsError, saying which are missing."""
-    name = f"image-{model_id.hex()}.safetensors"
+    return find_file(f"image-{model_id.hex()}.safetensors", f"the weights {model_id.hex()}")
+
+
+def find_file(name: str, what: str) -> Path:
+    """A file of weights by its name. Raises WeightsError, saying that `what` is missing."""
     for folder in folders():
         if (folder / name).is_file():
             return folder / name
     raise WeightsError(
-        f"the file needs the weights {model_id.hex()}, which are not installed: "
+        f"the file needs {what}, which are not installed: "
         f"put {name} into {folders()[-1]} or into a folder named by {ENVIRONMENT}"
     )
 
@@ -97,21 +101,27 @@ def load(path: Path, device: torch.device, int8: bool | None = None) -> Weights:
     expected = path.stem.removeprefix("image-")
     if path.stem.startswith("image-") and expected != model_id.hex():
         raise WeightsError(f"{path} is damaged: its contents are {model_id.hex()}")
-    state = _part(tensors, "tokenizer.")
+    state = part(tensors, "tokenizer.")
     try:
         with torch.device("meta"):
             tokenizer = Tokenizer(tokenizer_config)
         tokenizer.load_state_dict({k: v.float() for k, v in state.items()}, assign=True)
-        prior = IntegerPrior(prior_config, _part(tensors, "prior."), device, int8)
+        prior = IntegerPrior(prior_config, part(tensors, "prior."), device, int8)
     except (LookupError, RuntimeError, TypeError, ValueError) as error:
         raise WeightsError(f"{path} does not fit this version: {error}") from error
-    for module in tokenizer.modules():
-        if isinstance(module, WindowAttention):
-            module.index = relative_index()
+    restore_indices(tokenizer)
     return Weights(model_id, tokenizer.to(device).eval().requires_grad_(False), prior, path)
 
 
-def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def restore_indices(network: nn.Module) -> None:
+    """Give the attention layers the indices that files of weights leave out."""
+    for module in network.modules():
+        if isinstance(module, WindowAttention):
+            module.index = relative_index()
+
+
+def part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors whose names have a prefix, without it."""
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 

@@ -12,8 +12,6 @@ from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 
-import torch
-
 from bsqcodec.bitstream.source import ByteSource, SupportsWrite
 from bsqcodec.bitstream.video_container import (
     MAX_GOP_FRAMES,
@@ -25,7 +23,7 @@ from bsqcodec.bitstream.video_container import (
     VideoFileWriter,
     VideoHeader,
 )
-from bsqcodec.codec import choose_device
+from bsqcodec.codec import set_up_machine
 from bsqcodec.errors import FormatError, WeightsError
 from bsqcodec.media.video import VideoColour, VideoFormat, VideoFrame, VideoReader
 from bsqcodec.rate import Quality, Target
@@ -87,11 +85,7 @@ class VideoCodec:
         threads: int | None = None,
         int8: bool | None = None,
     ) -> None:
-        if threads is not None:
-            if threads < 1:
-                raise ValueError(f"{threads} threads are too few")
-            torch.set_num_threads(threads)
-        self.device = choose_device(device)
+        self.device = set_up_machine(device, threads)
         self._int8 = int8
         path = video_weights.find_default() if weights is None else Path(weights)
         self._default = video_weights.load(path, self.device, int8)

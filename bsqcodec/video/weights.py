@@ -21,11 +21,9 @@ from bsqcodec import weights as image_weights
 from bsqcodec.errors import WeightsError
 from bsqcodec.prior.integer import IntegerPrior, identity
 from bsqcodec.prior.order import PriorConfig
-from bsqcodec.tokenizer.blocks import WindowAttention
 from bsqcodec.video.gop import Priors
 from bsqcodec.video.model import Predicted
 from bsqcodec.video.vectors import TABLE
-from bsqcodec.windows import relative_index
 
 DECODER, PRIOR, VECTORS = "decoder.", "prior.", "vectors"
 
@@ -61,13 +59,7 @@ def find_default() -> Path:
 def find(model_id: bytes) -> Path:
     """The file of the weights with this identity. Raises WeightsError, saying which are missing."""
     name = f"video-{model_id.hex()}.safetensors"
-    for folder in image_weights.folders():
-        if (folder / name).is_file():
-            return folder / name
-    raise WeightsError(
-        f"the file needs the video weights {model_id.hex()}, which are not installed: put {name}"
-        f" into {image_weights.folders()[-1]} or into a folder named by {image_weights.ENVIRONMENT}"
-    )
+    return image_weights.find_file(name, f"the video weights {model_id.hex()}")
 
 
 def load(path: Path, device: torch.device, int8: bool | None = None) -> VideoWeights:
@@ -91,14 +83,12 @@ def load(path: Path, device: torch.device, int8: bool | None = None) -> VideoWei
         if vectors.shape != (TABLE,) or vectors.min() < 1 or vectors.max() > 65535:
             raise ValueError("the chances of vectors are not what they should be")
         predicted = Predicted(image.tokenizer)
-        state = {f"decoder.{k}": v.float() for k, v in _part(tensors, DECODER).items()}
+        state = {f"decoder.{k}": v.float() for k, v in image_weights.part(tensors, DECODER).items()}
         predicted.load_state_dict(state)
-        prior = IntegerPrior(prior_config, _part(tensors, PRIOR), device, int8)
+        prior = IntegerPrior(prior_config, image_weights.part(tensors, PRIOR), device, int8)
     except (LookupError, RuntimeError, TypeError, ValueError) as error:
         raise WeightsError(f"{path} does not fit this version: {error}") from error
-    for module in predicted.modules():
-        if isinstance(module, WindowAttention):
-            module.index = relative_index()
+    image_weights.restore_indices(predicted)
     predicted = predicted.to(device).eval().requires_grad_(False)
     return VideoWeights(model_id, image, predicted, Priors(image.prior, prior, vectors), path)
 
@@ -107,10 +97,6 @@ def _beside(path: Path, image_id: bytes) -> Path:
     """The weights of pictures, in the same folder or where those are looked for."""
     here = path.parent / f"image-{image_id.hex()}.safetensors"
     return here if here.is_file() else image_weights.find(image_id)
-
-
-def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
 def save(
