@@ -30,12 +30,14 @@ def divide_by_power(v: Tensor, power: Tensor) -> Tensor:
     return torch.trunc(v / power)
 
 
-def features(v: Tensor, power: Tensor) -> Tensor:
-    """Input of the transformer [B, h, w, 2 C]: clipped values and magnitudes.
+def clipped(v: Tensor, power: Tensor) -> Tensor:
+    """Values in units of 3^plane within +-CLIP; power: 3^plane, broadcasts against v."""
+    return divide_by_power(v, power).clamp(-CLIP, CLIP)
 
-    power: 3^plane, a tensor that broadcasts against v.
-    """
-    u = divide_by_power(v, power).clamp(-CLIP, CLIP)
+
+def features(v: Tensor, power: Tensor) -> Tensor:
+    """Input of the transformer [B, h, w, 2 C]: clipped values and magnitudes."""
+    u = clipped(v, power)
     return torch.cat([u, u.abs()], dim=-1)
 
 

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from bsqcodec.bitstream.entropy import PRECISION
 from bsqcodec.errors import WeightsError
-from bsqcodec.prior.context import CLIP, CONTEXTS, contexts, features, neighbour_sums
+from bsqcodec.prior.context import CLIP, CONTEXTS, clipped, contexts, neighbour_sums
 from bsqcodec.prior.model import (
     ACTIVATION,
     CLIP_UNIT,
@@ -35,7 +35,7 @@ from bsqcodec.prior.model import (
     Prior,
     PriorBlock,
     QuantLinear,
-    shifted,
+    with_neighbours,
 )
 from bsqcodec.prior.order import BUCKETS, PriorConfig, stage_kinds
 from bsqcodec.windows import WINDOW, from_windows, relative_index, to_windows
@@ -98,14 +98,16 @@ def quantize_prior(prior: Prior) -> dict[str, Tensor]:
     for i, block in enumerate(prior.blocks):
         attention, mlp = cast(PriorBlock, block).attention, cast(PriorBlock, block).mlp
         n = f"blocks.{i}"
-        result[f"{n}.attention_gain"] = (attention.gain.detach() * (unit / STREAM)).float()
+        if attention is not None:
+            bias = torch.round(attention.bias.detach() * SCORE_MAX)
+            result[f"{n}.attention_gain"] = (attention.gain.detach() * (unit / STREAM)).float()
+            result |= _linear(f"{n}.qkv", attention.qkv, unit, unit)
+            result |= _linear(f"{n}.out", attention.out, unit, STREAM)
+            result[f"{n}.slope"] = (attention.slope.detach() * (SCORE_MAX / unit**2)).float()
+            result[f"{n}.score_bias"] = bias.to(torch.int16)
         result[f"{n}.mlp_gain"] = (mlp.gain.detach() * (unit / STREAM)).float()
-        result |= _linear(f"{n}.qkv", attention.qkv, unit, unit)
-        result |= _linear(f"{n}.out", attention.out, unit, STREAM)
         result |= _linear(f"{n}.up", mlp.up, unit, unit)
         result |= _linear(f"{n}.down", mlp.down, unit, STREAM)
-        result[f"{n}.slope"] = (attention.slope.detach() * (SCORE_MAX / unit**2)).float()
-        result[f"{n}.score_bias"] = torch.round(attention.bias.detach() * SCORE_MAX).to(torch.int16)
     kinds = len(stage_kinds(config, prior.top_plane))
     own = prior.table.weight.detach().view(kinds, config.channels, CONTEXTS, 2)
     table = own + prior.shared_table.weight.detach().view(kinds, 1, CONTEXTS, 2)
@@ -167,7 +169,9 @@ class IntegerPrior:
         wanted = self.device.type == "cpu" and int8 is not False
         self.int8 = wanted and int8_products_are_exact(self.device)
         self.planes = tensors["planes"].cpu().numpy()
-        self.kinds = len(stage_kinds(config, int(self.planes.max()) - 1))
+        every = stage_kinds(config, int(self.planes.max()) - 1)
+        self.kinds = len(every)
+        self._depths = [config.depth(plane) for plane, _ in every]
         self._check(tensors)
         self._int8_weight: dict[str, Tensor] = {}
         self._t: dict[str, Tensor] = {}
@@ -180,7 +184,8 @@ class IntegerPrior:
                     self._t[name] = self._t[name].float()
         index = relative_index().to(self.device)
         self._score_bias = [
-            self._t[f"blocks.{i}.score_bias"][:, index] for i in range(config.blocks)
+            self._t[f"blocks.{i}.score_bias"][:, index]
+            for i in range(config.blocks if config.attention else 0)
         ]
 
     def _check(self, t: dict[str, Tensor]) -> None:
@@ -210,7 +215,8 @@ class IntegerPrior:
         if self.config.context:
             layers["embed_context"] = CLIP
         for i in range(self.config.blocks):
-            layers |= {f"blocks.{i}.{n}": 127 for n in ("qkv", "out", "up", "down")}
+            names = ("qkv", "out", "up", "down") if self.config.attention else ("up", "down")
+            layers |= {f"blocks.{i}.{n}": 127 for n in names}
         for name, largest in layers.items():
             sums = accumulator(name, largest)
             bounds[name] = int(sums.max())
@@ -227,10 +233,14 @@ class IntegerPrior:
         Returns float32 [n, N], not yet rounded.
         """
         if self.int8:
-            y = torch._int_mm(a.to(torch.int8), self._int8_weight[f"{name}.weight"]).float()
+            y = torch._int_mm(self._operand(a), self._int8_weight[f"{name}.weight"]).float()
         else:
             y = a @ self._t[f"{name}.weight"].t()
         return y.add_(self._t[f"{name}.bias"]).mul_(self._t[f"{name}.multiplier"])
+
+    def _operand(self, x: Tensor) -> Tensor:
+        """Integers within int8 as the products take them."""
+        return x.to(torch.int8) if self.int8 else x
 
     @staticmethod
     def _activation(x: Tensor, low: int = -127) -> Tensor:
@@ -250,10 +260,10 @@ class IntegerPrior:
         y = y.transpose(1, 2).reshape(n * t, d)
         return self._product(f"{name}.out", y).round_().view(n, t, d)
 
-    def _mlp(self, i: int, a: Tensor, around: Tensor) -> Tensor:
-        """Contribution to the stream of tokens a [n, width] with neighbours `around`."""
+    def _mlp(self, i: int, a: Tensor) -> Tensor:
+        """Contribution to the stream of tokens a [n, 2 width]: their own and their neighbours'."""
         name = f"blocks.{i}"
-        hidden = self._product(f"{name}.up", torch.cat([a, around], dim=-1))
+        hidden = self._product(f"{name}.up", a)
         return self._product(f"{name}.down", self._activation(hidden, low=0)).round_()
 
     def context_stream(self, context: Tensor) -> Tensor:
@@ -282,26 +292,24 @@ class IntegerPrior:
         x = torch.empty(b, h, w, width, device=self.device, dtype=torch.float32)
         rows = max(1, CHUNK // max(1, b * (w // WINDOW))) * WINDOW
         for top in range(0, h, rows):
-            part = features(v[:, top : top + rows], scale).reshape(-1, 2 * c)
+            u = self._operand(clipped(v[:, top : top + rows], scale))
+            part = torch.cat([u, u.abs()], dim=-1).view(-1, 2 * c)
             y = self._product("embed", part).round_().view(b, -1, w, width)
             x[:, top : top + rows] = y + constant
         x += self._t["embed_token"][flags]
         if context is not None:
             x += context
-        for i in range(self.config.blocks):
-            for top in range(0, h, rows):
+        for i in range(self._depths[kind // 2]):
+            for top in range(0, h, rows) if self.config.attention else ():
                 part = x[:, top : top + rows]
                 height = part.shape[1]
                 part += from_windows(self._attention(i, to_windows(part)), height, w)
-            a = self._activation(x * self._t[f"blocks.{i}.mlp_gain"])
-            around = shifted(a)
+            a = with_neighbours(
+                self._operand(self._activation(x * self._t[f"blocks.{i}.mlp_gain"]))
+            )
             for top in range(0, h, rows):
                 part = x[:, top : top + rows]
-                y = self._mlp(
-                    i,
-                    a[:, top : top + rows].reshape(-1, width),
-                    around[:, top : top + rows].reshape(-1, width),
-                )
+                y = self._mlp(i, a[:, top : top + rows].reshape(-1, 2 * width))
                 part += y.view(part.shape)
         return x
 

@@ -2,6 +2,7 @@
 
     features of the digits so far -> linear -> x        (tokens [B, h, w, width])
     N times:  x += linear(attention(clip(x * gain)))      windows of 8x8 tokens, squared-ReLU weights
+              (a prior may leave that out)
               x += linear(relu(linear(clip(x * gain), and of the 8 neighbours)))
     logits = linear(clip(x * gain)) + table[stage, context of the digit]
 
@@ -35,15 +36,17 @@ FLAGS = 2
 """Kinds of tokens that the embedding tells apart: (known in this stage, stopped or outside)."""
 
 
-def shifted(x: Tensor) -> Tensor:
-    """Eighth k of the channels of x [B, h, w, D], taken from the k-th of the 8 neighbours."""
+def with_neighbours(x: Tensor) -> Tensor:
+    """x [B, h, w, D] and, of each eighth k of its channels, the k-th of the 8 neighbours: [.., 2 D].
+
+    0 beyond the grid.
+    """
     h, w = x.shape[1:3]
     p = F.pad(x, (0, 0, 1, 1, 1, 1))
     offsets = [(i, j) for i in range(3) for j in range(3) if (i, j) != (1, 1)]
     parts = p.chunk(len(offsets), dim=-1)
-    return torch.cat(
-        [part[:, i : i + h, j : j + w] for part, (i, j) in zip(parts, offsets, strict=True)], dim=-1
-    )
+    around = [part[:, i : i + h, j : j + w] for part, (i, j) in zip(parts, offsets, strict=True)]
+    return torch.cat([x, *around], dim=-1)
 
 
 def rounded(x: Tensor, unit: int, quantized: bool) -> Tensor:
@@ -142,8 +145,7 @@ class Mlp(nn.Module):
 
     def forward(self, x: Tensor, quantized: bool) -> Tensor:
         a = activation(x * self.gain, quantized)
-        a = torch.cat([a, shifted(a)], dim=-1)
-        hidden = clip(self.up.run(a, quantized), 0.0, 127 / ACTIVATION)
+        hidden = clip(self.up.run(with_neighbours(a), quantized), 0.0, 127 / ACTIVATION)
         hidden = rounded(hidden, ACTIVATION, quantized)
         return self.down.run(hidden, quantized)
 
@@ -151,11 +153,12 @@ class Mlp(nn.Module):
 class PriorBlock(nn.Module):
     def __init__(self, config: PriorConfig) -> None:
         super().__init__()
-        self.attention = Attention(config.width, config.heads)
+        self.attention = Attention(config.width, config.heads) if config.attention else None
         self.mlp = Mlp(config.width, config.hidden)
 
     def forward(self, x: Tensor, quantized: bool) -> Tensor:
-        x = rounded(x + self.attention(x, quantized), STREAM, quantized)
+        if self.attention is not None:
+            x = rounded(x + self.attention(x, quantized), STREAM, quantized)
         return rounded(x + self.mlp(x, quantized), STREAM, quantized)
 
 
@@ -163,12 +166,16 @@ class Prior(nn.Module):
     """Logits of the next bits of every token. planes [BUCKETS, C]: digits of each channel."""
 
     planes: Tensor
+    depths: Tensor
 
     def __init__(self, config: PriorConfig, planes: Tensor) -> None:
         super().__init__()
         self.config = config
         self.register_buffer("planes", planes.to(torch.uint8))
-        kinds = len(stage_kinds(config, int(planes.max()) - 1))
+        every = stage_kinds(config, int(planes.max()) - 1)
+        depths = torch.tensor([config.depth(plane) for plane, _ in every])
+        self.register_buffer("depths", depths, persistent=False)
+        kinds = len(every)
         self.embed = QuantLinear(2 * config.channels, config.width)
         if config.context:
             self.embed_context = QuantLinear(config.context, config.width)
@@ -196,7 +203,7 @@ class Prior(nn.Module):
     def top_plane(self) -> int:
         return int(self.planes.max()) - 1
 
-    def trunk(
+    def forward(
         self,
         x: Tensor,
         passes: Tensor,
@@ -216,6 +223,8 @@ class Prior(nn.Module):
             y = y + self.embed_context.run(context / CLIP_UNIT, quantized)
         y = y + (self.embed_pass(passes) + self.embed_bucket(bucket))[:, None, None]
         y = rounded(y + self.embed_token(flags), STREAM, quantized)
-        for block in self.blocks:
-            y = block(y, quantized)
+        depth = self.depths[passes // 2][:, None, None, None]
+        for index, block in enumerate(self.blocks):
+            after = block(y, quantized)
+            y = torch.where(index < depth, after, y) if self.config.depths else after
         return self.head.run(activation(y * self.gain, quantized), quantized)

@@ -30,6 +30,8 @@ class PriorConfig:
 
     bands: for plane 0, plane 1, and all higher ones, the channel at which each band ends.
     context: integers about each token that are known before the first pass, 0 for none.
+    attention: whether blocks attend within windows, or only see the tokens beside them.
+    depths: blocks that run for plane 0, plane 1, and all higher ones; none given: all run.
     """
 
     channels: int = 256
@@ -39,11 +41,22 @@ class PriorConfig:
     hidden: int = 768
     bands: tuple[tuple[int, ...], ...] = field(default=((16, 48, 112, 256), (32, 256), (256,)))
     context: int = 0
+    attention: bool = True
+    depths: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "bands", tuple(tuple(b) for b in self.bands))
+        object.__setattr__(self, "depths", tuple(self.depths))
         if any(ends[-1] != self.channels or sorted(ends) != list(ends) for ends in self.bands):
             raise ValueError(f"bands {self.bands} do not split {self.channels} channels")
+        if any(depth < 0 or depth > self.blocks for depth in self.depths):
+            raise ValueError(f"depths {self.depths} are not 0 to {self.blocks} blocks")
+
+    def depth(self, plane: int) -> int:
+        """How many blocks run for a plane."""
+        if not self.depths:
+            return self.blocks
+        return self.depths[min(plane, len(self.depths) - 1)]
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

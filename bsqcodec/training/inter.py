@@ -23,7 +23,7 @@ from bsqcodec.training.groups import Groups
 from bsqcodec.training.loop import Loop, write_config
 from bsqcodec.training.optim import make_optimizers
 from bsqcodec.training.options import add_shared_arguments, loop_config, set_up
-from bsqcodec.training.prior import Passes, pass_losses
+from bsqcodec.training.prior import Passes, pass_losses, total_bits
 from bsqcodec.training.video import predicted_of
 from bsqcodec.video.context import context_size
 
@@ -44,6 +44,11 @@ class Batch:
     planes: list[int]
     n: Tensor
     context: Tensor
+
+
+def usual_bpp(step: int) -> float:
+    """About the bits per pixel of predicted frames at a step, by which losses are divided."""
+    return float(0.02 + 5.0 * 2.0 ** (-step / 32))
 
 
 def count_planes(groups: Groups) -> Tensor:
@@ -107,10 +112,10 @@ def train(args: argparse.Namespace, world: World) -> None:
         write_config(args.out, asdict(prior.config), args)
     loop.resume()
     shadow = Prior(prior.config, prior.planes).to(device).eval()
-    passes = Passes(prior)
+    passes, plain = Passes(prior), Passes(prior)
     if not args.no_compile:
-        for block in prior.blocks:
-            block.compile()
+        prior.compile()
+        passes.compile()
     tokens = args.crop // tokenizer.config.patch
 
     def batch(generator: np.random.Generator, count: int) -> Batch:
@@ -132,7 +137,7 @@ def train(args: argparse.Namespace, world: World) -> None:
         with torch.autocast(device.type, torch.bfloat16):
             bits = pass_losses(net, passes, n, draws, hard, context)
         bpp = bits / args.crop**2
-        usual = 0.02 + 10.0 / (2.0 * 2.0 ** (torch.tensor(steps).to(device) / 32.0))
+        usual = torch.tensor([usual_bpp(index) for index in steps]).to(device)
         return bpp / usual, bpp
 
     def step(generator: np.random.Generator) -> tuple[Tensor, dict[str, Tensor]]:
@@ -141,14 +146,19 @@ def train(args: argparse.Namespace, world: World) -> None:
         return loss.mean(), {"bpp": bpp.mean()}
 
     fixed = np.random.default_rng(12345)
-    held_out = [batch(fixed, 24) for _ in range(8)]
+    held_out = [batch(fixed, 1) for _ in range(64)]
 
     @torch.no_grad()
     def validate(state: dict[str, Tensor]) -> dict[str, Any]:
         """On squares of the training groups, the same every time."""
         shadow.load_state_dict(state)
-        same = np.random.default_rng(54321)
-        rows = [losses(shadow, drawn, same, True) for drawn in held_out]
-        return {"relative": round(float(torch.cat([r[0] for r in rows]).mean()), 5)}
+        ratios = []
+        for drawn in held_out:
+            with torch.autocast(device.type, torch.bfloat16):
+                bits = total_bits(
+                    shadow, plain, drawn.n, drawn.steps[0], True, drawn.context, drawn.planes[0]
+                )
+            ratios.append(bits / args.crop**2 / usual_bpp(drawn.steps[0]))
+        return {"relative": round(float(np.mean(ratios)), 5)}
 
     loop.run(step, validate)

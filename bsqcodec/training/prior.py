@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -112,6 +113,36 @@ class Passes:
         self.kind, self.power, self.first = on_device(kind), on_device(power), on_device(first)
         self.channels, self.limits = on_device(channels), on_device(most).float()
 
+        self.targets: Callable[[Tensor, Tensor, Setting], Targets] = targets
+
+    def compile(self) -> None:
+        """Compile what prepares batches, which must have one size then."""
+        self.targets = torch.compile(targets)
+
+    def setting(self, draws: list[Draw]) -> tuple[Setting, Tensor]:
+        """The passes of samples, and their buckets [B]."""
+        device = self.kind.device
+
+        def column(values: list[int]) -> Tensor:
+            return torch.tensor(values).to(device)
+
+        buckets = column([d.bucket for d in draws])
+        positions = column([d.position for d in draws])
+        at = (buckets, positions)
+        before = (buckets, (positions - 1).clamp_min(0))
+        setting = Setting(
+            kinds=self.kind[at],
+            powers=self.power[at],
+            first=self.first[at],
+            begins=positions == column([d.first for d in draws]),
+            previous_power=self.power[before],
+            previous_first=self.first[before],
+            parity=column([d.lattice for d in draws]),
+            band=self.channels[at],
+            limits=self.limits[buckets],
+        )
+        return setting, buckets
+
     def begins(self, index: int, most_planes: int) -> int:
         """Position of the first stage in a bucket, if only the lowest planes are coded."""
         return sum(stage.plane >= most_planes for stage in self.orders[index])
@@ -141,6 +172,64 @@ def partial(n: Tensor, power: Tensor, first: Tensor) -> Tensor:
     return torch.where(earlier, prefix(n, each), prefix(n, 3 * each))
 
 
+@dataclass(frozen=True)
+class Setting:
+    """Of each sample [B] of a batch: its pass, as tensors.
+
+    kinds, powers, first, begins: index of the stage, 3^plane, where its band begins, and whether
+    it is the sample's first; previous_power, previous_first: of the stage before it; parity: the
+    lattice; band [B, C]: channels that the stage codes; limits [B, C]: largest integers.
+    """
+
+    kinds: Tensor
+    powers: Tensor
+    first: Tensor
+    begins: Tensor
+    previous_power: Tensor
+    previous_first: Tensor
+    parity: Tensor
+    band: Tensor
+    limits: Tensor
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What a pass sees and has to code: partial values v [B, h, w, C] and flags [B, h, w].
+
+    active, ends [B, h, w]: tokens that say whether they stop, and which do; coded [B, h, w, C]:
+    digits that are coded; digits, contexts [B, h, w, C]: all digits of the stage.
+    """
+
+    v: Tensor
+    flags: Tensor
+    active: Tensor
+    ends: Tensor
+    coded: Tensor
+    digits: Tensor
+    contexts: Tensor
+
+
+def targets(n: Tensor, white: Tensor, s: Setting) -> Targets:
+    """What the passes of integers n [B, h, w, C] code; white [h, w]: the lattice of each token."""
+    limit, band = s.limits[:, None, None], s.band[:, None, None]
+    each = s.powers[:, None, None, None]
+    parity = s.parity[:, None, None]
+    value = torch.minimum(torch.maximum(n, -limit), limit)
+    start = partial(value, s.powers, s.first)
+    fine = prefix(value, each)
+    begun = partial(value, s.previous_power, s.previous_first)
+    ended = (value == begun).all(-1) & ~s.begins[:, None, None]
+    ends = (value == start).all(-1)
+    done = white < parity
+    v = torch.where(done[..., None] & band, fine, start)
+    flags = done.long() + 2 * (ended | (done & ends)).long()
+    active = (white == parity) & ~ended
+    coded = (active & ~ends)[..., None] & band
+    digits = ((fine - start) / each).to(torch.int8)
+    context = contexts(v, *neighbour_sums(v), each).to(torch.uint8)
+    return Targets(v, flags, active, ends, coded, digits, context)
+
+
 def pass_losses(
     prior: Prior,
     passes: Passes,
@@ -153,58 +242,38 @@ def pass_losses(
 
     context [B, h, w, K], if the prior takes any.
     """
-    device = n.device
     h, w, c = n.shape[1:]
+    setting, buckets = passes.setting(draws)
+    white = torch.from_numpy(lattice(h, w).astype(np.int64)).to(n.device)
+    t = passes.targets(n, white, setting)
+    kinds = setting.kinds
+    head = prior(
+        features(t.v, setting.powers[:, None, None, None]),
+        2 * kinds + setting.parity,
+        buckets,
+        t.flags,
+        quantized,
+        context,
+    )
+    stop = head[..., 2 * c].float() + prior.stop_table(kinds * BUCKETS + buckets)[:, :, None]
+    flag = F.binary_cross_entropy_with_logits(stop, t.ends.float(), reduction="none") * t.active
 
-    def column(values: list[int]) -> Tensor:
-        return torch.tensor(values).to(device)
-
-    buckets = column([d.bucket for d in draws])
-    positions = column([d.position for d in draws])
-    parities = column([d.lattice for d in draws])
-    weight = torch.tensor([LATTICES * d.weight for d in draws]).to(device)
-    where = (buckets, positions)
-    kinds, powers, first = passes.kind[where], passes.power[where], passes.first[where]
-    band = passes.channels[where]
-    previous = (buckets, (positions - 1).clamp_min(0))
-
-    limit = passes.limits[buckets][:, None, None]
-    value = torch.minimum(torch.maximum(n, -limit), limit)
-    start = partial(value, powers, first)
-    fine = prefix(value, powers[:, None, None, None])
-    begun = partial(value, passes.power[previous], passes.first[previous])
-    begins = positions == column([d.first for d in draws])
-    ended = (value == begun).all(-1) & ~begins[:, None, None]
-    ends_now = (value == start).all(-1)
-    white = torch.from_numpy(lattice(h, w).astype(np.int64)).to(device)
-    done = white < parities[:, None, None]
-    coding = white == parities[:, None, None]
-    v = torch.where(done[..., None] & band[:, None, None], fine, start)
-    flags = done.long() + 2 * (ended | (done & ends_now)).long()
-    each = powers[:, None, None, None]
-    head = prior.trunk(
-        features(v, each), 2 * kinds + parities, buckets, flags, quantized, context
-    ).float()
-
-    active = coding & ~ended
-    stop = head[..., 2 * c] + prior.stop_table(kinds * BUCKETS + buckets)[:, :, None]
-    flag = F.binary_cross_entropy_with_logits(stop, ends_now.float(), reduction="none") * active
-    coded = (active & ~ends_now)[..., None] & band[:, None, None]
-    sample, row, line, channel = coded.nonzero(as_tuple=True)
-    chosen = (sample, row, line, channel)
-    magnitude, trend = neighbour_sums(v)
-    context = contexts(v[chosen], magnitude[chosen], trend[chosen], powers[sample])
-    kind_of = kinds[sample]
-    table = prior.table((kind_of * c + channel) * CONTEXTS + context)
-    table = table + prior.shared_table(kind_of * CONTEXTS + context)
-    nonzero = head[chosen] + table[:, 0]
-    positive = head[sample, row, line, c + channel] + table[:, 1]
-    wanted = (fine[chosen] - start[chosen]) / powers[sample]
+    where = t.coded.reshape(-1).nonzero()[:, 0]
+    token = where // c
+    channel = where - token * c
+    sample = token // (h * w)
+    place = token * (2 * c + 1) + channel
+    chosen = head.reshape(-1)[torch.stack([place, place + c])].float()
+    own = prior.table.weight.view(-1, c, CONTEXTS, 2)
+    table = (own + prior.shared_table.weight.view(-1, 1, CONTEXTS, 2)).view(-1, 2)
+    row = (kinds[sample] * c + channel) * CONTEXTS + t.contexts.reshape(-1)[where]
+    nonzero, positive = (chosen + F.embedding(row, table).t()).unbind(0)
+    wanted = t.digits.reshape(-1)[where]
     bits = F.binary_cross_entropy_with_logits(nonzero, (wanted != 0).float(), reduction="none")
     sign = F.binary_cross_entropy_with_logits(positive, (wanted > 0).float(), reduction="none")
     bits = bits + sign * (wanted != 0)
     total = flag.sum((1, 2)).index_add(0, sample, bits)
-    return total * weight / LN2
+    return total * torch.tensor([LATTICES * d.weight for d in draws]).to(total) / LN2
 
 
 @torch.no_grad()
@@ -215,12 +284,15 @@ def total_bits(
     step: int,
     quantized: bool,
     context: Tensor | None = None,
+    most_planes: int | None = None,
 ) -> float:
-    """Bits of one picture n [1, h, w, C], all passes."""
+    """Bits of one picture n [1, h, w, C], all passes; most_planes: planes that are coded."""
     bits = 0.0
-    for position in range(len(passes.orders[bucket(step)])):
+    mine = bucket(step)
+    first = 0 if most_planes is None else passes.begins(mine, most_planes)
+    for position in range(first, len(passes.orders[mine])):
         for parity in range(2):
-            draw = Draw(bucket(step), position, parity, 1 / LATTICES)
+            draw = Draw(mine, position, parity, 1 / LATTICES, first)
             bits += float(pass_losses(prior, passes, n, [draw], quantized, context)[0])
     return bits
 
@@ -263,10 +335,10 @@ def train(args: argparse.Namespace, world: World) -> None:
         write_config(args.out, asdict(prior.config), args)
     loop.resume()
     shadow = Prior(prior.config, prior.planes).to(device).eval()
-    passes = Passes(prior)
+    passes, plain = Passes(prior), Passes(prior)
     if not args.no_compile:
-        for block in prior.blocks:
-            block.compile()
+        prior.compile()
+        passes.compile()
     held_out: list[Tensor] = []
     if args.validation:
         held_out = validation_pictures(args.validation, args.validation_limit)
@@ -297,7 +369,7 @@ def train(args: argparse.Namespace, world: World) -> None:
             for picture in held_out:
                 n = encode(picture, torch.tensor([float(index)]))
                 with torch.autocast(device.type, torch.bfloat16):
-                    bits = total_bits(shadow, passes, n, index, True)
+                    bits = total_bits(shadow, plain, n, index, True)
                 rows.append(bits / (picture.shape[2] * picture.shape[3]))
             figures[f"s{index}"] = round(float(np.mean(rows)), 5)
         return figures

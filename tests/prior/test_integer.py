@@ -182,7 +182,7 @@ for int8 in (False, True):
 
 def float_logits(prior: Prior, v: Tensor, flags: Tensor, case: tuple[int, int, int]) -> Tensor:
     kind, bucket, power = case
-    return prior.trunk(
+    return prior(
         features(v, torch.tensor(float(power))),
         torch.tensor([kind]),
         torch.tensor([bucket]),

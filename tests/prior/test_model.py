@@ -4,14 +4,14 @@ import pytest
 import torch
 
 from bsqcodec.prior.context import features
-from bsqcodec.prior.model import ACTIVATION, QuantLinear, activation, clip, rounded, shifted
+from bsqcodec.prior.model import ACTIVATION, QuantLinear, activation, clip, rounded, with_neighbours
 
 from ..models import random_prior, random_values, seeded
 
 
-def test_shifted_takes_an_eighth_from_each_neighbour() -> None:
+def test_neighbours_give_an_eighth_from_each_neighbour() -> None:
     x = torch.randn(2, 4, 5, 16, generator=torch.Generator().manual_seed(0))
-    y = shifted(x)
+    y = with_neighbours(x)[..., 16:]
     neighbours = [(-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1)]
     for i in range(4):
         for j in range(5):
@@ -73,7 +73,7 @@ def test_every_parameter_of_the_trunk_learns(quantized: bool) -> None:
     prior = random_prior().requires_grad_(True)
     n = torch.from_numpy(random_values(prior.planes, 100, 8, 16))[None].float()
     flags = torch.arange(4).repeat(32).view(1, 8, 16)
-    logits = prior.trunk(
+    logits = prior(
         features(n, torch.tensor(1.0)), torch.tensor([3]), torch.tensor([6]), flags, quantized
     )
     assert logits.shape == (1, 8, 16, 33)
@@ -89,6 +89,6 @@ def test_quantized_trunk_differs_a_little_from_the_float_one() -> None:
     n = torch.from_numpy(random_values(prior.planes, 100, 16, 16))[None].float()
     flags = torch.zeros(1, 16, 16, dtype=torch.int64)
     args = (features(n, torch.tensor(1.0)), torch.tensor([3]), torch.tensor([6]), flags)
-    exact, coarse = prior.trunk(*args, False), prior.trunk(*args, True)
+    exact, coarse = prior(*args, False), prior(*args, True)
     error = (exact - coarse).abs()
     assert 0 < error.mean() < 0.1 * exact.std()

@@ -144,6 +144,6 @@ def test_a_shipped_prior_is_its_float_parent_up_to_rounding(shipped: Path) -> No
         torch.zeros(1, 16, 16, dtype=torch.int64),
         False,
     )
-    parent, again = random_prior().trunk(*arguments), prior_of(shipped).trunk(*arguments)
+    parent, again = random_prior()(*arguments), prior_of(shipped)(*arguments)
     assert parent.std() > 0.2
     assert (parent - again).abs().mean() < 0.02
