@@ -35,10 +35,13 @@ def trained_planes(run: Path) -> Tensor | None:
     return torch.load(path, map_location="cpu", weights_only=True)["module"]["planes"]
 
 
-def _shipped(path: Path, part: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """(configuration, tensors) of the tokenizer or the prior in a shipped file."""
+def shipped(path: Path, part: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """(configuration, tensors) of a part of a shipped file: tokenizer or decoder, or prior.
+
+    The configuration is empty if the part has none of its own.
+    """
     with safe_open(path, "pt") as file:
-        config = json.loads(file.metadata()["bsqcodec"])[part]
+        config = json.loads(file.metadata()["bsqcodec"]).get(part, {})
         names = [name for name in file.keys() if name.startswith(f"{part}.")]  # noqa: SIM118
         return config, {name.removeprefix(f"{part}."): file.get_tensor(name) for name in names}
 
@@ -52,7 +55,7 @@ def tokenizer_of(source: Path) -> Tokenizer:
         config, state = averaged(source)
         state = _part(state, "tokenizer.")
     else:
-        config, state = _shipped(source, "tokenizer")
+        config, state = shipped(source, "tokenizer")
     shape = TokenizerConfig(**config)
     state = {k: v.float() for k, v in state.items()}
     last = [state.get(f"encoder.out.{name}") for name in ("weight", "bias")]
@@ -82,7 +85,7 @@ def prior_of(source: Path) -> Prior:
         prior = Prior(PriorConfig(**config), state["planes"])
         prior.load_state_dict(state)
     else:
-        config, tensors = _shipped(source, "prior")
+        config, tensors = shipped(source, "prior")
         prior = _dequantized(PriorConfig(**config), tensors)
     return prior.eval().requires_grad_(False)
 
@@ -124,16 +127,19 @@ def _dequantized(config: PriorConfig, t: dict[str, Tensor]) -> Prior:
 
     linear("embed", "embed", CLIP_UNIT, STREAM)
     linear("head", "head", ACTIVATION, LOGIT)
+    if config.context:
+        linear("embed_context", "embed_context", CLIP_UNIT, STREAM)
     for name in ("embed_pass", "embed_bucket", "embed_token"):
         state[f"{name}.weight"] = t[name].float() / STREAM
     for i in range(config.blocks):
         n = f"blocks.{i}"
-        state[f"{n}.attention.gain"] = t[f"{n}.attention_gain"] * (STREAM / ACTIVATION)
+        if config.attention:
+            state[f"{n}.attention.gain"] = t[f"{n}.attention_gain"] * (STREAM / ACTIVATION)
+            state[f"{n}.attention.slope"] = t[f"{n}.slope"] * (ACTIVATION**2 / SCORE_MAX)
+            state[f"{n}.attention.bias"] = t[f"{n}.score_bias"].float() / SCORE_MAX
+            linear(f"{n}.qkv", f"{n}.attention.qkv", ACTIVATION, ACTIVATION)
+            linear(f"{n}.out", f"{n}.attention.out", ACTIVATION, STREAM)
         state[f"{n}.mlp.gain"] = t[f"{n}.mlp_gain"] * (STREAM / ACTIVATION)
-        state[f"{n}.attention.slope"] = t[f"{n}.slope"] * (ACTIVATION**2 / SCORE_MAX)
-        state[f"{n}.attention.bias"] = t[f"{n}.score_bias"].float() / SCORE_MAX
-        linear(f"{n}.qkv", f"{n}.attention.qkv", ACTIVATION, ACTIVATION)
-        linear(f"{n}.out", f"{n}.attention.out", ACTIVATION, STREAM)
         linear(f"{n}.up", f"{n}.mlp.up", ACTIVATION, ACTIVATION)
         linear(f"{n}.down", f"{n}.mlp.down", ACTIVATION, STREAM)
     prior.load_state_dict(state)

@@ -15,7 +15,7 @@ from torch import Tensor
 from bsqcodec.masking import dead_zones_of
 from bsqcodec.tokenizer.model import Tokenizer, step_size
 from bsqcodec.tokenizer.quantizer import quantize_beyond
-from bsqcodec.training.checkpoints import averaged, tokenizer_of
+from bsqcodec.training.checkpoints import averaged, shipped, tokenizer_of
 from bsqcodec.training.clips import Clips
 from bsqcodec.training.distributed import World
 from bsqcodec.training.loop import Loop, write_config
@@ -61,9 +61,13 @@ def predictions(decoded: Tensor, vectors: Tensor) -> Tensor:
 
 
 def predicted_of(source: Path, tokenizer: Tokenizer) -> Predicted:
-    """The averaged model of a run's folder."""
+    """The model of a run's folder (averaged), or of a shipped file."""
     model = Predicted(tokenizer)
-    model.load_state_dict(averaged(source)[1])
+    if source.is_dir():
+        model.load_state_dict(averaged(source)[1])
+    else:
+        state = shipped(source, "decoder")[1]
+        model.decoder.load_state_dict({k: v.float() for k, v in state.items()})
     return model.eval().requires_grad_(False)
 
 
@@ -89,7 +93,7 @@ def train(args: argparse.Namespace, world: World) -> None:
     tokenizer = tokenizer_of(args.tokenizer).to(device)
     model = Predicted(tokenizer)
     if args.init:
-        model.load_state_dict(averaged(args.init)[1])
+        model.load_state_dict(predicted_of(args.init, tokenizer).state_dict())
     model.to(device)
     optimizers = make_optimizers(model, args.rate)
     loop = Loop(model, optimizers, loop_config(args), args.out, world)

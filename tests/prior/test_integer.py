@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -201,14 +202,18 @@ def on_the_grid(prior: Prior) -> Prior:
     return prior
 
 
+@pytest.mark.parametrize("shape", [{}, {"attention": False}, {"depths": (2, 1, 0)}], ids=str)
 @pytest.mark.parametrize("case", PASSES)
-def test_integers_are_the_float_network_with_its_roundings(case: tuple[int, int, int]) -> None:
+def test_integers_are_the_float_network_with_its_roundings(
+    case: tuple[int, int, int], shape: dict[str, Any]
+) -> None:
     """But for the logits' own rounding to 1/64, and what follows from very few ties."""
     v, flags = grid(1, 24, 24)
-    prior = on_the_grid(random_prior())
+    config = replace(PRIOR, **shape)
+    prior = on_the_grid(random_prior(config=config))
     expected = float_logits(prior, v, flags, case)
-    found = logits(IntegerPrior(PRIOR, quantize_prior(prior)), v, flags, *case) / LOGIT
-    assert expected.std() > 0.15
+    found = logits(IntegerPrior(config, quantize_prior(prior)), v, flags, *case) / LOGIT
+    assert expected.std() > 0.1
     error = (found - expected).abs()
     assert (error <= 0.5 / LOGIT + 1e-4).float().mean() > 0.8
     assert error.max() < 0.1

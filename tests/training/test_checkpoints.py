@@ -15,6 +15,7 @@ from bsqcodec.prior.order import stage_kinds
 from bsqcodec.tokenizer.model import Tokenizer
 from bsqcodec.training.checkpoints import averaged, prior_of, tokenizer_of, with_planes
 from bsqcodec.training.tokenizer import TokenizerWithRate, start_from
+from bsqcodec.training.video import predicted_of
 
 from ..models import (
     PRIOR,
@@ -120,12 +121,17 @@ def test_a_shipped_tokenizer_is_the_saved_one_in_half_precision(shipped: Path) -
         assert torch.equal(tokenizer.state_dict()[name], value)
 
 
-def test_a_shipped_prior_quantizes_to_what_was_shipped(shipped: Path) -> None:
-    again = quantize_prior(prior_of(shipped))
-    tensors = load_file(shipped)
-    assert {f"prior.{name}" for name in again} | {
-        name for name in tensors if name.startswith("tokenizer.")
-    } == tensors.keys()
+@pytest.fixture(params=["pictures", "video"])
+def any_shipped(request: pytest.FixtureRequest, shipped: Path, video_weights: Path) -> Path:
+    return shipped if request.param == "pictures" else video_weights
+
+
+def test_a_shipped_prior_quantizes_to_what_was_shipped(any_shipped: Path) -> None:
+    again = quantize_prior(prior_of(any_shipped))
+    tensors = load_file(any_shipped)
+    assert {f"prior.{name}" for name in again} == {
+        name for name in tensors if name.startswith("prior.")
+    }
     for name, tensor in again.items():
         expected = tensors[f"prior.{name}"]
         assert tensor.dtype == expected.dtype
@@ -133,6 +139,15 @@ def test_a_shipped_prior_quantizes_to_what_was_shipped(shipped: Path) -> None:
             torch.testing.assert_close(tensor, expected, rtol=1e-5, atol=0)
         else:
             assert torch.equal(tensor, expected), name
+
+
+def test_a_shipped_video_decoder_is_loaded_as_it_is(video_weights: Path) -> None:
+    tokenizer = random_tokenizer()
+    state = predicted_of(video_weights, tokenizer).decoder.state_dict()
+    tensors = load_file(video_weights)
+    assert {f"decoder.{name}" for name in state} == {n for n in tensors if n.startswith("decoder.")}
+    for name, value in state.items():
+        assert torch.equal(value, tensors[f"decoder.{name}"].float())
 
 
 def test_a_shipped_prior_is_its_float_parent_up_to_rounding(shipped: Path) -> None:
