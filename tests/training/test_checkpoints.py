@@ -17,6 +17,7 @@ from bsqcodec.training.checkpoints import averaged, prior_of, tokenizer_of, with
 from bsqcodec.training.tokenizer import TokenizerWithRate, start_from
 from bsqcodec.training.video import predicted_of
 
+from ..golden_files import model_path
 from ..models import (
     PRIOR,
     TOKENIZER,
@@ -142,7 +143,7 @@ def test_a_shipped_prior_quantizes_to_what_was_shipped(any_shipped: Path) -> Non
 
 
 def test_a_shipped_video_decoder_is_loaded_as_it_is(video_weights: Path) -> None:
-    tokenizer = random_tokenizer()
+    tokenizer = tokenizer_of(model_path())
     state = predicted_of(video_weights, tokenizer).decoder.state_dict()
     tensors = load_file(video_weights)
     assert {f"decoder.{name}" for name in state} == {n for n in tensors if n.startswith("decoder.")}
