@@ -14,6 +14,9 @@ from bsqcodec.errors import FormatError
 PRECISION = 65536
 """Probabilities are integers k in 1 .. 65535, meaning k / 65536."""
 
+_BITS = -np.log2(np.arange(PRECISION + 1).clip(1) / PRECISION)
+"""Bits that a symbol of each probability costs."""
+
 _MODEL = constriction.stream.model.Bernoulli(perfect=False)
 """`perfect=False` is exact for these probabilities and does not depend on the platform's libm."""
 
@@ -29,9 +32,8 @@ class BitEncoder:
         """Append bits [n]; chance [n] is 65536 times the probability that the bit is 1."""
         if not bits.size:
             return
-        p = chance / PRECISION
-        self._encoder.encode(bits.astype(np.int32), _MODEL, p)
-        self.ideal_bits -= float(np.log2(np.where(bits, p, 1 - p)).sum())
+        self._encoder.encode(bits.astype(np.int32), _MODEL, chance / PRECISION)
+        self.ideal_bits += float(_BITS[np.where(bits, chance, PRECISION - chance)].sum())
 
     def finish(self) -> bytes:
         return self._encoder.get_compressed().astype("<u4").tobytes()

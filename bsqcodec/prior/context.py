@@ -6,6 +6,8 @@ partial values: the sum of the digits decoded so far, each times 3^plane; unknow
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -17,8 +19,10 @@ OWN, MAGNITUDE, TREND = 4, 8, 5
 CONTEXTS = OWN * MAGNITUDE * TREND
 """Number of contexts of a digit: own value so far, size and trend of the neighbours' values."""
 
-_MAGNITUDE_EDGES = (1, 3, 6, 10, 16, 26, 44)
-_TREND_EDGES = (-12, -4, 5, 13)
+_MAGNITUDE_EDGES = (1.0, 3.0, 6.0, 10.0, 16.0, 26.0, 44.0)
+_TREND_EDGES = (-12.0, -4.0, 5.0, 13.0)
+_OWN = (3, 2, 2, 2, 2, 0, 1, 1, 1, 1, 3)
+"""Kinds of own values -5 or less, -4 .. 4, 5 or more: 0 zero, 1 and 2 the signs, 3 larger."""
 
 
 def divide_by_power(v: Tensor, power: Tensor) -> Tensor:
@@ -65,14 +69,17 @@ def contexts(v: Tensor, magnitude: Tensor, trend: Tensor, power: Tensor) -> Tens
 
     v, magnitude, trend: of the same positions (any selection of them); power: 3^plane, broadcasts.
     """
-    u = divide_by_power(v, power)
-    # 0: zero so far; 1: one unit of the coarser plane, either sign (2); 3: larger
-    own = torch.where(u == 0, 0, torch.where(u.abs() > 4, 3, torch.where(u > 0, 1, 2)))
-    size = torch.zeros_like(own)
-    for edge in _MAGNITUDE_EDGES:
-        size += magnitude >= edge * power
-    slope = torch.zeros_like(own)
-    difference = trend - 12 * v
-    for edge in _TREND_EDGES:
-        slope += difference >= edge * power
+    kinds, sizes, slopes = _tables(v.device)
+    u = divide_by_power(v, power).clamp(-5, 5)
+    own = kinds[u.long() + 5]
+    # a quotient of such integers cannot round up to an edge that it is below
+    size = torch.bucketize(magnitude / power, sizes, right=True)
+    slope = torch.bucketize((trend - 12 * v) / power, slopes, right=True)
     return (own * MAGNITUDE + size) * TREND + slope
+
+
+@cache
+def _tables(device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    edges = (_MAGNITUDE_EDGES, _TREND_EDGES)
+    sizes, slopes = (torch.tensor(e, dtype=torch.float32, device=device) for e in edges)
+    return torch.tensor(_OWN, device=device), sizes, slopes

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from bsqcodec.bitstream.entropy import PRECISION
 from bsqcodec.errors import WeightsError
-from bsqcodec.prior.context import CLIP, CONTEXTS, clipped, contexts, neighbour_sums
+from bsqcodec.prior.context import CLIP, CONTEXTS, clipped, contexts
 from bsqcodec.prior.model import (
     ACTIVATION,
     CLIP_UNIT,
@@ -340,7 +340,3 @@ class IntegerPrior:
         """Integer logits to 65536 times the probability of a 1, int32 of the same shape."""
         index = logits.clamp(-LOGIT_LIMIT, LOGIT_LIMIT).long() + LOGIT_LIMIT
         return self._t["probability"][index]
-
-    @staticmethod
-    def neighbour_sums(v: Tensor) -> tuple[Tensor, Tensor]:
-        return neighbour_sums(v)

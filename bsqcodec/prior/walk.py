@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from bsqcodec.prior.context import neighbour_sums
 from bsqcodec.prior.integer import IntegerPrior
 from bsqcodec.prior.order import Stage, bucket, lattice, levels, stages
 
@@ -146,16 +147,14 @@ def _code_pass(
     tokens, head = tokens[going], head[going]
     if not len(tokens):
         return
-    band = slice(int(stage.channels[0]), int(stage.channels[-1]) + 1)
-    magnitude, trend = prior.neighbour_sums(v[..., band])
-    width = band.stop - band.start
-    within = channels - band.start
-    rows = tokens[:, None]
-    own = flat[rows, channels]
+    mine = v if len(channels) == v.shape[-1] else v.index_select(-1, channels)
+    own, magnitude, trend = (
+        x.view(-1, len(channels)).index_select(0, tokens) for x in (mine, *neighbour_sums(mine))
+    )
     table = prior.digit_tables(
         own,
-        magnitude.view(-1, width)[rows, within],
-        trend.view(-1, width)[rows, within],
+        magnitude,
+        trend,
         stage.index,
         channels,
         power,
@@ -169,4 +168,8 @@ def _code_pass(
         nonzero.cpu().numpy(),
         positive.cpu().numpy(),
     )
-    flat[rows, channels] = own + power * torch.from_numpy(digits).to(device).float()
+    new = own + power * torch.from_numpy(digits).to(device).float()
+    if len(channels) == flat.shape[1]:
+        flat.index_copy_(0, tokens, new)
+    else:
+        flat[tokens[:, None], channels] = new

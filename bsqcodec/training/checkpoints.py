@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from bisect import bisect_right
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -91,20 +92,40 @@ def prior_of(source: Path) -> Prior:
 
 
 @torch.no_grad()
-def with_planes(prior: Prior, planes: Tensor) -> Prior:
-    """The prior for a tokenizer whose integers need other numbers of digits [BUCKETS, C].
+def with_shape(prior: Prior, planes: Tensor, config: PriorConfig | None = None) -> Prior:
+    """The prior for other numbers of digits [BUCKETS, C] or of another shape, to go on from.
 
-    Stages keep what they learned; those of higher planes start as their highest known equal.
+    Stages keep what they learned, channel by channel; those of higher planes start as their highest
+    known equal. Layers that the prior lacks, or has in another size, are new.
     """
-    result = Prior(prior.config, planes)
-    kinds = stage_kinds(prior.config, result.top_plane)
-    known = stage_kinds(prior.config, prior.top_plane)
-    source = torch.tensor([known.index((min(p, prior.top_plane), b)) for p, b in kinds])
-    state = {k: v for k, v in prior.state_dict().items() if k != "planes"}
-    for name in ("embed_pass", "table", "shared_table", "stop_table"):
-        weight = state[f"{name}.weight"]
-        state[f"{name}.weight"] = weight.view(len(known), -1)[source].view(-1, weight.shape[1])
-    result.load_state_dict(state | {"planes": planes.to(torch.uint8)})
+    result = Prior(config or prior.config, planes)
+    channels = prior.config.channels
+    known = {kind: i for i, kind in enumerate(stage_kinds(prior.config, prior.top_plane))}
+
+    def learned(plane: int, channel: int) -> int:
+        """Index of the stage that had a channel of a plane, or of the highest plane there was."""
+        plane = min(plane, prior.top_plane)
+        ends = prior.config.bands[min(plane, len(prior.config.bands) - 1)]
+        return known[plane, bisect_right(ends, channel)]
+
+    kinds = []  # of each new stage: the old stages of all channels
+    for plane, band in stage_kinds(result.config, result.top_plane):
+        ends = result.config.bands[min(plane, len(result.config.bands) - 1)]
+        begin = ends[band - 1] if band else 0
+        coded = range(begin, ends[band])
+        kinds.append([learned(plane, i if i in coded else begin) for i in range(channels)])
+    each = torch.tensor(kinds)
+    first = each[:, 0]
+    state = result.state_dict()
+    for name, value in prior.state_dict().items():
+        if name in ("embed_pass.weight", "stop_table.weight", "shared_table.weight"):
+            value = value.view(len(known), -1)[first].view(-1, value.shape[1])
+        elif name == "table.weight":
+            own = value.view(len(known), channels, -1)
+            value = own[each, torch.arange(channels)].view(-1, value.shape[1])
+        if name != "planes" and name in state and state[name].shape == value.shape:
+            state[name] = value
+    result.load_state_dict(state)
     return result.to(prior.gain.device)
 
 

@@ -23,7 +23,7 @@ from PIL import Image
 from torch import Tensor
 
 from bsqcodec.training.data import Pictures, padded
-from bsqcodec.video.motion import estimate, luma
+from bsqcodec.video.motion import Rough, estimate_roughly, luma, refine
 
 log = logging.getLogger(__name__)
 
@@ -128,11 +128,12 @@ def _moving_mask(generator: np.random.Generator, count: int, size: int) -> Tenso
 
 def vectors_of(frames: Frames) -> npt.NDArray[np.int16]:
     """Vectors [T, H / 8, W / 8, 2] from each frame to the one before, for originals."""
-    field: Tensor | None = None
+    rough: Rough | None = None
     fields = [np.zeros((frames.shape[1] // 8, frames.shape[2] // 8, 2), np.int16)]
     maps = [luma(torch.from_numpy(f).permute(2, 0, 1).float()) for f in frames]
     for before, after in pairwise(maps):
-        field = estimate(after, before, PRICE, field)
+        rough = estimate_roughly(after, before, PRICE, rough)
+        field = refine(rough, after, before, PRICE)
         fields.append(field.numpy().astype(np.int16))
     return np.stack(fields)
 

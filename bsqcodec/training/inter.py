@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from torch import Tensor
 from bsqcodec.prior.model import Prior
 from bsqcodec.prior.order import BUCKETS, PriorConfig, bucket
 from bsqcodec.tokenizer.model import STEPS
-from bsqcodec.training.checkpoints import prior_of, tokenizer_of, trained_planes, with_planes
+from bsqcodec.training.checkpoints import prior_of, tokenizer_of, trained_planes, with_shape
 from bsqcodec.training.clips import Clips
 from bsqcodec.training.distributed import World
 from bsqcodec.training.groups import Groups
@@ -101,7 +101,9 @@ def train(args: argparse.Namespace, world: World) -> None:
         planes = count_planes(groups)
         world.broadcast([planes])
     if args.init:
-        prior = with_planes(prior_of(args.init), planes).requires_grad_(True).train()
+        parent = prior_of(args.init)
+        config = replace(parent.config, **args.config)
+        prior = with_shape(parent, planes, config).requires_grad_(True).train()
     else:
         prior = Prior(PriorConfig(channels=channels, **shape), planes)
     prior.to(device)

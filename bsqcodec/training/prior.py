@@ -6,7 +6,7 @@ import argparse
 import json
 import logging
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from bsqcodec.prior.order import (
 )
 from bsqcodec.tokenizer.model import STEPS, Tokenizer
 from bsqcodec.tokenizer.quantizer import quantize_beyond
-from bsqcodec.training.checkpoints import prior_of, tokenizer_of, trained_planes, with_planes
+from bsqcodec.training.checkpoints import prior_of, tokenizer_of, trained_planes, with_shape
 from bsqcodec.training.distributed import World
 from bsqcodec.training.loop import Loop, write_config
 from bsqcodec.training.optim import make_optimizers
@@ -317,15 +317,17 @@ def train(args: argparse.Namespace, world: World) -> None:
     device = world.device
     source = crop_source(args, load_pictures(args, world), device)
     tokenizer = tokenizer_of(args.tokenizer).to(device)
-    config = PriorConfig(channels=tokenizer.config.channels, **args.config)
     planes = trained_planes(args.out)  # not of the pictures that are there now
     if planes is None:
         sample = source.crops(160, args.crop, np.random.default_rng(args.seed))
         planes = count_planes(tokenizer, sample.to(device).float())
         world.broadcast([planes])
     if args.init:
-        prior = with_planes(prior_of(args.init), planes).requires_grad_(True).train()
+        parent = prior_of(args.init)
+        config = replace(parent.config, **args.config)
+        prior = with_shape(parent, planes, config).requires_grad_(True).train()
     else:
+        config = PriorConfig(channels=tokenizer.config.channels, **args.config)
         prior = Prior(config, planes)
     prior.to(device)
     log.info("digits a channel: %s", prior.planes.float().mean(1).tolist())

@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import islice
+from itertools import islice, zip_longest
 from pathlib import Path
 
 from bsqcodec.bitstream.source import ByteSource, SupportsWrite
@@ -29,8 +29,8 @@ from bsqcodec.media.video import VideoColour, VideoFormat, VideoFrame, VideoRead
 from bsqcodec.rate import Quality, Target
 from bsqcodec.video import weights as video_weights
 from bsqcodec.video.control import Control, make_control
-from bsqcodec.video.frames import FrameLoop, Geometry
-from bsqcodec.video.gop import CodedGroup, GroupEncoder, decode_group
+from bsqcodec.video.frames import FrameLoop, Geometry, Pixels
+from bsqcodec.video.gop import CodedGroup, GroupEncoder, Workers, decode_group
 from bsqcodec.video.verify import verify_video
 from bsqcodec.video.weights import VideoWeights
 
@@ -134,11 +134,11 @@ class VideoCodec:
             control = make_control(target or Quality(50), geometry, float(rate))
         groups: list[int] = []
         squared, picture_bytes = 0.0, 0
-        with ThreadPoolExecutor(1) as executor:
+        with Workers.started() as workers:
             writer = VideoFileWriter(sink, _header(form, weights), form.metadata)
             frames = _Ahead(reader.frames(), slack)
             while frames:
-                taken, coded = self._group(frames, gop, geometry, control, executor)
+                taken, coded = self._group(frames, gop, geometry, control, workers)
                 pts = tuple(frame.pts for frame in taken)
                 writer.gop(Gop(writer.frames, pts, coded.payloads))
                 side = reader.take_side_bytes()
@@ -174,7 +174,7 @@ class VideoCodec:
         gop: int,
         geometry: Geometry,
         control: Control,
-        executor: ThreadPoolExecutor,
+        workers: Workers,
     ) -> tuple[list[VideoFrame], CodedGroup]:
         """Code the next group, again with other steps until the control is content."""
         weights = self._default
@@ -182,15 +182,16 @@ class VideoCodec:
         step = control.first_step()
         while True:
             loop = FrameLoop(weights.image.tokenizer, weights.predicted, geometry, self.device)
-            encoder = GroupEncoder(loop, weights.priors, executor, dry=control.dry)
+            encoder = GroupEncoder(loop, weights.priors, workers, dry=control.dry)
             if taken:
-                for frame in taken:
-                    encoder.add(frame.pixels, step, cut=False)
+                for frame, following in zip_longest(taken, taken[1:]):
+                    ahead = None if following is None else following.pixels
+                    encoder.add(frame.pixels, step, cut=False, following=ahead)
             else:
                 while (
                     frames
                     and (len(taken) < gop or frames.ends)
-                    and encoder.add(frames.peek().pixels, step)
+                    and encoder.add(frames.peek().pixels, step, following=frames.second())
                 ):
                     taken.append(frames.take())
             coded = encoder.finish()
@@ -239,12 +240,12 @@ def usual_gop(form: VideoFormat) -> int:
 
 
 class _Ahead:
-    """Frames of an iterator, of which the next and `slack` more are looked at in advance."""
+    """Frames of an iterator, of which the next two, and `slack` after the next, are looked at."""
 
     def __init__(self, frames: Iterator[VideoFrame], slack: int) -> None:
         self._frames = frames
         self._slack = slack
-        self._next: deque[VideoFrame] = deque(islice(frames, slack + 1))
+        self._next: deque[VideoFrame] = deque(islice(frames, max(slack, 1) + 1))
 
     def __bool__(self) -> bool:
         return bool(self._next)
@@ -256,6 +257,10 @@ class _Ahead:
 
     def peek(self) -> VideoFrame:
         return self._next[0]
+
+    def second(self) -> Pixels | None:
+        """Pixels of the frame after the next; None if there is none."""
+        return self._next[1].pixels if len(self._next) > 1 else None
 
     def take(self) -> VideoFrame:
         taken = self._next.popleft()

@@ -17,7 +17,7 @@ from torch import Tensor
 from bsqcodec.masking import dead_zones_of
 from bsqcodec.tokenizer.model import Tokenizer
 from bsqcodec.video.model import Predicted
-from bsqcodec.video.motion import TOKEN, compensate, estimate, luma
+from bsqcodec.video.motion import TOKEN, Rough, compensate, estimate_roughly, luma, refine
 from bsqcodec.windows import WINDOW
 
 Pixels = npt.NDArray[np.uint8]
@@ -132,10 +132,20 @@ class FrameLoop:
         return self._keep(decoded.float())
 
     @torch.inference_mode()
-    def search(self, frame: Tensor, price: float, before: Tensor | None) -> Tensor:
+    def search_roughly(
+        self, before: Pixels, pixels: Pixels, price: float, known: Rough | None
+    ) -> Rough:
+        """Vectors of whole pixels from one frame to the next, both as they were.
+
+        It changes nothing, so that it can run beside the rest. known: what was found for `before`.
+        """
+        return estimate_roughly(luma(self.load(pixels)), luma(self.load(before)), price, known)
+
+    @torch.inference_mode()
+    def search(self, frame: Tensor, price: float, rough: Rough) -> Tensor:
         """Vectors [2 rows, 2 columns, 2] from the reference to a frame [3, H, W]."""
         assert self.reference is not None
-        return estimate(luma(frame), luma(self.reference), price, before)
+        return refine(rough, luma(frame), luma(self.reference), price)
 
     @torch.inference_mode()
     def predict(self, vectors: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +30,7 @@ from bsqcodec.prior.walk import walk
 from bsqcodec.video.coders import FrameDecoder, FrameEncoder
 from bsqcodec.video.context import Past, context_of
 from bsqcodec.video.frames import FrameLoop, Geometry, Pixels
+from bsqcodec.video.motion import Rough
 from bsqcodec.video.vectors import code_vectors
 
 _CRC = struct.Struct("<I")
@@ -160,8 +162,35 @@ class CodedGroup:
         return sum(map(len, self.payloads))
 
 
+@dataclass(frozen=True)
+class Workers:
+    """Threads beside the one that sees to the pixels, one each.
+
+    entropy: codes tokens; motion: looks where the next frame comes from.
+    """
+
+    entropy: ThreadPoolExecutor
+    motion: ThreadPoolExecutor
+
+    @staticmethod
+    @contextmanager
+    def started() -> Iterator[Workers]:
+        """Workers that end with the context."""
+        with ThreadPoolExecutor(1) as entropy, ThreadPoolExecutor(1) as motion:
+            yield Workers(entropy, motion)
+
+
+@dataclass(frozen=True)
+class _Sought:
+    """A rough search that is under way, for a frame at a price."""
+
+    pixels: Pixels
+    price: float
+    result: Future[Rough]
+
+
 class GroupEncoder:
-    """Codes one group, frame by frame, the entropy coding in a thread of its own.
+    """Codes one group, frame by frame, parts of the work in threads of their own.
 
     dry: leave the entropy coding out; then there are errors, but no payloads.
     """
@@ -170,16 +199,17 @@ class GroupEncoder:
         self,
         loop: FrameLoop,
         priors: Priors,
-        executor: ThreadPoolExecutor,
+        workers: Workers,
         dry: bool = False,
     ) -> None:
         self._loop = loop
         self._coder = SymbolCoder(priors, loop.geometry)
         self._priors = priors
-        self._executor = executor
+        self._workers = workers
         self._dry = dry
-        self._vectors: Tensor | None = None
         self._latest: Pixels | None = None
+        self._rough: Rough | None = None
+        self._sought: _Sought | None = None
         self._pending: list[Future[bytes]] = []
         self._errors: list[float] = []
 
@@ -189,27 +219,50 @@ class GroupEncoder:
     def _limit(self, prior: IntegerPrior, step: int) -> Tensor:
         return torch.from_numpy(limits(prior.planes, step)).float().to(self._loop.device)
 
-    def add(self, pixels: Pixels, step: int, cut: bool = True) -> bool:
+    def _search_roughly(self, pixels: Pixels, price: float) -> Rough:
+        """Where a frame comes from, found ahead or now."""
+        sought, self._sought = self._sought, None
+        if sought is not None and sought.pixels is pixels and sought.price == price:
+            return sought.result.result()
+        assert self._latest is not None
+        return self._loop.search_roughly(self._latest, pixels, price, self._rough)
+
+    def _look_ahead(
+        self, pixels: Pixels, following: Pixels | None, price: float, rough: Rough | None
+    ) -> None:
+        """Start the search for the frame after the next."""
+        if following is not None:
+            search = self._loop.search_roughly
+            result = self._workers.motion.submit(search, pixels, following, price, rough)
+            self._sought = _Sought(following, price, result)
+
+    def add(
+        self, pixels: Pixels, step: int, cut: bool = True, following: Pixels | None = None
+    ) -> bool:
         """Code the next frame [H, W, 3]; False, and nothing done, if it is a new scene.
 
-        The first frame of a group is never one; nor is any without `cut`.
+        The first frame of a group is never one; nor is any without `cut`. following: the frame
+        after it, if it is known, for work ahead, which changes no result.
         """
+        price = PRICE * 2 ** ((step - 176) / 32)
         loop = self._loop
         frame = loop.load(pixels)
         rows, columns = loop.geometry.tokens
         if self._latest is None:
             step = max(step - FIRST_FINER, 0)
+            self._look_ahead(pixels, following, price, None)
             n = loop.first_integers(frame, step, self._limit(self._priors.first, step))
             decoded = loop.first_frame(n, step)
             vectors = None
         elif np.array_equal(pixels, self._latest):
             n = torch.zeros(*loop.geometry.grid, len(self._priors.inter.planes[0]))
             decoded = loop.repeat()
-            self._vectors = torch.zeros(2 * rows, 2 * columns, 2, dtype=torch.int64)
-            vectors = self._vectors.numpy()
+            vectors = np.zeros((2 * rows, 2 * columns, 2), np.int64)
+            self._look_ahead(pixels, following, price, self._rough)
         else:
-            price = PRICE * 2 ** ((step - 176) / 32)
-            field = loop.search(frame, price, self._vectors)
+            rough = self._search_roughly(pixels, price)
+            self._look_ahead(pixels, following, price, rough)
+            field = loop.search(frame, price, rough)
             prediction = loop.predict(field)
             if cut and loop.is_cut(frame, prediction):
                 return False
@@ -217,14 +270,14 @@ class GroupEncoder:
             n = loop.next_integers(frame, prediction, step, limit)
             still = not bool(field.any()) and not bool(n.any())
             decoded = loop.repeat() if still else loop.next_frame(prediction, n, step)
-            self._vectors = field
+            self._rough = rough
             vectors = field.cpu().numpy()
         self._latest = pixels
         if not self._dry:
             symbols = Symbols(step, n.to(torch.int32).cpu().numpy(), vectors)
             if len(self._pending) > AHEAD:
                 self._pending[-AHEAD].result()
-            self._pending.append(self._executor.submit(self._coder.encode, symbols))
+            self._pending.append(self._workers.entropy.submit(self._coder.encode, symbols))
         difference = decoded.astype(np.float32) - pixels
         self._errors.append(float(np.mean(difference**2)))
         return True

@@ -8,6 +8,7 @@ seams where vectors differ.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache
 
 import torch
@@ -153,42 +154,56 @@ def _add_blocks(
         plane.index_add_(0, index.reshape(-1), values.reshape(-1))
 
 
-def estimate(
-    current: Tensor, reference: Tensor, price: float, before: Tensor | None = None
-) -> Tensor:
-    """Vectors [H / 8, W / 8, 2] int64 that predict `current` from `reference`, luma [1, H, W].
+@dataclass(frozen=True)
+class Rough:
+    """Vectors of whole pixels: of tokens [h, w, 2] and of their quarters [2 h, 2 w, 2].
 
-    H and W are multiples of 16. The four blocks of a token have the same vector unless different
-    ones pay. price: of a bit, in sums of absolute differences. before: vectors of the previous
-    frame [H / 8, W / 8, 2], further candidates.
+    promising [h, w]: tokens whose quarters may pay.
+    """
+
+    whole: Tensor
+    finer: Tensor
+    promising: Tensor
+
+
+def estimate_roughly(
+    current: Tensor, reference: Tensor, price: float, before: Rough | None = None
+) -> Rough:
+    """Whole-pixel vectors that predict `current` from `reference`, luma [1, H, W].
+
+    H and W are multiples of 16. The reference may be the frame before as it was, so that this needs
+    no decoded frame. price: of a bit, in sums of absolute differences. before: what was found for
+    the previous frame, further candidates.
     """
     tokens = _Search(current, reference, TOKEN, price)
     quarters = _Search(current, reference, TOKEN // 2, price)
     coarse = _coarse(current, reference, TOKEN)
     fields = [coarse, torch.zeros_like(coarse)]
     if before is not None:
-        fields.append(before[::2, ::2])
+        fields.append(before.whole)
     whole = tokens.refine(tokens.choose(fields, coarse), NEAR)
     for _ in range(2):
         whole = tokens.choose([whole, *_neighbours(whole)], whole)
     whole, finer = _near(quarters, whole)
     finer = quarters.choose([finer, *_neighbours(finer)], finer)
-    shape = (whole.shape[0], 2, whole.shape[1], 2)
+    split = quarters.of_tokens(finer) + SPLIT_BITS * price
+    return Rough(whole, finer, split < HOPE * quarters.of_tokens(_halves(whole)))
 
-    def of_tokens(field: Tensor) -> Tensor:
-        flat = field.reshape(-1, 2)
-        cost = quarters.error(flat) + quarters.cost(flat, _median(field).reshape(-1, 2))
-        return cost.view(shape).sum((1, 3))
 
-    halves = _halves(whole)
-    extra = SPLIT_BITS * price
-    promising = of_tokens(finer) + extra < HOPE * of_tokens(halves)
-    whole = tokens.fractions(whole)
+def refine(rough: Rough, current: Tensor, reference: Tensor, price: float) -> Tensor:
+    """Vectors [H / 8, W / 8, 2] int64 from `reference`, the decoded frame before, luma [1, H, W].
+
+    The four blocks of a token have the same vector unless different ones pay.
+    """
+    tokens = _Search(current, reference, TOKEN, price)
+    quarters = _Search(current, reference, TOKEN // 2, price)
+    whole = tokens.fractions(rough.whole)
     whole = tokens.choose([whole, *_neighbours(whole)], whole)
     halves = _halves(whole)
-    finer = quarters.fractions(finer, _halves(promising[..., None])[..., 0])
+    finer = quarters.fractions(rough.finer, _halves(rough.promising[..., None])[..., 0])
     finer = quarters.choose([finer, *_neighbours(finer)], finer)
-    pays = promising & (of_tokens(finer) + extra < of_tokens(halves))
+    split = quarters.of_tokens(finer) + SPLIT_BITS * price
+    pays = rough.promising & (split < quarters.of_tokens(halves))
     return torch.where(_halves(pays[..., None]), finer, halves)
 
 
@@ -275,8 +290,17 @@ class _Search:
             self.block + BEFORE + AFTER,
         )[:, 0]
         f = vectors & 3
-        found = self.filters[f[:, 0]] @ patches @ self.filters[f[:, 1]].transpose(-1, -2)
+        if f.any():
+            found = self.filters[f[:, 0]] @ patches @ self.filters[f[:, 1]].transpose(-1, -2)
+        else:
+            found = patches[:, BEFORE:-AFTER, BEFORE:-AFTER]
         return (found - wanted).abs_().sum((1, 2))
+
+    def of_tokens(self, field: Tensor) -> Tensor:
+        """Costs [h, w] of a field of quarters [2 h, 2 w, 2], added up for each token."""
+        flat = field.reshape(-1, 2)
+        cost = self.error(flat) + self.cost(flat, _median(field).reshape(-1, 2))
+        return cost.view(field.shape[0] // 2, 2, field.shape[1] // 2, 2).sum((1, 3))
 
     def choose(self, fields: list[Tensor], around: Tensor) -> Tensor:
         """The cheapest of several fields for each block, given the vectors around it."""

@@ -13,7 +13,7 @@ from bsqcodec.prior.context import features
 from bsqcodec.prior.integer import quantize_prior
 from bsqcodec.prior.order import stage_kinds
 from bsqcodec.tokenizer.model import Tokenizer
-from bsqcodec.training.checkpoints import averaged, prior_of, tokenizer_of, with_planes
+from bsqcodec.training.checkpoints import averaged, prior_of, tokenizer_of, with_shape
 from bsqcodec.training.tokenizer import TokenizerWithRate, start_from
 from bsqcodec.training.video import predicted_of
 
@@ -92,7 +92,7 @@ def test_a_prior_learns_to_code_more_digits(higher: int) -> None:
     prior = random_prior()
     planes = some_planes()
     planes[:, 0] += higher
-    grown = with_planes(prior, planes)
+    grown = with_shape(prior, planes)
     assert torch.equal(grown.planes, planes)
     old = stage_kinds(PRIOR, prior.top_plane)
     kinds = stage_kinds(PRIOR, grown.top_plane)
@@ -104,6 +104,29 @@ def test_a_prior_learns_to_code_more_digits(higher: int) -> None:
             assert torch.equal(rows[index], getattr(prior, name).weight.view(len(old), -1)[source])
     for name in ("head.weight", "blocks.1.mlp.up.weight"):
         assert torch.equal(grown.state_dict()[name], prior.state_dict()[name])
+
+
+def test_a_prior_of_another_shape_keeps_what_fits() -> None:
+    """Bands are merged channel by channel, and a block more changes nothing at first."""
+    prior = random_prior()
+    config = replace(PRIOR, bands=((16,), (8, 16), (16,)), blocks=3, attention=False)
+    other = with_shape(prior, prior.planes, config)
+    old, new = (stage_kinds(c, prior.top_plane) for c in (PRIOR, config))
+    before = prior.table.weight.view(len(old), 16, -1)
+    after = other.table.weight.view(len(new), 16, -1)
+    for index, (plane, band) in enumerate(new):
+        for channel in range(16):
+            source = (plane, band) if plane else (0, 0 if channel < 4 else 1)
+            assert torch.equal(after[index, channel], before[old.index(source), channel])
+    assert torch.equal(
+        other.stop_table.weight.view(len(new), -1)[-1],
+        prior.stop_table.weight.view(len(old), -1)[old.index((0, 0))],
+    )
+    state = other.state_dict()
+    for name in ("embed.weight", "blocks.1.mlp.up.weight", "head.bias"):
+        assert torch.equal(state[name], prior.state_dict()[name])
+    assert not any("attention" in name for name in state)
+    assert not state["blocks.2.mlp.down.weight"].any()
 
 
 def test_the_prior_of_a_run_comes_back_as_it_was(tmp_path: Path) -> None:

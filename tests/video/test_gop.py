@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import zip_longest
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from bsqcodec.errors import FormatError
 from bsqcodec.prior.integer import IntegerPrior
 from bsqcodec.video.codec import VideoCodec
 from bsqcodec.video.frames import FrameLoop, Geometry
-from bsqcodec.video.gop import CodedGroup, GroupEncoder, SymbolCoder, Symbols, decode_group
+from bsqcodec.video.gop import CodedGroup, GroupEncoder, SymbolCoder, Symbols, Workers, decode_group
 from bsqcodec.video.weights import VideoWeights
 
 from .scenes import Pixels, clip, psnr
@@ -28,8 +28,8 @@ def weights(video_codec: VideoCodec) -> VideoWeights:
 
 
 @pytest.fixture(scope="module")
-def executor() -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor(1) as made:
+def workers() -> Iterator[Workers]:
+    with Workers.started() as made:
         yield made
 
 
@@ -42,12 +42,12 @@ def loop_of(weights: VideoWeights, frames: list[Pixels]) -> FrameLoop:
 
 def encode(
     weights: VideoWeights,
-    executor: ThreadPoolExecutor,
+    workers: Workers,
     frames: list[Pixels],
     steps: list[int] | None = None,
     dry: bool = False,
 ) -> CodedGroup:
-    encoder = GroupEncoder(loop_of(weights, frames), weights.priors, executor, dry)
+    encoder = GroupEncoder(loop_of(weights, frames), weights.priors, workers, dry)
     for frame, step in zip(frames, steps or [STEP] * len(frames), strict=True):
         assert encoder.add(frame, step, cut=False)
     assert len(encoder) == len(frames)
@@ -55,20 +55,18 @@ def encode(
 
 
 @pytest.fixture(scope="module")
-def group(weights: VideoWeights, executor: ThreadPoolExecutor) -> CodedGroup:
-    return encode(weights, executor, clip(4))
+def group(weights: VideoWeights, workers: Workers) -> CodedGroup:
+    return encode(weights, workers, clip(4))
 
 
-def decode(
-    weights: VideoWeights, executor: ThreadPoolExecutor, payloads: tuple[bytes, ...]
-) -> list[Pixels]:
-    return list(decode_group(loop_of(weights, clip(1)), weights.priors, payloads, executor))
+def decode(weights: VideoWeights, workers: Workers, payloads: tuple[bytes, ...]) -> list[Pixels]:
+    return list(decode_group(loop_of(weights, clip(1)), weights.priors, payloads, workers.entropy))
 
 
 def test_decoded_frames_are_those_the_encoder_saw(
-    weights: VideoWeights, executor: ThreadPoolExecutor, group: CodedGroup
+    weights: VideoWeights, workers: Workers, group: CodedGroup
 ) -> None:
-    decoded = decode(weights, executor, group.payloads)
+    decoded = decode(weights, workers, group.payloads)
     assert len(decoded) == len(group.payloads) == len(group.errors) == 4
     assert group.size == sum(map(len, group.payloads))
     for frame, original, error in zip(decoded, clip(4), group.errors, strict=True):
@@ -102,33 +100,29 @@ def test_symbols_come_back_exactly(weights: VideoWeights) -> None:
     assert decoder.crc == encoder.crc
 
 
-def test_a_group_needs_no_other(
-    weights: VideoWeights, executor: ThreadPoolExecutor, group: CodedGroup
-) -> None:
+def test_a_group_needs_no_other(weights: VideoWeights, workers: Workers, group: CodedGroup) -> None:
     """The same frames give the same bytes, whatever came before them."""
-    encode(weights, executor, clip(2)[::-1])
-    assert encode(weights, executor, clip(4)).payloads == group.payloads
+    encode(weights, workers, clip(2)[::-1])
+    assert encode(weights, workers, clip(4)).payloads == group.payloads
 
 
-def test_steps_may_change_within_a_group(
-    weights: VideoWeights, executor: ThreadPoolExecutor
-) -> None:
-    changing = encode(weights, executor, clip(3), [200, 60, 120])
-    decoded = decode(weights, executor, changing.payloads)
+def test_steps_may_change_within_a_group(weights: VideoWeights, workers: Workers) -> None:
+    changing = encode(weights, workers, clip(3), [200, 60, 120])
+    decoded = decode(weights, workers, changing.payloads)
     for frame, original, error in zip(decoded, clip(3), changing.errors, strict=True):
         assert np.mean((frame.astype(np.float64) - original) ** 2) == pytest.approx(error, abs=0.01)
 
 
 def test_a_dry_run_has_the_same_errors(
-    weights: VideoWeights, executor: ThreadPoolExecutor, group: CodedGroup
+    weights: VideoWeights, workers: Workers, group: CodedGroup
 ) -> None:
-    dry = encode(weights, executor, clip(4), dry=True)
+    dry = encode(weights, workers, clip(4), dry=True)
     assert dry.errors == group.errors
     assert dry.payloads == ()
 
 
 def test_products_of_int8_and_float32_write_the_same_bytes(
-    weights: VideoWeights, video_codec: VideoCodec, executor: ThreadPoolExecutor, group: CodedGroup
+    weights: VideoWeights, video_codec: VideoCodec, workers: Workers, group: CodedGroup
 ) -> None:
     """The inter prior has context, which must be exact in both too."""
     from safetensors.torch import load_file
@@ -138,26 +132,22 @@ def test_products_of_int8_and_float32_write_the_same_bytes(
     for int8 in (True, False):
         inter = IntegerPrior(weights.priors.inter.config, state, int8=int8)
         changed = replace(weights, priors=replace(weights.priors, inter=inter))
-        assert encode(changed, executor, clip(4)).payloads == group.payloads
+        assert encode(changed, workers, clip(4)).payloads == group.payloads
 
 
 @pytest.mark.parametrize("height", [1, 17, 32])
 @pytest.mark.parametrize("width", [1, 16, 33])
-def test_sizes(
-    weights: VideoWeights, executor: ThreadPoolExecutor, height: int, width: int
-) -> None:
+def test_sizes(weights: VideoWeights, workers: Workers, height: int, width: int) -> None:
     frames = clip(2, height, width)
-    coded = encode(weights, executor, frames)
+    coded = encode(weights, workers, frames)
     loop = loop_of(weights, frames)
-    decoded = list(decode_group(loop, weights.priors, coded.payloads, executor))
+    decoded = list(decode_group(loop, weights.priors, coded.payloads, workers.entropy))
     assert [frame.shape for frame in decoded] == [(height, width, 3)] * 2
 
 
-def test_a_new_scene_is_refused_by_the_group(
-    weights: VideoWeights, executor: ThreadPoolExecutor
-) -> None:
+def test_a_new_scene_is_refused_by_the_group(weights: VideoWeights, workers: Workers) -> None:
     frames = clip(2)
-    encoder = GroupEncoder(loop_of(weights, frames), weights.priors, executor)
+    encoder = GroupEncoder(loop_of(weights, frames), weights.priors, workers)
     assert encoder.add(frames[0], 60)
     assert encoder.add(frames[1], 60)
     noise = np.random.default_rng(1).integers(0, 256, frames[0].shape, np.uint8)
@@ -201,13 +191,28 @@ def flipped(data: bytes, place: int) -> bytes:
     ],
 )
 def test_damage_is_a_format_error(
-    weights: VideoWeights, executor: ThreadPoolExecutor, group: CodedGroup, damage
+    weights: VideoWeights, workers: Workers, group: CodedGroup, damage
 ) -> None:
     with pytest.raises(FormatError):
-        decode(weights, executor, damage(group.payloads))
+        decode(weights, workers, damage(group.payloads))
 
 
-def test_random_payloads_never_crash(weights: VideoWeights, executor: ThreadPoolExecutor) -> None:
+@pytest.mark.parametrize("dry", [False, True])
+def test_looking_ahead_changes_nothing(
+    weights: VideoWeights, workers: Workers, group: CodedGroup, dry: bool
+) -> None:
+    """Whether the frames after are known, are others than those that come, or repeat."""
+    frames = clip(4)
+    for guess in (frames[1:], frames[:1] + frames[2:], [f.copy() for f in frames[1:]]):
+        encoder = GroupEncoder(loop_of(weights, frames), weights.priors, workers, dry)
+        for frame, following in zip_longest(frames, guess):
+            assert encoder.add(frame, STEP, cut=False, following=following)
+        coded = encoder.finish()
+        assert coded.errors == group.errors
+        assert coded.payloads == (() if dry else group.payloads)
+
+
+def test_random_payloads_never_crash(weights: VideoWeights, workers: Workers) -> None:
     generator = np.random.default_rng(7)
     for _ in range(10):
         payloads = tuple(
@@ -215,4 +220,4 @@ def test_random_payloads_never_crash(weights: VideoWeights, executor: ThreadPool
             for k in (generator.integers(2, 40), generator.integers(0, 40))
         )
         with pytest.raises(FormatError):
-            decode(weights, executor, (b"\0\0\0\0" + payloads[0], payloads[1]))
+            decode(weights, workers, (b"\0\0\0\0" + payloads[0], payloads[1]))

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from bsqcodec.video.motion import compensate, estimate, luma
+from bsqcodec.video.motion import Rough, compensate, estimate_roughly, luma, refine
 
 from ..models import seeded
 
@@ -21,6 +21,12 @@ def texture(height: int, width: int, seed: int = 0) -> Tensor:
     return (255 * smooth).round().clamp(0, 255)
 
 
+def search(current: Tensor, reference: Tensor, price: float = 14.0) -> Tensor:
+    """Vectors between two frames [3, H, W]."""
+    rough = estimate_roughly(luma(current), luma(reference), price)
+    return refine(rough, luma(current), luma(reference), price)
+
+
 def field(rows: int, columns: int, down: int, right: int) -> Tensor:
     """The same vector, in quarters of a pixel, for all blocks."""
     return torch.tensor([down, right]).expand(rows, columns, 2).contiguous()
@@ -31,7 +37,7 @@ def test_a_known_shift_is_found(down: int, right: int) -> None:
     large = texture(128, 128)
     reference = large[:, 32:96, 32:96]
     current = large[:, 32 + down : 96 + down, 32 + right : 96 + right]
-    found = estimate(luma(current), luma(reference), price=14.0)
+    found = search(current, reference)
     assert found.dtype == torch.int64 and found.shape == (8, 8, 2)
     covered = found[2:6, 2:6]  # blocks whose content is in the reference
     same = (covered == torch.tensor([4 * down, 4 * right])).all(-1)
@@ -42,16 +48,21 @@ def test_a_known_shift_is_found(down: int, right: int) -> None:
 
 def test_still_frames_have_no_motion() -> None:
     frame = texture(48, 64)
-    assert not estimate(luma(frame), luma(frame), price=14.0).any()
+    assert not search(frame, frame).any()
 
 
 def test_vectors_of_the_frame_before_are_candidates() -> None:
-    """A shift beyond the reach of the search is found where the vectors before say so."""
+    """A shift beyond the reach of the coarse search is found where those before say so."""
     large = texture(64, 256)
     reference, current = large[:, :, :64], large[:, :, 63:127]
-    before = field(8, 8, 0, 4 * 63)
-    found = estimate(luma(current), luma(reference), 14.0, before)
-    assert (found[..., 1].abs() <= 4 * 64).all()
+    known = Rough(
+        field(4, 4, 0, 4 * 63), field(8, 8, 0, 4 * 63), torch.zeros(4, 4, dtype=torch.bool)
+    )
+    alone = estimate_roughly(luma(current), luma(reference), 14.0)
+    found = estimate_roughly(luma(current), luma(reference), 14.0, known)
+    assert not (alone.whole[..., 1] == 4 * 63).any()
+    assert (found.whole[..., 1] == 4 * 63).any()
+    assert (search(current, reference)[..., 1].abs() <= 4 * 64).all()
 
 
 @pytest.mark.parametrize(("down", "right"), [(0, 0), (3, -5), (-8, 8)])
