@@ -138,6 +138,7 @@ def save_video_weights(folder: Path, image: Path, seed: int = 0) -> Path:
         config,
         quantize_prior(prior),
         vector_chances(),
+        patience=20,
         default=True,
     )
 

@@ -8,12 +8,13 @@ import numpy.typing as npt
 from bsqcodec.bitstream.entropy import BitDecoder, BitEncoder
 from bsqcodec.coders import read_digits, write_digits
 from bsqcodec.prior.walk import Chances, Position
+from bsqcodec.video.vectors import SlotChances
 
 
 class FrameEncoder:
     """Writes vectors and tokens: the integers n [T, C] as they are. chances: of the vectors."""
 
-    def __init__(self, n: npt.NDArray[np.int32], chances: npt.NDArray[np.int32]) -> None:
+    def __init__(self, n: npt.NDArray[np.int32], chances: SlotChances) -> None:
         self._n = n
         self._v = np.zeros_like(n)
         self._chances = chances
@@ -32,7 +33,8 @@ class FrameEncoder:
     ) -> npt.NDArray[np.bool_]:
         if wanted is None:
             raise ValueError("an encoder needs the bits to write")
-        self._encoder.encode(wanted, self._chances[slots])
+        self._encoder.encode(wanted, self._chances.of(slots))
+        self._chances.count(slots, wanted)
         return wanted
 
     def begin_level(self, level: int) -> bool:
@@ -59,14 +61,16 @@ class FrameEncoder:
 class FrameDecoder:
     """Reads them back."""
 
-    def __init__(self, data: bytes, chances: npt.NDArray[np.int32]) -> None:
+    def __init__(self, data: bytes, chances: SlotChances) -> None:
         self._decoder = BitDecoder(data)
         self._chances = chances
 
     def bits(
         self, wanted: npt.NDArray[np.bool_] | None, slots: npt.NDArray[np.int64]
     ) -> npt.NDArray[np.bool_]:
-        return self._decoder.decode(self._chances[slots])
+        bits = self._decoder.decode(self._chances.of(slots))
+        self._chances.count(slots, bits)
+        return bits
 
     def begin_level(self, level: int) -> bool:
         return True

@@ -31,7 +31,7 @@ from bsqcodec.video.coders import FrameDecoder, FrameEncoder
 from bsqcodec.video.context import Past, context_of
 from bsqcodec.video.frames import FrameLoop, Geometry, Pixels
 from bsqcodec.video.motion import Rough
-from bsqcodec.video.vectors import code_vectors
+from bsqcodec.video.vectors import SlotChances, code_vectors
 
 _CRC = struct.Struct("<I")
 
@@ -50,11 +50,15 @@ PRICE = 25.0
 
 @dataclass(frozen=True)
 class Priors:
-    """What codes integers: of first frames, of predicted ones, and the vectors' chances."""
+    """What codes integers: of first frames, of predicted ones, and the vectors' chances.
+
+    patience: how slowly those follow a group's vectors (see `SlotChances`).
+    """
 
     first: IntegerPrior
     inter: IntegerPrior
     vectors: npt.NDArray[np.int32]
+    patience: int
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,7 @@ class SymbolCoder:
         self._rows, self._columns = geometry.tokens
         self._past: Past | None = None
         self._before = np.zeros((2 * self._rows, 2 * self._columns, 2), np.int64)
+        self._chances = SlotChances(priors.vectors, priors.patience)
         self.crc = 0
 
     def _prior(self, first: bool) -> IntegerPrior:
@@ -113,7 +118,7 @@ class SymbolCoder:
         """The payload of the next frame, without the group's CRC."""
         first = symbols.vectors is None
         n = symbols.n.reshape(-1, symbols.n.shape[-1])
-        coder = FrameEncoder(n, self._priors.vectors)
+        coder = FrameEncoder(n, self._chances)
         context = None
         head = [symbols.step]
         most = None
@@ -136,7 +141,7 @@ class SymbolCoder:
         if len(payload) < head:
             raise FormatError("a frame has too few bytes")
         step, most = payload[0], None if first else payload[1] % MOVES
-        coder = FrameDecoder(payload[head:], self._priors.vectors)
+        coder = FrameDecoder(payload[head:], self._chances)
         vectors = context = None
         if not first:
             vectors = np.zeros_like(self._before)

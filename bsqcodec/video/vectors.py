@@ -1,9 +1,10 @@
-"""Coding of motion vectors: a few vectorised passes over a hierarchy of lattices, fixed chances.
+"""Coding of motion vectors: a few vectorised passes over a hierarchy of lattices.
 
 A token has one vector, or four, one for each quarter. Passes go from every fourth token to all of
 them; a token's vector is coded as the difference from the median of the neighbours that are known
-and of the vector that its place had in the frame before. Chances come from a table of counts,
-by how much those disagree. Integers only; one function encodes and decodes.
+and of the vector that its place had in the frame before. Chances come from a table, by how much
+those disagree, and follow what the group's frames have had. Integers only; one function encodes and
+decodes.
 """
 
 from __future__ import annotations
@@ -40,6 +41,37 @@ SLOTS = _TOP + OCTAVES
 """Binary decisions that have chances, in each context of a kind."""
 
 TABLE = KINDS * SPREADS * SLOTS
+
+
+RAREST = 32
+"""Chances are at least this, and at most 65536 less this."""
+
+
+class SlotChances:
+    """Chances of the slots, which follow the bits that have been coded.
+
+    table: 65536 times the probability of a 1 in each slot, int [TABLE], at the start; patience: how
+    many bits of a slot that chance counts for, 0: the table is all there is.
+    """
+
+    def __init__(self, table: Chances, patience: int) -> None:
+        self._table, self._patience = table.astype(np.int64), patience
+        self._ones, self._all = np.zeros(TABLE, np.int64), np.zeros(TABLE, np.int64)
+
+    def of(self, slots: npt.NDArray[np.int64]) -> Chances:
+        """65536 times the probability of a 1 in each of some slots."""
+        chance = self._table[slots]
+        if self._patience:
+            counted = self._patience * chance + 65536 * self._ones[slots]
+            chance = counted // (self._patience + self._all[slots])
+            chance = chance.clip(RAREST, 65536 - RAREST)
+        return chance.astype(np.int32)
+
+    def count(self, slots: npt.NDArray[np.int64], bits: Bits) -> None:
+        """Take note of bits in slots, for all that come after."""
+        if self._patience:
+            self._all += np.bincount(slots, minlength=TABLE)
+            self._ones += np.bincount(slots[bits], minlength=TABLE)
 
 
 class BitCoder(Protocol):
@@ -227,7 +259,7 @@ class Counter:
         """65536 times the probability of a 1 in each slot, int32 [TABLE]."""
         counts = self.counts + 0.4
         chance = np.round(65536 * counts[:, 1] / counts.sum(1)).astype(np.int32)
-        return np.clip(chance, 32, 65536 - 32)
+        return np.clip(chance, RAREST, 65536 - RAREST)
 
     def ideal_bits(self) -> float:
         """What the counted bits cost by the table they give."""

@@ -25,6 +25,9 @@ from bsqcodec.video.gop import Priors
 from bsqcodec.video.model import Predicted
 from bsqcodec.video.vectors import TABLE
 
+MOST_PATIENT = 1 << 20
+"""Chances of vectors follow what is coded at least as fast as this."""
+
 DECODER, PRIOR, VECTORS = "decoder.", "prior.", "vectors"
 
 
@@ -82,6 +85,9 @@ def load(path: Path, device: torch.device, int8: bool | None = None) -> VideoWei
     try:
         if vectors.shape != (TABLE,) or vectors.min() < 1 or vectors.max() > 65535:
             raise ValueError("the chances of vectors are not what they should be")
+        patience = configs.get("patience", 0)
+        if not isinstance(patience, int) or not 0 <= patience <= MOST_PATIENT:
+            raise ValueError(f"the patience {patience} is not within 0..{MOST_PATIENT}")
         predicted = Predicted(image.tokenizer)
         state = {f"decoder.{k}": v.float() for k, v in image_weights.part(tensors, DECODER).items()}
         predicted.load_state_dict(state)
@@ -90,7 +96,9 @@ def load(path: Path, device: torch.device, int8: bool | None = None) -> VideoWei
         raise WeightsError(f"{path} does not fit this version: {error}") from error
     image_weights.restore_indices(predicted)
     predicted = predicted.to(device).eval().requires_grad_(False)
-    return VideoWeights(model_id, image, predicted, Priors(image.prior, prior, vectors), path)
+    return VideoWeights(
+        model_id, image, predicted, Priors(image.prior, prior, vectors, patience), path
+    )
 
 
 def _beside(path: Path, image_id: bytes) -> Path:
@@ -106,6 +114,7 @@ def save(
     prior_config: PriorConfig,
     prior: dict[str, Tensor],
     vectors: Tensor,
+    patience: int,
     *,
     default: bool = False,
     notes: dict[str, str] | None = None,
@@ -119,7 +128,9 @@ def save(
         tensors[DECODER + name] = tensor.float() if tensor.ndim < 2 else tensor.half()
     tensors |= {PRIOR + name: tensor for name, tensor in prior.items()}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    configs = json.loads(json.dumps({"image": image_id.hex(), "prior": prior_config.to_dict()}))
+    configs = json.loads(
+        json.dumps({"image": image_id.hex(), "prior": prior_config.to_dict(), "patience": patience})
+    )
     model_id = identity(configs, tensors)[:8].hex()
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"video-{model_id}.safetensors"
