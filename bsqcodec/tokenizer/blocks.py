@@ -32,6 +32,24 @@ class WindowAttention(nn.Module):
         return self.out(y.transpose(1, 2).reshape(n, t, d))
 
 
+def unshuffle(x: Tensor, size: int) -> Tensor:
+    """`F.pixel_unshuffle`, with the channels last in memory, which convolutions on CPUs like.
+
+    [B, C, H, W] -> [B, C size^2, H / size, W / size].
+    """
+    b, c, h, w = x.shape
+    parts = x.reshape(b, c, h // size, size, w // size, size).permute(0, 2, 4, 1, 3, 5)
+    return parts.reshape(b, h // size, w // size, c * size**2).permute(0, 3, 1, 2)
+
+
+def shuffle(x: Tensor, size: int) -> Tensor:
+    """`F.pixel_shuffle`, with the channels last in memory: the inverse of `unshuffle`."""
+    b, c, h, w = x.shape
+    parts = x.permute(0, 2, 3, 1).reshape(b, h, w, c // size**2, size, size)
+    parts = parts.permute(0, 1, 4, 2, 5, 3)
+    return parts.reshape(b, h * size, w * size, c // size**2).permute(0, 3, 1, 2)
+
+
 INFERENCE_WINDOWS = 64
 """Windows that pass a block at once without gradients, which bounds the memory."""
 

@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bsqcodec.tokenizer.blocks import Block, ResidualConv
+from bsqcodec.tokenizer.blocks import Block, ResidualConv, shuffle, unshuffle
 from bsqcodec.tokenizer.quantizer import quantize_beyond
 from bsqcodec.windows import WINDOW
 
@@ -123,11 +123,11 @@ class Encoder(nn.Module):
         """
         x = pixels - 127.5
         with torch.autocast(x.device.type, enabled=False):  # bf16 would add noise to the latents
-            linear = self.transform(F.pixel_unshuffle(x, 4 * self.unit).permute(0, 2, 3, 1))
+            linear = self.transform(unshuffle(x, 4 * self.unit).permute(0, 2, 3, 1))
         if self.linear:
             return linear, None
-        maps = self.convs(self.stem(F.pixel_unshuffle(x / 64.0, 4)))
-        tokens = F.pixel_unshuffle(maps, self.unit).permute(0, 2, 3, 1)
+        maps = self.convs(self.stem(unshuffle(x / 64.0, 4)))
+        tokens = unshuffle(maps, self.unit).permute(0, 2, 3, 1)
         return linear, self.embed(torch.cat([tokens, (linear / scale).to(tokens.dtype)], dim=-1))
 
     def attend(self, linear: Tensor, tokens: Tensor | None, step: Tensor, scale: Tensor) -> Tensor:
@@ -172,11 +172,11 @@ class Decoder(nn.Module):
         """
         with torch.autocast(latents.device.type, enabled=False):
             linear = self.transform(latents).permute(0, 3, 1, 2)
-        linear = F.pixel_unshuffle(F.pixel_shuffle(linear, 4 * self.unit), 4)
-        features = F.pixel_shuffle(self.expand(tokens).permute(0, 3, 1, 2), self.unit)
+        linear = unshuffle(shuffle(linear, 4 * self.unit), 4)
+        features = shuffle(self.expand(tokens).permute(0, 3, 1, 2), self.unit)
         maps = self.convs(self.stem(linear / (8.0 + unit / 2)) + features)
         correction = self.out(F.relu(maps)).float() * (unit / 8)
-        return F.pixel_shuffle(linear + correction, 4) + 127.5
+        return shuffle(linear + correction, 4) + 127.5
 
     def forward(self, latents: Tensor, step: Tensor, scale: Tensor, unit: Tensor) -> Tensor:
         return self.local(latents, self.attend(latents, step, scale), unit)

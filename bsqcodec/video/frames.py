@@ -100,7 +100,8 @@ class FrameLoop:
         picture = decoded[0, :, :height, :width].clamp(0, 255)
         rows, columns = self.geometry.tokens
         lack = (rows * TOKEN - height, columns * TOKEN - width)
-        self.reference = F.pad(picture[None], (0, lack[1], 0, lack[0]), mode="replicate")[0]
+        padded = F.pad(picture[None], (0, lack[1], 0, lack[0]), mode="replicate")[0]
+        self.reference = padded.contiguous()
         self._shown = picture.round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
         return self._shown
 

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bsqcodec.tokenizer.blocks import shuffle, unshuffle
 from bsqcodec.tokenizer.model import Decoder, Tokenizer, TokenizerConfig, step_size
 
 
@@ -45,12 +46,12 @@ class InterDecoder(Decoder):
         """
         x = self.embed(latents / scale) + self.embed_change(change / scale)
         tokens = self.norm(self.blocks(x + self.step(step)[:, None, None].to(x.dtype)))
-        features = F.pixel_shuffle(self.expand(tokens).permute(0, 3, 1, 2), self.unit)
+        features = shuffle(self.expand(tokens).permute(0, 3, 1, 2), self.unit)
         size = 8.0 + unit / 2
-        maps = self.stem(F.pixel_unshuffle(linear - 127.5, 4) / size)
-        maps = maps + self.stem_change(F.pixel_unshuffle(change_pixels, 4) / size)
+        maps = self.stem(unshuffle(linear - 127.5, 4) / size)
+        maps = maps + self.stem_change(unshuffle(change_pixels, 4) / size)
         maps = self.convs(maps + features)
-        return F.pixel_shuffle(self.out(F.relu(maps)).float() * (unit / 8), 4)
+        return shuffle(self.out(F.relu(maps)).float() * (unit / 8), 4)
 
 
 class Predicted(nn.Module):
@@ -71,14 +72,14 @@ class Predicted(nn.Module):
         """T of pixels [B, 3, H, W], without an offset: [B, h, w, C]."""
         patch = self.tokenizer[0].config.patch
         with torch.autocast(pixels.device.type, enabled=False):
-            return F.linear(F.pixel_unshuffle(pixels, patch).permute(0, 2, 3, 1), self.basis)
+            return F.linear(unshuffle(pixels, patch).permute(0, 2, 3, 1), self.basis)
 
     def pixels(self, latents: Tensor) -> Tensor:
         """The inverse of `latents`."""
         patch = self.tokenizer[0].config.patch
         with torch.autocast(latents.device.type, enabled=False):
             y = F.linear(latents, self.basis.t()).permute(0, 3, 1, 2)
-            return F.pixel_shuffle(y, patch)
+            return shuffle(y, patch)
 
     def units(self, predicted: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
         """Sizes of an integer [B, h, w, C], and unit of the decoder's maps [B, 1, H/4, W/4].

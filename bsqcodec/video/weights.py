@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from bsqcodec import weights as image_weights
 from bsqcodec.errors import WeightsError
@@ -95,6 +95,9 @@ def load(path: Path, device: torch.device, int8: bool | None = None) -> VideoWei
     except (LookupError, RuntimeError, TypeError, ValueError) as error:
         raise WeightsError(f"{path} does not fit this version: {error}") from error
     image_weights.restore_indices(predicted)
+    for module in predicted.modules():
+        if isinstance(module, nn.Linear | nn.Conv2d):  # as frames are decoded; once, not each time
+            module.to(torch.bfloat16)
     predicted = predicted.to(device).eval().requires_grad_(False)
     return VideoWeights(
         model_id, image, predicted, Priors(image.prior, prior, vectors, patience), path

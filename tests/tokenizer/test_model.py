@@ -27,6 +27,16 @@ def patches(pixels: Tensor) -> Tensor:
     return cut.permute(0, 2, 4, 1, 3, 5).reshape(b, height // 16, width // 16, 768)
 
 
+@pytest.mark.parametrize("size", [2, 4])
+def test_shuffling_is_that_of_torch_with_channels_last(size: int) -> None:
+    x = torch.randn(2, 3, 8, 24, generator=torch.Generator().manual_seed(0))
+    found = blocks.unshuffle(x, size)
+    assert torch.equal(found, torch.nn.functional.pixel_unshuffle(x, size))
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    again = blocks.shuffle(found, size)
+    assert torch.equal(again, x) and again.is_contiguous(memory_format=torch.channels_last)
+
+
 def test_encoder_begins_as_its_transform() -> None:
     tokenizer = linear_tokenizer()
     x = pictures(3, 128, 256)

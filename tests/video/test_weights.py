@@ -63,7 +63,8 @@ def test_what_is_saved_is_loaded(folder: Path) -> None:
     assert loaded.priors.inter.config.context > 0
     wanted = random_predicted(loaded.image.tokenizer).state_dict()
     for name, tensor in loaded.predicted.state_dict().items():
-        torch.testing.assert_close(tensor, wanted[name], rtol=1e-3, atol=1e-4)
+        rounded = wanted[name].to(tensor.dtype)  # matrices are kept as they are used
+        torch.testing.assert_close(tensor, rounded, rtol=8e-3, atol=1e-4)
 
 
 def test_the_same_weights_have_the_same_name(folder: Path, tmp_path: Path) -> None:
