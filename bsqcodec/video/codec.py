@@ -6,11 +6,11 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice, zip_longest
 from pathlib import Path
+from typing import TypeVar
 
 from bsqcodec.bitstream.source import ByteSource, SupportsWrite
 from bsqcodec.bitstream.video_container import (
@@ -24,13 +24,13 @@ from bsqcodec.bitstream.video_container import (
     VideoHeader,
 )
 from bsqcodec.codec import set_up_machine
-from bsqcodec.errors import FormatError, WeightsError
+from bsqcodec.errors import BsqError, FormatError, WeightsError
 from bsqcodec.media.video import VideoColour, VideoFormat, VideoFrame, VideoReader
 from bsqcodec.rate import Quality, Target
 from bsqcodec.video import weights as video_weights
 from bsqcodec.video.control import Control, make_control
 from bsqcodec.video.frames import FrameLoop, Geometry, Pixels
-from bsqcodec.video.gop import CodedGroup, GroupEncoder, Workers, decode_group
+from bsqcodec.video.gop import CodedGroup, GroupDecoder, GroupEncoder, Workers
 from bsqcodec.video.verify import verify_video
 from bsqcodec.video.weights import VideoWeights
 
@@ -302,6 +302,7 @@ class DecodedVideo:
         base = header.time_base
         first_pts: int | None = None
         begin: Fraction | None = None
+        end: Fraction | None = None
         if self._start is not None and self.file.index is not None and len(self.file.index):
             index = self.file.index
             first_pts = index[0].first_pts
@@ -309,8 +310,9 @@ class DecodedVideo:
             self.file.seek_gop(index.gop_of_pts(wanted))
         geometry = Geometry(header.height, header.width)
         tokenizer, predicted = self._weights.image.tokenizer, self._weights.predicted
-        with ThreadPoolExecutor(1) as executor:
-            for part in self.file.chunks():
+        waiting: tuple[Gop, GroupDecoder] | None = None
+        with Workers.started() as workers:
+            for part in _and_what_fails(self.file.chunks()):
                 if isinstance(part, SideBytes):
                     if self._side is not None:
                         self._side(part.data)
@@ -318,30 +320,56 @@ class DecodedVideo:
                 if isinstance(part, DamagedGop):
                     self.missing.append(part)
                     continue
-                if first_pts is None:
-                    first_pts = part.pts[0]
-                begin = first_pts + (self._start or 0) / base
-                end = None if self._duration is None else begin + self._duration / base
-                if end is not None and part.pts[0] >= end:
+                following: tuple[Gop, GroupDecoder] | None = None
+                if isinstance(part, Gop):
+                    if begin is None:
+                        first_pts = part.pts[0] if first_pts is None else first_pts
+                        begin = first_pts + (self._start or 0) / base
+                        end = None if self._duration is None else begin + self._duration / base
+                    if self._start is not None and part.pts[-1] < begin:
+                        continue
+                    if end is None or part.pts[0] < end:
+                        loop = FrameLoop(tokenizer, predicted, geometry, self._device)
+                        priors = self._weights.priors
+                        following = part, GroupDecoder(loop, priors, part.frames, workers)
+                if waiting is not None:
+                    assert begin is not None
+                    for frame in self._shown(*waiting):
+                        if frame.pts >= begin and (end is None or frame.pts < end):
+                            yield frame
+                if isinstance(part, BsqError):
+                    raise part
+                if following is None:
                     return
-                if self._start is not None and part.pts[-1] < begin:
-                    continue
-                loop = FrameLoop(tokenizer, predicted, geometry, self._device)
-                sound = 0
-                try:
-                    decoded = decode_group(loop, self._weights.priors, part.frames, executor)
-                    for pts, pixels in zip(part.pts, decoded, strict=True):
-                        sound += 1
-                        if pts >= begin and (end is None or pts < end):
-                            yield VideoFrame(pixels, pts)
-                except FormatError as error:
-                    if not self._partial:
-                        raise
-                    if sound == len(part.frames):
-                        sound = 0  # one of them is wrong, it is not known which
-                    rest = len(part.frames) - sound
-                    lost = DamagedGop(part.first_frame + sound, rest, str(error))
-                    self.missing.append(lost)
+                waiting = following
+
+    def _shown(self, gop: Gop, decoder: GroupDecoder) -> Iterator[VideoFrame]:
+        """The frames of a group, up to where it turns out to be damaged, if that may be."""
+        sound = 0
+        try:
+            for pts, pixels in zip(gop.pts, decoder.frames(), strict=True):
+                sound += 1
+                yield VideoFrame(pixels, pts)
+        except FormatError as error:
+            if not self._partial:
+                raise
+            if sound == len(gop.frames):
+                sound = 0  # one of them is wrong, it is not known which
+            rest = len(gop.frames) - sound
+            self.missing.append(DamagedGop(gop.first_frame + sound, rest, str(error)))
+
+
+Part = TypeVar("Part")
+
+
+def _and_what_fails(parts: Iterator[Part]) -> Iterator[Part | BsqError | None]:
+    """The parts, and then the error that ended them, or None."""
+    try:
+        yield from parts
+    except BsqError as error:
+        yield error
+    else:
+        yield None
 
 
 def _header(form: VideoFormat, weights: VideoWeights) -> VideoHeader:

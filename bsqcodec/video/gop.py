@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -38,7 +39,7 @@ _CRC = struct.Struct("<I")
 MOVES = 128
 """Added to a frame's number of planes if it has vectors other than 0, which are coded then."""
 
-AHEAD = 2
+AHEAD = 4
 """Frames by which the faster part of the work may be ahead of the other."""
 
 FIRST_FINER = 32
@@ -171,18 +172,19 @@ class CodedGroup:
 class Workers:
     """Threads beside the one that sees to the pixels, one each.
 
-    entropy: codes tokens; motion: looks where the next frame comes from.
+    entropy: codes tokens; ahead: looks where the next frame comes from, when encoding, and decodes
+    the tokens of the next group's first frame, when decoding.
     """
 
     entropy: ThreadPoolExecutor
-    motion: ThreadPoolExecutor
+    ahead: ThreadPoolExecutor
 
     @staticmethod
     @contextmanager
     def started() -> Iterator[Workers]:
         """Workers that end with the context."""
-        with ThreadPoolExecutor(1) as entropy, ThreadPoolExecutor(1) as motion:
-            yield Workers(entropy, motion)
+        with ThreadPoolExecutor(1) as entropy, ThreadPoolExecutor(1) as ahead:
+            yield Workers(entropy, ahead)
 
 
 @dataclass(frozen=True)
@@ -238,7 +240,7 @@ class GroupEncoder:
         """Start the search for the frame after the next."""
         if following is not None:
             search = self._loop.search_roughly
-            result = self._workers.motion.submit(search, pixels, following, price, rough)
+            result = self._workers.ahead.submit(search, pixels, following, price, rough)
             self._sought = _Sought(following, price, result)
 
     def add(
@@ -295,31 +297,43 @@ class GroupEncoder:
         return CodedGroup(tuple(payloads), tuple(self._errors))
 
 
-def decode_group(
-    loop: FrameLoop, priors: Priors, payloads: tuple[bytes, ...], executor: ThreadPoolExecutor
-) -> Iterator[Pixels]:
-    """The frames [H, W, 3] of a group, one by one. Raises FormatError."""
-    if not payloads or len(payloads[0]) < _CRC.size:
-        raise FormatError("a group of pictures has no first frame")
-    (expected,) = _CRC.unpack(payloads[0][: _CRC.size])
-    parts = [payloads[0][_CRC.size :], *payloads[1:]]
-    coder = SymbolCoder(priors, loop.geometry)
-    pending = [
-        executor.submit(coder.decode, part, index == 0)
-        for index, part in enumerate(parts[: AHEAD + 1])
-    ]
-    for index in range(len(parts)):
-        symbols = pending.pop(0).result()
-        following = index + AHEAD + 1
-        if following < len(parts):
-            pending.append(executor.submit(coder.decode, parts[following], False))
-        n = torch.from_numpy(symbols.n).to(loop.device)
-        if symbols.repeats:
-            yield loop.repeat()
-        elif symbols.vectors is None:
-            yield loop.first_frame(n, symbols.step)
-        else:
+class GroupDecoder:
+    """Decodes one group; its first frame's entropy decoding, which takes longest, begins at once."""
+
+    def __init__(
+        self, loop: FrameLoop, priors: Priors, payloads: tuple[bytes, ...], workers: Workers
+    ) -> None:
+        self._loop, self._workers = loop, workers
+        self._coder = SymbolCoder(priors, loop.geometry)
+        head = payloads[0] if payloads else b""
+        self._crc, first = head[: _CRC.size], head[_CRC.size :]
+        self._others = payloads[1:]
+        self._first = workers.ahead.submit(self._coder.decode, first, True)
+
+    def _decode(self, index: int) -> Symbols:
+        """The symbols of a predicted frame, in order."""
+        self._first.result()
+        return self._coder.decode(self._others[index], False)
+
+    def frames(self) -> Iterator[Pixels]:
+        """The frames [H, W, 3] of the group, one by one. Raises FormatError."""
+        if len(self._crc) < _CRC.size:
+            raise FormatError("a group of pictures has no first frame")
+        loop, count = self._loop, len(self._others)
+        submit = self._workers.entropy.submit
+        pending = deque(submit(self._decode, index) for index in range(min(AHEAD, count)))
+        symbols = self._first.result()
+        yield loop.first_frame(torch.from_numpy(symbols.n).to(loop.device), symbols.step)
+        for index in range(count):
+            if index + AHEAD < count:
+                pending.append(submit(self._decode, index + AHEAD))
+            symbols = pending.popleft().result()
+            if symbols.repeats:
+                yield loop.repeat()
+                continue
+            assert symbols.vectors is not None
             prediction = loop.predict(torch.from_numpy(symbols.vectors).to(loop.device))
+            n = torch.from_numpy(symbols.n).to(loop.device)
             yield loop.next_frame(prediction, n, symbols.step)
-    if coder.crc != expected:
-        raise FormatError("the decoded bits do not match the file's checksum of them")
+        if self._coder.crc != _CRC.unpack(self._crc)[0]:
+            raise FormatError("the decoded bits do not match the file's checksum of them")

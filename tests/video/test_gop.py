@@ -14,7 +14,7 @@ from bsqcodec.errors import FormatError
 from bsqcodec.prior.integer import IntegerPrior
 from bsqcodec.video.codec import VideoCodec
 from bsqcodec.video.frames import FrameLoop, Geometry
-from bsqcodec.video.gop import CodedGroup, GroupEncoder, SymbolCoder, Symbols, Workers, decode_group
+from bsqcodec.video.gop import CodedGroup, GroupDecoder, GroupEncoder, SymbolCoder, Symbols, Workers
 from bsqcodec.video.weights import VideoWeights
 
 from .scenes import Pixels, clip, psnr
@@ -60,7 +60,7 @@ def group(weights: VideoWeights, workers: Workers) -> CodedGroup:
 
 
 def decode(weights: VideoWeights, workers: Workers, payloads: tuple[bytes, ...]) -> list[Pixels]:
-    return list(decode_group(loop_of(weights, clip(1)), weights.priors, payloads, workers.entropy))
+    return list(GroupDecoder(loop_of(weights, clip(1)), weights.priors, payloads, workers).frames())
 
 
 def test_decoded_frames_are_those_the_encoder_saw(
@@ -141,7 +141,7 @@ def test_sizes(weights: VideoWeights, workers: Workers, height: int, width: int)
     frames = clip(2, height, width)
     coded = encode(weights, workers, frames)
     loop = loop_of(weights, frames)
-    decoded = list(decode_group(loop, weights.priors, coded.payloads, workers.entropy))
+    decoded = list(GroupDecoder(loop, weights.priors, coded.payloads, workers).frames())
     assert [frame.shape for frame in decoded] == [(height, width, 3)] * 2
 
 
