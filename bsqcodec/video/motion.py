@@ -36,6 +36,9 @@ NEAR = 3
 OVERLAP = 4
 """Pixels on each side of a block's border over which neighbouring vectors are blended."""
 
+MARGIN = 128
+"""Pixels beyond the frame that vectors can point to: 96, and what a block there takes."""
+
 COARSE = 4
 """The first search is on frames smaller by this."""
 
@@ -65,15 +68,15 @@ def _interpolation(size: int, device: torch.device) -> Tensor:
     return result
 
 
-def _patches(frame: Tensor, top: Tensor, left: Tensor, size: int) -> Tensor:
-    """Squares [B, C, size, size] of a frame [C, H, W], which its edge continues."""
-    h, w = frame.shape[1:]
-    offset = torch.arange(size, device=frame.device)
-    rows = (top[:, None] + offset).clamp(0, h - 1)
-    columns = (left[:, None] + offset).clamp(0, w - 1)
-    index = rows[:, :, None] * w + columns[:, None, :]
-    flat = frame.reshape(frame.shape[0], h * w)
-    return flat[:, index].transpose(0, 1)
+def _extended(frame: Tensor) -> Tensor:
+    """A frame [C, H, W] continued by its edge, MARGIN on each side."""
+    return F.pad(frame[None], (MARGIN,) * 4, mode="replicate")[0]
+
+
+def _patches(extended: Tensor, top: Tensor, left: Tensor, size: int) -> Tensor:
+    """Squares [C, B, size, size] of an extended frame, at places in the frame itself."""
+    everywhere = extended.unfold(1, size, 1).unfold(2, size, 1)  # no copy
+    return everywhere[:, top + MARGIN, left + MARGIN]
 
 
 def _places(rows: int, columns: int, block: int, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -108,6 +111,7 @@ def _compensate(reference: Tensor, vectors: Tensor) -> Tensor:
     rows, columns = v.shape[0] // 2, v.shape[1] // 2
     parts = v.view(rows, 2, columns, 2, 2).permute(0, 2, 1, 3, 4).reshape(-1, 4, 2)
     split = (parts != parts[:, :1]).any(2).any(1)
+    extended = _extended(reference)
     top, left = _places(rows, columns, TOKEN, reference.device)
     padded = torch.zeros(
         channels,
@@ -117,40 +121,39 @@ def _compensate(reference: Tensor, vectors: Tensor) -> Tensor:
         dtype=reference.dtype,
     )
     whole = (~split).nonzero()[:, 0]
-    _add_blocks(padded, reference, top[whole], left[whole], parts[whole, 0], TOKEN)
+    _add_blocks(padded, extended, top[whole], left[whole], parts[whole, 0], TOKEN)
     tokens = split.nonzero()[:, 0]
     half = TOKEN // 2
     for k in range(4):
         down, right = half * (k // 2), half * (k % 2)
         _add_blocks(
-            padded, reference, top[tokens] + down, left[tokens] + right, parts[tokens, k], half
+            padded, extended, top[tokens] + down, left[tokens] + right, parts[tokens, k], half
         )
     start = TOKEN + OVERLAP
     return padded[:, start : start + h, start : start + w]
 
 
 def _add_blocks(
-    padded: Tensor, reference: Tensor, top: Tensor, left: Tensor, vectors: Tensor, block: int
+    padded: Tensor, extended: Tensor, top: Tensor, left: Tensor, vectors: Tensor, block: int
 ) -> None:
     """Add weighted blocks [n] at top, left (of a frame with a token more on each side)."""
     size = block + 2 * OVERLAP
     down, right = vectors.unbind(-1)
     patches = _patches(
-        reference,
+        extended,
         top - TOKEN - OVERLAP - BEFORE + (down >> 2),
         left - TOKEN - OVERLAP - BEFORE + (right >> 2),
         size + BEFORE + AFTER,
     )
-    window = _window(block, reference.device)
-    filters = _interpolation(size, reference.device) * window[:, None]
-    vertical, horizontal = filters[down & 3][:, None], filters[right & 3][:, None]
-    weighted = vertical @ patches @ horizontal.transpose(-1, -2)
-    offset = torch.arange(size, device=reference.device)
+    window = _window(block, extended.device)
+    filters = _interpolation(size, extended.device) * window[:, None]
+    weighted = filters[down & 3] @ patches @ filters[right & 3].transpose(-1, -2)
+    offset = torch.arange(size, device=extended.device)
     index = (top[:, None] + offset)[:, :, None] * padded.shape[2] + (left[:, None] + offset)[
         :, None
     ]
     flat = padded.view(len(padded), -1)
-    for plane, values in zip(flat, weighted.unbind(1), strict=True):
+    for plane, values in zip(flat, weighted, strict=True):
         plane.index_add_(0, index.reshape(-1), values.reshape(-1))
 
 
@@ -267,10 +270,10 @@ class _Search:
     """Costs of candidate vectors of all blocks of a frame."""
 
     def __init__(self, current: Tensor, reference: Tensor, block: int, price: float) -> None:
-        self.reference, self.block, self.price = reference, block, price
+        self.reference, self.block, self.price = _extended(reference), block, price
         rows, columns = current.shape[1] // block, current.shape[2] // block
         self.top, self.left = _places(rows, columns, block, current.device)
-        self.wanted = _patches(current, self.top, self.left, block)[:, 0]
+        self.wanted = _patches(_extended(current), self.top, self.left, block)[0]
         self.filters = _interpolation(block, current.device)
 
     def cost(self, vectors: Tensor, around: Tensor) -> Tensor:
@@ -288,7 +291,7 @@ class _Search:
             top - BEFORE + (vectors[:, 0] >> 2),
             left - BEFORE + (vectors[:, 1] >> 2),
             self.block + BEFORE + AFTER,
-        )[:, 0]
+        )[0]
         f = vectors & 3
         if f.any():
             found = self.filters[f[:, 0]] @ patches @ self.filters[f[:, 1]].transpose(-1, -2)
@@ -324,7 +327,7 @@ class _Search:
         size = self.block + 2 * near
         patches = _patches(
             self.reference, self.top + centre[:, 0] - near, self.left + centre[:, 1] - near, size
-        )[:, 0]
+        )[0]
         offsets, errors = [], []
         for down in range(2 * near + 1):
             for right in range(2 * near + 1):
@@ -360,7 +363,7 @@ class _Search:
             self.top[picked] + centre[:, 0] - 1 - BEFORE,
             self.left[picked] + centre[:, 1] - 1 - BEFORE,
             size,
-        )[:, 0]
+        )[0]
         shifts = range(-2, 3)
         matrices = torch.zeros(len(shifts), self.block, size, device=flat.device)
         for i, shift in enumerate(shifts):
