@@ -3,7 +3,8 @@
 An integer n of the tokenizer is spelled in balanced ternary, n = sum of 3^p * digit_p, a digit
 being half the sum of two BSQ signs. *Levels* are the digit planes p, coarse to fine (the sparse highest
 planes sharing one). A plane is coded in *stages*, bands of channels from low to high frequency, and a stage in two *passes*, first
-the tokens on the white, then on the black squares of a checkerboard.
+the tokens on the white, then on the black squares of a checkerboard
+(a prior may take all of them at once).
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ class PriorConfig:
     context: integers about each token that are known before the first pass, 0 for none.
     attention: whether blocks attend within windows, or only see the tokens beside them.
     depths: blocks that run for plane 0, plane 1, and all higher ones; none given: all run.
+    lattices: 2 or 1 passes in a stage of plane 0, plane 1, and all higher ones; none given: 2.
     """
 
     channels: int = 256
@@ -43,20 +45,31 @@ class PriorConfig:
     context: int = 0
     attention: bool = True
     depths: tuple[int, ...] = ()
+    lattices: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "bands", tuple(tuple(b) for b in self.bands))
         object.__setattr__(self, "depths", tuple(self.depths))
+        object.__setattr__(self, "lattices", tuple(self.lattices))
         if any(ends[-1] != self.channels or sorted(ends) != list(ends) for ends in self.bands):
             raise ValueError(f"bands {self.bands} do not split {self.channels} channels")
         if any(depth < 0 or depth > self.blocks for depth in self.depths):
             raise ValueError(f"depths {self.depths} are not 0 to {self.blocks} blocks")
+
+        if not set(self.lattices) <= {1, LATTICES}:
+            raise ValueError(f"lattices {self.lattices} are not 1 or {LATTICES}")
 
     def depth(self, plane: int) -> int:
         """How many blocks run for a plane."""
         if not self.depths:
             return self.blocks
         return self.depths[min(plane, len(self.depths) - 1)]
+
+    def passes(self, plane: int) -> int:
+        """In how many passes each stage of a plane is coded."""
+        if not self.lattices:
+            return LATTICES
+        return self.lattices[min(plane, len(self.lattices) - 1)]
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -66,13 +79,14 @@ class PriorConfig:
 class Stage:
     """One band of one digit plane. `index` numbers the kinds of stages of a prior.
 
-    channels [k]: indices of the channels that are coded.
+    channels [k]: indices of the channels that are coded; passes: 2 for a checkerboard, or 1.
     """
 
     plane: int
     band: int
     index: int
     channels: npt.NDArray[np.int64]
+    passes: int = LATTICES
 
 
 def stage_kinds(config: PriorConfig, top_plane: int) -> list[tuple[int, int]]:
@@ -108,7 +122,7 @@ def stages(
         first = ends[band - 1] if band else 0
         channels = np.flatnonzero(count[first : ends[band]] > plane) + first
         if len(channels):
-            result.append(Stage(plane, band, index, channels))
+            result.append(Stage(plane, band, index, channels, config.passes(plane)))
     return result
 
 

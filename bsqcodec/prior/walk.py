@@ -97,8 +97,9 @@ def _walk(
             break
         for stage in group:
             known = np.zeros(h * w, bool)
-            for white in (0, 1):
-                tokens = np.flatnonzero((parity == white) & ~stopped)
+            for white in range(stage.passes):
+                mine = (parity == white) | (stage.passes == 1)
+                tokens = np.flatnonzero(mine & ~stopped)
                 if len(tokens):
                     _code_pass(
                         prior,
@@ -112,7 +113,7 @@ def _walk(
                         known,
                         context,
                     )
-                known |= parity == white
+                known |= mine
             done += 1
             if progress is not None:
                 progress(done / total)

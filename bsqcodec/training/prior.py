@@ -21,7 +21,6 @@ from bsqcodec.prior.context import CONTEXTS, contexts, features, neighbour_sums
 from bsqcodec.prior.model import Prior
 from bsqcodec.prior.order import (
     BUCKETS,
-    LATTICES,
     PriorConfig,
     Stage,
     bucket,
@@ -138,6 +137,7 @@ class Passes:
             previous_power=self.power[before],
             previous_first=self.first[before],
             parity=column([d.lattice for d in draws]),
+            checkered=column([self.orders[d.bucket][d.position].passes - 1 for d in draws]),
             band=self.channels[at],
             limits=self.limits[buckets],
         )
@@ -153,8 +153,9 @@ class Passes:
         wish = np.array([3.0 if s.plane == 0 else 2.0 if s.plane == 1 else 1.0 for s in order])
         chance = wish / wish.sum()
         position = int(generator.choice(len(order), p=chance))
-        weight = 1 / float(chance[position])
-        return Draw(index, first + position, int(generator.integers(0, 2)), weight, first)
+        count = order[position].passes
+        weight = count / float(chance[position])
+        return Draw(index, first + position, int(generator.integers(0, count)), weight, first)
 
 
 def prefix(n: Tensor, power: Tensor) -> Tensor:
@@ -178,7 +179,8 @@ class Setting:
 
     kinds, powers, first, begins: index of the stage, 3^plane, where its band begins, and whether
     it is the sample's first; previous_power, previous_first: of the stage before it; parity: the
-    lattice; band [B, C]: channels that the stage codes; limits [B, C]: largest integers.
+    lattice, and checkered whether there are two; band [B, C]: channels that the stage codes;
+    limits [B, C]: largest integers.
     """
 
     kinds: Tensor
@@ -188,6 +190,7 @@ class Setting:
     previous_power: Tensor
     previous_first: Tensor
     parity: Tensor
+    checkered: Tensor
     band: Tensor
     limits: Tensor
 
@@ -214,6 +217,7 @@ def targets(n: Tensor, white: Tensor, s: Setting) -> Targets:
     limit, band = s.limits[:, None, None], s.band[:, None, None]
     each = s.powers[:, None, None, None]
     parity = s.parity[:, None, None]
+    white = white * s.checkered[:, None, None]
     value = torch.minimum(torch.maximum(n, -limit), limit)
     start = partial(value, s.powers, s.first)
     fine = prefix(value, each)
@@ -273,7 +277,7 @@ def pass_losses(
     sign = F.binary_cross_entropy_with_logits(positive, (wanted > 0).float(), reduction="none")
     bits = bits + sign * (wanted != 0)
     total = flag.sum((1, 2)).index_add(0, sample, bits)
-    return total * torch.tensor([LATTICES * d.weight for d in draws]).to(total) / LN2
+    return total * torch.tensor([d.weight for d in draws]).to(total) / LN2
 
 
 @torch.no_grad()
@@ -291,8 +295,8 @@ def total_bits(
     mine = bucket(step)
     first = 0 if most_planes is None else passes.begins(mine, most_planes)
     for position in range(first, len(passes.orders[mine])):
-        for parity in range(2):
-            draw = Draw(mine, position, parity, 1 / LATTICES, first)
+        for parity in range(passes.orders[mine][position].passes):
+            draw = Draw(mine, position, parity, 1.0, first)
             bits += float(pass_losses(prior, passes, n, [draw], quantized, context)[0])
     return bits
 

@@ -2,6 +2,8 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +14,7 @@ from torch import Tensor
 from bsqcodec.coders import EncodingCoder
 from bsqcodec.prior.integer import IntegerPrior, quantize_prior
 from bsqcodec.prior.model import Prior
-from bsqcodec.prior.order import BUCKETS, LATTICES, limits
+from bsqcodec.prior.order import BUCKETS, limits
 from bsqcodec.prior.walk import Chances, Position, walk
 from bsqcodec.training.prior import (
     Draw,
@@ -55,7 +57,7 @@ class PassBits(EncodingCoder):
 
 def coded_bits(prior: Prior, n: npt.NDArray[np.int32], step: int) -> dict[tuple[int, int], float]:
     coder = PassBits(n, step)
-    exact = IntegerPrior(PRIOR, quantize_prior(prior))
+    exact = IntegerPrior(prior.config, quantize_prior(prior))
     assert np.array_equal(walk(exact, step, np.ones(GRID, bool), coder), n)
     return coder.bits()
 
@@ -66,16 +68,21 @@ def trained_bits(prior: Prior, n: npt.NDArray[np.int32], step: int) -> dict[tupl
     index = step * BUCKETS // 256
     return {
         (stage.index, white): float(
-            pass_losses(prior, passes, x, [Draw(index, position, white, 0.5)], quantized=True)[0]
+            pass_losses(prior, passes, x, [Draw(index, position, white, 1.0)], quantized=True)[0]
         )
         for position, stage in enumerate(passes.orders[index])
-        for white in range(LATTICES)
+        for white in range(stage.passes)
     }
 
 
+@pytest.mark.parametrize(
+    "shape", [{}, {"lattices": (2, 1)}, {"lattices": (1, 2), "depths": (1, 0, 2)}], ids=str
+)
 @pytest.mark.parametrize("step", STEPS)
-def test_each_pass_costs_in_training_what_it_costs_in_a_file(step: int) -> None:
-    prior = random_prior()
+def test_each_pass_costs_in_training_what_it_costs_in_a_file(
+    step: int, shape: dict[str, Any]
+) -> None:
+    prior = random_prior(config=replace(PRIOR, **shape))
     prior.embed_token.weight.mul_(8)  # so that a wrong flag of one token would show
     n = values(step)
     coded, trained = coded_bits(prior, n, step), trained_bits(prior, n, step)
@@ -116,8 +123,9 @@ def test_a_sample_costs_the_same_alone_and_in_a_batch() -> None:
         torch.testing.assert_close(together[i : i + 1], alone, rtol=1e-3, atol=1e-2)
 
 
-def test_weights_make_drawn_passes_an_unbiased_estimate() -> None:
-    passes = Passes(random_prior())
+@pytest.mark.parametrize("lattices", [(), (2, 1), (1,)], ids=str)
+def test_weights_make_drawn_passes_an_unbiased_estimate(lattices: tuple[int, ...]) -> None:
+    passes = Passes(random_prior(config=replace(PRIOR, lattices=lattices)))
     generator = np.random.default_rng(0)
     for index in (0, 6):
         seen: dict[tuple[int, int], list[float]] = defaultdict(list)
@@ -125,11 +133,12 @@ def test_weights_make_drawn_passes_an_unbiased_estimate() -> None:
             draw = passes.draw(index, generator)
             assert draw.bucket == index
             seen[draw.position, draw.lattice].append(draw.weight)
-        assert set(seen) == {(p, w) for p in range(len(passes.orders[index])) for w in (0, 1)}
+        order = passes.orders[index]
+        assert set(seen) == {(p, w) for p, stage in enumerate(order) for w in range(stage.passes)}
         for weights in seen.values():
             assert len(set(weights)) == 1
-            assert len(weights) / 4000 == pytest.approx(1 / (LATTICES * weights[0]), abs=0.03)
-        assert sum(1 / weights[0] for weights in seen.values()) == pytest.approx(LATTICES)
+            assert len(weights) / 4000 == pytest.approx(1 / weights[0], abs=0.03)
+        assert sum(1 / weights[0] for weights in seen.values()) == pytest.approx(1)
 
 
 def test_the_weight_scales_the_loss() -> None:
