@@ -19,6 +19,7 @@ from bsqcodec.errors import FormatError, OutputError, SeekError
 from bsqcodec.media.files import atomic_folder, atomic_output
 from bsqcodec.media.side_tracks import list_tracks
 from bsqcodec.media.video import OutputOptions, VideoFormat, container_of, create_video
+from bsqcodec.media.video_writer import NO_SIDES
 from bsqcodec.video.codec import DecodedVideo, VideoCodec
 
 WITH_SOUND = ("mp4", "mov", "mkv")
@@ -129,6 +130,9 @@ def _store(
         decoded = codec.decode(
             source, start=part.start, duration=part.duration, partial=partial, max_pixels=max_pixels
         )
+        dropped: set[str] = set()
+        if options.container == "y4m":
+            decoded.on_side_bytes(lambda data: dropped.add(NO_SIDES.format("y4m")))
         frames = cleanup.enter_context(closing(decoded.frames()))
         first = next(frames, None)
         if first is None:
@@ -145,7 +149,7 @@ def _store(
         frames=count,
         format=decoded.format,
         missing=tuple(decoded.missing),
-        notes=(*writer.notes, *lost),
+        notes=(*writer.notes, *dropped, *lost),
         seconds=time.perf_counter() - started,
     )
 

@@ -182,9 +182,17 @@ class Workers:
     @staticmethod
     @contextmanager
     def started() -> Iterator[Workers]:
-        """Workers that end with the context."""
-        with ThreadPoolExecutor(1) as entropy, ThreadPoolExecutor(1) as ahead:
-            yield Workers(entropy, ahead)
+        """Workers that end with the context; within it each takes half of torch's threads.
+
+        More would wait for each other: two workers are busy at a time, the third now and then.
+        """
+        threads = torch.get_num_threads()
+        torch.set_num_threads(max(1, threads // 2))
+        try:
+            with ThreadPoolExecutor(1) as entropy, ThreadPoolExecutor(1) as ahead:
+                yield Workers(entropy, ahead)
+        finally:
+            torch.set_num_threads(threads)
 
 
 @dataclass(frozen=True)

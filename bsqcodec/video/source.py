@@ -44,10 +44,15 @@ class VideoInput:
         """Whether `open` can be called more than once."""
         return isinstance(self._source, (str, Path)) or self._start is not None
 
-    def check(self) -> None:
-        """Raise what `open` would, where the video can be opened twice."""
-        if self.can_reopen:
-            self.open().close()
+    def check(self) -> int | None:
+        """Raise what `open` would, where the video can be opened twice.
+
+        Returns about how many frames there are, None where nothing tells.
+        """
+        if not self.can_reopen:
+            return None
+        with self.open() as reader:
+            return reader.expected_frames
 
     def open(self) -> CountedReader:
         """Open the video at its beginning. Raises as `open_video` does."""
@@ -70,6 +75,7 @@ class CountedReader(VideoReader):
         self._reader = reader
         self.format = replace(reader.format, metadata={}) if strip else reader.format
         self.notes, self.problems = reader.notes, reader.problems
+        self.expected_frames = reader.expected_frames
         self.frame_count = self.side_bytes = 0
         self._first_pts = self._last_pts = 0
 

@@ -197,6 +197,19 @@ def test_damage_is_a_format_error(
         decode(weights, workers, damage(group.payloads))
 
 
+@pytest.mark.parametrize(("threads", "each"), [(1, 1), (2, 1), (5, 2)])
+def test_workers_share_the_threads(threads: int, each: int) -> None:
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(threads)
+        with pytest.raises(ZeroDivisionError), Workers.started() as made:
+            assert made.entropy.submit(torch.get_num_threads).result() == each
+            raise ZeroDivisionError
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+
+
 @pytest.mark.parametrize("dry", [False, True])
 def test_looking_ahead_changes_nothing(
     weights: VideoWeights, workers: Workers, group: CodedGroup, dry: bool
