@@ -130,7 +130,7 @@ def _median(values: npt.NDArray[np.int64], valid: Bits) -> npt.NDArray[np.int64]
     return np.where(count > 0, found, 0)
 
 
-def _component(
+def _components(
     coder: BitCoder, wanted: npt.NDArray[np.int64] | None, base: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.int64]:
     """Code differences [n]; base [n]: first slot of each one's context."""
@@ -153,17 +153,15 @@ def _component(
         if not len(going):
             break
     value = np.left_shift(1, octave)
-    for k in range(OCTAVES - 2, -1, -1):
-        mine = np.flatnonzero(octave > k)
-        if not len(mine):
-            continue
-        top = octave[mine] - 1 == k
-        slot = base[left[mine]] + np.where(top, _TOP + octave[mine], _TOP)
-        bit = coder.bits(
-            None if magnitude is None else (magnitude[mine] >> k) & 1 == 1,
-            slot,
-        )
-        value[mine] += bit.astype(np.int64) << k
+    ranks = np.arange(OCTAVES - 2, -1, -1)
+    rank, which = np.nonzero(octave > ranks[:, None])
+    rank = ranks[rank]
+    highest = octave[which] - 1 == rank
+    low = coder.bits(
+        None if magnitude is None else (magnitude[which] >> rank) & 1 == 1,
+        base[left[which]] + np.where(highest, _TOP + octave[which], _TOP),
+    )
+    np.add.at(value, which, low.astype(np.int64) << rank)
     result[left] = np.where(negative, -value, value)
     return result
 
@@ -188,9 +186,9 @@ def _code(
         same = coder.bits(equal, base[asked] + _SAME + k)
         result[asked[same]] = candidates[asked[same], k]
         rest = np.setdiff1d(rest, asked[same], assume_unique=True)
-    for axis in (0, 1):
-        d = None if wanted is None else wanted[rest, axis] - predicted[rest, axis]
-        result[rest, axis] = predicted[rest, axis] + _component(coder, d, base[rest])
+    d = None if wanted is None else (wanted[rest] - predicted[rest]).T.ravel()
+    found = _components(coder, d, np.tile(base[rest], 2))
+    result[rest] = predicted[rest] + found.reshape(2, -1).T
     return result.clip(-LIMIT, LIMIT)
 
 
