@@ -109,7 +109,7 @@ def _code(model: Predicted, clips: Clips, index: int, step: int) -> tuple[np.nda
     limit = torch.full((model.basis.shape[0],), FREE, device=device)
     integers = []
     for t in range(count):
-        frame = loop.load(np.ascontiguousarray(frames[t]))
+        frame = loop.load(frames[t].copy())
         if t == 0:
             n = loop.first_integers(frame, step, limit)
             loop.first_frame(n, step)

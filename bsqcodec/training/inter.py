@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,22 +14,28 @@ import torch
 from torch import Tensor
 
 from bsqcodec.prior.model import Prior
-from bsqcodec.prior.order import BUCKETS, PriorConfig, bucket
+from bsqcodec.prior.order import BUCKETS, bucket
 from bsqcodec.tokenizer.model import STEPS
-from bsqcodec.training.checkpoints import prior_of, tokenizer_of, trained_planes, with_shape
+from bsqcodec.training.checkpoints import tokenizer_of
 from bsqcodec.training.clips import Clips
 from bsqcodec.training.distributed import World
 from bsqcodec.training.groups import Groups
-from bsqcodec.training.loop import Loop, write_config
-from bsqcodec.training.optim import make_optimizers
-from bsqcodec.training.options import add_shared_arguments, loop_config, set_up
-from bsqcodec.training.prior import Passes, pass_losses, total_bits
+from bsqcodec.training.options import add_shared_arguments, set_up
+from bsqcodec.training.prior import PriorRun, pass_losses, total_bits
 from bsqcodec.training.video import predicted_of
 from bsqcodec.video.context import context_size
 
 log = logging.getLogger(__name__)
 
-INTER = {"width": 192, "blocks": 2, "hidden": 512, "bands": ((32, 256), (256,), (256,))}
+INTER = {
+    "width": 192,
+    "blocks": 3,
+    "hidden": 512,
+    "bands": ((256,),),
+    "attention": False,
+    "depths": (3, 3, 1),
+    "lattices": (2, 2, 1),
+}
 """The default shape: small, since every frame pays for it."""
 
 MARGIN = 3.0
@@ -95,29 +101,9 @@ def train(args: argparse.Namespace, world: World) -> None:
     model = predicted_of(args.predicted, tokenizer).to(device)
     groups = Groups.load(model, clips, args.group_cache, args.rounds, args.seed)
     channels = tokenizer.config.channels
-    shape = INTER | {"context": context_size(channels)} | args.config
-    planes = trained_planes(args.out)
-    if planes is None:
-        planes = count_planes(groups)
-        world.broadcast([planes])
-    if args.init:
-        parent = prior_of(args.init)
-        config = replace(parent.config, **args.config)
-        prior = with_shape(parent, planes, config).requires_grad_(True).train()
-    else:
-        prior = Prior(PriorConfig(channels=channels, **shape), planes)
-    prior.to(device)
-    log.info("digits a channel: %s", prior.planes.float().mean(1).tolist())
-    optimizers = make_optimizers(prior, args.rate, slow=("table",), slow_factor=10.0)
-    loop = Loop(prior, optimizers, loop_config(args), args.out, world)
-    if loop.writes:
-        write_config(args.out, asdict(prior.config), args)
-    loop.resume()
-    shadow = Prior(prior.config, prior.planes).to(device).eval()
-    passes, plain = Passes(prior), Passes(prior)
-    if not args.no_compile:
-        prior.compile()
-        passes.compile()
+    shape = INTER | {"channels": channels, "context": context_size(channels)}
+    run = PriorRun.begin(args, world, shape, lambda: count_planes(groups))
+    loop, passes = run.loop, run.passes
     tokens = args.crop // tokenizer.config.patch
 
     def batch(generator: np.random.Generator, count: int) -> Batch:
@@ -144,7 +130,7 @@ def train(args: argparse.Namespace, world: World) -> None:
 
     def step(generator: np.random.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         quantized = loop.progress >= args.quantized_from
-        loss, bpp = losses(prior, batch(generator, args.batch), generator, quantized)
+        loss, bpp = losses(run.prior, batch(generator, args.batch), generator, quantized)
         return loss.mean(), {"bpp": bpp.mean()}
 
     fixed = np.random.default_rng(12345)
@@ -153,12 +139,18 @@ def train(args: argparse.Namespace, world: World) -> None:
     @torch.no_grad()
     def validate(state: dict[str, Tensor]) -> dict[str, Any]:
         """On squares of the training groups, the same every time."""
-        shadow.load_state_dict(state)
+        run.shadow.load_state_dict(state)
         ratios = []
         for drawn in held_out:
             with torch.autocast(device.type, torch.bfloat16):
                 bits = total_bits(
-                    shadow, plain, drawn.n, drawn.steps[0], True, drawn.context, drawn.planes[0]
+                    run.shadow,
+                    run.plain,
+                    drawn.n,
+                    drawn.steps[0],
+                    True,
+                    drawn.context,
+                    drawn.planes[0],
                 )
             ratios.append(bits / args.crop**2 / usual_bpp(drawn.steps[0]))
         return {"relative": round(float(np.mean(ratios)), 5)}

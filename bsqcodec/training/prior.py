@@ -301,6 +301,54 @@ def total_bits(
     return bits
 
 
+@dataclass(frozen=True)
+class PriorRun:
+    """A prior in training. shadow: for its averaged weights; plain: passes that are not compiled."""
+
+    prior: Prior
+    loop: Loop
+    passes: Passes
+    shadow: Prior
+    plain: Passes
+
+    @classmethod
+    def begin(
+        cls,
+        args: argparse.Namespace,
+        world: World,
+        shape: dict[str, Any],
+        count: Callable[[], Tensor],
+    ) -> PriorRun:
+        """Begin, or go on from the run's checkpoint.
+
+        shape: of a new prior, unless `args.config` says otherwise; count: counts the planes, which
+        a run that has begun keeps, whatever data there are now.
+        """
+        planes = trained_planes(args.out)
+        if planes is None:
+            planes = count()
+            world.broadcast([planes])
+        if args.init:
+            parent = prior_of(args.init)
+            config = replace(parent.config, **args.config)
+            prior = with_shape(parent, planes, config).requires_grad_(True).train()
+        else:
+            prior = Prior(PriorConfig(**(shape | args.config)), planes)
+        prior.to(world.device)
+        log.info("digits a channel: %s", prior.planes.float().mean(1).tolist())
+        optimizers = make_optimizers(prior, args.rate, slow=("table",), slow_factor=10.0)
+        loop = Loop(prior, optimizers, loop_config(args), args.out, world)
+        if loop.writes:
+            write_config(args.out, asdict(prior.config), args)
+        loop.resume()
+        shadow = Prior(prior.config, prior.planes).to(world.device).eval()
+        run = cls(prior, loop, Passes(prior), shadow, Passes(prior))
+        if not args.no_compile:
+            prior.compile()
+            run.passes.compile()
+        return run
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_shared_arguments(parser)
     parser.set_defaults(batch=12, decay=0.5, validation_limit=4)
@@ -321,30 +369,13 @@ def train(args: argparse.Namespace, world: World) -> None:
     device = world.device
     source = crop_source(args, load_pictures(args, world), device)
     tokenizer = tokenizer_of(args.tokenizer).to(device)
-    planes = trained_planes(args.out)  # not of the pictures that are there now
-    if planes is None:
+
+    def count() -> Tensor:
         sample = source.crops(160, args.crop, np.random.default_rng(args.seed))
-        planes = count_planes(tokenizer, sample.to(device).float())
-        world.broadcast([planes])
-    if args.init:
-        parent = prior_of(args.init)
-        config = replace(parent.config, **args.config)
-        prior = with_shape(parent, planes, config).requires_grad_(True).train()
-    else:
-        config = PriorConfig(channels=tokenizer.config.channels, **args.config)
-        prior = Prior(config, planes)
-    prior.to(device)
-    log.info("digits a channel: %s", prior.planes.float().mean(1).tolist())
-    optimizers = make_optimizers(prior, args.rate, slow=("table",), slow_factor=10.0)
-    loop = Loop(prior, optimizers, loop_config(args), args.out, world)
-    if loop.writes:
-        write_config(args.out, asdict(prior.config), args)
-    loop.resume()
-    shadow = Prior(prior.config, prior.planes).to(device).eval()
-    passes, plain = Passes(prior), Passes(prior)
-    if not args.no_compile:
-        prior.compile()
-        passes.compile()
+        return count_planes(tokenizer, sample.to(device).float())
+
+    run = PriorRun.begin(args, world, {"channels": tokenizer.config.channels}, count)
+    loop, passes = run.loop, run.passes
     held_out: list[Tensor] = []
     if args.validation:
         held_out = validation_pictures(args.validation, args.validation_limit)
@@ -362,20 +393,20 @@ def train(args: argparse.Namespace, world: World) -> None:
         draws = [passes.draw(bucket(int(s)), generator) for s in index]
         quantized = loop.progress >= args.quantized_from
         with torch.autocast(device.type, torch.bfloat16):
-            bits = pass_losses(prior, passes, n, draws, quantized)
+            bits = pass_losses(run.prior, passes, n, draws, quantized)
         bpp = bits / args.crop**2
         usual = 0.02 + 30.0 / (2.0 * 2.0 ** (index.to(device) / 32.0))
         return (bpp / usual).mean(), {"bpp": bpp.mean()}
 
     def validate(state: dict[str, Tensor]) -> dict[str, Any]:
-        shadow.load_state_dict(state)
+        run.shadow.load_state_dict(state)
         figures = {}
         for index in (160, 192, 224) if held_out else ():
             rows = []
             for picture in held_out:
                 n = encode(picture, torch.tensor([float(index)]))
                 with torch.autocast(device.type, torch.bfloat16):
-                    bits = total_bits(shadow, plain, n, index, True)
+                    bits = total_bits(run.shadow, run.plain, n, index, True)
                 rows.append(bits / (picture.shape[2] * picture.shape[3]))
             figures[f"s{index}"] = round(float(np.mean(rows)), 5)
         return figures

@@ -1,5 +1,6 @@
 """`python -m bsqcodec.training`: from a folder of pictures to weights that code one."""
 
+import io
 import json
 import logging
 import subprocess
@@ -19,9 +20,11 @@ from bsqcodec.prior.order import PriorConfig
 from bsqcodec.rate import Quality
 from bsqcodec.training import speed
 from bsqcodec.training.__main__ import main
+from bsqcodec.video.codec import VideoCodec
 from bsqcodec.weights import load
 
 from ..models import PRIOR, TOKENIZER
+from ..video.scenes import ListReader, clip
 
 MakeScene = Callable[[int, int, int], npt.NDArray[np.uint8]]
 ROOT = Path(__file__).parents[2]
@@ -93,6 +96,39 @@ def checkpoint(run: Path) -> dict[str, Any]:
     state = torch.load(run / "checkpoint.pt", weights_only=True)
     assert isinstance(state, dict)
     return state
+
+
+def test_from_pictures_to_a_coded_video(folder: Path, train: Callable[..., None]) -> None:
+    """Decoder of predicted frames, inter prior, and both again from what they made."""
+    train(*tokenizer_arguments())
+    train(*prior_arguments())
+    train("export", "--tokenizer", "tokenizer", "--prior", "prior", "--out", "out", "--default")
+    (image,) = (folder / "out").glob("image-*.safetensors")
+    shared = ["--tokenizer", "tokenizer", "--data", "data", "--cache", "cache", "--crop", "128"]
+    shared += ["--clip-cache", "clips", *USUAL]
+    train("video", "--out", "predicted", "--moving", "3", "--frames", "3", *shared)
+    first = log_of(folder / "predicted")[0]
+    assert {"step", "loss", "ms_ssim"} <= first.keys() and np.isfinite(first["loss"])
+    shape = {"width": 32, "heads": 2, "hidden": 32, "blocks": 1, "bands": [[16]], "depths": [1, 0]}
+    groups = ["--predicted", "predicted", "--group-cache", "groups", *shared]
+    train("inter", "--out", "inter", "--config", json.dumps(shape), *groups)
+    assert log_of(folder / "inter")[0]["relative"] > 0
+    made = ["export-video", "--image", str(image), "--group-cache", "groups", "--out", "out"]
+    train(*made, "--predicted", "predicted", "--inter", "inter", "--default")
+    (video,) = (folder / "out").glob("video-*.safetensors")
+
+    train("video", "--out", "again", "--init", str(video), "--frames", "2", *shared)
+    train("inter", "--out", "more", "--init", str(video), *groups)
+    assert json.loads((folder / "more" / "config.json").read_text())["model"]["width"] == 32
+
+    codec = VideoCodec(video, device="cpu")
+    frames, sink = clip(3), io.BytesIO()
+    coded = codec.encode(ListReader(frames), sink)
+    decoded = [frame.pixels for frame in codec.decode(sink.getvalue()).frames()]
+    error = np.mean(
+        [np.square(a - b.astype(float)).mean() for a, b in zip(decoded, frames, strict=True)]
+    )
+    assert 10 * np.log10(255**2 / error) == pytest.approx(coded.psnr, abs=0.05)
 
 
 def test_from_pictures_to_a_coded_picture(
