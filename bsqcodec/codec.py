@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,7 @@ from bsqcodec.rate import (
     search_size,
     step_of_quality,
 )
+from bsqcodec.refine import code, refine
 from bsqcodec.tokenizer.strips import decode_picture, encode_picture, grid_size
 from bsqcodec.weights import Weights
 
@@ -55,6 +57,15 @@ Progress = Callable[[float], None]
 
 ALWAYS_PADDED = 2**24
 """Pixels that a picture may have once padded to whole windows, whatever `max_pixels` says."""
+
+MOST_EFFORT = 2
+"""The effort that searches; see `bsqcodec.refine`."""
+
+SEARCH_SHARE = 0.9
+"""Share of the time of one coding that its search takes, for progress."""
+
+SEARCHED_PIXELS = 2**24
+"""Larger pictures are not searched, for want of memory: it takes some 100 bytes a pixel."""
 
 
 @dataclass(frozen=True)
@@ -188,9 +199,13 @@ class Codec:
         """Code a picture so that it meets the target (quality 50 by default).
 
         strip drops ICC, EXIF and XMP; verify decodes the file and compares its integers; effort 0
-        rounds whatever it costs, 1 weighs rate against what is seen. progress is told 0..1.
-        Raises TargetError, VerifyError, LimitError, and MediaError for an array that is no picture.
+        rounds whatever it costs, 1 weighs rate against what is seen, 2 searches (slowly) for better
+        integers. progress is told 0..1.
+        Raises TargetError, VerifyError, LimitError, MediaError for an array that is no picture, and
+        ValueError for another effort.
         """
+        if effort not in range(MOST_EFFORT + 1):
+            raise ValueError(f"effort {effort} is not one of 0 to {MOST_EFFORT}")
         with _memory_limit():
             if not isinstance(picture, Picture):
                 picture = picture_from(picture)
@@ -213,35 +228,56 @@ class Codec:
         before, after = _side_chunks(picture, strip)
         pixels = _rgb(picture.pixels)
         dead_zone = _dead_zones(self._default, pixels) if effort else None
+        searching = effort == MOST_EFFORT
+        if searching and area > SEARCHED_PIXELS:
+            searching = False
+            notes.append(
+                f"the picture has more than {SEARCHED_PIXELS} pixels: it was coded with effort 1"
+            )
         latents: dict[int, npt.NDArray[np.float32]] = {}
+        refined: dict[int, npt.NDArray[np.float32]] = {}
 
-        def attempt(step: int, strength: float) -> _Attempt:
+        def attempt(step: int, strength: float, search: bool = False) -> _Attempt:
+            if search and step in refined:
+                tell = _share(progress, SEARCH_SHARE, 1.0)
+                z = refined[step]
+                return self._code(picture, step, strength, z, None, before, after, tell)
             if step not in latents:
                 latents.clear()
                 coded = encode_picture(self._default.tokenizer, pixels, step, self.device)
                 latents[step] = coded.reshape(-1, coded.shape[-1]).cpu().numpy()
             z = latents[step]
+            if search:
+                while len(refined) > 1:  # the two between which a search for a size ends
+                    del refined[next(iter(refined))]
+                tell = _share(progress, 0.0, SEARCH_SHARE)
+                refined[step] = self._refine(pixels, step, z, dead_zone, tell)
+                return attempt(step, strength, search)
             return self._code(picture, step, strength, z, dead_zone, before, after, progress)
 
-        def sized(step: int, strength: float) -> tuple[int, _Attempt]:
-            made = attempt(step, strength)
+        def sized(step: int, strength: float, search: bool = False) -> tuple[int, _Attempt]:
+            made = attempt(step, strength, search)
             return len(made.data), made
 
-        def measured(step: int) -> tuple[float, _Attempt]:
-            made = attempt(step, strength)
+        def measured(step: int, search: bool = False) -> tuple[float, _Attempt]:
+            made = attempt(step, strength, search)
             return self._psnr(picture, made, step), made
 
         psnr: float | None = None
         strength = 1.0 if effort else 0.0
         if isinstance(target, Quality):
             step = step_of_quality(target.value)
-            result = attempt(step, strength)
+            result = attempt(step, strength, searching)
         elif isinstance(target, Psnr):
             found = search_psnr(measured, target.db)
+            if searching:
+                found = search_psnr(partial(measured, search=True), target.db, found.step)
             step, result, psnr = found.step, found.result, found.figure
         else:
             limit = target.bytes if isinstance(target, Size) else int(target.value * area / 8)
             sizes = search_size(sized, limit, strength)
+            if searching:
+                sizes = search_size(partial(sized, search=True), limit, strength, sizes.step)
             step, result = sizes.step, sizes.result
             if not at_limit(sizes.figure, limit):
                 lack = 100 * (1 - sizes.figure / limit)
@@ -293,6 +329,21 @@ class Codec:
         chunks = [*before, *(Chunk(ChunkKind.LEVEL, p) for p in payloads), *after]
         data = pack(header, chunks, _symbols_crc(values, inside))
         return _Attempt(data, values, len(payloads), coder.ideal_bits)
+
+    def _refine(
+        self,
+        pixels: npt.NDArray[np.uint8],
+        step: int,
+        z: npt.NDArray[np.float32],
+        dead_zone: npt.NDArray[np.float32] | None,
+        progress: Progress | None,
+    ) -> npt.NDArray[np.float32]:
+        """Integers [h * w, C] for latents z [h * w, C] that a search finds best."""
+        inside = _inside(self._default, *pixels.shape[:2])
+        grid = z.reshape(*inside.shape, z.shape[1])
+        start = code(self._default, step, inside, grid, dead_zone, RATE_WEIGHT)
+        found = refine(self._default, pixels, step, inside, grid, start, progress)
+        return found.reshape(z.shape).astype(np.float32)
 
     def _psnr(self, picture: Picture, made: _Attempt, step: int) -> float:
         """PSNR in dB over the colour (or grey) samples."""
@@ -399,6 +450,14 @@ class Codec:
             truncated=container.truncated,
             seconds=time.perf_counter() - started,
         )
+
+
+def _share(progress: Progress | None, first: float, last: float) -> Progress | None:
+    """Progress of a part of the work, that takes it from `first` to `last`."""
+    if progress is None:
+        return None
+    whole = progress
+    return lambda done: whole(first + (last - first) * done)
 
 
 def _inside(weights: Weights, height: int, width: int) -> npt.NDArray[np.bool_]:

@@ -124,6 +124,32 @@ class EncodingCoder:
         return digit
 
 
+class RecordingCoder(EncodingCoder):
+    """Writes digits, and keeps the chances that they had on the planes 0 and 1.
+
+    chances [2, 2, T, C]: see `bsqcodec.refine.Coding`.
+    """
+
+    def __init__(
+        self,
+        z: npt.NDArray[np.float32],
+        allowed: npt.NDArray[np.int32],
+        dead_zone: npt.NDArray[np.float32] | None = None,
+        weight: float = 0.0,
+    ) -> None:
+        super().__init__(z, allowed, dead_zone, weight)
+        self.chances = np.full((2, 2, *z.shape), np.nan, np.float32)
+
+    def digits(
+        self, at: Position, v: npt.NDArray[np.float32], nonzero: Chances, positive: Chances
+    ) -> npt.NDArray[np.int8]:
+        if at.stage.plane < len(self.chances):
+            where = np.ix_(at.tokens, at.stage.channels)
+            self.chances[at.stage.plane, 0][where] = nonzero / PRECISION
+            self.chances[at.stage.plane, 1][where] = positive / PRECISION
+        return super().digits(at, v, nonzero, positive)
+
+
 class DecodingCoder:
     """Reads the digits back from the payloads of as many levels as there are."""
 

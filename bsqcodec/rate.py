@@ -133,13 +133,17 @@ class Trial(Generic[T]):
 
 
 def search_size(
-    attempt: Callable[[int, float], tuple[int, T]], limit: int, strength: float
+    attempt: Callable[[int, float], tuple[int, T]],
+    limit: int,
+    strength: float,
+    near: int = LAST_STEP,
 ) -> Trial[T]:
     """The largest result of at most `limit` bytes that steps and strengths give.
 
     attempt(step, strength) -> (bytes, result): bytes fall as the step index grows, and, more
     finely, as the strength (of rate against distortion in the encoder's decisions) grows.
     Bisects the step, then the strength at the coarsest step that is too large.
+    near: the step to try first; it saves attempts if the right one is not far.
     Raises TargetError if even the coarsest step is too large.
     """
     sizes: dict[int, int] = {}
@@ -153,7 +157,9 @@ def search_size(
                 best = Trial(step, strength, sizes[step], result)
         return sizes[step]
 
-    at(LAST_STEP)
+    low, high, stride = FINEST, near, 4  # low too large (or unknown), high small enough
+    while at(high) > limit and high < LAST_STEP:
+        low, high, stride = high, min(high + stride, LAST_STEP), 2 * stride
     if best is None:
         strong = STRONGEST * max(strength, 1.0)
         size, result = attempt(LAST_STEP, strong)
@@ -164,7 +170,6 @@ def search_size(
             )
         best = Trial(LAST_STEP, strong, size, result)
         return _bisect_strength(attempt, limit, best, LAST_STEP, strength)
-    low, high = FINEST, LAST_STEP  # sizes: low too large (or unknown), high small enough
     slope = 32.0  # steps for a factor of two in size, refined from what was tried
     while high - low > 1 and not at_limit(best.figure, limit):
         distance = slope * math.log2(limit / sizes[high])
@@ -217,20 +222,27 @@ def at_limit(figure: float, limit: float) -> bool:
     return limit * (1 - TOLERANCE) <= figure <= limit
 
 
-def search_psnr(attempt: Callable[[int], tuple[float, T]], wanted: float) -> Trial[T]:
+def search_psnr(
+    attempt: Callable[[int], tuple[float, T]], wanted: float, near: int | None = None
+) -> Trial[T]:
     """The coarsest step whose PSNR is at least `wanted`, by bisection.
 
+    near: a step to try first; it saves attempts if the right one is not far.
     Raises TargetError if the finest step does not reach it.
     """
     low, high = FINEST, LAST_STEP + 1
     best: Trial[T] | None = None
+    middle, stride = ((low + high) // 2, high) if near is None else (near, 2)
     while high - low > 1:
-        middle = (low + high) // 2
+        middle = min(max(middle, low + 1), high - 1)
         figure, result = attempt(middle)
         if figure >= wanted:
             low, best = middle, Trial(middle, 1.0, figure, result)
+            middle = min((low + high) // 2, low + stride)
         else:
             high = middle
+            middle = max((low + high) // 2, high - stride)
+        stride *= 2
     if best is None:
         figure, result = attempt(FINEST)
         if figure < wanted:

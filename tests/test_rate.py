@@ -248,6 +248,27 @@ def test_a_size_out_of_reach_is_refused() -> None:
         search_size(Picture(1e6).attempt, 50, 1.0)
 
 
+@given(details, positions, st.integers(FINEST, LAST_STEP))
+def test_a_size_is_found_from_anywhere(detail: float, position: float, near: int) -> None:
+    picture = Picture(detail)
+    smallest, largest = picture.range()
+    assume(smallest > 400)
+    limit = int(smallest * (largest / smallest) ** position)
+    found = search_size(picture.attempt, limit, 1.0, near)
+    assert picture.attempts[0] == (near, 1.0)
+    assert limit * (1 - TOLERANCE) <= found.figure <= limit
+    assert len(picture.attempts) <= 22
+
+
+def test_a_size_is_found_sooner_from_near_by() -> None:
+    for limit in range(20_000, 200_000, 9_000):
+        far, close = Picture(1e6), Picture(1e6)
+        expected = search_size(far.attempt, limit, 1.0)
+        found = search_size(close.attempt, limit, 1.0, min(expected.step + 1, LAST_STEP))
+        assert limit * (1 - TOLERANCE) <= found.figure <= limit
+        assert len(close.attempts) <= max(2, len(far.attempts))
+
+
 # Searching for a PSNR ----------------------------------------------------------------------------
 
 
@@ -269,6 +290,23 @@ def test_psnr_takes_the_coarsest_step_that_reaches_it(wanted: float, slope: floa
     assert found.figure == 55 - slope * found.step >= wanted
     assert found.result == f"file of {found.step}"
     assert len(set(tried)) == len(tried) <= 9
+
+
+@given(st.floats(15, 54), st.floats(0.1, 0.15), st.integers(FINEST, LAST_STEP))
+def test_psnr_is_found_from_anywhere(wanted: float, slope: float, near: int) -> None:
+    tried: list[int] = []
+
+    def attempt(step: int) -> tuple[float, None]:
+        tried.append(step)
+        return 57 - slope * step, None
+
+    reaching = [step for step in range(FINEST, LAST_STEP + 1) if 57 - slope * step >= wanted]
+    found = search_psnr(attempt, wanted, near)
+    assert found.step == max(reaching)
+    assert tried[0] == max(near, FINEST + 1)
+    assert len(set(tried)) == len(tried) <= 16
+    if abs(found.step - near) <= 4:
+        assert len(tried) <= 5
 
 
 def test_an_exact_picture_has_any_psnr() -> None:

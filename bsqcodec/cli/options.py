@@ -73,11 +73,12 @@ def encoding_options(command: Command) -> Command:
             ),
             click.option(
                 "--effort",
-                type=click.IntRange(0, 1),
-                metavar="0|1",
+                type=click.IntRange(0, 2),
+                metavar="0..2",
                 default=1,
                 show_default=True,
-                help="Pictures: 0: round to the nearest; 1: leave out what is not seen (smaller).",
+                help="Pictures: 0: round to the nearest; 1: leave out what is not seen (smaller);"
+                " 2: search for what costs less and looks better (encoding takes far longer).",
             ),
             click.option(
                 "--strip",
