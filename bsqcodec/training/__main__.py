@@ -1,11 +1,20 @@
-"""`python -m bsqcodec.training tokenizer|prior|video|inter|export|export-video|exactness ...`"""
+"""`python -m bsqcodec.training tokenizer|prior|bsq|video|inter|export|export-video|exactness ...`"""
 
 from __future__ import annotations
 
 import argparse
 import logging
 
-from bsqcodec.training import exactness, export, export_video, inter, prior, tokenizer, video
+from bsqcodec.training import (
+    bsq,
+    exactness,
+    export,
+    export_video,
+    inter,
+    prior,
+    tokenizer,
+    video,
+)
 from bsqcodec.training.distributed import rank
 
 
@@ -15,6 +24,7 @@ def main() -> None:
     for name, module in {
         "tokenizer": tokenizer,
         "prior": prior,
+        "bsq": bsq,
         "video": video,
         "inter": inter,
         "export": export,
