@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from benchmarks import contact_sheet, plot, report, run, speed, tokenizer
+from benchmarks import crops, plot, report, run, speed, tokenizer
 from benchmarks.datasets import CLIP_SETS, PICTURE_SETS, DatasetError
 from benchmarks.datasets.sequences import MCL_JCV, UVG, Sequence1080
 
@@ -17,8 +17,8 @@ PUBLISHED_SETS = ("kodak", "uvg", "mcl-jcv", "mcl-jcv-360p")
 def main(context: click.Context) -> None:
     """Rate-distortion benchmarks of bsqcodec and its anchors.
 
-    Without a command: measures every published data set that is found in BSQCODEC_DATA, and the
-    tokenizer, then draws and reports.
+    Without a command: measures every published data set that is found in BSQCODEC_DATA, the
+    tokenizer and the crops, then draws and reports.
     """
     if context.invoked_subcommand is None:
         everything(context)
@@ -31,7 +31,7 @@ def everything(context: click.Context) -> None:
             context.invoke(run.main, **defaults(run.main, dataset_name=name))
         except click.ClickException as error:
             click.echo(f"left out: {error.message}", err=True)
-    for command in (tokenizer.main, plot.main, report.main):
+    for command in (tokenizer.main, crops.main, plot.main, report.main):
         try:
             context.invoke(command, **defaults(command))
         except click.ClickException as error:
@@ -59,7 +59,7 @@ def datasets_command(data: Path | None) -> None:
             click.echo(f"  {sequence.file}, {sequence.frames} frames")
 
 
-for command in (run, plot, report, tokenizer, contact_sheet, speed):
+for command in (run, plot, report, tokenizer, crops, speed):
     main.add_command(command.main)
 main.add_command(datasets_command)
 

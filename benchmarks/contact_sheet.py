@@ -1,189 +1,108 @@
-"""Draw crops of the original, bsqcodec and anchors side by side at equal rates."""
+"""Contact sheets: crops of the original and of every codec side by side, from files of crops."""
 
+import html
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import click
-import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from benchmarks import metrics, ours
-from benchmarks.anchors import StillCodec
-from benchmarks.anchors.base import encode_near
-from benchmarks.datasets import PICTURE_SETS, DatasetError, PictureFile
-from benchmarks.run import STILLS, data_option
+from benchmarks.crops import Cell, Crops, Picture, unpacked
 
-FIGURES = Path("docs/figures")
-MAX_BYTES = 700_000  # of one figure
-LABEL_HEIGHT = 34  # pixels below each crop
-MARGIN = 6
-JPEG_QUALITIES = (95, 92, 88, 84, 80)
+MARGIN = 6  # pixels
+LABEL_HEIGHT = 36  # below each crop
+LINE_HEIGHT = 16
+FONT_SIZE = 13
+COLOURS = ("#000000", "#444444")  # of the two lines of a label
+SMALLEST = 1.02  # a file larger than wanted by this factor is the smallest of its codec
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One crop and what stands below it."""
+class Tile:
+    """A crop with its place on the sheet in pixels, and the two lines below it."""
 
-    crop: Image.Image
-    title: str
-    numbers: str
+    left: int
+    top: int
+    pixels: str  # as in `Cell`
+    lines: tuple[str, str]
 
 
 @dataclass(frozen=True)
-class Crop:
-    """A square cut out of a picture, in pixels; None centres it in that direction."""
+class Sheet:
+    """One picture: a row for each rate; the original, then a column for each codec."""
 
-    side: int
-    left: int | None = None
-    top: int | None = None
+    name: str
+    width: int  # pixels
+    height: int
+    side: int  # of the crops
+    tiles: tuple[Tile, ...]
 
-    def cut(self, image: Image.Image) -> Image.Image:
-        side = min(self.side, image.width, image.height)
-        left = (image.width - side) // 2 if self.left is None else self.left
-        top = (image.height - side) // 2 if self.top is None else self.top
-        left, top = min(left, image.width - side), min(top, image.height - side)
-        return image.crop((left, top, left + side, top + side))
+    @classmethod
+    def of(cls, crops: Crops, picture: Picture) -> "Sheet":
+        """Lay out one picture of a file of crops."""
+        side = unpacked(picture.original).width
+        cells = {(c.codec, c.wanted_bpp): c for c in crops.cells if c.picture == picture.name}
+        step_x, step_y = side + MARGIN, side + LABEL_HEIGHT + MARGIN
+        tiles = []
+        for row, rate in enumerate(crops.rates):
+            top = MARGIN + row * step_y
+            lines = ("Original", picture.name)
+            tiles.append(Tile(MARGIN, top, picture.original, lines))
+            for column, codec in enumerate(crops.codecs, start=1):
+                cell = cells[codec, rate]
+                lines = labels(cell, crops.codecs[codec]["label"])
+                tiles.append(Tile(MARGIN + column * step_x, top, cell.pixels, lines))
+        width = MARGIN + (1 + len(crops.codecs)) * step_x
+        height = MARGIN + len(crops.rates) * step_y
+        return cls(Path(picture.name).stem, width, height, side, tuple(tiles))
 
-
-def code(codec: StillCodec, image: Image.Image, bpp: float) -> bytes:
-    """A file of at most `bpp` bits per pixel, or the smallest that the codec can write."""
-    if isinstance(codec, ours.BsqStill):
-        return codec.encode_near(image, bpp)
-    return encode_near(codec, image, bpp)[1]
-
-
-def coded_cell(codec: StillCodec, image: Image.Image, bpp: float, crop: Crop) -> Cell:
-    """The crop after coding the whole picture; rate and PSNR are the whole picture's."""
-    data = code(codec, image, bpp)
-    decoded = codec.decode(data)
-    rate = metrics.bpp(len(data), image.width, image.height)
-    decibels = metrics.psnr(np.asarray(image), decoded)
-    return Cell(
-        crop.cut(Image.fromarray(decoded)), codec.label, f"{rate:.3f} bpp, {decibels:.2f} dB"
-    )
-
-
-def sheet(rows: Sequence[Sequence[Cell]]) -> Image.Image:
-    """All cells in a grid on white, each with two lines of text below."""
-    columns = max(len(row) for row in rows)
-    width = max(cell.crop.width for row in rows for cell in row)
-    height = max(cell.crop.height for row in rows for cell in row)
-    step_x, step_y = width + MARGIN, height + LABEL_HEIGHT + MARGIN
-    canvas = Image.new("RGB", (columns * step_x + MARGIN, len(rows) * step_y + MARGIN), "white")
-    draw = ImageDraw.Draw(canvas)
-    font = ImageFont.load_default(size=13)
-    for y, row in enumerate(rows):
-        for x, cell in enumerate(row):
-            left, top = MARGIN + x * step_x, MARGIN + y * step_y
-            canvas.paste(cell.crop, (left, top))
-            below = top + height + 1
-            draw.text((left, below), cell.title, fill="black", font=font)
-            draw.text((left, below + 16), cell.numbers, fill="#444444", font=font)
-    return canvas
-
-
-def save_small(image: Image.Image, stem: Path, limit: int = MAX_BYTES) -> Path:
-    """Write `stem`.png, or a JPEG of the highest quality that fits when that is over `limit`.
-
-    A file of the other kind with the same stem is removed. Raises ValueError if nothing fits.
-    """
-    kinds: list[tuple[str, str, dict[str, object]]] = [(".png", "PNG", {"optimize": True})]
-    for quality in JPEG_QUALITIES:
-        kinds.append((".jpg", "JPEG", {"quality": quality, "subsampling": "4:4:4"}))
-    for suffix, format, options in kinds:
+    def png(self) -> bytes:
+        canvas = Image.new("RGB", (self.width, self.height), "white")
+        draw = ImageDraw.Draw(canvas)
+        font = ImageFont.load_default(size=FONT_SIZE)
+        for tile in self.tiles:
+            canvas.paste(unpacked(tile.pixels), (tile.left, tile.top))
+            for number, line in enumerate(tile.lines):
+                place = (tile.left, tile.top + self.side + 1 + number * LINE_HEIGHT)
+                draw.text(place, line, fill=COLOURS[number], font=font)
         buffer = io.BytesIO()
-        image.save(buffer, format=format, **options)
-        if buffer.tell() <= limit:
-            path = stem.with_suffix(suffix)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(buffer.getvalue())
-            stem.with_suffix(".jpg" if suffix == ".png" else ".png").unlink(missing_ok=True)
-            return path
-    raise ValueError(f"{stem.name}: over {limit} bytes even as JPEG; use a smaller --side")
+        canvas.save(buffer, format="PNG", optimize=True)
+        return buffer.getvalue()
+
+    def svg(self) -> bytes:
+        """The same with text as text, and the crops as they are stored."""
+        size = f'width="{self.width}" height="{self.height}"'
+        view = f'viewBox="0 0 {self.width} {self.height}"'
+        text = f'font-family="sans-serif" font-size="{FONT_SIZE}"'
+        parts = [f'<svg xmlns="http://www.w3.org/2000/svg" {size} {view} {text}>']
+        parts.append(f'<rect {size} fill="white"/>')
+        for tile in self.tiles:
+            place = f'x="{tile.left}" y="{tile.top}" width="{self.side}" height="{self.side}"'
+            source = f"data:image/webp;base64,{tile.pixels}"
+            parts.append(f'<image {place} href="{source}"/>')
+            for number, line in enumerate(tile.lines):
+                baseline = tile.top + self.side + FONT_SIZE + number * LINE_HEIGHT
+                place = f'x="{tile.left}" y="{baseline}" fill="{COLOURS[number]}"'
+                parts.append(f"<text {place}>{html.escape(line)}</text>")
+        return "\n".join([*parts, "</svg>\n"]).encode()
+
+    def save(self, folder: Path) -> Iterator[Path]:
+        """Write contact_NAME.png and contact_NAME.svg."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for suffix, data in ((".png", self.png()), (".svg", self.svg())):
+            path = folder / f"contact_{self.name}{suffix}"
+            path.write_bytes(data)
+            yield path
 
 
-def build(
-    picture: PictureFile, codecs: Sequence[StillCodec], rates: Sequence[float], crop: Crop
-) -> Image.Image:
-    """One row per rate: the original, then each codec."""
-    image = picture.load()
-    original = Cell(crop.cut(image), f"Original ({picture.name})", "24 bpp")
-    return sheet(
-        [[original, *(coded_cell(codec, image, rate, crop) for codec in codecs)] for rate in rates]
-    )
+def labels(cell: Cell, label: str) -> tuple[str, str]:
+    """What stands below a crop: codec and rate, then the qualities of the whole picture."""
+    note = " (least)" if cell.bpp > SMALLEST * cell.wanted_bpp else ""
+    similarity = "" if cell.ms_ssim is None else f", MS-SSIM {cell.ms_ssim:.3f}"
+    return f"{label}, {cell.bpp:.3f} bpp{note}", f"{cell.psnr:.2f} dB{similarity}"
 
 
-def parse_picture(text: str) -> tuple[str, int | None, int | None]:
-    """NAME or NAME:LEFT:TOP."""
-    name, *place = text.split(":")
-    if not place:
-        return name, None, None
-    if len(place) == 2 and all(part.isdigit() for part in place):
-        return name, int(place[0]), int(place[1])
-    raise click.UsageError(f"a picture is NAME or NAME:LEFT:TOP, not {text!r}")
-
-
-@click.command("contact-sheet")
-@click.argument("names", nargs=-1, required=True, metavar="PICTURE...")
-@data_option
-@click.option(
-    "--dataset",
-    "dataset_name",
-    type=click.Choice(sorted(PICTURE_SETS)),
-    default="kodak",
-    show_default=True,
-)
-@click.option("--bpp", "rates", default="0.15,0.3", show_default=True, help="Rates, with commas.")
-@click.option("--side", default=240, show_default=True, help="Side of the crops in pixels.")
-@click.option(
-    "--codecs",
-    default="bsqcodec,webp,jpeg2000",
-    show_default=True,
-    help="Columns after the original, with commas.",
-)
-@click.option("--weights", help="Weights for bsqcodec instead of the shipped ones.")
-@click.option("--threads", type=click.IntRange(min=1), help="Threads for bsqcodec.")
-@click.option(
-    "--figures",
-    type=click.Path(path_type=Path),
-    default=FIGURES,
-    show_default=True,
-    help="Folder for the figures.",
-)
-def main(
-    names: tuple[str, ...],
-    data: Path | None,
-    dataset_name: str,
-    rates: str,
-    side: int,
-    codecs: str,
-    weights: str | None,
-    threads: int | None,
-    figures: Path,
-) -> None:
-    """Write FIGURES/contact_PICTURE.png for each PICTURE, given as NAME or NAME:LEFT:TOP."""
-    wanted = [parse_picture(text) for text in names]
-    try:
-        targets = [float(rate) for rate in rates.split(",")]
-        pictures = {picture.name: picture for picture in PICTURE_SETS[dataset_name](data).items}
-    except DatasetError as error:
-        raise click.ClickException(str(error)) from error
-    except ValueError as error:
-        raise click.UsageError("--bpp takes numbers with commas") from error
-    for name, _, _ in wanted:
-        if name not in pictures:
-            raise click.UsageError(f"no picture {name} in {dataset_name}")
-    columns: list[StillCodec] = []
-    for codec in codecs.split(","):
-        if codec not in STILLS:
-            raise click.UsageError(f"no codec {codec}; there are {', '.join(STILLS)}")
-        columns.append(ours.make_still(codec, weights, threads))
-    for name, left, top in wanted:
-        image = build(pictures[name], columns, targets, Crop(side, left, top))
-        stem = figures / f"contact_{Path(name).stem}"
-        try:
-            click.echo(save_small(image, stem))
-        except ValueError as error:
-            raise click.ClickException(str(error)) from error
+def sheets(found: Sequence[Crops]) -> list[Sheet]:
+    """One for each picture."""
+    return [Sheet.of(crops, picture) for crops in found for picture in crops.pictures]

@@ -35,24 +35,32 @@ class Paragraph:
 
 @dataclass(frozen=True)
 class Table:
-    """First column left, all others right."""
+    """First column left, all others right unless they hold words."""
 
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
+    words: bool = False
 
     def markdown(self) -> str:
-        lines = ["| " + " | ".join(self.header) + " |", "|---" + "|--:" * (len(self.header) - 1)]
+        mark = "|---" if self.words else "|--:"
+        lines = ["| " + " | ".join(self.header) + " |", "|---" + mark * (len(self.header) - 1)]
         lines[-1] += "|"
         lines += ["| " + " | ".join(row) + " |" for row in self.rows]
         return "\n".join(lines) + "\n"
 
     def html(self) -> str:
-        head = "".join(f"<th>{html.escape(cell)}</th>" for cell in self.header)
+        head = "".join(f"<th>{_cell(cell)}</th>" for cell in self.header)
         body = "".join(
-            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>\n"
+            "<tr>" + "".join(f"<td>{_cell(cell)}</td>" for cell in row) + "</tr>\n"
             for row in self.rows
         )
-        return f'<div class="table"><table><tr>{head}</tr>\n{body}</table></div>'
+        kind = "words" if self.words else "numbers"
+        return f'<div class="{kind}"><table><tr>{head}</tr>\n{body}</table></div>'
+
+
+def _cell(text: str) -> str:
+    """Text of a cell that may be broken, but not between a number and its percent sign."""
+    return html.escape(text).replace(" %", "&nbsp;%")
 
 
 Block: TypeAlias = Heading | Paragraph | Table

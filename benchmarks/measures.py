@@ -9,6 +9,8 @@ from benchmarks.metrics import ms_ssim_db
 from benchmarks.results import Mean, RdResult
 
 OURS = "bsqcodec"
+SEARCHING = "bsqcodec-effort2"
+"""bsqcodec with its slow search."""
 
 
 @dataclass(frozen=True)
@@ -63,4 +65,4 @@ def curve(result: RdResult, measure: Measure) -> Curve:
 def with_curves(results: Sequence[RdResult], measure: Measure) -> list[RdResult]:
     """The results that have two points or more of a measure, ours first, then by name."""
     chosen = [result for result in results if len(curve(result, measure)) > 1]
-    return sorted(chosen, key=lambda result: (result.codec != OURS, result.codec))
+    return sorted(chosen, key=lambda result: (not result.codec.startswith(OURS), result.codec))

@@ -14,11 +14,13 @@ from benchmarks.anchors.base import Options
 from benchmarks.colour import Pixels
 from benchmarks.datasets.generated import generated_picture
 from benchmarks.environment import versions
+from benchmarks.measures import SEARCHING
 
 if TYPE_CHECKING:
     from bsqcodec.codec import Codec
 
 DEFAULT_QUALITIES = (0.0, 3.0, 8.0, 13.0, 19.0, 26.0, 34.0, 44.0, 58.0)  # about .09 to 1 bpp
+SEARCHING_QUALITIES = (3.0, 13.0, 23.0, 36.0, 54.0)  # fewer, since each takes far longer
 # Width, height and quality: both ways a Kodak picture can stand, and odd sides.
 PROBES = ((768, 512, 15.0), (512, 768, 60.0), (131, 97, 90.0))
 
@@ -39,7 +41,11 @@ class BsqStill:
         *,
         effort: int = 1,
         qualities: tuple[float, ...] = DEFAULT_QUALITIES,
+        name: str = name,
     ) -> None:
+        self.name = name
+        if name == SEARCHING:
+            self.label = f"bsqcodec, --effort {effort}"
         self.codec = codec
         self.effort = effort
         self.settings = qualities
@@ -168,6 +174,9 @@ def make_still(
     """A still codec by its name, an anchor or bsqcodec. Raises KeyError for another name."""
     if name == BsqStill.name:
         return BsqStill(open_codec(weights, threads), effort=effort, qualities=qualities)
+    if name == SEARCHING:
+        grid = SEARCHING_QUALITIES if qualities == DEFAULT_QUALITIES else qualities
+        return BsqStill(open_codec(weights, threads), effort=2, qualities=grid, name=name)
     return ANCHORS[name]()
 
 

@@ -19,7 +19,7 @@ from bsqcodec.media.video import VideoColour, VideoFormat, VideoFrame, VideoRead
 if TYPE_CHECKING:
     from bsqcodec.video.codec import VideoCodec
 
-QUALITIES = (14.0, 20.0, 26.0, 32.0, 39.0)
+QUALITIES = (0.0, 7.0, 14.0, 20.0, 26.0, 32.0, 39.0)
 INTRA_QUALITIES = (0.0, 6.0, 13.0, 20.0, 27.0)
 
 

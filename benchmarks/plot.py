@@ -1,11 +1,12 @@
-"""The command that draws: figures and tables, from result files alone."""
+"""The command that draws: figures, contact sheets and tables, from result files alone."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import click
 
-from benchmarks import figures, markup, tables, tokenizer
+from benchmarks import contact_sheet, figures, markup, tables, tokenizer
+from benchmarks.crops import PREFIX, Crops
 from benchmarks.results import RdResult, dataset_names, load_results
 from benchmarks.run import results_option
 
@@ -27,16 +28,32 @@ def load(folder: Path, names: Sequence[str]) -> dict[str, list[RdResult]]:
     return found
 
 
+def load_crops(folder: Path, names: Sequence[str]) -> list[Crops]:
+    """The crops of these data sets, or of all. Raises click.ClickException."""
+    try:
+        found = [Crops.load(path) for path in sorted(folder.glob(f"{PREFIX}*.json"))]
+        return [crops for crops in found if not names or crops.dataset in names]
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
+
+
 def sections(found: dict[str, list[RdResult]], folder: Path) -> dict[str, str]:
     """What stands between the markers of a page, by the names of the markers."""
     texts = {name: tables.summary_text(results) for name, results in found.items()}
-    if (folder / tokenizer.FILE).is_file():
-        texts["tokenizer"] = markup.markdown(tokenizer.blocks(folder / tokenizer.FILE))
+    if blocks := tokenizer.blocks(folder):
+        texts["tokenizer"] = markup.markdown(blocks)
     return texts
 
 
+def names_option(command: Callable[..., None]) -> Callable[..., None]:
+    """Adds --dataset, as `names`."""
+    return click.option(
+        "--dataset", "names", multiple=True, help="Name of a data set  [default: all]"
+    )(command)
+
+
 @click.command("plot")
-@click.option("--dataset", "names", multiple=True, help="Name of a data set  [default: all]")
+@names_option
 @results_option
 @click.option(
     "--figures",
@@ -53,8 +70,8 @@ def sections(found: dict[str, list[RdResult]], folder: Path) -> dict[str, str]:
     help="Also a page whose sections <!-- DATASET --> are to be replaced by the main tables.",
 )
 def main(names: tuple[str, ...], folder: Path, target: Path, page_path: Path | None) -> None:
-    """Write FIGURES/DATASET_*.png and .svg, and RESULTS/TABLES*.md."""
-    found = load(folder, names)
+    """Write FIGURES/DATASET_*.png and .svg, contact_PICTURE.png and .svg, RESULTS/TABLES*.md."""
+    found, cut = load(folder, names), load_crops(folder, names)
     for name, results in found.items():
         for part, figure in figures.all_figures(results).items():
             for suffix in (".png", ".svg"):
@@ -64,6 +81,9 @@ def main(names: tuple[str, ...], folder: Path, target: Path, page_path: Path | N
         path = folder / tables.tables_name(name)
         path.write_text(tables.document_text(results), encoding="utf-8")
         click.echo(path)
+    for sheet in contact_sheet.sheets(cut):
+        for path in sheet.save(target):
+            click.echo(path)
     if page_path is not None:
         page = page_path.read_text(encoding="utf-8")
         texts = sections(found, folder)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from benchmarks.measures import Measure
 
+MARK = "(published)"  # in legends
 FILE = Path(__file__).parent / "published.json"
 
 
@@ -30,7 +31,7 @@ class Published:
     def legend(self, dataset: str) -> str:
         """Marked as published, and as measured on other items where that is so."""
         other = "" if dataset == self.dataset else f", on {self.dataset}"
-        return f"{self.label}{other} (published)"
+        return f"{self.label}{other} {MARK}"
 
 
 def published_for(dataset: str, path: Path = FILE) -> list[Published]:

@@ -25,8 +25,8 @@ DEFINITIONS = {
     "ms_ssim_db": "-10 log10(1 - ms_ssim), of the mean",
     "lpips": f"{lpips.LABEL}; of clips every {LPIPS_EVERY}th frame; null where not measured",
     "rgb_of_clips": "BT.601 below 720 rows, else BT.709; limited range, chroma linear",
-    "seconds": "wall time of coding all frames, one thread for the anchors; the machine may have "
-    "been busy with other work",
+    "seconds": "of coding all frames: wall time, or processor time of all threads where that is "
+    "less, so that waiting on a busy machine does not count; one thread for the anchors",
     "peak_memory": "of a process that codes one item; idle: with all libraries loaded",
 }
 
@@ -142,6 +142,12 @@ def dataset_names(folder: Path) -> list[str]:
     """The data sets that a folder holds results of; files without rows are something else."""
     documents = [json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("*_*.json")]
     return sorted({document["dataset"]["name"] for document in documents if "hashes" in document})
+
+
+def items_text(dataset: dict[str, Any]) -> str:
+    """How many pictures or clips a set has: "24 pictures", "1 clip"."""
+    count, kind = dataset["items"], dataset["kind"]
+    return f"{count} {kind.removesuffix('s') if count == 1 else kind}"
 
 
 def write_json(path: Path, document: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -35,22 +36,44 @@ class Codec(Protocol):
     def versions(self) -> dict[str, str]: ...
 
 
+@dataclass(frozen=True)
+class Clocks:
+    """Readings of two clocks, or what passed between them, in seconds."""
+
+    wall: float = 0.0
+    processor: float = 0.0  # of all threads of this process
+
+    @classmethod
+    def now(cls) -> "Clocks":
+        return cls(time.perf_counter(), time.process_time())
+
+    def __add__(self, other: "Clocks") -> "Clocks":
+        return Clocks(self.wall + other.wall, self.processor + other.processor)
+
+    def __sub__(self, other: "Clocks") -> "Clocks":
+        return Clocks(self.wall - other.wall, self.processor - other.processor)
+
+    def seconds(self) -> float:
+        """The smaller: threads side by side count once, and waiting for a busy machine does not."""
+        return min(self.wall, self.processor)
+
+
 class Timed:
-    """Passes frames on and counts the seconds spent in getting them."""
+    """Passes frames on and counts the time spent in getting them."""
 
     def __init__(self, frames: Iterator[Frame]) -> None:
         self._frames = frames
-        self.seconds = 0.0
+        self.spent = Clocks()
 
     def __iter__(self) -> Iterator[Frame]:
         return self
 
     def __next__(self) -> Frame:
-        started = time.perf_counter()
+        started = Clocks.now()
         try:
             return next(self._frames)
         finally:
-            self.seconds += time.perf_counter() - started
+            self.spent += Clocks.now() - started
 
 
 def measure_picture(
@@ -58,30 +81,30 @@ def measure_picture(
 ) -> Row:
     """Code one RGB picture into a file in `folder`, decode that file, compare."""
     image = picture.load()
-    started = time.perf_counter()
+    started = Clocks.now()
     data = codec.encode(image, setting)
-    encoded = time.perf_counter()
+    encoding = Clocks.now() - started
     path = folder / f"picture{codec.suffix}"
     path.write_bytes(data)
     read = path.read_bytes()
-    decoding = time.perf_counter()
+    started = Clocks.now()
     decoded = codec.decode(read)
-    seconds = encoded - started, time.perf_counter() - decoding
+    spent = encoding, Clocks.now() - started
     quality = judge.picture(image, decoded)
-    return _row(picture.name, setting, (image.width, image.height, 1), path, quality, seconds)
+    return _row(picture.name, setting, (image.width, image.height, 1), path, quality, spent)
 
 
 def measure_clip(codec: VideoCodec, judge: Judge, clip: Clip, setting: float, folder: Path) -> Row:
     """Code one clip into a file in `folder`, decode that file, compare frame by frame."""
     path = folder / f"clip{codec.suffix}"
     source = Timed(clip.read())
-    started = time.perf_counter()
+    started = Clocks.now()
     codec.encode(clip, source, setting, path)
-    encode_seconds = time.perf_counter() - started - source.seconds
+    encoding = Clocks.now() - started - source.spent
     decoded = Timed(codec.decode(path))
     quality = judge.clip(clip.read(), decoded)
-    seconds = encode_seconds, decoded.seconds
-    return _row(clip.name, setting, (clip.width, clip.height, clip.frames), path, quality, seconds)
+    spent = encoding, decoded.spent
+    return _row(clip.name, setting, (clip.width, clip.height, clip.frames), path, quality, spent)
 
 
 def _row(
@@ -90,7 +113,7 @@ def _row(
     size: tuple[int, int, int],
     path: Path,
     quality: Quality,
-    seconds: tuple[float, float],
+    spent: tuple[Clocks, Clocks],
 ) -> Row:
     width, height, frames = size
     length = path.stat().st_size
@@ -106,8 +129,8 @@ def _row(
         psnr_yuv=rounded(quality.psnr_yuv),
         ms_ssim=rounded_or_none(quality.ms_ssim),
         lpips=rounded_or_none(quality.lpips),
-        encode_seconds=rounded(seconds[0]),
-        decode_seconds=rounded(seconds[1]),
+        encode_seconds=rounded(spent[0].seconds()),
+        decode_seconds=rounded(spent[1].seconds()),
     )
 
 

@@ -6,12 +6,22 @@ from collections.abc import Sequence
 from benchmarks import markup
 from benchmarks.bd_rate import BdRate, Range, at_bpp, bd_rate
 from benchmarks.markup import Block, Heading, Paragraph, Table
-from benchmarks.measures import LPIPS, MEASURES, MS_SSIM, OURS, PSNR, Measure, curve, with_curves
-from benchmarks.results import Mean, RdResult
+from benchmarks.measures import (
+    LPIPS,
+    MEASURES,
+    MS_SSIM,
+    OURS,
+    PSNR,
+    SEARCHING,
+    Measure,
+    curve,
+    with_curves,
+)
+from benchmarks.results import Mean, RdResult, items_text
 
 EQUAL_BPP = {
     "pictures": (0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.75),
-    "clips": (0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3),
+    "clips": (0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1.0),
 }
 BD_RANGE: Range = (0.1, 0.6)  # bpp of the second BD-rate of pictures
 REFERENCE = "x264-medium"  # of the clips' summary
@@ -30,14 +40,16 @@ beside the number."""
 
 
 def equal_bpp_table(results: Sequence[RdResult], measure: Measure) -> Table:
-    """Quality of each codec at the same rates."""
-    grid = EQUAL_BPP[results[0].dataset["kind"]]
-    rows = []
-    for result in with_curves(results, measure):
-        found = [at_bpp(curve(result, measure), bpp) for bpp in grid]
-        cells = ["" if q is None else measure.text(measure.value(q)) for q in found]
-        rows.append([result.label, *cells])
-    return Table(["bpp", *(f"{bpp:g}" for bpp in grid)], rows)
+    """Quality of each codec at the same rates, those that at least half of the codecs reach."""
+    chosen = with_curves(results, measure)
+    columns = [["bpp", *(result.label for result in chosen)]]
+    for bpp in EQUAL_BPP[results[0].dataset["kind"]]:
+        found = [at_bpp(curve(result, measure), bpp) for result in chosen]
+        if sum(quality is not None for quality in found) >= len(chosen) / 2:
+            cells = ["" if q is None else measure.text(measure.value(q)) for q in found]
+            columns.append([f"{bpp:g}", *cells])
+    header, *rows = [list(row) for row in zip(*columns, strict=True)]
+    return Table(header, rows)
 
 
 def bd_cell(value: BdRate) -> str:
@@ -109,7 +121,8 @@ def summary(results: Sequence[RdResult]) -> list[Block]:
         if curve(ours or results[0], measure):
             blocks.append(Paragraph(f"{measure.title}{measure.unit} at equal bpp:"))
             blocks.append(equal_bpp_table(results, measure))
-    others = [r for r in with_curves(results, PSNR) if r.codec not in (OURS, REFERENCE)]
+    known = (OURS, SEARCHING, REFERENCE)
+    others = [r for r in with_curves(results, PSNR) if r.codec not in known]
     if ours is not None:
         others += [r for r in results if r.codec == REFERENCE]
         blocks.append(Paragraph("Bits of bsqcodec relative to others at equal quality (BD-rate):"))
@@ -117,14 +130,17 @@ def summary(results: Sequence[RdResult]) -> list[Block]:
         blocks.append(Paragraph("Bits relative to H.264 medium at equal quality (BD-rate):"))
     reference = next((result for result in results if result.codec == REFERENCE), None)
     rows = []
-    for measure in SUMMARY:
-        cells = []
-        for other in others:
-            anchor, test = (other, ours) if ours else (reference, other)
-            first, second = (curve(r, measure) if r else [] for r in (anchor, test))
-            cells.append(bd_cell(bd_rate(first, second)) if first and second else "")
-        if any(cells):
-            rows.append([f"by {measure.title}", *cells])
+    searching = next((result for result in results if result.codec == SEARCHING), None)
+    for mine in (ours, searching) if searching else (ours,):
+        with_search = " with --effort 2" if mine is not None and mine is searching else ""
+        for measure in SUMMARY:
+            cells = []
+            for other in others:
+                anchor, test = (other, mine) if mine else (reference, other)
+                first, second = (curve(r, measure) if r else [] for r in (anchor, test))
+                cells.append(bd_cell(bd_rate(first, second)) if first and second else "")
+            if any(cells):
+                rows.append([f"by {measure.title}{with_search}", *cells])
     header = ["", *(result.label for result in others)]
     if len(others) > 5:  # as many rows as codecs reads better than as many columns
         columns = [header, *rows]
@@ -132,13 +148,17 @@ def summary(results: Sequence[RdResult]) -> list[Block]:
     return [*blocks, Table(header, rows)]
 
 
+def title(results: Sequence[RdResult]) -> str:
+    """What the page of one data set is called."""
+    dataset = results[0].dataset
+    return f"Rate and distortion on {dataset['name']} ({items_text(dataset)})"
+
+
 def document(results: Sequence[RdResult]) -> list[Block]:
     """The whole page of tables for one data set."""
     dataset = results[0].dataset
     blocks: list[Block] = [
-        Heading(
-            1, f"Rate and distortion on {dataset['name']} ({dataset['items']} {dataset['kind']})"
-        ),
+        Heading(1, title(results)),
         Paragraph(
             "Written by `python -m benchmarks plot` from the result files beside it; do not edit."
         ),

@@ -115,8 +115,11 @@ def static_code(integers: npt.NDArray[np.int32]) -> float:
     return bits
 
 
-def blocks(path: Path) -> list[Block]:
-    """The table and its caption, from a result file."""
+def blocks(folder: Path) -> list[Block]:
+    """The table and its caption from a folder of result files, nothing if it lacks this one."""
+    path = folder / FILE
+    if not path.is_file():
+        return []
     document = json.loads(path.read_text(encoding="utf-8"))
     caption = CAPTION.format(
         side=document["side"],

@@ -1,6 +1,10 @@
 """Small result files with known numbers."""
 
+from benchmarks.crops import Cell, Crops, Picture, packed
+from benchmarks.datasets import generated_picture
 from benchmarks.results import RdResult, Row
+
+SIDE = 48  # pixels of the crops
 
 
 def synthetic(
@@ -57,4 +61,43 @@ def synthetic(
             "decode_mib": 60.0,
         },
         rows=rows,
+    )
+
+
+def synthetic_crops() -> Crops:
+    """One picture, two codecs, two rates; WebP's file at the lower one is too large."""
+    cells = [
+        Cell(
+            picture="p.png",
+            codec=codec,
+            wanted_bpp=wanted,
+            bpp=bpp,
+            psnr=31.25,
+            ms_ssim=ms_ssim,
+            pixels=packed(generated_picture(SIDE, SIDE, seed)),
+        )
+        for seed, (codec, wanted, bpp, ms_ssim) in enumerate(
+            (
+                ("bsqcodec", 0.2, 0.1996, 0.95),
+                ("webp", 0.2, 0.2, None),
+                ("bsqcodec", 0.1, 0.1, 0.9),
+                ("webp", 0.1, 0.15, 0.9),
+            ),
+            start=1,
+        )
+    ]
+    return Crops(
+        dataset="tiny",
+        codecs={
+            "bsqcodec": {"label": "bsqcodec", "options": {}, "versions": {}},
+            "webp": {"label": "WebP", "options": {}, "versions": {}},
+        },
+        rates=[0.2, 0.1],
+        command="python -m benchmarks crops",
+        commit="0123456789ab",
+        date="2026-01-02",
+        versions={},
+        machine={"cpu": "Some CPU", "cores": 2},
+        pictures=[Picture("p.png", "00", packed(generated_picture(SIDE, SIDE, 0)))],
+        cells=cells,
     )

@@ -1,91 +1,92 @@
-"""Contact sheets: crops, labels' numbers, and files that stay small."""
+"""Contact sheets from files of crops: every pixel and every number in its place."""
 
+import base64
+import dataclasses
+import io
+import xml.etree.ElementTree as ET
 from pathlib import Path
 
-import click
 import numpy as np
 import pytest
-from click.testing import CliRunner
-from PIL import Image
+from PIL import Image, ImageFont
 
-from benchmarks import contact_sheet, ours
-from benchmarks.anchors import WebP
-from benchmarks.contact_sheet import Crop
-from benchmarks.datasets import generated_picture, open_folder
+from benchmarks import contact_sheet, crops
+from benchmarks.anchors import ANCHORS
+from benchmarks.contact_sheet import FONT_SIZE, LABEL_HEIGHT, MARGIN, Sheet
+from benchmarks.measures import OURS
 
-from .fakes import FakeCodec
+from .synthetic import SIDE, synthetic_crops
 
-
-def test_crops_stay_inside() -> None:
-    pixels = np.zeros((50, 80, 3), np.uint8)
-    pixels[..., 0], pixels[..., 1] = np.arange(80)[None], np.arange(50)[:, None]
-    image = Image.fromarray(pixels)
-    for crop, corner in (
-        (Crop(20), (30, 15)),
-        (Crop(20, 5, 7), (5, 7)),
-        (Crop(20, 75, 45), (60, 30)),
-        (Crop(500), (15, 0)),
-    ):
-        cut = crop.cut(image)
-        assert cut.width == cut.height == min(crop.side, 50)
-        assert cut.getpixel((0, 0))[:2] == corner
+SVG = "{http://www.w3.org/2000/svg}"
 
 
-def test_cells_say_what_the_file_is() -> None:
-    image = generated_picture(256, 192)
-    cell = contact_sheet.coded_cell(WebP(), image, 0.5, Crop(64))
-    rate = float(cell.numbers.split(" bpp")[0])
-    assert 0.4 < rate <= 0.5
-    assert cell.title == "WebP"
-    assert cell.crop.size == (64, 64)
+@pytest.fixture(scope="module")
+def sheet() -> Sheet:
+    (only,) = contact_sheet.sheets([synthetic_crops()])
+    return only
 
 
-def test_ours_uses_its_own_rate_control(fake_codec: FakeCodec) -> None:
-    image = generated_picture(64, 64)
-    codec = ours.BsqStill(fake_codec)  # type: ignore[arg-type]
-    assert contact_sheet.code(codec, image, 3) == codec.encode(image, 3)
+def test_one_row_a_rate_one_column_a_codec(sheet: Sheet) -> None:
+    step_x, step_y = SIDE + MARGIN, SIDE + LABEL_HEIGHT + MARGIN
+    assert (sheet.width, sheet.height) == (3 * step_x + MARGIN, 2 * step_y + MARGIN)
+    places = [(tile.left, tile.top) for tile in sheet.tiles]
+    assert places == [
+        (MARGIN + x * step_x, MARGIN + y * step_y) for y in range(2) for x in range(3)
+    ]
+    titles = [tile.lines[0] for tile in sheet.tiles]
+    assert titles[:3] == ["Original", "bsqcodec, 0.200 bpp", "WebP, 0.200 bpp"]
+    assert titles[3:] == ["Original", "bsqcodec, 0.100 bpp", "WebP, 0.150 bpp (least)"]
+    assert sheet.tiles[0].lines[1] == "p.png"
+    assert sheet.tiles[1].lines[1] == "31.25 dB, MS-SSIM 0.950"
+    assert sheet.tiles[2].lines[1] == "31.25 dB"
 
 
-def test_one_row_a_rate_one_column_a_codec(folder_of_two: Path) -> None:
-    picture = open_folder(folder_of_two).items[0]
-    sheet = contact_sheet.build(picture, [WebP()], [0.5, 1.0], Crop(80))
-    assert sheet.size == (2 * 86 + 6, 2 * (80 + 34 + 6) + 6)
-    shown = sheet.crop((6, 6, 86, 86))
-    assert shown.tobytes() == Crop(80).cut(picture.load()).tobytes()
+def test_the_png_holds_every_crop_as_it_is(sheet: Sheet) -> None:
+    image = Image.open(io.BytesIO(sheet.png()))
+    assert image.size == (sheet.width, sheet.height)
+    assert len({tile.pixels for tile in sheet.tiles}) == 5
+    for tile in sheet.tiles:
+        box = (tile.left, tile.top, tile.left + SIDE, tile.top + SIDE)
+        assert image.crop(box).tobytes() == crops.unpacked(tile.pixels).tobytes()
 
 
-def test_large_sheets_become_jpeg(tmp_path: Path) -> None:
-    noise = np.random.default_rng(0).integers(0, 256, (200, 200, 3), np.uint8)
-    image = Image.fromarray(noise)
-    assert contact_sheet.save_small(image, tmp_path / "s").name == "s.png"
-    path = contact_sheet.save_small(image, tmp_path / "s", limit=100_000)
-    assert path.name == "s.jpg"
-    assert path.stat().st_size <= 100_000
-    assert [p.name for p in tmp_path.iterdir()] == ["s.jpg"]
-    with pytest.raises(ValueError, match="over 100 bytes"):
-        contact_sheet.save_small(image, tmp_path / "s", limit=100)
+def test_labels_are_written_below_their_crops_and_fit(sheet: Sheet) -> None:
+    pixels = np.asarray(Image.open(io.BytesIO(sheet.png())).convert("L"))
+    for tile in sheet.tiles:
+        top = tile.top + SIDE
+        below = pixels[top : top + LABEL_HEIGHT, tile.left : tile.left + SIDE]
+        assert (below < 128).any()
+        assert (pixels[top + LABEL_HEIGHT : top + LABEL_HEIGHT + MARGIN] == 255).all()
 
 
-def test_picture_arguments() -> None:
-    assert contact_sheet.parse_picture("kodim05") == ("kodim05", None, None)
-    assert contact_sheet.parse_picture("kodim05:10:20") == ("kodim05", 10, 20)
-    for text in ("a:1", "a:1:b", "a:1:2:3"):
-        with pytest.raises(click.UsageError):
-            contact_sheet.parse_picture(text)
+def test_no_label_is_wider_than_its_crop() -> None:
+    font = ImageFont.load_default(size=FONT_SIZE)
+    large = dataclasses.replace(synthetic_crops().cells[0], bpp=0.888)
+    for name in [*ANCHORS, OURS]:
+        lines = contact_sheet.labels(large, ANCHORS[name]().label if name in ANCHORS else OURS)
+        assert lines[0].endswith("0.888 bpp (least)")
+        assert all(font.getlength(line) <= crops.SIDE for line in lines)
 
 
-def test_command_line(folder_of_two: Path, tmp_path: Path) -> None:
-    common = ["--dataset", "pictures", "--data", str(folder_of_two), "--figures", str(tmp_path)]
-    arguments = ["a.png:10:10", *common, "--codecs", "webp,jpeg2000", "--bpp", "0.6"]
-    done = CliRunner().invoke(contact_sheet.main, [*arguments, "--side", "64"])
-    assert done.exit_code == 0, done.output
-    with Image.open(tmp_path / "contact_a.png") as image:
-        assert image.size == (3 * 70 + 6, 64 + 34 + 6 + 6)
-    for wrong, message in (
-        (["c.png", *common], "no picture c.png"),
-        (["a.png", *common, "--codecs", "gif"], "no codec gif"),
-        (["a.png", *common, "--bpp", "low"], "--bpp takes numbers"),
-    ):
-        done = CliRunner().invoke(contact_sheet.main, wrong)
-        assert done.exit_code == 2
-        assert message in done.output
+def test_the_svg_holds_the_same(sheet: Sheet) -> None:
+    root = ET.fromstring(sheet.svg())
+    assert (root.get("width"), root.get("height")) == (str(sheet.width), str(sheet.height))
+    images = root.findall(f"{SVG}image")
+    assert len(images) == len(sheet.tiles)
+    for image, tile in zip(images, sheet.tiles, strict=True):
+        place = {name: int(image.get(name, "")) for name in ("x", "y", "width", "height")}
+        assert place == {"x": tile.left, "y": tile.top, "width": SIDE, "height": SIDE}
+        source = image.get("href", "")
+        assert source.startswith("data:image/webp;base64,")
+        data = base64.b64decode(source.partition(",")[2])
+        shown = Image.open(io.BytesIO(data)).convert("RGB")
+        assert shown.tobytes() == crops.unpacked(tile.pixels).tobytes()
+    texts = [text.text for text in root.findall(f"{SVG}text")]
+    assert texts == [line for tile in sheet.tiles for line in tile.lines]
+
+
+def test_names_of_the_files(sheet: Sheet, tmp_path: Path) -> None:
+    written = list(sheet.save(tmp_path / "figures"))
+    assert [path.name for path in written] == ["contact_p.png", "contact_p.svg"]
+    assert written[0].read_bytes() == sheet.png()
+    assert written[1].read_bytes() == sheet.svg()

@@ -1,10 +1,12 @@
 """Figures, the pages that `plot` and `report` write, and what they refuse."""
 
+import base64
 import dataclasses
 import io
 import math
-import re
+import shutil
 import xml.etree.ElementTree as ET
+from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +16,22 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-from benchmarks import figures, plot, published, report, results
+from benchmarks import (
+    contact_sheet,
+    figures,
+    ours,
+    ours_video,
+    plot,
+    published,
+    report,
+    results,
+    tokenizer,
+)
 from benchmarks.anchors import ANCHORS, VIDEO_ANCHORS
 from benchmarks.measures import LPIPS, MS_SSIM, PSNR
 from benchmarks.results import RdResult
 
-from .synthetic import synthetic
+from .synthetic import synthetic, synthetic_crops
 
 PARTS = ("psnr", "psnr_yuv", "ms_ssim", "lpips", "speed")
 
@@ -109,6 +121,7 @@ def test_speed_is_against_the_bd_rate() -> None:
 def test_nothing_sticks_out(kind: str) -> None:
     labels = {"bsqcodec": "bsqcodec"}
     if kind == "clips":
+        labels |= {"bsqcodec-intra": "bsqcodec, every frame alone"}
         labels |= {name: codec.label for name, codec in VIDEO_ANCHORS.items()}
     else:
         labels |= {name: make().label for name, make in ANCHORS.items()}
@@ -116,13 +129,41 @@ def test_nothing_sticks_out(kind: str) -> None:
         synthetic(codec, label, 1 + n / 5, kind=kind)
         for n, (codec, label) in enumerate(labels.items())
     ]
-    named = [dataclasses.replace(r, dataset={**r.dataset, "name": "kodak"}) for r in found]
+    name = {"pictures": "kodak", "clips": "davis360"}[kind]
+    named = [dataclasses.replace(r, dataset={**r.dataset, "name": name}) for r in found]
     for figure in figures.all_figures(named).values():
         assert overlaps(figure) == []
 
 
+def test_clips_have_a_panel_for_low_delay() -> None:
+    names = ("bsqcodec", "bsqcodec-intra", "x264-medium", "x264-medium-zerolatency")
+    found = [synthetic(name, name, 1 + n / 5, kind="clips") for n, name in enumerate(names)]
+    points = published.published_for("davis360")
+    figure = figures.rd_figure(found, MS_SSIM, points)
+    labels = [[str(line.get_label()) for line in axes.lines] for axes in figure.axes]
+    shared = [entry.legend("tiny") for entry in points]
+    assert labels == [
+        ["bsqcodec", "bsqcodec-intra", "x264-medium", *shared],
+        ["bsqcodec", "bsqcodec-intra", "x264-medium-zerolatency", *shared],
+    ]
+    assert figure.axes[0].get_ylim() == figure.axes[1].get_ylim()
+    (legend,) = figure.legends
+    texts = [text.get_text().replace("\n", " ") for text in legend.get_texts()]
+    assert texts == [*names, *shared]
+    assert len(figures.rd_figure(found[:3], MS_SSIM).axes) == 1
+
+
+def test_curves_go_on_to_the_border() -> None:
+    # Points at .5, 1 and 2 bpp; pictures are drawn up to 1.25.
+    figure = figures.rd_figure([synthetic("webp", "WebP", 5)], PSNR)
+    (line,) = figure.axes[0].lines
+    assert list(line.get_xdata()) == [0.5, 1, 2]
+    assert figure.axes[0].get_xlim()[1] == 1.25
+    assert 30.5 < figure.axes[0].get_ylim()[1] < 36.5
+
+
 def test_every_codec_has_a_look_of_its_own() -> None:
-    for codecs in ([*ANCHORS, "bsqcodec"], [*VIDEO_ANCHORS, "bsqcodec"]):
+    for codecs in ([*ANCHORS, "bsqcodec", ours.SEARCHING], [*VIDEO_ANCHORS, *ours_video.NAMES]):
         names = ("color", "marker", "linestyle")
         looks = {tuple(figures.style(codec)[name] for name in names) for codec in codecs}
         assert len(looks) == len(codecs)
@@ -139,6 +180,9 @@ def test_plot_command(folder: Path, tmp_path: Path) -> None:
     assert sorted(path.name for path in target.iterdir()) == sorted(
         f"tiny_{part}{suffix}" for part in PARTS for suffix in (".png", ".svg")
     )
+    synthetic_crops().save(folder / "crops_tiny.json")
+    done = CliRunner().invoke(plot.main, arguments)
+    assert done.output.count("contact_p") == 2
     for part in PARTS:
         with Image.open(target / f"tiny_{part}.png") as image:
             assert min(image.size) > 400
@@ -182,18 +226,101 @@ def test_plot_fills_in_the_section_of_a_page(folder: Path, tmp_path: Path) -> No
     assert page.read_text(encoding="utf-8") == "nothing here"
 
 
-def test_report_is_one_page_that_needs_nothing_else(folder: Path, tmp_path: Path) -> None:
-    Image.new("RGB", (8, 8), "red").save(tmp_path / "contact_p.jpg")
+class Structure(HTMLParser):
+    """What a page consists of; problems: tags that do not nest."""
+
+    VOID = frozenset({"meta", "img"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.problems: list[str] = []
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.rows: list[list[str]] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+        if tag == "table":
+            self.rows.append([])
+        if tag == "tr":
+            self.rows[-1].append("")
+        if tag in ("td", "th"):
+            self.rows[-1][-1] += "."
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if not self.open or self.open.pop() != tag:
+            self.problems.append(f"</{tag}> at {self.getpos()}")
+
+    def handle_data(self, data: str) -> None:
+        if "style" not in self.open:
+            self.text += data
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.found if name == tag]
+
+
+@pytest.fixture
+def reported(folder: Path, tmp_path: Path) -> str:
+    """The page of two codecs, crops and the tokenizer's table."""
+    synthetic_crops().save(folder / "crops_tiny.json")
+    shutil.copy(results.RESULTS / tokenizer.FILE, folder)
     out = tmp_path / "page.html"
-    arguments = ["--results", str(folder), "--figures", str(tmp_path), "--out", str(out)]
-    done = CliRunner().invoke(report.main, arguments)
+    done = CliRunner().invoke(report.main, ["--results", str(folder), "--out", str(out)])
     assert done.exit_code == 0, done.output
-    text = out.read_text(encoding="utf-8")
-    assert text.count("data:image/svg+xml;base64") == len(PARTS)
-    assert text.count("data:image/jpeg;base64") == 1
-    assert not re.findall(r'(?:src|href)="(?!data:)', text)
-    assert "0123456789ab" in text and "<td>bsqcodec</td>" in text
-    assert "`" not in re.sub(r"base64,[^\"]*", "", text)
+    return out.read_text(encoding="utf-8")
+
+
+def test_report_is_well_formed(reported: str) -> None:
+    page = Structure()
+    page.feed(reported)
+    page.close()
+    assert page.problems == [] and page.open == []
+    assert [tag for tag, _ in page.found[:3]] == ["html", "head", "meta"]
+    titles = [attributes["id"] for attributes in page.all("h1") if attributes]
+    assert [link["href"] for link in page.all("a")] == [f"#{title}" for title in titles]
+    assert len(titles) == len(set(titles)) == 4
+    assert [item["class"] for item in page.all("div")].count("words") == 1
+    for table in page.rows:
+        assert len(table) > 1 and len(set(table)) == 1, "rows of one table differ in length"
+    assert "0123456789ab" in page.text and "python -m benchmarks crops" in page.text
+    assert "tokenizer without entropy coding" in page.text and "-10 log10(1 - ms_ssim)" in page.text
+    assert not set("`@{}") & set(page.text)
+
+
+def test_report_needs_nothing_else(reported: str, folder: Path) -> None:
+    page = Structure()
+    page.feed(reported)
+    assert {tag for tag, _ in page.found}.isdisjoint({"script", "link", "iframe"})
+    drawn = {}
+    for image in page.all("img"):
+        start, _, data = (image["src"] or "").partition(",")
+        assert start == "data:image/svg+xml;base64"
+        drawn[image["alt"]] = base64.b64decode(data)
+    assert list(drawn) == [*(f"tiny: {part}" for part in PARTS), "crops of p"]
+    for svg in drawn.values():
+        for element in ET.fromstring(svg).iter():
+            links = [value for name, value in element.items() if name.endswith("href")]
+            assert all(link.startswith(("data:", "#")) for link in links)
+    (sheet,) = contact_sheet.sheets([synthetic_crops()])
+    assert drawn["crops of p"] == sheet.svg()
+
+
+def test_report_of_some_data_sets(folder: Path, tmp_path: Path) -> None:
+    dataclasses.replace(synthetic_crops(), dataset="other").save(folder / "crops_other.json")
+    out = tmp_path / "page.html"
+    arguments = ["--results", str(folder), "--out", str(out), "--dataset", "tiny"]
+    assert CliRunner().invoke(report.main, arguments).exit_code == 0
+    assert "Crops at equal bpp" not in out.read_text(encoding="utf-8")
+
+
+def test_broken_crops_are_named(folder: Path) -> None:
+    (folder / "crops_tiny.json").write_text("{}")
+    done = CliRunner().invoke(plot.main, ["--results", str(folder), "--figures", str(folder)])
+    assert done.exit_code == 1
+    assert "crops_tiny.json: not a file of benchmarks crops" in done.output
 
 
 def test_renders_are_repeatable() -> None:

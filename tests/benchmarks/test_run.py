@@ -120,7 +120,7 @@ def test_without_a_command_what_is_missing_is_left_out(
     done = CliRunner().invoke(command.main, [])
     assert done.exit_code == 0, done.output
     left_out = [line for line in done.output.splitlines() if line.startswith("left out")]
-    assert len(left_out) == 7
+    assert len(left_out) == 8
     assert "Kodak" in left_out[0] and "30 of 30" in left_out[3]
 
 
@@ -182,7 +182,7 @@ def test_help_is_quick_and_lists_the_commands() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks", "--help"], capture_output=True, text=True, check=True
     )
-    for name in ("run", "plot", "report", "tokenizer", "contact-sheet", "speed", "datasets"):
+    for name in ("run", "plot", "report", "tokenizer", "crops", "speed", "datasets"):
         assert f"  {name}" in done.stdout
 
 

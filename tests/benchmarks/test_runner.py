@@ -16,7 +16,7 @@ from benchmarks import metrics, ours, results
 from benchmarks.datasets import Dataset, PictureFile, generated_clip, open_folder
 from benchmarks.judge import Judge
 from benchmarks.results import RdResult
-from benchmarks.runner import Timed, measure_clip, measure_picture, run
+from benchmarks.runner import Clocks, Timed, measure_clip, measure_picture, run
 
 from .fakes import FakeCodec, FakeStill, FakeVideo
 
@@ -63,11 +63,18 @@ def test_rows_of_clips_are_of_files_read_back(tmp_path: Path) -> None:
 
 
 def test_time_for_reading_frames_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    ticks = itertools.count()
-    monkeypatch.setattr("time.perf_counter", lambda: float(next(ticks)))
+    ticks, slow = itertools.count(), itertools.count(step=3)
+    monkeypatch.setattr("time.process_time", lambda: float(next(ticks)))
+    monkeypatch.setattr("time.perf_counter", lambda: float(next(slow)))
     frames = Timed(iter(generated_clip(16, 16, 3).read()))
     assert len(list(frames)) == 3
-    assert frames.seconds == 4  # a tick for each frame, and one for the end
+    assert frames.spent == Clocks(wall=12, processor=4)  # a tick for each frame, one for the end
+
+
+def test_neither_waiting_nor_threads_count_as_time() -> None:
+    assert Clocks(wall=9, processor=4).seconds() == 4  # waited
+    assert Clocks(wall=2, processor=4).seconds() == 2  # two threads
+    assert Clocks(5, 4) - Clocks(2, 3) + Clocks(1, 1) == Clocks(4, 2)
 
 
 def test_result_file_tells_all(

@@ -15,10 +15,11 @@ TWO = [synthetic("webp", "WebP"), synthetic("bsqcodec", "bsqcodec", 0.8)]
 def test_document() -> None:
     page = tables.document_text(TWO)
     assert "# Rate and distortion on tiny (2 pictures)" in page
-    # bpp .1, .15, .2, .25, .3, .4, .5, .75: ours ends at .32, WebP at .4.
-    assert "| bsqcodec | 26.43 | 29.94 | 32.43 | 34.36 | 35.94 |  |  |  |" in page
-    assert "| WebP | 24.50 | 28.01 | 30.50 | 32.43 | 34.01 | 36.50 |  |  |" in page
-    assert "| WebP | 0.9000 | 0.9333 | 0.9500 | 0.9600 | 0.9667 | 0.9750 |  |  |" in page
+    # bpp .1, .15, .2, .25, .3, .4: ours ends at .32, WebP at .4, and beyond there is no column.
+    assert "| bpp | 0.1 | 0.15 | 0.2 | 0.25 | 0.3 | 0.4 |\n" in page
+    assert "| bsqcodec | 26.43 | 29.94 | 32.43 | 34.36 | 35.94 |  |" in page
+    assert "| WebP | 24.50 | 28.01 | 30.50 | 32.43 | 34.01 | 36.50 |" in page
+    assert "| WebP | 0.9000 | 0.9333 | 0.9500 | 0.9600 | 0.9667 | 0.9750 |" in page
     assert "| bsqcodec |  | −20.0 % |" in page
     assert "| WebP | +25.0 % |  |" in page
     assert "| 20 | 0.1600 | 30.50 | 31.50 | 0.9500 | 0.0500 | 10.000 | 6.250 |" in page
@@ -67,6 +68,15 @@ def test_summary_of_ours() -> None:
     assert "| by MS-SSIM | −20.0 % |" in text
 
 
+def test_summary_of_both_of_ours() -> None:
+    """The slow search is no codec to compare with, but has rows of its own."""
+    searching = synthetic("bsqcodec-effort2", "bsqcodec, --effort 2", factor=0.72)
+    text = tables.summary_text([*TWO, searching])
+    assert "|  | WebP |" in text
+    assert "| by PSNR | −20.0 % |" in text
+    assert "| by PSNR with --effort 2 | −28.0 % |" in text
+
+
 def test_summary_without_ours_is_against_h264() -> None:
     found = [
         synthetic("x264-medium", "H.264 medium", kind="clips"),
@@ -75,8 +85,10 @@ def test_summary_without_ours_is_against_h264() -> None:
     text = tables.summary_text(found)
     assert "Bits relative to H.264 medium" in text
     assert "| by PSNR | −50.0 % |" in text
-    # The rates at which clips are compared begin lower.
-    assert "| bpp | 0.03 |" in text
+    # The rates at which clips are compared begin lower; what only one of three reaches is left out.
+    assert "| bpp | 0.05 | 0.075 | 0.1 | 0.15 | 0.2 | 0.3 |\n" in text
+    found.append(synthetic("svtav1", "AV1", kind="clips"))
+    assert "| bpp | 0.1 | 0.15 | 0.2 | 0.3 |\n" in tables.summary_text(found)
 
 
 def test_a_wide_summary_is_turned() -> None:
@@ -110,6 +122,8 @@ def test_markup() -> None:
     table = Table(["a", "b"], [["<x>", "1"], ["y", "2"]])
     assert table.markdown() == "| a | b |\n|---|--:|\n| <x> | 1 |\n| y | 2 |\n"
     assert "<td>&lt;x&gt;</td><td>1</td>" in table.html()
+    assert Table(["a", "b"], [["x", "-5 %"]], words=True).markdown().splitlines()[1] == "|---|---|"
+    assert "<td>-5&nbsp;%</td>" in Table(["a", "b"], [["x", "-5 %"]]).html()
     assert Paragraph("run `a & b`").html() == "<p>run <code>a &amp; b</code></p>"
     assert (Heading(2, "T").markdown(), Heading(2, "T").html()) == ("## T\n", "<h2>T</h2>")
 

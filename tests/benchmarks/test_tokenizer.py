@@ -91,7 +91,8 @@ def test_command_and_table(tiny_weights: Path, tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     document = json.loads(out.read_text())
     assert [point["quality"] for point in document["points"]] == [20, 80]
-    text = markup.markdown(tokenizer.blocks(out))
+    text = markup.markdown(tokenizer.blocks(tmp_path))
     assert "twice the number of digits" in text
     assert f"| 20 | {document['points'][0]['bsq_bits']} |" in text
     assert str(tmp_path) not in out.read_text()
+    assert tokenizer.blocks(folder) == []
