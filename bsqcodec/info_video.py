@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import asdict
 from fractions import Fraction
 from typing import IO, Any, BinaryIO, cast
 
@@ -90,15 +91,7 @@ def describe_video(source: ByteSource, *, max_pixels: int = DEFAULT_MAX_PIXELS) 
         "overhead_bytes": size - sum(sizes.values()) - side_bytes,
         "bpp": 8 * size / (count * header.pixels) if count else None,
         "bitrate_bps": 8 * size / duration if duration else None,
-        "damage": [
-            {
-                "first_frame": lost.first_frame,
-                "frames": lost.frames,
-                "reason": lost.reason,
-                "side_lost": lost.side_lost,
-            }
-            for lost in damage
-        ],
+        "damage": [asdict(lost) for lost in damage],
         "problem": damage[0].reason if damage else None,
     }
 
@@ -109,7 +102,7 @@ def format_video_lines(facts: dict[str, Any]) -> str:
     if facts["sample_aspect_ratio"] != "1":
         size += f", each {facts['sample_aspect_ratio']} as wide as high"
     rate = facts["frame_rate"]
-    length = f"{facts['frames']} frames"
+    length = count_of(facts["frames"], "frame")
     if facts["duration_s"] is not None:
         length += f", {facts['duration_s']:.3f} s"
     if rate is not None:
@@ -139,6 +132,11 @@ def format_video_lines(facts: dict[str, Any]) -> str:
     rows += [("damage", _damage_line(lost)) for lost in facts["damage"]]
     width = max(len(name) for name, _ in rows) + 2
     return "\n".join(f"{name:<{width}}{text}" for name, text in rows)
+
+
+def count_of(count: int, what: str) -> str:
+    """Return a number of things in words: 1 frame, 2 frames."""
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def missing_frames(first_frame: int, frames: int | None) -> str:

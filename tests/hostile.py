@@ -1,4 +1,4 @@
-"""Hostile .bsq files: random injuries, and changed contents under checksums that are right."""
+"""Hostile .bsq files: changed contents under checksums that are right, and bombs."""
 
 from __future__ import annotations
 
@@ -169,36 +169,6 @@ def resealed(parts: Parts, rng: Random) -> bytes:
     if rng.randrange(3) == 0 and changed.chunks[-1:] and changed.chunks[-1][0] == b"Z":
         del changed.chunks[-1]
     return sealed(changed)
-
-
-# Injuries -----------------------------------------------------------------------------------------
-
-
-def injured(files: list[bytes], rng: Random) -> bytes:
-    """One of the files with one to three injuries, two files in one, or nothing but noise."""
-    data = bytearray(rng.choice(files))
-    for _ in range(rng.choice((1, 1, 1, 2, 3))):
-        start = rng.randrange(len(data) + 1)
-        end = min(len(data), start + rng.randrange(1, 20))
-        kind = rng.randrange(9)
-        if kind == 0:
-            data[start:end] = rng.randbytes(end - start)
-        elif kind == 1:
-            del data[start:end]
-        elif kind == 2:
-            data[start:start] = rng.randbytes(rng.randrange(1, 20))
-        elif kind == 3:
-            data[start:start] = data[start:end]
-        elif kind == 4:
-            del data[start:]
-        elif kind == 5:
-            other = rng.choice(files)
-            data[start:] = other[rng.randrange(len(other)) :]
-        elif kind == 6 and rng.randrange(4) == 0:
-            data[rng.choice((0, 8, 9, 29)) :] = rng.randbytes(rng.randrange(200))
-        elif start < end:
-            data[start] ^= 1 << rng.randrange(8)
-    return bytes(data)
 
 
 # Bombs --------------------------------------------------------------------------------------------

@@ -20,7 +20,6 @@ from bsqcodec.batch.pool import ProcessPool
 from bsqcodec.bitstream.video_container import Gop, VideoFileReader
 from bsqcodec.cli.main import main
 from bsqcodec.media.video import container_of
-from bsqcodec.media.video_source import VIDEO_SUFFIXES
 from bsqcodec.rate import Bitrate
 
 from .batch_tools import Inline, Watch, options, save_picture, temporary_files, tree
@@ -134,7 +133,7 @@ def test_a_worker_process_codes_both(folder: Path) -> None:
 def test_progress_is_in_frames(folder: Path, coded: Path) -> None:
     watch = Watch()
     run_batch(make_plan(["in/b.mkv"], Path("out")), options(gop=3), Inline(), watch)
-    assert watch.advances[0][1].frames == 3 and watch.advances[0][1].total is None
+    assert watch.advances[0][1].frames == 3 and watch.advances[0][1].total == FRAMES
     watch = Watch()
     run_batch(make_plan([str(coded / "b.mkv.bsq")], Path("back")), options(), Inline(), watch)
     assert watch.advances[0][1].frames == 1 and watch.advances[0][1].total == FRAMES
@@ -197,6 +196,30 @@ def test_the_digest_is_of_what_makes_another_file() -> None:
     assert decoding != VIDEO.digest(Direction.DECODE, options(formats=("jpg", "mp4")))
 
 
+def test_effort_is_for_the_pictures_of_a_mixed_folder(folder: Path) -> None:
+    assert batch("in", "out", "--effort", "0", "--quiet") == 0
+    assert list(tree(folder / "out")) == ["a.png.bsq", "b.mkv.bsq", "sub/c.MKV.bsq"]
+
+
+def test_typescript_is_no_transport_stream(folder: Path, capsys: Output) -> None:
+    """Both have the suffix .ts; their contents tell them apart."""
+    code = "export const GRID: Record<string, number> = { G: 0x47 };\n" * 40
+    Path("in/code.ts").write_text(code)
+    Path("in/module.mts").write_text("G" * 187)
+    Path("in/film.ts").write_bytes(make_clip("mpegts", "mpeg2video", width=WIDTH, height=HEIGHT))
+    assert batch("in", "out", "--gop", "3") == 0
+    out, err = capsys.readouterr()
+    assert err == "" and "left out: 2 unknown kind (.ts 1, .mts 1)" in out
+    assert [name for name in tree(folder / "out") if "ts" in name] == ["film.ts.bsq"]
+
+
+def test_typescript_does_not_keep_a_batch_from_decoding(folder: Path, coded: Path) -> None:
+    shutil.copytree(coded, "coded")
+    Path("coded/code.ts").write_text("const answer = 42;\n")
+    assert batch("coded", "back") == 0
+    assert list(tree(folder / "back")) == ["a.png", "b.mkv"]
+
+
 # What goes wrong ----------------------------------------------------------------------------------
 
 
@@ -229,6 +252,16 @@ def test_a_damaged_bsq_file_fails_alone(folder: Path, coded: Path, capsys: Outpu
     assert temporary_files(folder) == []
 
 
+def test_damage_that_cost_no_frame_is_told(folder: Path, capsys: Output) -> None:
+    """The last packet of a program stream is cut, and its decoder makes do with what there is."""
+    Path("in/sub/c.MKV").unlink()
+    Path("in/sub/cut.mpg").write_bytes(make_clip("mpeg", "mpeg2video")[:-1000])
+    assert batch("in/sub", "out", "-v") == 0
+    warnings = [line for line in capsys.readouterr().err.splitlines() if "damaged" in line]
+    assert len(warnings) == 1
+    assert "in/sub/cut.mpg: " in warnings[0] and " damaged or missing, first after " in warnings[0]
+
+
 def test_other_weights_than_those_of_the_batch(folder: Path) -> None:
     watch = Watch()
     chosen = replace(options(), video_weights_sha256="0" * 64)
@@ -243,8 +276,10 @@ def test_other_weights_than_those_of_the_batch(folder: Path) -> None:
     [
         ("in out --bitrate 100k", "--bitrate is not for pictures"),
         ("in/a.png out --gop 3", "--gop is not for pictures"),
+        ("in/b.mkv out --effort 0", "--effort is not for videos"),
         ("in/b.mkv out -q 5 --bitrate 100k", "give only one of -q, --bpp, --bitrate"),
         ("in/b.mkv out --decode --gop 3", "--gop, --strip and --verify are for encoding"),
+        ("in/b.mkv out --decode --effort 1", "--effort, --gop, --strip and --verify are for"),
         ("in out --weights some", "this batch has both"),
         ("in out --decode --format mp4 --format mov", "cannot be decoded to mp4 and mov at once"),
     ],
@@ -259,7 +294,6 @@ def test_refusals(folder: Path, capsys: Output, arguments: str, message: str) ->
 
 
 def test_suffixes_and_formats() -> None:
-    assert set(videos.SUFFIXES) == VIDEO_SUFFIXES - {".yuv"}
     assert not set(videos.SUFFIXES) & set(pictures.SUFFIXES)
     assert all(container_of(f"a.{name}") == name for name in videos.FORMATS)
 

@@ -16,6 +16,7 @@ from bsqcodec.batch import pictures, videos
 from bsqcodec.batch.errors import PlanError
 from bsqcodec.bitstream.magic import FileKind, read_kind
 from bsqcodec.errors import BsqError
+from bsqcodec.media.suffixes import looks_like_its_suffix
 
 if TYPE_CHECKING:
     from bsqcodec.rate import Target
@@ -157,9 +158,13 @@ FORMATS: Final = tuple(name for kind in KINDS for name in kind.formats)
 
 
 def kind_to_encode(path: Path) -> Kind | None:
-    """The kind of a file that is to be encoded, by its suffix; None for an unknown one."""
+    """The kind of a file that is to be encoded, by its suffix; None for an unknown one.
+
+    Some suffixes are of other files too: those are looked into.
+    """
     suffix = path.suffix.lower()
-    return next((kind for kind in KINDS if suffix in kind.suffixes), None)
+    kind = next((kind for kind in KINDS if suffix in kind.suffixes), None)
+    return kind if looks_like_its_suffix(path) else None
 
 
 def kind_to_decode(path: Path) -> Kind:

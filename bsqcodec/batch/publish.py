@@ -36,18 +36,14 @@ def publish(job: Job, coded: Coded, journal: Journal, *, replace: bool) -> None:
             version=job.version,
         )
     )
-    _name(destination.with_name(coded.temporary), destination, replace=replace)
+    files.publish(destination.with_name(coded.temporary), destination, force=replace)
 
 
 def settle(output: Path, journal: Journal, *, force: bool) -> None:
     """Finish what killed runs have begun: name what waits for its name, remove the rest."""
     leftovers = find_leftovers(output, journal, force=force)
     for destination, temporary in leftovers.waiting.items():
-        _name(temporary, output / destination, replace=True)
+        files.publish(temporary, output / destination, force=True)
     for path in leftovers.useless:
         with suppress(OSError):
             path.unlink()
-
-
-def _name(temporary: Path, destination: Path, *, replace: bool) -> None:
-    files.publish(temporary, destination, force=replace)

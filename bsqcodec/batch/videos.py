@@ -8,17 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from bsqcodec.batch.digests import check_weights
+from bsqcodec.media.suffixes import VIDEO_SUFFIXES
 
 if TYPE_CHECKING:
     from bsqcodec.batch.kinds import Options, Progress, Summary
     from bsqcodec.video.codec import VideoCodec
 
-SUFFIXES: Final = (
-    *(".mp4", ".m4v", ".mov", ".qt", ".mkv", ".webm", ".avi", ".wmv", ".asf", ".flv", ".f4v"),
-    *(".mpg", ".mpeg", ".m1v", ".m2v", ".vob", ".ts", ".mts", ".m2ts", ".3gp", ".3g2", ".mxf"),
-    *(".ogv", ".ogm", ".rm", ".rmvb", ".dv", ".nut", ".ivf", ".h264", ".h265", ".hevc", ".mj2"),
-    *(".mjpeg", ".mjpg", ".y4m"),
-)
+SUFFIXES: Final = tuple(sorted(VIDEO_SUFFIXES - {".yuv"}))
 """Of files that are taken for videos; not .yuv, whose frames have a size that no file tells."""
 
 FORMATS: Final = ("mkv", "mp4", "mov", "y4m")
@@ -32,7 +28,7 @@ def encode(source: Path, destination: Path, options: Options, progress: Progress
     from bsqcodec.video.source import VideoInput
 
     video = VideoInput(source, max_pixels=options.max_pixels, strip=options.strip)
-    video.check()  # before the weights are loaded
+    total = video.check()  # before the weights are loaded
     codec = _codec(options)
     with open(destination, "wb") as file:
         coded = encode_video_file(
@@ -42,14 +38,14 @@ def encode(source: Path, destination: Path, options: Options, progress: Progress
             options.target,
             gop=options.gop,
             verify=options.verify,
-            progress=lambda frames: progress(frames, None),
+            progress=lambda frames: progress(frames, total),
         )
     return Summary(
         frames=coded.frames,
         pixels=coded.frames * coded.width * coded.height,
         bpp=coded.bpp,
         psnr_db=coded.psnr if math.isfinite(coded.psnr) else None,
-        notes=coded.notes,
+        notes=(*coded.notes, *coded.problems),
     )
 
 

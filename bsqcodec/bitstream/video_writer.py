@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
-from types import TracebackType
 from typing import final
 
 from bsqcodec.bitstream.source import CRC, PIECE_BYTES, SupportsWrite
@@ -28,8 +27,7 @@ from bsqcodec.errors import FormatError, LimitError
 class VideoFileWriter:
     """Writes header and metadata at once, then each GOP and piece of the side stream as it comes.
 
-    frames, bytes_written: counts so far. Used as a context manager it closes the file, unless
-    an exception passes: then the file stays without its end, as a cut one.
+    frames, bytes_written: counts so far. Without `close` the file has no end, as a cut one.
     Raises ValueError for metadata with an empty key, LimitError when it takes over 2**20 bytes.
     """
 
@@ -57,18 +55,6 @@ class VideoFileWriter:
         self._write(start)
         if pairs:
             self._chunk(VideoChunkKind.METADATA, pairs)
-
-    def __enter__(self) -> VideoFileWriter:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if kind is None and not self._closed:
-            self.close()
 
     def gop(self, gop: Gop) -> None:
         """Write a GOP, whose first frame must be the next of the video.

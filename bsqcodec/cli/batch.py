@@ -16,7 +16,7 @@ from bsqcodec.batch.plan import Naming, Plan, make_plan
 from bsqcodec.cli import options
 from bsqcodec.cli.batch_report import Report, ignored_lines, reason_of_error, shown
 from bsqcodec.cli.console import Console
-from bsqcodec.cli.video_options import group_options, refuse
+from bsqcodec.cli.video_options import given, group_options, refuse
 
 if TYPE_CHECKING:
     from bsqcodec.batch.executor import Executor
@@ -128,13 +128,16 @@ def batch(
         )
     except PlanError as error:
         raise click.UsageError(str(error)) from error
+    chosen_effort = given("effort", effort)
     _check_direction(
         plan.direction,
-        for_encoding=strip or verify or (quality, bpp, size, psnr, bitrate, gop) != (None,) * 6,
+        for_encoding=strip
+        or verify
+        or (quality, bpp, size, psnr, bitrate, gop, chosen_effort) != (None,) * 7,
         for_decoding=bool(formats),
     )
     kinds = {task.kind_name for task in plan.tasks}
-    _check_kinds(kinds, bitrate, gop, weights)
+    _check_kinds(kinds, chosen_effort, bitrate, gop, weights)
     if not plan.tasks:
         console.warning(f"there is nothing to {plan.direction.value}")
     count = min(workers or max(1, _cores() // 2), max(1, len(plan.tasks)))
@@ -180,15 +183,21 @@ def _check_direction(direction: Direction, *, for_encoding: bool, for_decoding: 
         raise click.UsageError("--format is for decoding, and this batch encodes")
     if for_encoding and direction is Direction.DECODE:
         raise click.UsageError(
-            "-q, --bpp, --bitrate, --size, --psnr, --gop, --strip and --verify are for encoding,"
-            " and this batch decodes"
+            "-q, --bpp, --bitrate, --size, --psnr, --effort, --gop, --strip and --verify are for"
+            " encoding, and this batch decodes"
         )
 
 
 def _check_kinds(
-    kinds: set[str], bitrate: float | None, gop: int | None, weights: str | None
+    kinds: set[str],
+    effort: int | None,
+    bitrate: float | None,
+    gop: int | None,
+    weights: str | None,
 ) -> None:
     """Refuse options that have no meaning for files of these kinds."""
+    if kinds == {VIDEO.name}:
+        refuse({"--effort": effort}, "videos")
     if PICTURE.name in kinds:
         refuse({"--bitrate": bitrate}, "pictures")
         if VIDEO.name not in kinds:

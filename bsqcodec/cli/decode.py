@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,6 +13,7 @@ import click
 from bsqcodec.bitstream.rewind import is_seekable, seekable
 from bsqcodec.bitstream.source import SupportsRead, as_stream
 from bsqcodec.cli import options
+from bsqcodec.cli.codecs import Codecs
 from bsqcodec.cli.console import Console, format_bytes
 from bsqcodec.cli.decode_video import (
     CONTAINERS,
@@ -31,12 +31,11 @@ from bsqcodec.cli.jobs import (
     run,
 )
 from bsqcodec.cli.video_options import refuse, video_decoding_options
-from bsqcodec.errors import BsqError, FormatError
+from bsqcodec.errors import BsqError
 from bsqcodec.media.files import check_output, is_standard_stream, open_input, open_output
 
 if TYPE_CHECKING:
-    from bsqcodec.codec import Codec, Decoded
-    from bsqcodec.video.codec import VideoCodec
+    from bsqcodec.codec import Decoded
 
 FORMATS: Final = ("png", "jpg", "webp", "avif", "tif", "jp2", "bmp", "tga", "ppm")
 """Names for --format, of pictures; they are the suffixes of bsqcodec.media.image_writer.OUTPUT_FORMATS."""
@@ -112,7 +111,7 @@ def decode(
         jobs = [Job(inputs[0], output)]  # the folder itself, there or not
     else:
         jobs = plan(inputs, output, suffix)
-    pictures = [job for job in jobs if job.source not in videos]
+    pictures = [job for job in jobs if found[job.source].is_picture]
     if videos:
         refuse({"--levels": levels}, "videos")
     if pictures:
@@ -129,17 +128,7 @@ def decode(
         if job.source in videos:
             container_for(job, format_name)
 
-    @cache
-    def load_codec() -> Codec:
-        from bsqcodec.codec import Codec
-
-        return Codec(weights, device=device, threads=threads)
-
-    @cache
-    def load_video_codec() -> VideoCodec:
-        from bsqcodec.video.codec import VideoCodec
-
-        return VideoCodec(weights, device=device, threads=threads)
+    codecs = Codecs(weights, device, threads)
 
     def decode_one(job: Job) -> None:
         name = display_name(job.source)
@@ -148,13 +137,13 @@ def decode(
             raise look.error
         if look.is_video:
             with look.open(job.source) as source:
-                decode_one_video(console, job, source, load_video_codec, settings)
+                decode_one_video(console, job, source, codecs, settings)
             return
         if not job.to_stdout:
             check_output(Path(job.target), force=force)
         with look.open(job.source) as stream, console.progress(name) as progress:
             input_bytes = _check_header(job.source, stream, max_pixels)
-            decoded = load_codec().decode(
+            decoded = codecs.picture.decode(
                 stream, levels=levels, partial=partial, max_pixels=max_pixels, progress=progress
             )
         if decoded.truncated:
@@ -182,7 +171,12 @@ class _Look:
 
     is_video: bool = False
     stream: SupportsRead | None = None
-    error: FormatError | None = None
+    error: BsqError | OSError | None = None
+
+    @property
+    def is_picture(self) -> bool:
+        """Whether it is one as far as can be seen."""
+        return self.error is None and not self.is_video
 
     @contextmanager
     def open(self, source: str) -> Iterator[SupportsRead]:
@@ -201,10 +195,8 @@ def _look(source: str) -> _Look:
     try:
         with open_input(source) as file:
             kind, stream = read_kind(file)
-    except FormatError as error:
+    except (BsqError, OSError) as error:
         return _Look(error=error)
-    except (BsqError, OSError):
-        return _Look()
     kept = as_stream(stream) if is_standard_stream(source) else None
     return _Look(kind is FileKind.VIDEO, kept)
 

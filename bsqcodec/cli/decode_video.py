@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,14 +12,14 @@ import click
 
 from bsqcodec.bitstream.rewind import is_seekable, seekable
 from bsqcodec.bitstream.source import SupportsRead
+from bsqcodec.cli.codecs import Codecs
 from bsqcodec.cli.console import Console, format_bytes
 from bsqcodec.cli.jobs import Job, display_name, display_target
-from bsqcodec.info_video import missing_frames
+from bsqcodec.info_video import count_of, missing_frames
 from bsqcodec.media.files import check_output, is_standard_stream, open_output
 
 if TYPE_CHECKING:
     from bsqcodec.bitstream.video_container import VideoIndex
-    from bsqcodec.video.codec import VideoCodec
     from bsqcodec.video.decode_file import StoredVideo
 
 CONTAINERS: Final = ("mkv", "mp4", "mov", "y4m", "png")
@@ -72,7 +72,7 @@ def decode_one_video(
     console: Console,
     job: Job,
     source: SupportsRead,
-    load_codec: Callable[[], VideoCodec],
+    codecs: Codecs,
     settings: DecodingSettings,
 ) -> None:
     """Decode the video of a job and tell about it; raises BsqError and OSError."""
@@ -90,7 +90,7 @@ def decode_one_video(
     if not job.to_stdout and options.container != "png":
         check_output(Path(job.target), force=settings.force)
     total = _check_file(source, settings)
-    codec = load_codec()
+    codec = codecs.video
 
     def decode(destination: Any, progress: Callable[[int], None] | None) -> StoredVideo:
         return decode_video_file(
@@ -167,15 +167,7 @@ def _facts(job: Job, stored: StoredVideo, container: str) -> dict[str, Any]:
         "frames": stored.frames,
         "format": container,
         "input_bytes": _size(job),
-        "missing": [
-            {
-                "first_frame": lost.first_frame,
-                "frames": lost.frames,
-                "reason": lost.reason,
-                "side_lost": lost.side_lost,
-            }
-            for lost in stored.missing
-        ],
+        "missing": [asdict(lost) for lost in stored.missing],
         "seconds": stored.seconds,
         "notes": list(stored.notes),
     }
@@ -191,6 +183,6 @@ def _sum_up(console: Console, job: Job, stored: StoredVideo) -> None:
     size = f"{format_bytes(count)}, " if count is not None else ""
     console.summary(
         f"{display_name(job.source)} -> {display_target(job.target)}:"
-        f" {stored.format.width}x{stored.format.height}, {size}{stored.frames} frames,"
+        f" {stored.format.width}x{stored.format.height}, {size}{count_of(stored.frames, 'frame')},"
         f" {stored.seconds:.1f} s"
     )

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from bsqcodec.cli import options
+from bsqcodec.cli.codecs import Codecs
 from bsqcodec.cli.console import Console, format_bytes
 from bsqcodec.cli.encode_video import VideoSettings, encode_one_video, name_of_video
 from bsqcodec.cli.jobs import Job, display_name, display_target, plan, run
-from bsqcodec.cli.video_options import raw_video, refuse, video_encoding_options
+from bsqcodec.cli.video_options import given, raw_video, refuse, video_encoding_options
 from bsqcodec.media.files import check_output, is_standard_stream, open_input, open_output
 
 if TYPE_CHECKING:
-    from bsqcodec.codec import Codec, Encoded
+    from bsqcodec.codec import Encoded
     from bsqcodec.media.picture import Picture
     from bsqcodec.media.video import RawVideo
-    from bsqcodec.video.codec import VideoCodec
 
 SUFFIX: Final = ".bsq"
 
@@ -74,32 +73,26 @@ def encode(
     if len(videos) < len(set(inputs)):
         only_videos = {"--bitrate": bitrate, "--gop": gop, "--fps": fps, "--partial": partial}
         refuse(only_videos, "pictures")
+    if videos:
+        refuse({"--effort": given("effort", effort)}, "videos")
+    if raw is None and fps is not None and not all(map(_is_series, videos)):
+        refuse({"--fps": fps}, "videos that tell their own")
     settings = VideoSettings(
         target, gop, strip, verify, partial, raw, fps, force, max_pixels, as_json
     )
 
-    @cache
-    def load_codec() -> Codec:
-        from bsqcodec.codec import Codec
-
-        return Codec(weights, device=device, threads=threads)
-
-    @cache
-    def load_video_codec() -> VideoCodec:
-        from bsqcodec.video.codec import VideoCodec
-
-        return VideoCodec(weights, device=device, threads=threads)
+    codecs = Codecs(weights, device, threads)
 
     def encode_one(job: Job) -> None:
         if job.source in videos:
-            encode_one_video(console, job, load_video_codec, settings)
+            encode_one_video(console, job, codecs, settings)
             return
         if not job.to_stdout:
             check_output(Path(job.target), force=force)
         picture, input_bytes = _read(job.source, max_pixels)
         name = display_name(job.source)
         _warn(console, name, picture.notes)
-        codec = load_codec()
+        codec = codecs.picture
         with console.progress(name) as progress:
             encoded = codec.encode(
                 picture, target, strip=strip, verify=verify, effort=effort, progress=progress
@@ -126,6 +119,13 @@ def _is_video(source: str, as_video: bool | None, raw: RawVideo | None) -> bool:
     if as_video is not None:
         return as_video
     return raw is not None or (not is_standard_stream(source) and is_video(source))
+
+
+def _is_series(source: str) -> bool:
+    """Whether a video is numbered pictures."""
+    from bsqcodec.media.video_source import is_sequence
+
+    return Path(source).is_dir() or is_sequence(Path(source))
 
 
 def _read(source: str, max_pixels: int) -> tuple[Picture, int | None]:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
+from bsqcodec.cli.codecs import Codecs
 from bsqcodec.cli.console import Console, format_bytes
 from bsqcodec.cli.jobs import Job, display_name, display_target
+from bsqcodec.info_video import count_of
 from bsqcodec.media.files import check_output, is_standard_stream, open_input, open_output
 
 if TYPE_CHECKING:
     from bsqcodec.media.video import RawVideo
     from bsqcodec.rate import Target
-    from bsqcodec.video.codec import VideoCodec
     from bsqcodec.video.encode_file import CodedVideo
 
 _PATTERN: Final = re.compile(r"%0?\d*d|[*?]")
@@ -39,17 +39,15 @@ class VideoSettings:
     as_json: bool
 
 
-def encode_one_video(
-    console: Console, job: Job, load_codec: Callable[[], VideoCodec], settings: VideoSettings
-) -> None:
+def encode_one_video(console: Console, job: Job, codecs: Codecs, settings: VideoSettings) -> None:
     """Code the video of a job and tell about it; raises BsqError and OSError."""
     if not job.to_stdout:
         check_output(Path(job.target), force=settings.force)
     if is_standard_stream(job.source):
         with open_input(job.source) as stream:
-            _encode(console, job, stream, load_codec, settings)
+            _encode(console, job, stream, codecs, settings)
     else:
-        _encode(console, job, Path(job.source), load_codec, settings)
+        _encode(console, job, Path(job.source), codecs, settings)
 
 
 def name_of_video(source: str) -> str:
@@ -65,7 +63,7 @@ def _encode(
     console: Console,
     job: Job,
     source: Path | BinaryIO,
-    load_codec: Callable[[], VideoCodec],
+    codecs: Codecs,
     settings: VideoSettings,
 ) -> None:
     from bsqcodec.video.encode_file import encode_video_file
@@ -80,9 +78,12 @@ def _encode(
         allow_damage=settings.partial,
         strip=settings.strip,
     )
-    video.check()
-    codec = load_codec()
-    with open_output(job.target, force=settings.force) as file, console.frames(name) as progress:
+    total = video.check()
+    codec = codecs.video
+    with (
+        open_output(job.target, force=settings.force) as file,
+        console.frames(name, total) as progress,
+    ):
         coded = encode_video_file(
             codec,
             video,
@@ -133,10 +134,10 @@ def _sum_up(console: Console, job: Job, coded: CodedVideo, input_bytes: int | No
     rate = 8 * coded.size / max(coded.duration, 1e-9) / 1000
     console.summary(
         f"{display_name(job.source)} -> {display_target(job.target)}:"
-        f" {coded.width}x{coded.height}, {coded.frames} frames, {sizes}, {rate:.4g} kbit/s,"
+        f" {coded.width}x{coded.height}, {count_of(coded.frames, 'frame')}, {sizes}, {rate:.4g} kbit/s,"
         f" {coded.bpp:.3f} bpp, {coded.psnr:.2f} dB, {coded.seconds:.1f} s"
     )
     console.detail(
-        f"{len(coded.groups)} groups, {coded.picture_bytes} bytes of frames,"
+        f"{count_of(len(coded.groups), 'group')}, {coded.picture_bytes} bytes of frames,"
         f" {coded.side_bytes} of sound and the like"
     )

@@ -8,11 +8,13 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 if TYPE_CHECKING:
     from bsqcodec.media.video import RawVideo
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+Value = TypeVar("Value")
 
 _FASTEST = 100_000
 """Frames a second at most."""
@@ -151,7 +153,7 @@ def video_decoding_options(command: Command) -> Command:
                 "--crf",
                 type=click.IntRange(0, 63),
                 metavar="N",
-                help="Videos: the encoder's quality, smaller is better.  [default: 12]",
+                help="Videos: the encoder's quality, smaller is better.  [default: 6]",
             ),
             click.option(
                 "--lossless", is_flag=True, help="Videos: keep the decoded frames exactly."
@@ -173,6 +175,12 @@ def raw_video(
             raise click.UsageError("--pix-fmt is of bare samples, which need --frame-size too")
         return None
     return RawVideo(*frame_size, fps or Fraction(25), pix_fmt or "yuv420p")
+
+
+def given(name: str, value: Value) -> Value | None:
+    """The value of an option of the present command, None where it is only the default."""
+    source = click.get_current_context().get_parameter_source(name)
+    return None if source is ParameterSource.DEFAULT else value
 
 
 def refuse(given: Mapping[str, Any], what: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -79,6 +80,7 @@ class _Guarded:
     """A file that FFmpeg calls back into: an exception is kept for later, since C cannot pass it.
 
     FFmpeg's buffers keep only the first exception and print others, so there is never a second.
+    Positions count from where the file stands at first.
     """
 
     def __init__(self, file: Readable | Writable, name: str) -> None:
@@ -86,6 +88,8 @@ class _Guarded:
         self._kept = _Kept()
         self._positioned = file
         self._seekable = file.seekable()
+        self._start = file.tell() if self._seekable else 0
+        self._at = 0
 
     def check(self) -> None:
         """Raise what went wrong in a callback."""
@@ -97,23 +101,38 @@ class _Guarded:
         return self._seekable
 
     def seek(self, offset: int, whence: int = 0) -> int:
+        """The new position; below 0, as FFmpeg wants it, for one that is impossible."""
         position = 0
         with self._kept:
-            position = self._positioned.seek(offset, whence)
+            here = self._positioned.tell()
+            place = offset + self._start
+            if whence == io.SEEK_CUR:
+                place = offset + here
+            elif whence == io.SEEK_END:
+                place = offset + self._positioned.seek(0, io.SEEK_END)
+            if place < self._start:
+                self._positioned.seek(here)
+                return -errno.EINVAL
+            position = self._positioned.seek(place) - self._start
+            self._at = position
         return position
 
     def tell(self) -> int:
         position = 0
         with self._kept:
-            position = self._positioned.tell()
+            position = self._positioned.tell() - self._start
         return position
 
 
 class GuardedSource(_Guarded):
-    """A readable file for `av.open`; a failing read looks like the end of the file to FFmpeg."""
+    """A readable file for `av.open`; a failing read looks like the end of the file to FFmpeg.
+
+    read_bytes: how far into the file anything was read.
+    """
 
     def __init__(self, file: Readable, name: str) -> None:
         super().__init__(file, name)
+        self.read_bytes = 0
         self._file = file
 
     def readable(self) -> bool:
@@ -124,6 +143,8 @@ class GuardedSource(_Guarded):
         if self._kept.failure is None:
             with self._kept:
                 data = self._file.read(size) or b""
+        self._at += len(data)
+        self.read_bytes = max(self.read_bytes, self._at)
         return data
 
 

@@ -16,8 +16,8 @@ from bsqcodec.errors import MediaError, OutputError
 from bsqcodec.media.files import atomic_output, check_output
 from bsqcodec.media.images import read_picture, write_picture
 from bsqcodec.media.picture import Picture
+from bsqcodec.media.suffixes import PICTURE_SUFFIXES
 from bsqcodec.media.video_colour import guessed_matrix
-from bsqcodec.media.video_source import PICTURE_SUFFIXES
 from bsqcodec.media.video_types import (
     VideoColour,
     VideoFormat,
@@ -75,6 +75,7 @@ class SequenceReader(VideoReader):
         self.problems = []
         self._max_pixels = max_pixels
         self._paths = find_pictures(source)
+        self.expected_frames = len(self._paths)
         self._first: Picture | None = read_picture(self._paths[0], max_pixels=max_pixels)
         size = self._first.width, self._first.height
         self._note(self._first)

@@ -41,6 +41,12 @@ _SCALE_MATRIX: Final = {
     "bt601": Colorspace.ITU601,
     "bt2020nc": Colorspace.BT2020,
 }
+_WEIGHTS: Final = {
+    "bt709": (0.2126, 0.0722),
+    "bt601": (0.299, 0.114),
+    "bt2020nc": (0.2627, 0.0593),
+}
+"""What red and blue add to Y', by ITU-T H.273."""
 _MATRIX_OF_CODE: Final = {1: "bt709", 5: "bt601", 6: "bt601", 9: "bt2020nc"}
 _NEAREST: Final = {
     4: ("FCC", "bt601", Colorspace.FCC),
@@ -180,28 +186,48 @@ class FromRgb:
         self._pix_fmt = pix_fmt
         self._colour = colour
         self._reformatter = VideoReformatter()
+        self._to_rgb = bool(av.VideoFormat(pix_fmt).is_rgb)
+        # swscale rounds chroma of the full range down: by .5 on average, a greenish tint
+        self._by_hand = colour.full_range and not self._to_rgb
         # A frame made from an array cannot say where its chroma shall lie; one of a decoder can.
         self._framer: Any = av.CodecContext.create("rawvideo", "r")
         self._framer.width, self._framer.height = size
-        self._framer.pix_fmt = "rgb24"
+        self._framer.pix_fmt = "yuv444p" if self._by_hand else "rgb24"
         self._framer.options = {CHROMA_SITING: siting}
 
     def __call__(self, pixels: Samples) -> av.VideoFrame:
         """Return the frame of uint8 [H, W, 3]."""
-        (frame,) = self._framer.decode(av.Packet(np.ascontiguousarray(pixels).tobytes()))
+        samples = full_range(pixels, self._colour.matrix) if self._by_hand else pixels
+        (frame,) = self._framer.decode(av.Packet(np.ascontiguousarray(samples).tobytes()))
         frame.pict_type = PictureType.NONE  # else each frame would have to be a key frame
-        if av.VideoFormat(self._pix_fmt).is_rgb:
+        if self._to_rgb:
             return self._reformatter.reformat(
                 frame, format=self._pix_fmt, interpolation=SCALING, threads=1
             )
+        matrix, limits = _SCALE_MATRIX[self._colour.matrix], _range_code(self._colour.full_range)
         return self._reformatter.reformat(
             frame,
             format=self._pix_fmt,
-            dst_colorspace=_SCALE_MATRIX[self._colour.matrix],
-            dst_color_range=_range_code(self._colour.full_range),
+            src_colorspace=matrix if self._by_hand else None,
+            src_color_range=limits if self._by_hand else None,
+            dst_colorspace=matrix,
+            dst_color_range=limits,
             interpolation=SCALING,
             threads=1,
         )
+
+
+def full_range(pixels: Samples, matrix: str) -> Samples:
+    """Return Y'CbCr of the full range, uint8 [3, H, W], of R'G'B', uint8 [H, W, 3]."""
+    red, blue = _WEIGHTS[matrix]
+    rgb = pixels.astype(np.float32)
+    luma = rgb @ np.array([red, 1 - red - blue, blue], np.float32)
+    chroma_blue = (rgb[..., 2] - luma) * np.float32(0.5 / (1 - blue)) + 128
+    chroma_red = (rgb[..., 0] - luma) * np.float32(0.5 / (1 - red)) + 128
+    planes = np.empty((3, *luma.shape), np.uint8)
+    for plane, values in zip(planes, (luma, chroma_blue, chroma_red), strict=True):
+        plane[:] = np.clip(np.rint(values), 0, 255)
+    return planes
 
 
 def tag_stream(context: av.VideoCodecContext, pix_fmt: str, colour: VideoColour) -> None:

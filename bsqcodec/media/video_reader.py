@@ -29,6 +29,12 @@ _CONTAINER_TEXTS: Final = frozenset(
 _USUAL_RATE: Final = Fraction(25)
 _DURATION_SLACK_S: Final = Fraction(1, 4)
 _SWAPPED_ORIENTATIONS: Final = (5, 6, 7, 8)
+_LENGTH_IN_HEADER: Final = ("avi", "ivf", "mxf")
+"""FFmpeg's formats whose header counts the frames; of MP4 FFmpeg itself misses what is cut off, and
+there the count may include frames that an edit list leaves out."""
+_PLAIN: Final = "yuv4mpegpipe"
+"""FFmpeg's y4m, whose reader passes over a frame that is cut."""
+_CUT: Final = "its last frame is cut"
 
 
 class FFmpegReader(VideoReader):
@@ -47,6 +53,9 @@ class FFmpegReader(VideoReader):
         self._allow_damage = allow_damage
         self._delivered = 0
         self._last_pts: int | None = None
+        self._end = Fraction(0)
+        self._place = 0
+        self._corrupt: list[int] = []
         self._moved_times = 0
         self._source = open_source(source, raw)
         try:
@@ -64,7 +73,8 @@ class FFmpegReader(VideoReader):
         if stream.codec_context is None:
             raise MediaError(f"{name}: FFmpeg cannot decode its video stream")
         self._stream = stream
-        if container.format.name != "yuv4mpegpipe":  # which always says, as do most decoders
+        self._is_plain = container.format.name == _PLAIN
+        if not self._is_plain:  # which always says, as do most decoders
             stream.codec_context.options = {CHROMA_SITING: USUAL_SITING}
         self._time_base = stream.time_base or 1 / _USUAL_RATE
         if stream.codec_context.width and stream.codec_context.height:
@@ -76,6 +86,7 @@ class FFmpegReader(VideoReader):
         if self._first is None:
             raise MediaError(f"{name}: it holds no frames that can be decoded")
         self.format = self._describe(self._first)
+        self.expected_frames = self._expect()
 
     def frames(self) -> Iterator[VideoFrame]:
         first, self._first = self._first, None
@@ -151,26 +162,40 @@ class FFmpegReader(VideoReader):
 
     def _decode(self) -> Generator[av.VideoFrame, None, None]:
         """FFmpeg's frames; all packets of other streams go to the side stream on the way."""
-        packets = 0
         for packet in self._demux():
             if packet.stream_index != self._stream.index:
                 self._side.add(packet)
                 continue
-            if packet.is_corrupt:
-                self._report("a packet is damaged or missing")
-            packets += bool(packet.size)
+            self._look_at(packet)
             try:
                 frames = packet.decode()
             except av.error.EOFError:
                 continue
             except av.error.FFmpegError as error:
-                yield from self._damage(error.strerror or "it cannot be decoded")
+                reason = error.strerror or "it cannot be decoded"
+                yield from self._damage(reason if self._raw is None else _CUT)
                 continue
             for frame in frames:
                 if frame.is_corrupt:
                     yield from self._damage("a frame could only be decoded in part")
                 yield frame
-        self._check_end(packets)
+        if self._corrupt:
+            count = len(self._corrupt)
+            packets = "a packet was" if count == 1 else f"{count} packets were"
+            first = self._corrupt[0]
+            self.problems.append(f"{packets} damaged or missing, first after {first} frames")
+        early = self._ends_early()
+        if early is not None:
+            yield from self._damage(early)
+
+    def _look_at(self, packet: av.Packet[Any]) -> None:
+        """Remember what a packet of the picture tells about the whole."""
+        if packet.is_corrupt:
+            self._corrupt.append(self._delivered)
+        if packet.size:
+            self._place = (packet.pos or 0) + packet.size
+            shown_until = ((packet.pts or 0) + (packet.duration or 0)) * packet.time_base
+            self._end = max(self._end, shown_until)
 
     def _demux(self) -> Iterator[av.Packet[Any]]:
         """All packets of the picture and of the side stream."""
@@ -223,21 +248,36 @@ class FFmpegReader(VideoReader):
         if text not in self.problems:
             self.problems.append(text)
 
-    def _check_end(self, packets: int) -> None:
-        """Report a video that ends earlier than its header says."""
-        promised = self._stream.frames
-        if promised > packets:
-            self.problems.append(f"{promised} frames are promised, {packets} are there")
-            return
-        duration = _tagged_duration(self._stream)
-        if duration is not None and self._last_pts is not None:
-            end = self._last_pts * self._time_base
-            step = 1 / (self.format.frame_rate or _USUAL_RATE)
-            if duration - end > 2 * step + _DURATION_SLACK_S:
-                self.problems.append(
-                    f"it ends after {float(end + step):.2f} s, its header promises"
-                    f" {float(duration):.2f} s"
-                )
+    def _expect(self) -> int | None:
+        """About how many frames there are, by the container's header."""
+        stream, container = self._stream, self._source.container
+        if stream.frames:
+            return int(stream.frames)
+        seconds = _tagged_duration(stream)
+        if seconds is None and stream.duration is not None:
+            seconds = stream.duration * self._time_base
+        if seconds is None and container.duration is not None:
+            seconds = Fraction(container.duration, av.time_base)
+        if seconds is None or self.format.frame_rate is None:
+            return None
+        return max(1, round(seconds * self.format.frame_rate))
+
+    def _ends_early(self) -> str | None:
+        """How the video ends before it should; None where it does not."""
+        if self._is_plain and 0 < self._place < self._source.file.read_bytes:
+            return _CUT
+        stream = self._stream
+        promised = _tagged_duration(stream)
+        if promised is None and self._source.container.format.name in _LENGTH_IN_HEADER:
+            units = (stream.start_time or 0) + (stream.duration or 0)
+            promised = units * self._time_base
+        if promised is None or self._last_pts is None:
+            return None
+        step = 1 / (self.format.frame_rate or _USUAL_RATE)
+        end = max(self._end, self._last_pts * self._time_base + step)
+        if promised - end <= step + _DURATION_SLACK_S:
+            return None
+        return f"it ends at {float(end):.2f} s, its header promises {float(promised):.2f} s"
 
 
 def _tagged_duration(stream: av.VideoStream) -> Fraction | None:

@@ -14,21 +14,11 @@ from av.stream import Disposition
 
 from bsqcodec.errors import MediaError
 from bsqcodec.media.ffmpeg_io import BUFFER_BYTES, GuardedSource, Prefixed, Readable, ffmpeg_guard
+from bsqcodec.media.suffixes import PICTURE_SUFFIXES, VIDEO_SUFFIXES
 from bsqcodec.media.video_types import RawVideo
 
 VideoSource: TypeAlias = "str | Path | BinaryIO"
 
-VIDEO_SUFFIXES: Final = frozenset((
-    ".3g2", ".3gp", ".asf", ".avi", ".dv", ".f4v", ".flv", ".h264", ".h265", ".hevc", ".ivf",
-    ".m1v", ".m2ts", ".m2v", ".m4v", ".mj2", ".mjpeg", ".mjpg", ".mkv", ".mov", ".mp4", ".mpeg",
-    ".mpg", ".mts", ".mxf", ".nut", ".ogm", ".ogv", ".qt", ".rm", ".rmvb", ".ts", ".vob", ".webm",
-    ".wmv", ".y4m", ".yuv",
-))  # fmt: skip
-PICTURE_SUFFIXES: Final = frozenset((
-    ".apng", ".avif", ".bmp", ".dib", ".exr", ".gif", ".heic", ".heif", ".ico", ".j2k", ".jfif",
-    ".jp2", ".jpe", ".jpeg", ".jpg", ".jxl", ".pbm", ".pcx", ".pgm", ".png", ".pnm", ".ppm",
-    ".qoi", ".svg", ".tga", ".tif", ".tiff", ".webp",
-))  # fmt: skip
 _PICTURE_FORMATS: Final = re.compile(r"image2|_pipe|gif|apng|webp|ico|tty|lrc|srt")
 """FFmpeg's formats that hold pictures, or whose "video" is drawn from text."""
 
@@ -156,8 +146,10 @@ def _open_container(
                 metadata_errors="replace",
                 buffer_size=BUFFER_BYTES,
             )
-        except av.error.FFmpegError:
+        except av.error.FFmpegError as error:
             file.check()
+            if raw is None and not file.read_bytes:
+                raise MediaError(f"{name}: the file is empty") from error
             raise
 
 

@@ -113,16 +113,44 @@ class OutputOptions:
     trim: bool = False
 
 
-class VideoReader(ABC):
+class _Closing(ABC):
+    """A context manager that closes, or aborts on an exception."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of what is open, once all is done."""
+
+    def abort(self) -> None:
+        """Let go of what is open, as it is."""
+        self.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.abort()
+
+
+class VideoReader(_Closing):
     """A video that is being read, a context manager.
 
     format: what holds for all frames. notes: those of `format`, and more as they turn up.
-    problems: damage that was passed over, one sentence each.
+    problems: damage that was passed over, one sentence each. expected_frames: how many frames there
+    probably are, None where nothing tells.
     """
 
     format: VideoFormat
     notes: list[str]
     problems: list[str]
+    expected_frames: int | None = None
 
     @abstractmethod
     def frames(self) -> Iterator[VideoFrame]:
@@ -142,23 +170,8 @@ class VideoReader(ABC):
         """
         return b""
 
-    @abstractmethod
-    def close(self) -> None:
-        """Release the source."""
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-
-class VideoWriter(ABC):
+class VideoWriter(_Closing):
     """A video that is being written, a context manager that closes, or aborts on an exception.
 
     notes: what the output cannot hold or was changed for it, complete after `close`.
@@ -181,17 +194,3 @@ class VideoWriter(ABC):
     @abstractmethod
     def abort(self) -> None:
         """Let go of the output as it is; a destination that was given by name is left unfinished."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if kind is None:
-            self.close()
-        else:
-            self.abort()

@@ -30,6 +30,9 @@ from bsqcodec.media.video_colour import (
 from bsqcodec.media.video_types import OutputOptions, VideoFormat, VideoFrame, VideoWriter
 
 DEFAULT_RATE: Final = Fraction(25)
+NO_SIDES: Final = "{} holds no sound, subtitles or chapters"
+"""A note, of a container."""
+
 _MATROSKA_TIME_BASE: Final = Fraction(1, 1000)
 _LARGEST_TIMESCALE: Final = 2**31 - 1
 _LEAST_MOVIE_TIMESCALE: Final = 1000
@@ -171,7 +174,7 @@ class FFmpegWriter(VideoWriter):
         start = self._side_source.read(1) if self._side_source is not None else b""
         if not self._container.has_sides:
             if start:
-                self.notes.append(f"{self._kind} holds no sound, subtitles or chapters")
+                self.notes.append(NO_SIDES.format(self._kind))
         else:
             output.metadata.update(format.metadata)
             if self._side_source is not None and start:

@@ -85,7 +85,7 @@ def load(path: Path, device: torch.device, int8: bool | None = None) -> VideoWei
     try:
         if vectors.shape != (TABLE,) or vectors.min() < 1 or vectors.max() > 65535:
             raise ValueError("the chances of vectors are not what they should be")
-        patience = configs.get("patience", 0)
+        patience = configs["patience"]  # older weights have none, and code vectors otherwise
         if not isinstance(patience, int) or not 0 <= patience <= MOST_PATIENT:
             raise ValueError(f"the patience {patience} is not within 0..{MOST_PATIENT}")
         predicted = Predicted(image.tokenizer)

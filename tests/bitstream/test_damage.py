@@ -32,6 +32,8 @@ from bsqcodec.errors import (
     UnsupportedVersionError,
 )
 
+from ..injuries import injured
+
 HEADER = Header(bytes(range(100, 108)), 300, 400, Colour.RGB, 12, 3, 1)
 MUTATIONS = 10_000
 
@@ -155,39 +157,11 @@ def test_chunks_moved_dropped_doubled_or_swapped() -> None:
     assert unpack(head + b"".join(parts) + end).level_payloads() == [c.payload for c in levels]
 
 
-def mutated(generator: random.Random) -> bytes:
-    """One of the files with one to three injuries, or two files in one."""
-    files = list(ORIGINALS)
-    data = bytearray(generator.choice(files))
-    for _ in range(generator.choice((1, 1, 1, 2, 3))):
-        start = generator.randrange(len(data) + 1)
-        end = min(len(data), start + generator.randrange(1, 20))
-        kind = generator.randrange(8)
-        if kind == 0:
-            data[start:end] = generator.randbytes(end - start)
-        elif kind == 1:
-            del data[start:end]
-        elif kind == 2:
-            data[start:start] = generator.randbytes(generator.randrange(1, 20))
-        elif kind == 3:
-            data[start:end] = bytes(end - start)
-        elif kind == 4:
-            data[start:start] = data[start:end]
-        elif kind == 5:
-            del data[start:]
-        elif kind == 6:
-            other = generator.choice(files)
-            data[start:] = other[generator.randrange(len(other)) :]
-        elif start < end:
-            data[start] ^= 1 << generator.randrange(8)
-    return bytes(data)
-
-
 def test_ten_thousand_mutations() -> None:
     generator = random.Random(20240607)
     damaged = 0
     while damaged < MUTATIONS:
-        data = mutated(generator)
+        data = injured(ORIGINALS, generator)
         if data in ORIGINALS:
             continue
         damaged += 1

@@ -31,6 +31,7 @@ from bsqcodec.errors import (
     UnsupportedVersionError,
 )
 
+from ..injuries import injured
 from .video_files import (
     GOLDEN,
     HEADER,
@@ -237,41 +238,23 @@ def test_a_video_in_the_side_stream_of_another_is_not_taken_for_it() -> None:
         assert (damage.first_frame, damage.frames, damage.side_lost) == (1, 0, True)
 
 
-def mutated(rng: random.Random) -> bytes:
-    """One of the files with one to four injuries, or two files in one."""
-    files = list(ORIGINALS)
-    data = bytearray(rng.choice(files))
-    for _ in range(rng.choice((1, 1, 1, 2, 4))):
-        start = rng.randrange(len(data) + 1)
-        end = min(len(data), start + rng.choice((1, 5, 20, 100)))
-        kind = rng.randrange(9)
-        if kind == 0:
-            data[start:end] = rng.randbytes(end - start)
-        elif kind == 1:
-            del data[start:end]
-        elif kind == 2:
-            data[start:start] = rng.randbytes(rng.randrange(1, 20))
-        elif kind == 3:
-            data[start:end] = bytes(end - start)
-        elif kind == 4:
-            data[start:start] = data[start:end]
-        elif kind == 5:
-            del data[start:]
-        elif kind == 6:
-            other = rng.choice(files)
-            data[start:] = other[rng.randrange(len(other)) :]
-        elif kind == 7:
-            data[start:start] = b"\x9bBSV" + rng.choice((b"G", b"s", b"Z")) + rng.randbytes(6)
-        elif start < end:
-            data[start] ^= 1 << rng.randrange(8)
-    return bytes(data)
+def put_in_half_a_head(data: bytearray, rng: random.Random) -> None:
+    """Have something like the head of a chunk begin anywhere."""
+    start = rng.randrange(len(data) + 1)
+    data[start:start] = b"\x9bBSV" + rng.choice((b"G", b"s", b"Z")) + rng.randbytes(6)
 
 
 def test_three_thousand_mutations() -> None:
     rng = random.Random(20260607)
     damaged = 0
     while damaged < MUTATIONS:
-        data = mutated(rng)
+        data = injured(
+            ORIGINALS,
+            rng,
+            counts=(1, 1, 1, 2, 4),
+            lengths=(1, 5, 20, 100),
+            others=[put_in_half_a_head],
+        )
         if data in ORIGINALS:
             continue
         damaged += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,19 @@ from PIL import Image
 from bsqcodec import api_video
 from bsqcodec.bitstream.video_container import VideoFileReader
 from bsqcodec.cli.main import main
+from bsqcodec.info_video import count_of
+from bsqcodec.media.video_codecs import DEFAULT_CRF
 
 from .test_video_encode import Standard, give
-from .video_clips import FRAMES, clip_with_sound, frames_of, lines_of_json, seconds_of, sound_of
+from .video_clips import (
+    FRAMES,
+    clip,
+    clip_with_sound,
+    frames_of,
+    lines_of_json,
+    seconds_of,
+    sound_of,
+)
 
 Output = pytest.CaptureFixture[str]
 
@@ -114,6 +125,22 @@ def test_numbered_pictures(frames: np.ndarray, arguments: str, first: str, capsy
     assert "exists already (overwrite with -f)" in capsys.readouterr().err
     assert main(["decode", "clip.bsq", *arguments.split(), "-f"]) == 0
     assert sorted(Path(first).parent.iterdir()) == pictures
+
+
+def test_sound_that_the_output_cannot_hold_is_told(capsys: Output) -> None:
+    note = "y4m holds no sound, subtitles or chapters"
+    assert main(["decode", "clip.bsq", "-o", "out.y4m"]) == 0
+    assert capsys.readouterr().err.count(note) == 1
+    Path("silent.mkv").write_bytes(clip())
+    assert main(["encode", "silent.mkv", "--quiet"]) == 0
+    assert main(["decode", "silent.bsq", "-o", "silent.y4m"]) == 0
+    assert note not in capsys.readouterr().err
+
+
+def test_the_usual_crf_is_told(capsys: Output) -> None:
+    assert main(["decode", "--help"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert f"smaller is better. [default: {DEFAULT_CRF}]" in text
 
 
 def test_json(capsys: Output) -> None:
@@ -253,6 +280,10 @@ def test_standard_input_that_is_no_bsq_file(
         ("clip.bsq -o taken.mkv", 1, "taken.mkv: exists already (overwrite with -f)"),
         ("clip.bsq -o nowhere/out.mkv", 1, "No such file or directory"),
         ("clip.bsq -o out.png", 1, "give a folder, or a pattern"),
+        ("empty.bsq --format mp4", 1, "empty.bsq: the file is empty"),
+        ("absent.bsq --format mp4", 1, "absent.bsq: No such file or directory"),
+        ("clip.bsq --start .28", 1, "has no frames in the part that is wanted"),
+        ("clip.bsq --duration 0", 1, "has no frames in the part that is wanted"),
     ],
 )
 def test_errors_are_one_line_and_leave_nothing(
@@ -260,6 +291,7 @@ def test_errors_are_one_line_and_leave_nothing(
 ) -> None:
     Path("photo.bsq").write_bytes((golden / "rgb.bsq").read_bytes())
     Path("taken.mkv").write_bytes(b"kept")
+    Path("empty.bsq").touch()
     before = sorted(os.listdir())
     assert main(["decode", *arguments.split()]) == status
     out, err = capsys.readouterr()
@@ -272,6 +304,18 @@ def test_errors_are_one_line_and_leave_nothing(
 def test_a_full_disk(capsys: Output) -> None:
     assert main(["decode", "clip.bsq", "-o", "/dev/full", "--format", "mkv", "--quiet"]) == 1
     assert "No space left on device" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["out.mkv", "out.mp4", "out.mov", "out.y4m", "%03d.png"])
+def test_a_file_that_may_not_grow(name: str, capsys: Output) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (700, before[1]))
+    try:
+        assert main(["decode", "clip.bsq", "-o", name, "--quiet"]) == 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert capsys.readouterr().err == "bsqcodec: error: clip.bsq: File too large\n"
+    assert os.listdir() == ["clip.bsq"]
 
 
 def test_pictures_and_videos_together(golden: Path) -> None:
@@ -317,3 +361,7 @@ def test_info_of_a_damaged_file(capsys: Output) -> None:
     assert err.startswith("bsqcodec: error: clip.bsq: ") and err.count("\n") == 1
     assert main(["info", "clip.bsq"]) == 1
     assert "frames 3 to 5 missing" in capsys.readouterr().out
+
+
+def test_numbers_in_words() -> None:
+    assert [count_of(n, "frame") for n in (0, 1, 2)] == ["0 frames", "1 frame", "2 frames"]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import os
+import re
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -224,6 +226,54 @@ def test_a_damaged_video(capsys: Output) -> None:
     assert facts["problems"]
 
 
+def test_a_video_that_is_cut(capsys: Output) -> None:
+    """What is readable is no whole video, whatever container it comes in."""
+    for container, codec in (("matroska", "libx264"), ("yuv4mpegpipe", "rawvideo")):
+        data = make_clip(container, codec, width=WIDTH, height=HEIGHT, pts=range(25))
+        Path("cut.video").write_bytes(data[: len(data) * 7 // 10])
+        assert main(["encode", "cut.video", "--quiet"]) == 1
+        assert "cut.video: damaged after " in capsys.readouterr().err
+        assert not Path("cut.bsq").exists()
+        assert main(["encode", "cut.video", "--partial", "-f"]) == 0
+        assert "warning: cut.video: damage after " in capsys.readouterr().err
+        assert 5 <= bsqcodec.describe("cut.bsq")["frames"] < 25
+        Path("cut.bsq").unlink()
+
+
+@pytest.mark.parametrize("arguments", [[], ["--verify"], ["--size", "20k"]])
+def test_a_file_that_may_not_grow(arguments: list[str], capsys: Output) -> None:
+    """As on a disk that is full, wherever the data goes first."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500, before[1]))
+    try:
+        assert main(["encode", "clip.mkv", "--quiet", *arguments]) == 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert capsys.readouterr().err == "bsqcodec: error: clip.mkv: File too large\n"
+    assert os.listdir() == ["clip.mkv"]
+
+
+@pytest.mark.parametrize("piped", [False, True])
+def test_progress_shows_the_frames_and_how_many_there_are(
+    piped: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a terminal; a pipe does not tell how many."""
+    screen = io.StringIO()
+    monkeypatch.setattr(screen, "isatty", lambda: True)
+    monkeypatch.setattr("sys.stderr", screen)
+    monkeypatch.setattr("bsqcodec.cli.console._PROGRESS_DELAY_SECONDS", 0)
+    monkeypatch.setattr("tqdm.tqdm.monitor_interval", 0)
+    if piped:
+        give(monkeypatch, Path("clip.mkv").read_bytes())
+    source = ["-", "--video"] if piped else ["clip.mkv"]
+    assert main(["encode", *source, "-o", "clip.bsq", "--gop", "3"]) == 0
+    shown = screen.getvalue()
+    if piped:
+        assert re.search(r"standard input: \d frames \[", shown) and "%" not in shown.split("->")[0]
+    else:
+        assert re.search(r"clip.mkv: +\d+%\|.*\| \d/7 \[", shown)
+
+
 def test_verify_publishes_nothing_that_does_not_decode(
     monkeypatch: pytest.MonkeyPatch, capsys: Output
 ) -> None:
@@ -259,6 +309,9 @@ def test_a_full_disk(capsys: Output) -> None:
         ("clip.mkv --frame-size 3by4", 2, "is not a size such as"),
         ("clip.mkv --pix-fmt gray", 2, "need --frame-size too"),
         ("photo.png --bitrate 5k", 2, "--bitrate is not for pictures"),
+        ("clip.mkv --effort 1", 2, "--effort is not for videos"),
+        ("clip.mkv --fps 30", 2, "--fps is not for videos that tell their own"),
+        ("empty.mp4", 1, "empty.mp4: the file is empty"),
     ],
 )
 def test_errors_are_one_line_and_leave_nothing(
@@ -266,6 +319,7 @@ def test_errors_are_one_line_and_leave_nothing(
 ) -> None:
     Path("text.mp4").write_text("no video at all" * 20)
     Path("bare.yuv").write_bytes(bytes(100))
+    Path("empty.mp4").touch()
     Image.new("RGB", (20, 10)).save("photo.png")
     before = sorted(os.listdir())
     assert main(["encode", *arguments.split(), "--quiet"]) == status

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from bsqcodec.media.video import RawVideo, VideoColour, VideoFormat, VideoFrame
-from bsqcodec.media.video_colour import FromRgb
+from bsqcodec.media.video_colour import FromRgb, ToRgb
 
-from .clips import Read, write_video
+from .clips import Read, scene, write_video
 
 WIDTH, HEIGHT = 32, 16
 BLUE_PER_COLUMN = 7
@@ -81,3 +81,16 @@ def test_the_output_names_its_tags() -> None:
             tags = (context.colorspace, context.color_range)
             tags += (context.color_primaries, context.color_trc)
         assert tags == (1, 2, 9, 16)
+
+
+@pytest.mark.parametrize("matrix", ["bt709", "bt601", "bt2020nc"])
+@pytest.mark.parametrize("full_range", [False, True])
+@pytest.mark.parametrize("pix_fmt", ["yuv444p", "yuv420p", "yuv422p10le"])
+def test_no_tint(matrix: str, full_range: bool, pix_fmt: str) -> None:
+    """Rounding is even: there and back no colour grows at the cost of others."""
+    colour = VideoColour(matrix, full_range)
+    pixels = scene(64, 48) // 2 + 60  # nothing that is clipped
+    there = FromRgb(pix_fmt, colour, (64, 48))(pixels)
+    back = ToRgb(colour, colour, 1)(there)
+    assert np.abs(back.mean((0, 1)) - pixels.mean((0, 1))).max() < 0.2
+    assert np.abs(back.astype(int) - pixels).mean() < 3

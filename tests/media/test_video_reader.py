@@ -1,6 +1,8 @@
 """Reading videos: what comes out is what was shown, and what went wrong is said."""
 
 import io
+import re
+import struct
 import weakref
 from fractions import Fraction
 from pathlib import Path
@@ -13,7 +15,7 @@ import pytest
 from bsqcodec.errors import DamagedVideoError, LimitError, MediaError
 from bsqcodec.media.video import RawVideo, VideoColour, open_video
 
-from .clips import FRAMES, Pipe, Read, make_clip, scene
+from .clips import FRAMES, RATE, Pipe, Read, make_clip, scene
 
 COLOURS = np.array(
     [[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255], [0, 0, 0], [200, 120, 40]], np.uint8
@@ -226,7 +228,7 @@ def test_bare_samples_by_a_named_matrix() -> None:
 
 def test_bare_samples_that_end_within_a_frame() -> None:
     samples = make_clip("rawvideo", "rawvideo")[:-100]
-    with pytest.raises(DamagedVideoError, match="damaged after 9 frames"):
+    with pytest.raises(DamagedVideoError, match=r"damaged after 9 frames \(its last frame is cut"):
         Read(samples, raw=RawVideo(64, 48))
 
 
@@ -267,13 +269,52 @@ def test_a_container_that_cannot_be_read_on() -> None:
 
 
 @pytest.mark.parametrize(
-    ("container", "problem"), [("avi", "frames are promised"), ("matroska", "its header promises")]
+    ("container", "codec"), [("avi", "ffv1"), ("matroska", "libx264"), ("ivf", "libvpx")]
 )
-def test_a_video_that_ends_too_early_is_reported(container: str, problem: str) -> None:
-    clip = make_clip(container, "libx264", pts=range(50), options={"g": "5", "bf": "0", "crf": "2"})
-    read = Read(clip[: len(clip) // 2], allow_damage=True)
+def test_a_video_that_ends_too_early_is_damaged(container: str, codec: str) -> None:
+    options = {"g": "5", "bf": "0", "crf": "2"} if codec == "libx264" else {}
+    clip = make_clip(container, codec, pts=range(50), options=options)
+    assert len(Read(clip).frames) == 50
+    cut = clip[: len(clip) * 6 // 10]
+    read = Read(cut, allow_damage=True)
     assert 10 < len(read.frames) < 40
-    assert any(problem in text for text in read.problems)
+    assert any(re.search(r"damage after \d+ frames", text) for text in read.problems)
+    with pytest.raises(DamagedVideoError, match=r"damaged after \d+ frames"):
+        Read(cut)
+
+
+def test_how_early_a_video_ends_is_said() -> None:
+    clip = make_clip("matroska", "libx264", pts=range(50), options={"g": "5", "bf": "0"})
+    cut = clip[: clip.index(b"\x1fC\xb6u") + (len(clip) - clip.index(b"\x1fC\xb6u")) // 2]
+    with pytest.raises(DamagedVideoError, match=r"it ends at .* s, its header promises 2.00 s"):
+        Read(cut)
+
+
+def test_frames_that_an_edit_list_leaves_out_are_not_missed() -> None:
+    """A movie cut to .4 s from frame 17 on, as phones do it: nothing but its edit list changes."""
+    options = {"g": "5", "bf": "0"}
+    clip = bytearray(make_clip("mp4", "libx264", pts=range(40), options=options))
+    entry = clip.index(b"elst") + 12
+    duration, start, _ = struct.unpack_from(">IiI", clip, entry)
+    assert start == 0
+    scale = int(1 / Read(bytes(clip)).format.time_base)
+    struct.pack_into(">Ii", clip, entry, duration // 4, scale * 17 // RATE)
+    read = Read(bytes(clip))
+    assert len(read.frames) == 10
+    assert read.problems == []
+    assert np.abs(read.frames[0].pixels.astype(int) - scene(64, 48, 17)).mean() < 6
+
+
+@pytest.mark.parametrize("piped", [False, True])
+def test_plain_frames_that_are_cut(piped: bool) -> None:
+    clip = make_clip("yuv4mpegpipe", "rawvideo")
+    for lost in (1, 3000):
+        cut = clip[: len(clip) - lost]
+        with pytest.raises(DamagedVideoError, match=r"damaged after 9 frames \(its last frame"):
+            Read(Pipe(cut) if piped else cut)
+    read = Read(cut, allow_damage=True)
+    assert len(read.frames) == 9
+    assert read.problems == ["damage after 9 frames (its last frame is cut)"]
 
 
 def test_a_change_of_size_is_an_error_that_names_both() -> None:
@@ -285,10 +326,31 @@ def test_a_change_of_size_is_an_error_that_names_both() -> None:
         list(reader.frames())
 
 
-@pytest.mark.parametrize("data", [b"", b"no video at all " * 50, bytes(10_000)])
+@pytest.mark.parametrize("data", [b"no video at all " * 50, bytes(10_000)])
 def test_what_is_no_video(data: bytes) -> None:
     with pytest.raises(MediaError, match="not a video of any known kind"):
         open_video(io.BytesIO(data))
+
+
+@pytest.mark.parametrize("name", ["empty.mp4", "empty.mkv", "empty.ts", "empty.y4m"])
+def test_an_empty_file(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).touch()
+    with pytest.raises(MediaError, match=f"{name}: the file is empty"):
+        open_video(tmp_path / name)
+    with pytest.raises(MediaError, match="the file is empty"):
+        open_video(Pipe())
+
+
+@pytest.mark.parametrize("container", ["mp4", "matroska"])
+def test_a_video_in_the_middle_of_a_file(container: str) -> None:
+    """From where the file stands; the index of MP4 is sought from there too."""
+    clip = make_clip(container, "libx264", audio="aac")
+    file = io.BytesIO(b"something else" * 99 + clip)
+    file.seek(14 * 99)
+    found, wanted = Read(file), Read(clip)
+    assert found.pts == wanted.pts and found.side == wanted.side
+    pairs = zip(found.frames, wanted.frames, strict=True)
+    assert all(np.array_equal(a.pixels, b.pixels) for a, b in pairs)
 
 
 def test_a_playlist_opens_no_other_files(tmp_path: Path) -> None:

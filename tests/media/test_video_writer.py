@@ -117,8 +117,10 @@ def test_colour_tags_and_colours_come_back(container: str, colour: VideoColour) 
 
 @pytest.mark.parametrize("full_range", [True, False])
 def test_samples_survive_the_way_through_rgb(full_range: bool) -> None:
-    clip = make_clip("yuv4mpegpipe", "rawvideo", pix_fmt="yuv444p")
+    tags = {"color_range": 2 if full_range else 1}
+    clip = make_clip("yuv4mpegpipe", "rawvideo", pix_fmt="yuv444p", tags=tags)
     read = Read(clip)
+    assert read.format.colour.full_range == full_range
     output = write_video(read.format, read.frames, "y4m", pix_fmt="yuv444p")
 
     def planes(data: bytes) -> Any:

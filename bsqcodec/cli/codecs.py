@@ -1,0 +1,37 @@
+"""The codecs of a run: each is loaded once, and not before it is needed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bsqcodec.codec import Codec
+    from bsqcodec.video.codec import VideoCodec
+
+
+@dataclass
+class Codecs:
+    """What --weights, --device and --threads say, and the codecs that follow from it.
+
+    Loading raises WeightsError.
+    """
+
+    weights: str | None
+    device: str
+    threads: int | None
+
+    @cached_property
+    def picture(self) -> Codec:
+        """The codec of pictures."""
+        from bsqcodec.codec import Codec
+
+        return Codec(self.weights, device=self.device, threads=self.threads)
+
+    @cached_property
+    def video(self) -> VideoCodec:
+        """The codec of videos."""
+        from bsqcodec.video.codec import VideoCodec
+
+        return VideoCodec(self.weights, device=self.device, threads=self.threads)
