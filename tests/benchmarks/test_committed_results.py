@@ -1,12 +1,15 @@
 """The committed results are sound, and every page and table shows their numbers."""
 
 import dataclasses
+import io
 import json
 import os
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from benchmarks import contact_sheet, markup, ours_video, plot, published, results, tables
 from benchmarks.anchors import ANCHORS, VIDEO_ANCHORS
@@ -161,8 +164,11 @@ def test_crops_are_of_what_was_measured() -> None:
         assert len(crops.cells) == len(crops.pictures) * len(crops.codecs) * len(crops.rates)
     sheets = {sheet.name: sheet for sheet in contact_sheet.sheets(found)}
     for name, sheet in sheets.items():
-        drawn = ROOT / plot.FIGURES / f"contact_{name}.svg"
-        assert drawn.read_bytes() == sheet.svg(), "run python -m benchmarks plot"
+        drawn = np.asarray(Image.open(ROOT / plot.FIGURES / f"contact_{name}.png"))
+        again = np.asarray(Image.open(io.BytesIO(sheet.png())))
+        assert drawn.shape == again.shape, "run python -m benchmarks plot"
+        # letters may differ with the version of what draws them
+        assert (drawn == again).mean() > 0.95, "run python -m benchmarks plot"
     assert set(re.findall(r"/contact_(\w+)\.(?:png|svg)", README)) <= set(sheets)
 
 
