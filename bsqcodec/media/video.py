@@ -30,6 +30,7 @@ __all__ = [
     "VideoFrame",
     "VideoReader",
     "VideoWriter",
+    "chosen_container",
     "container_of",
     "create_video",
     "is_video",
@@ -88,12 +89,7 @@ def create_video(
     """
     options = options or OutputOptions()
     target = Path(destination) if isinstance(destination, str) else destination
-    container = options.container
-    if container is None and isinstance(target, Path):
-        container = container_of(target)
-    if container is None:
-        name = target if isinstance(target, Path) else "the output"
-        raise OutputError(f"{name}: name the container: mp4, mov, mkv, y4m or png")
+    container = chosen_container(target, options)
     if container == "png":
         if not isinstance(target, Path):
             raise OutputError("numbered pictures need a folder or a name pattern")
@@ -101,6 +97,17 @@ def create_video(
     if container not in _CONTAINER_OF_SUFFIX.values():
         raise OutputError(f"{container} is not among mp4, mov, mkv, y4m and png")
     return FFmpegWriter(target, container, format, options, side)
+
+
+def chosen_container(destination: object, options: OutputOptions) -> str:
+    """Return the container that the options name, or else a path. Raises OutputError for none."""
+    container = options.container
+    if container is None and isinstance(destination, Path):
+        container = container_of(destination)
+    if container is None:
+        name = destination if isinstance(destination, Path) else "the output"
+        raise OutputError(f"{name}: name the container: mp4, mov, mkv, y4m or png")
+    return container
 
 
 def container_of(destination: str | Path) -> str | None:

@@ -9,11 +9,14 @@ the tokens on the white, then on the black squares of a checkerboard
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+
+T = TypeVar("T")
 
 LATTICES = 2
 BUCKETS = 16
@@ -59,20 +62,25 @@ class PriorConfig:
         if not set(self.lattices) <= {1, LATTICES}:
             raise ValueError(f"lattices {self.lattices} are not 1 or {LATTICES}")
 
+    def ends(self, plane: int) -> tuple[int, ...]:
+        """The channels at which the bands of a plane end."""
+        return _of_plane(self.bands, plane)
+
     def depth(self, plane: int) -> int:
         """How many blocks run for a plane."""
-        if not self.depths:
-            return self.blocks
-        return self.depths[min(plane, len(self.depths) - 1)]
+        return _of_plane(self.depths, plane) if self.depths else self.blocks
 
     def passes(self, plane: int) -> int:
         """In how many passes each stage of a plane is coded."""
-        if not self.lattices:
-            return LATTICES
-        return self.lattices[min(plane, len(self.lattices) - 1)]
+        return _of_plane(self.lattices, plane) if self.lattices else LATTICES
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def _of_plane(entries: Sequence[T], plane: int) -> T:
+    """The entry of a plane, the last one for all planes from it on."""
+    return entries[min(plane, len(entries) - 1)]
 
 
 @dataclass(frozen=True)
@@ -94,7 +102,7 @@ def stage_kinds(config: PriorConfig, top_plane: int) -> list[tuple[int, int]]:
     return [
         (plane, band)
         for plane in range(top_plane, -1, -1)
-        for band in range(len(config.bands[min(plane, len(config.bands) - 1)]))
+        for band in range(len(config.ends(plane)))
     ]
 
 
@@ -118,7 +126,7 @@ def stages(
     for index, (plane, band) in enumerate(stage_kinds(config, int(planes.max()) - 1)):
         if most is not None and plane >= most:
             continue
-        ends = config.bands[min(plane, len(config.bands) - 1)]
+        ends = config.ends(plane)
         first = ends[band - 1] if band else 0
         channels = np.flatnonzero(count[first : ends[band]] > plane) + first
         if len(channels):

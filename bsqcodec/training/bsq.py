@@ -17,12 +17,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bsqcodec.distortion import distortion, ms_ssim
 from bsqcodec.tokenizer.blocks import Block
 from bsqcodec.tokenizer.quantizer import entropy_penalty, signs, straight_through, to_sphere
 from bsqcodec.training.checkpoints import averaged
 from bsqcodec.training.distributed import World
 from bsqcodec.training.loop import Loop, write_config
-from bsqcodec.training.losses import distortion, ms_ssim
 from bsqcodec.training.optim import make_optimizers
 from bsqcodec.training.options import (
     add_shared_arguments,

@@ -105,12 +105,12 @@ def with_shape(prior: Prior, planes: Tensor, config: PriorConfig | None = None) 
     def learned(plane: int, channel: int) -> int:
         """Index of the stage that had a channel of a plane, or of the highest plane there was."""
         plane = min(plane, prior.top_plane)
-        ends = prior.config.bands[min(plane, len(prior.config.bands) - 1)]
+        ends = prior.config.ends(plane)
         return known[plane, bisect_right(ends, channel)]
 
     kinds = []  # of each new stage: the old stages of all channels
     for plane, band in stage_kinds(result.config, result.top_plane):
-        ends = result.config.bands[min(plane, len(result.config.bands) - 1)]
+        ends = result.config.ends(plane)
         begin = ends[band - 1] if band else 0
         coded = range(begin, ends[band])
         kinds.append([learned(plane, i if i in coded else begin) for i in range(channels)])

@@ -8,17 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bsqcodec.distortion import MS_SSIM_TO_MSE, distortion, ms_ssim
 from bsqcodec.tokenizer.model import StepTable
-
-__all__ = [
-    "MS_SSIM_TO_MSE",
-    "CausalRate",
-    "distortion",
-    "laplace_bits",
-    "ms_ssim",
-    "multiplier",
-]
 
 
 def multiplier(step_size: Tensor) -> Tensor:

@@ -99,7 +99,7 @@ class Passes:
         channels = np.zeros((BUCKETS, longest, config.channels), bool)
         for index, order in enumerate(self.orders):
             for position, stage in enumerate(order):
-                ends = config.bands[min(stage.plane, len(config.bands) - 1)]
+                ends = config.ends(stage.plane)
                 kind[index, position] = stage.index
                 power[index, position] = 3**stage.plane
                 first[index, position] = ends[stage.band - 1] if stage.band else 0

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from bsqcodec.distortion import distortion, ms_ssim
 from bsqcodec.masking import dead_zones_of
 from bsqcodec.tokenizer.model import Tokenizer, TokenizerConfig, step_size
 from bsqcodec.tokenizer.quantizer import quantize_beyond
@@ -20,7 +21,7 @@ from bsqcodec.training.checkpoints import rate_model_of, tokenizer_of
 from bsqcodec.training.data import read_pictures, transform_basis
 from bsqcodec.training.distributed import World
 from bsqcodec.training.loop import Loop, write_config
-from bsqcodec.training.losses import CausalRate, distortion, ms_ssim, multiplier
+from bsqcodec.training.losses import CausalRate, multiplier
 from bsqcodec.training.optim import make_optimizers
 from bsqcodec.training.options import (
     add_shared_arguments,

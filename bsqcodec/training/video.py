@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bsqcodec.distortion import distortion, ms_ssim
 from bsqcodec.masking import dead_zones_of
 from bsqcodec.tokenizer.model import Tokenizer, step_size
 from bsqcodec.tokenizer.quantizer import quantize_beyond
@@ -19,7 +20,6 @@ from bsqcodec.training.checkpoints import averaged, shipped, tokenizer_of
 from bsqcodec.training.clips import Clips
 from bsqcodec.training.distributed import World
 from bsqcodec.training.loop import Loop, write_config
-from bsqcodec.training.losses import distortion, ms_ssim
 from bsqcodec.training.optim import make_optimizers
 from bsqcodec.training.options import (
     add_shared_arguments,

@@ -18,7 +18,7 @@ from bsqcodec.bitstream.video_container import DamagedGop, SideBytes, VideoFileR
 from bsqcodec.errors import FormatError, OutputError, SeekError
 from bsqcodec.media.files import atomic_folder, atomic_output
 from bsqcodec.media.side_tracks import list_tracks
-from bsqcodec.media.video import OutputOptions, VideoFormat, container_of, create_video
+from bsqcodec.media.video import OutputOptions, VideoFormat, chosen_container, create_video
 from bsqcodec.media.video_writer import NO_SIDES
 from bsqcodec.video.codec import DecodedVideo, VideoCodec
 
@@ -77,12 +77,7 @@ def decode_video_file(
     Raises FormatError and its children, LimitError, WeightsError, SeekError for a part without
     frames, OutputError, OutputExistsError, OSError.
     """
-    container = options.container
-    if container is None and isinstance(destination, Path):
-        container = container_of(destination)
-    if container is None:
-        name = destination if isinstance(destination, Path) else "the output"
-        raise OutputError(f"{name}: name the container: mp4, mov, mkv, y4m or png")
+    container = chosen_container(destination, options)
     if container == "png" and isinstance(destination, Path):
         _check_pattern(destination)
     part = part or Range()

@@ -161,7 +161,6 @@ class FrameLoop:
         prediction: Tensor,
         step: int,
         limit: Tensor,
-        wider: float | None = None,
     ) -> Tensor:
         """Integers [h, w, C] of a frame [3, H, W] beside its prediction."""
         x, p = self._windows(frame), self._windows(prediction)

@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from bsqcodec.distortion import distortion
 from bsqcodec.tokenizer.quantizer import quantize_beyond
-from bsqcodec.training.losses import distortion
 from bsqcodec.training.tokenizer import (
     TokenizerWithRate,
     draw_steps,
