@@ -8,9 +8,12 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 PROGRAM: Final = "bsqcodec"
 QUIET: Final = -1
@@ -56,24 +59,27 @@ class Console:
         click.echo(json.dumps(facts), err=data_on_stdout)
 
     @contextmanager
-    def frames(self, what: str, total: int | None = None) -> Iterator[Callable[[int], None] | None]:
-        """Give a function that shows how many frames are done; None where nobody would see it.
-
-        A count that falls begins another pass.
-        """
+    def _bar(self, what: str, **options: Any) -> Iterator[tqdm[Any] | None]:
+        """A progress bar; None where nobody would see it."""
         if self.verbosity == QUIET or not sys.stderr.isatty():
             yield None
             return
         from tqdm import tqdm
 
-        with tqdm(
-            total=total,
-            desc=what,
-            unit=" frames",
-            delay=_PROGRESS_DELAY_SECONDS,
-            leave=False,
-            file=sys.stderr,
-        ) as bar:
+        common = {"delay": _PROGRESS_DELAY_SECONDS, "leave": False, "file": sys.stderr}
+        with tqdm(desc=what, **common, **options) as bar:
+            yield bar
+
+    @contextmanager
+    def frames(self, what: str, total: int | None = None) -> Iterator[Callable[[int], None] | None]:
+        """Give a function that shows how many frames are done; None where nobody would see it.
+
+        A count that falls begins another pass.
+        """
+        with self._bar(what, total=total, unit=" frames") as bar:
+            if bar is None:
+                yield None
+                return
 
             def show(done: int) -> None:
                 if done < bar.n:
@@ -85,19 +91,11 @@ class Console:
     @contextmanager
     def progress(self, what: str) -> Iterator[Callable[[float], None] | None]:
         """Give a function that shows the fraction done, 0..1; None where nobody would see it."""
-        if self.verbosity == QUIET or not sys.stderr.isatty():
-            yield None
-            return
-        from tqdm import tqdm
-
-        with tqdm(
-            total=1.0,
-            desc=what,
-            bar_format="{desc}: {percentage:3.0f}%|{bar}| {elapsed}",
-            delay=_PROGRESS_DELAY_SECONDS,
-            leave=False,
-            file=sys.stderr,
-        ) as bar:
+        form = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}"
+        with self._bar(what, total=1.0, bar_format=form) as bar:
+            if bar is None:
+                yield None
+                return
             yield lambda fraction: bar.update(min(fraction, 1.0) - bar.n)
 
 
