@@ -16,7 +16,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import replace
 from fractions import Fraction
 from functools import lru_cache
@@ -46,6 +46,7 @@ def encode_video(
     gop: int | None = None,
     strip: bool = False,
     verify: bool = False,
+    effort: int = 1,
     partial: bool = False,
     overwrite: bool = False,
     raw: RawVideo | None = None,
@@ -65,11 +66,12 @@ def encode_video(
     frames, on average; size is of the whole file, which gets at most 3 % smaller, and needs a
     source that can be read more than once.
     gop: frames of a group at most, by default a second of them. strip: leave the file's texts,
-    such as its title, out. verify: decode the result and compare. partial: pass over damage of
-    the source. overwrite: replace the destination. raw: what a file of bare samples does not say.
-    frame_rate: of numbered pictures. max_pixels: of one frame.
-    Raises MediaError, LimitError, TargetError, WeightsError, VerifyError, OutputExistsError or
-    OSError.
+    such as its title, out. verify: decode the result and compare. effort: 2 searches (slowly) for
+    what costs less and looks better, 0 and 1 do not. partial: pass over damage of the source.
+    overwrite: replace the destination. raw: what a file of bare samples does not say. frame_rate:
+    of numbered pictures. max_pixels: of one frame.
+    Raises ValueError for another effort, MediaError, LimitError, TargetError, WeightsError,
+    VerifyError, OutputExistsError or OSError.
     """
     from bsqcodec.media.files import atomic_output
     from bsqcodec.video.encode_file import encode_video_file
@@ -85,10 +87,12 @@ def encode_video(
         allow_damage=partial,
         strip=strip,
     )
-    if not isinstance(destination, (str, Path)):
-        return encode_video_file(codec, video, destination, target, gop=gop, verify=verify)
-    with atomic_output(Path(destination), force=overwrite) as file:
-        return encode_video_file(codec, video, file, target, gop=gop, verify=verify)
+    with (
+        atomic_output(Path(destination), force=overwrite)
+        if isinstance(destination, (str, Path))
+        else nullcontext(destination)
+    ) as file:
+        return encode_video_file(codec, video, file, target, gop=gop, verify=verify, effort=effort)
 
 
 def decode_video(

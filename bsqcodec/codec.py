@@ -49,7 +49,7 @@ from bsqcodec.rate import (
     search_size,
     step_of_quality,
 )
-from bsqcodec.refine import code, refine
+from bsqcodec.refine import PictureTask, code, refine
 from bsqcodec.tokenizer.strips import decode_picture, encode_picture, grid_size
 from bsqcodec.weights import Weights
 
@@ -65,7 +65,7 @@ SEARCH_SHARE = 0.9
 """Share of the time of one coding that its search takes, for progress."""
 
 SEARCHED_PIXELS = 2**24
-"""Larger pictures are not searched, for want of memory: it takes some 100 bytes a pixel."""
+"""Larger pictures and frames are not searched, for want of memory: some 100 bytes a pixel."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +130,21 @@ def set_up_machine(device: str, threads: int | None) -> torch.device:
             raise ValueError(f"{threads} threads are too few")
         torch.set_num_threads(threads)
     return choose_device(device)
+
+
+def check_effort(effort: int) -> None:
+    """Raise ValueError for an effort that there is not."""
+    if effort not in range(MOST_EFFORT + 1):
+        raise ValueError(f"effort {effort} is not one of 0 to {MOST_EFFORT}")
+
+
+def searches(effort: int, pixels: int, what: str) -> tuple[bool, tuple[str, ...]]:
+    """(whether so many pixels are searched, a note if they are too many); what: has them."""
+    if effort < MOST_EFFORT:
+        return False, ()
+    if pixels <= SEARCHED_PIXELS:
+        return True, ()
+    return False, (f"{what} has more than {SEARCHED_PIXELS} pixels: it was coded with effort 1",)
 
 
 @contextmanager
@@ -204,8 +219,7 @@ class Codec:
         Raises TargetError, VerifyError, LimitError, MediaError for an array that is no picture, and
         ValueError for another effort.
         """
-        if effort not in range(MOST_EFFORT + 1):
-            raise ValueError(f"effort {effort} is not one of 0 to {MOST_EFFORT}")
+        check_effort(effort)
         with _memory_limit():
             if not isinstance(picture, Picture):
                 picture = picture_from(picture)
@@ -228,12 +242,8 @@ class Codec:
         before, after = _side_chunks(picture, strip)
         pixels = _rgb(picture.pixels)
         dead_zone = _dead_zones(self._default, pixels) if effort else None
-        searching = effort == MOST_EFFORT
-        if searching and area > SEARCHED_PIXELS:
-            searching = False
-            notes.append(
-                f"the picture has more than {SEARCHED_PIXELS} pixels: it was coded with effort 1"
-            )
+        searching, too_many = searches(effort, area, "the picture")
+        notes += too_many
         latents: dict[int, npt.NDArray[np.float32]] = {}
         refined: dict[int, npt.NDArray[np.float32]] = {}
 
@@ -341,8 +351,9 @@ class Codec:
         """Integers [h * w, C] for latents z [h * w, C] that a search finds best."""
         inside = _inside(self._default, *pixels.shape[:2])
         grid = z.reshape(*inside.shape, z.shape[1])
-        start = code(self._default, step, inside, grid, dead_zone, RATE_WEIGHT)
-        found = refine(self._default, pixels, step, inside, grid, start, progress)
+        start = code(self._default.prior, step, inside, grid, dead_zone, RATE_WEIGHT)
+        task = PictureTask(self._default.tokenizer, self._default.prior, pixels, step, inside)
+        found = refine(task, grid, start, progress=progress)
         return found.reshape(z.shape).astype(np.float32)
 
     def _psnr(self, picture: Picture, made: _Attempt, step: int) -> float:

@@ -1,4 +1,4 @@
-"""The encoder's slow search: integers of one picture that cost fewer bits and look better.
+"""The encoder's slow search: integers of one picture or frame that cost fewer bits and look better.
 
     J(n) = distortion(decode(n)) + elasticity * bits(n), each relative to the plain coding's
 
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -21,24 +22,14 @@ from torch import Tensor
 
 from bsqcodec.coders import RecordingCoder
 from bsqcodec.distortion import TAPS, ms_ssim
+from bsqcodec.prior.integer import IntegerPrior
 from bsqcodec.prior.order import limits
 from bsqcodec.prior.walk import walk
 from bsqcodec.tokenizer.model import Tokenizer
-from bsqcodec.weights import Weights
 from bsqcodec.windows import WINDOW
 
 MS_SSIM_SHARE = 0.7
 """Weight of 1 - MS-SSIM in the distortion; squared error has the rest. Both relative."""
-
-ELASTICITY = 0.9
-"""By how many percent the distortion may grow for one percent of bits: about what other steps do."""
-
-PACE = 0.08
-"""Share of the way to where a value alone would do best that its target moves at a time.
-
-Values move at the same time, and a token's scale follows from all of its values: strides of a
-third overshoot, and the search diverges.
-"""
 
 LONGEST = 1.5
 """Integer steps that a value is thought to be off at most."""
@@ -46,8 +37,25 @@ LONGEST = 1.5
 STOPPED = 14.0
 """Bits of a first digit in a token that has stopped, which the prior was not asked about."""
 
-ROUNDS, LOOKS = 2, 8
-"""Codings whose costs are used, and steps by each one's. Six rounds found nothing better."""
+
+@dataclass(frozen=True)
+class Pace:
+    """How a search goes: codings whose costs are used (`rounds`), and steps (`looks`) by each one's.
+
+    elasticity: by how many percent the distortion may grow for one percent of bits; about what
+    other quantizer steps do. stride: share of the way to where a value alone would do best that its
+    target moves at a time. Values move at the same time, and a token's scale follows from all of
+    its values: strides of a third overshoot, and the search diverges.
+    """
+
+    rounds: int = 2
+    looks: int = 8
+    elasticity: float = 0.9
+    stride: float = 0.08
+
+
+USUAL = Pace()
+"""Six rounds found nothing better."""
 
 TILE, BESIDE = 48, WINDOW
 """Tokens along a tile that is decoded at once, and how many more around it, to bound the memory."""
@@ -69,18 +77,79 @@ class Coding:
 
 
 def code(
-    weights: Weights,
+    prior: IntegerPrior,
     step: int,
     inside: npt.NDArray[np.bool_],
     z: npt.NDArray[np.float32],
     dead_zone: npt.NDArray[np.float32] | None = None,
     weight: float = 0.0,
+    context: Tensor | None = None,
+    most_planes: int | None = None,
 ) -> Coding:
     """Code z [h, w, C] at a step; the rest as for `prior.walk.walk` and `coders.EncodingCoder`."""
     flat = z.reshape(-1, z.shape[-1])
-    coder = RecordingCoder(flat, limits(weights.prior.planes, step), dead_zone, weight)
-    values = walk(weights.prior, step, inside, coder)
+    coder = RecordingCoder(flat, limits(prior.planes, step), dead_zone, weight)
+    values = walk(prior, step, inside, coder, context=context, most_planes=most_planes)
     return Coding(values, coder.ideal_bits, coder.chances.reshape(2, 2, *values.shape))
+
+
+class Task(Protocol):
+    """What is searched for: integers of the tokens of pixels [H, W, 3].
+
+    patch: side of a token; limit [C]: the largest integers, on the device where the search runs.
+    """
+
+    @property
+    def pixels(self) -> npt.NDArray[np.uint8]: ...
+    @property
+    def patch(self) -> int: ...
+    @property
+    def limit(self) -> Tensor: ...
+
+    def code(self, values: npt.NDArray[np.float32]) -> Coding:
+        """Code integers [h, w, C], those of the padding included, which are 0."""
+
+    def decode(self, n: Tensor, rows: slice, columns: slice) -> Tensor:
+        """Pixels [1, 3, ...], not clipped, of integers [r, s, C] of these rows and columns of tokens.
+
+        Differentiable; in bfloat16 where that is fast.
+        """
+
+
+class PictureTask:
+    """Integers of a picture [H, W, 3] at a step; inside [h, w]: which tokens touch it."""
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        prior: IntegerPrior,
+        pixels: npt.NDArray[np.uint8],
+        step: int,
+        inside: npt.NDArray[np.bool_],
+    ) -> None:
+        self.pixels = pixels
+        self.patch = tokenizer.config.patch
+        self.limit = torch.from_numpy(limits(prior.planes, step)).to(prior.device)
+        self._tokenizer, self._prior, self._index = tokenizer, prior, step
+        self._inside = inside
+        self._step = torch.tensor([float(step)], device=prior.device)
+
+    def code(self, values: npt.NDArray[np.float32]) -> Coding:
+        return code(self._prior, self._index, self._inside, values)
+
+    def decode(self, n: Tensor, rows: slice, columns: slice) -> Tensor:
+        n = n.permute(2, 0, 1)[None]
+        lack = (-n.shape[3] % WINDOW, -n.shape[2] % WINDOW)
+        n = F.pad(n, (0, lack[0], 0, lack[1]), mode="replicate").permute(0, 2, 3, 1)
+        with fast_autocast(n.device):
+            return self._tokenizer.decode(n, self._step).float()
+
+
+def fast_autocast(device: torch.device) -> torch.autocast:
+    """To bfloat16, where its products are faster than those of float32."""
+    has_tiles = getattr(torch.cpu, "_is_amx_tile_supported", None)
+    fast = device.type != "cpu" or (has_tiles is not None and bool(has_tiles()))
+    return torch.autocast(device.type, torch.bfloat16, enabled=fast)
 
 
 class DigitCosts:
@@ -133,18 +202,9 @@ class _Distortion:
     Relative to that of `reference` integers, which have 1.
     """
 
-    def __init__(
-        self,
-        tokenizer: Tokenizer,
-        pixels: npt.NDArray[np.uint8],
-        step: int,
-        reference: Tensor,
-    ) -> None:
-        self._tokenizer = tokenizer
-        self._pixels = pixels
+    def __init__(self, task: Task, reference: Tensor) -> None:
+        self._task = task
         self._device = reference.device
-        self._step = torch.tensor([float(step)], device=self._device)
-        self._narrow = _fast_bfloat16(self._device)
         self._scales: tuple[float, float] = (1.0, 1.0)
         squared, structural = self._parts(reference)
         self._scales = (max(squared, TINY), max(structural, TINY))
@@ -170,7 +230,7 @@ class _Distortion:
         return total, gradient
 
     def _weights(self) -> tuple[float, float]:
-        structural = MS_SSIM_SHARE if min(self._pixels.shape[:2]) >= TAPS else 0.0
+        structural = MS_SSIM_SHARE if min(self._task.pixels.shape[:2]) >= TAPS else 0.0
         return 1 - structural, structural
 
     def _parts(self, n: Tensor) -> tuple[float, float]:
@@ -191,19 +251,15 @@ class _Distortion:
 
     def _of_tile(self, n: Tensor, tile: _Tile) -> tuple[Tensor, Tensor]:
         """What the tile [r, s, C], with what is around it, adds to the two parts, as scalars."""
-        patch = self._tokenizer.config.patch
+        patch, whole = self._task.patch, self._task.pixels
         rows, columns = tile.around
-        pixels = self._pixels[
+        pixels = whole[
             rows.start * patch : rows.stop * patch, columns.start * patch : columns.stop * patch
         ]
         height, width = pixels.shape[:2]
         x = torch.from_numpy(pixels.astype(np.float32)).to(self._device).permute(2, 0, 1)[None]
-        n = n.permute(2, 0, 1)[None]
-        lack = (-n.shape[3] % WINDOW, -n.shape[2] % WINDOW)
-        n = F.pad(n, (0, lack[0], 0, lack[1]), mode="replicate").permute(0, 2, 3, 1)
-        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._narrow):
-            decoded = self._tokenizer.decode(n, self._step)[..., :height, :width].float()
-        area = height * width / (self._pixels.shape[0] * self._pixels.shape[1])
+        decoded = self._task.decode(n, rows, columns)[..., :height, :width]
+        area = height * width / (whole.shape[0] * whole.shape[1])
         squared = (decoded - x).square().mean() * area
         if min(height, width) < TAPS:
             return squared, torch.zeros_like(squared)
@@ -232,14 +288,6 @@ class _Tile:
         return cls(tuple(cores), tuple(arounds), tuple(within), share)  # type: ignore[arg-type]
 
 
-def _fast_bfloat16(device: torch.device) -> bool:
-    """Whether products of bfloat16 are faster than those of float32 here."""
-    if device.type != "cpu":
-        return True
-    has_tiles = getattr(torch.cpu, "_is_amx_tile_supported", None)
-    return has_tiles is not None and bool(has_tiles())
-
-
 def _curvatures(gradient: Tensor, away: Tensor) -> Tensor | None:
     """Second derivatives [R, S, C] of the distortion, one factor a token and one a channel.
 
@@ -262,50 +310,46 @@ def _curvatures(gradient: Tensor, away: Tensor) -> Tensor | None:
 
 
 def refine(
-    weights: Weights,
-    pixels: npt.NDArray[np.uint8],
-    step: int,
-    grid: npt.NDArray[np.bool_],
+    task: Task,
     z: npt.NDArray[np.float32],
     start: Coding,
+    pace: Pace = USUAL,
     progress: Callable[[float], None] | None = None,
 ) -> npt.NDArray[np.int32]:
     """The best integers [h, w, C] that a search comes by, those of `start` at worst.
 
-    pixels [H, W, 3]; grid [h, w]: which tokens touch the picture; z [h, w, C]: what `start` codes.
-    The same arguments give the same integers on one machine with the same number of threads.
+    z [h, w, C]: what `start` codes. The same arguments give the same integers on one machine with
+    the same number of threads.
     """
-    tokenizer, device = weights.tokenizer, weights.prior.device
-    patch = tokenizer.config.patch
-    height, width = pixels.shape[:2]
-    inside = (slice(-(-height // patch)), slice(-(-width // patch)))
-    limit = torch.from_numpy(limits(weights.prior.planes, step)).to(device)
+    height, width = task.pixels.shape[:2]
+    inside = (slice(-(-height // task.patch)), slice(-(-width // task.patch)))
+    limit, device = task.limit, task.limit.device
     n = torch.from_numpy(start.values[inside]).to(device).float()
-    distortion = _Distortion(tokenizer, pixels, step, n)
+    distortion = _Distortion(task, n)
     if distortion.exact or start.bits <= 0:
         return start.values
     target = torch.from_numpy(z[inside].copy()).to(device)
-    worth = ELASTICITY / start.bits
+    worth = pace.elasticity / start.bits
     coding = best = start
-    least = 1 + ELASTICITY
+    least = 1 + pace.elasticity
     curvature: Tensor | None = None
-    for look in range(ROUNDS * LOOKS):
+    for look in range(pace.rounds * pace.looks):
         found, gradient = distortion.gradient(n)
         if curvature is None:
             curvature = _curvatures(gradient, (n - target).clamp(-1, 1))
             if curvature is None:
                 break
-        if look % LOOKS == 0:
+        if look % pace.looks == 0:
             if look:
-                coding = code(weights, step, grid, _whole(n, z))
+                coding = task.code(_whole(n, z))
                 best, least = min((best, least), (coding, found + worth * coding.bits), key=_second)
             costs = DigitCosts(_cut(coding, inside), device)
         off = (gradient / curvature).clamp(-LONGEST, LONGEST)
-        target += PACE * (n - off - target)
+        target += pace.stride * (n - off - target)
         n = _nearest(n, target, curvature, costs, worth, limit)
         if progress is not None:
-            progress((look + 1) / (ROUNDS * LOOKS))
-    last = code(weights, step, grid, _whole(n, z))
+            progress((look + 1) / (pace.rounds * pace.looks))
+    last = task.code(_whole(n, z))
     return min((best, least), (last, distortion(n) + worth * last.bits), key=_second)[0].values
 
 

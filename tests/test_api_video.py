@@ -64,6 +64,17 @@ def test_sources_and_destinations_of_every_form() -> None:
     assert len(list(Path("frames").iterdir())) == 4
 
 
+def test_efforts() -> None:
+    files = {effort: io.BytesIO() for effort in range(3)}
+    for effort, file in files.items():
+        bsqcodec.encode_video(io.BytesIO(make_clip(**FORM)), file, effort=effort)
+    assert files[0].getvalue() == files[1].getvalue() != files[2].getvalue()
+    bsqcodec.encode_video(io.BytesIO(make_clip(**FORM)), "clip.bsq", effort=2)
+    assert Path("clip.bsq").read_bytes() == files[2].getvalue()
+    with pytest.raises(ValueError, match="effort 3 is not one of 0 to 2"):
+        bsqcodec.encode_video(io.BytesIO(make_clip(**FORM)), io.BytesIO(), effort=3)
+
+
 def test_files_are_overwritten_only_when_asked() -> None:
     clip = io.BytesIO(make_clip(**FORM))
     bsqcodec.encode_video(clip, "clip.bsq")

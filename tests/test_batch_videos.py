@@ -187,18 +187,30 @@ def test_a_file_that_no_batch_wrote_is_kept(folder: Path, coded: Path, capsys: O
 
 def test_the_digest_is_of_what_makes_another_file() -> None:
     usual = VIDEO.digest(Direction.ENCODE, options())
-    same = options(effort=0, weights_sha256="1", threads=3, verify=True, formats=("mp4",))
+    same = options(weights_sha256="1", threads=3, verify=True, formats=("mp4",))
     assert VIDEO.digest(Direction.ENCODE, same) == usual
-    changes = ({"gop": 5}, {"strip": True}, {"video_weights_sha256": "1"}, {"target": Bitrate(1e5)})
-    assert len({usual, *(VIDEO.digest(Direction.ENCODE, options(**c)) for c in changes)}) == 5
+    changes = (
+        {"gop": 5},
+        {"effort": 2},
+        {"strip": True},
+        {"video_weights_sha256": "1"},
+        {"target": Bitrate(1e5)},
+    )
+    assert len({usual, *(VIDEO.digest(Direction.ENCODE, options(**c)) for c in changes)}) == 6
     decoding = VIDEO.digest(Direction.DECODE, options())
     assert decoding == VIDEO.digest(Direction.DECODE, options(formats=("jpg", "mkv")))
     assert decoding != VIDEO.digest(Direction.DECODE, options(formats=("jpg", "mp4")))
 
 
-def test_effort_is_for_the_pictures_of_a_mixed_folder(folder: Path) -> None:
-    assert batch("in", "out", "--effort", "0", "--quiet") == 0
-    assert list(tree(folder / "out")) == ["a.png.bsq", "b.mkv.bsq", "sub/c.MKV.bsq"]
+def test_effort_is_for_both_kinds_of_a_mixed_folder(folder: Path) -> None:
+    for effort in ("1", "2"):
+        assert batch("in", effort, "--effort", effort, "--quiet") == 0
+        assert list(tree(folder / effort)) == ["a.png.bsq", "b.mkv.bsq", "sub/c.MKV.bsq"]
+    plain, searched = tree(folder / "1"), tree(folder / "2")
+    assert {name for name in plain if plain[name] != searched[name]} >= {
+        "b.mkv.bsq",
+        "sub/c.MKV.bsq",
+    }
 
 
 def test_typescript_is_no_transport_stream(folder: Path, capsys: Output) -> None:
@@ -276,7 +288,6 @@ def test_other_weights_than_those_of_the_batch(folder: Path) -> None:
     [
         ("in out --bitrate 100k", "--bitrate is not for pictures"),
         ("in/a.png out --gop 3", "--gop is not for pictures"),
-        ("in/b.mkv out --effort 0", "--effort is not for videos"),
         ("in/b.mkv out -q 5 --bitrate 100k", "give only one of -q, --bpp, --bitrate"),
         ("in/b.mkv out --decode --gop 3", "--gop, --strip and --verify are for encoding"),
         ("in/b.mkv out --decode --effort 1", "--effort, --gop, --strip and --verify are for"),

@@ -149,7 +149,7 @@ VIDEO: Final = Kind(
     encode=videos.encode,
     decode=videos.decode,
     check=videos.check,
-    encode_fields=("target", "gop", "strip", "video_weights_sha256"),
+    encode_fields=("target", "gop", "effort", "strip", "video_weights_sha256"),
     decode_fields=("formats",),
 )
 KINDS: Final = (PICTURE, VIDEO)

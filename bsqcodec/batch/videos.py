@@ -37,6 +37,7 @@ def encode(source: Path, destination: Path, options: Options, progress: Progress
             file,
             options.target,
             gop=options.gop,
+            effort=options.effort,
             verify=options.verify,
             progress=lambda frames: progress(frames, total),
         )

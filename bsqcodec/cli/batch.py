@@ -128,16 +128,15 @@ def batch(
         )
     except PlanError as error:
         raise click.UsageError(str(error)) from error
-    chosen_effort = given("effort", effort)
     _check_direction(
         plan.direction,
         for_encoding=strip
         or verify
-        or (quality, bpp, size, psnr, bitrate, gop, chosen_effort) != (None,) * 7,
+        or (quality, bpp, size, psnr, bitrate, gop, given("effort", effort)) != (None,) * 7,
         for_decoding=bool(formats),
     )
     kinds = {task.kind_name for task in plan.tasks}
-    _check_kinds(kinds, chosen_effort, bitrate, gop, weights)
+    _check_kinds(kinds, bitrate, gop, weights)
     if not plan.tasks:
         console.warning(f"there is nothing to {plan.direction.value}")
     count = min(workers or max(1, _cores() // 2), max(1, len(plan.tasks)))
@@ -189,15 +188,9 @@ def _check_direction(direction: Direction, *, for_encoding: bool, for_decoding: 
 
 
 def _check_kinds(
-    kinds: set[str],
-    effort: int | None,
-    bitrate: float | None,
-    gop: int | None,
-    weights: str | None,
+    kinds: set[str], bitrate: float | None, gop: int | None, weights: str | None
 ) -> None:
     """Refuse options that have no meaning for files of these kinds."""
-    if kinds == {VIDEO.name}:
-        refuse({"--effort": effort}, "videos")
     if PICTURE.name in kinds:
         refuse({"--bitrate": bitrate}, "pictures")
         if VIDEO.name not in kinds:

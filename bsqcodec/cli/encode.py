@@ -14,7 +14,7 @@ from bsqcodec.cli.codecs import Codecs
 from bsqcodec.cli.console import Console, format_bytes
 from bsqcodec.cli.encode_video import VideoSettings, encode_one_video, name_of_video
 from bsqcodec.cli.jobs import Job, display_name, display_target, plan, run
-from bsqcodec.cli.video_options import given, raw_video, refuse, video_encoding_options
+from bsqcodec.cli.video_options import raw_video, refuse, video_encoding_options
 from bsqcodec.media.files import check_output, is_standard_stream, open_input, open_output
 
 if TYPE_CHECKING:
@@ -73,12 +73,10 @@ def encode(
     if len(videos) < len(set(inputs)):
         only_videos = {"--bitrate": bitrate, "--gop": gop, "--fps": fps, "--partial": partial}
         refuse(only_videos, "pictures")
-    if videos:
-        refuse({"--effort": given("effort", effort)}, "videos")
     if raw is None and fps is not None and not all(map(_is_series, videos)):
         refuse({"--fps": fps}, "videos that tell their own")
     settings = VideoSettings(
-        target, gop, strip, verify, partial, raw, fps, force, max_pixels, as_json
+        target, gop, effort, strip, verify, partial, raw, fps, force, max_pixels, as_json
     )
 
     codecs = Codecs(weights, device, threads)

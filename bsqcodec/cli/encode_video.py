@@ -29,6 +29,7 @@ class VideoSettings:
 
     target: Target
     gop: int | None
+    effort: int
     strip: bool
     verify: bool
     partial: bool
@@ -90,6 +91,7 @@ def _encode(
             file,
             settings.target,
             gop=settings.gop,
+            effort=settings.effort,
             verify=settings.verify,
             progress=progress,
         )

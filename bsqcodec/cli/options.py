@@ -77,8 +77,9 @@ def encoding_options(command: Command) -> Command:
                 metavar="0..2",
                 default=1,
                 show_default=True,
-                help="Pictures: 0: round to the nearest; 1: leave out what is not seen (smaller);"
-                " 2: search for what costs less and looks better (encoding takes far longer).",
+                help="0: round pictures to the nearest, code videos as with 1; 1: leave out what is"
+                " not seen (smaller); 2: search for what costs less and looks better (encoding takes"
+                " far longer).",
             ),
             click.option(
                 "--strip",

@@ -1,9 +1,9 @@
 """The BSQ-ViT tokenizer: a linear transform and networks that correct it, at any rate.
 
     pixels [B, 3, H, W] 0..255
-      |-- 16x16 transform (conv, stride 16) ----------------------------(+)--> y [B, h, w, C]
-      `-- unshuffle 4 -> convs 1/4 -> unshuffle 4 -> ViT blocks -> linear -'
-    n = round(y * gain / step): integers, whose balanced ternary digits are the BSQ bits
+      |-- 16x16 transform (conv, stride 16) --> y -- z = y * gain / step --(+)--> z [B, h, w, C]
+      `-- unshuffle 4 -> convs 1/4 -> unshuffle 4 -> ViT blocks -> linear --'
+    n = round(z): integers, whose balanced ternary digits are the BSQ bits
     y_hat = n * step / gain                 (both inside a companding of tokens, if configured)
       |-- inverse transform ------------------------------------------------------(+)--> pixels
       `-- linear -> ViT blocks -> linear -> shuffle 4 -> convs 1/4 -> shuffle 4 ---'
@@ -72,6 +72,9 @@ class TokenizerConfig:
         return asdict(self)
 
 
+SEEN = 4.0
+"""Largest integers that the encoder's network tells apart."""
+
 COMPANDED_FROM = 3
 """Companding leaves the first channels alone, the means of tokens and their broadest slopes."""
 
@@ -97,7 +100,7 @@ class StepTable(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Pixels to latents y [B, h, w, C] in units of pixel values."""
+    """Pixels to z [B, h, w, C]: a transform, in pixel units, and a network that corrects integers."""
 
     def __init__(self, c: TokenizerConfig) -> None:
         super().__init__()
@@ -116,29 +119,31 @@ class Encoder(nn.Module):
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
 
-    def local(self, pixels: Tensor, scale: Tensor) -> tuple[Tensor, Tensor | None]:
-        """The part before attention: (transform [B, h, w, C], embedded tokens [B, h, w, width]).
+    def local(self, pixels: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The part before attention: (transform [B, h, w, C], embedded maps [B, h, w, width]).
 
-        It looks no further than one token beyond each token. A linear encoder has no tokens.
+        It looks no further than one token beyond each token. A linear encoder has no maps.
         """
         x = pixels - 127.5
         with torch.autocast(x.device.type, enabled=False):  # bf16 would add noise to the latents
             linear = self.transform(unshuffle(x, 4 * self.unit).permute(0, 2, 3, 1))
         if self.linear:
             return linear, None
-        maps = self.convs(self.stem(unshuffle(x / 64.0, 4)))
-        tokens = unshuffle(maps, self.unit).permute(0, 2, 3, 1)
-        return linear, self.embed(torch.cat([tokens, (linear / scale).to(tokens.dtype)], dim=-1))
+        maps = unshuffle(self.convs(self.stem(unshuffle(x / 64.0, 4))), self.unit)
+        weight = self.embed.weight[:, : maps.shape[1]]
+        return linear, F.linear(maps.permute(0, 2, 3, 1), weight, self.embed.bias)
 
-    def attend(self, linear: Tensor, tokens: Tensor | None, step: Tensor, scale: Tensor) -> Tensor:
-        """The rest: latents y [B, h, w, C]."""
-        if tokens is None:
-            return linear
+    def attend(self, z: Tensor, maps: Tensor | None, step: Tensor) -> Tensor:
+        """The rest: z [B, h, w, C], to be rounded, from that of the transform alone.
+
+        Corrections are in units of integers, since it is their rounding that they are about.
+        """
+        if maps is None:
+            return z
+        weight = self.embed.weight[:, -z.shape[-1] :]
+        tokens = maps + F.linear(z.clamp(-SEEN, SEEN), weight)
         tokens = self.blocks(tokens + self.step(step)[:, None, None].to(tokens.dtype))
-        return linear + self.out(self.norm(tokens)).float() * scale
-
-    def forward(self, pixels: Tensor, step: Tensor, scale: Tensor) -> Tensor:
-        return self.attend(*self.local(pixels, scale), step, scale)
+        return z + self.out(self.norm(tokens)).float()
 
 
 class Decoder(nn.Module):
@@ -205,7 +210,8 @@ class Tokenizer(nn.Module):
 
     def encode(self, pixels: Tensor, step: Tensor) -> Tensor:
         """pixels [B, 3, H, W] 0..255, step [B] -> z [B, h, w, C], to be rounded to integers."""
-        return self.compand(self.encoder(pixels, step, self.scale), step)
+        linear, maps = self.encoder.local(pixels)
+        return self.encoder.attend(self.compand(linear, step), maps, step)
 
     def compand(self, y: Tensor, step: Tensor) -> Tensor:
         """Latents y [B, h, w, C] in pixel units -> z."""

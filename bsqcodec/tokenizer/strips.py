@@ -53,14 +53,14 @@ def encode_picture(
                 part, ((0, lack), (0, columns * config.patch - width), (0, 0)), mode="edge"
             )
             x = torch.from_numpy(part).to(device).permute(2, 0, 1)[None].float()
-            a, b = tokenizer.encoder.local(x, tokenizer.scale)
+            a, b = tokenizer.encoder.local(x)
             keep = slice(top - first, bottom - first)
             linear.append(a[0, keep])
             if b is not None:
                 tokens.append(b[0, keep])
         whole = torch.cat(tokens)[None] if tokens else None
-        y = tokenizer.encoder.attend(torch.cat(linear)[None], whole, steps, tokenizer.scale)
-        return tokenizer.compand(y, steps)[0]
+        z = tokenizer.compand(torch.cat(linear)[None], steps)
+        return tokenizer.encoder.attend(z, whole, steps)[0]
 
 
 @torch.inference_mode()

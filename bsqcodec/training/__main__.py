@@ -1,4 +1,4 @@
-"""`python -m bsqcodec.training tokenizer|prior|bsq|video|inter|export|export-video|exactness ...`"""
+"""`python -m bsqcodec.training tokenizer|prior|joint|bsq|video|inter|export|export-video|exactness ...`"""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from bsqcodec.training import (
     export,
     export_video,
     inter,
+    joint,
     prior,
     tokenizer,
     video,
@@ -24,6 +25,7 @@ def main() -> None:
     for name, module in {
         "tokenizer": tokenizer,
         "prior": prior,
+        "joint": joint,
         "bsq": bsq,
         "video": video,
         "inter": inter,

@@ -48,7 +48,7 @@ def shipped(path: Path, part: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 
 def tokenizer_of(source: Path) -> Tokenizer:
-    """The tokenizer of a run of `training.tokenizer` (averaged), or of a shipped file.
+    """The tokenizer of a run of `training.tokenizer` or `joint` (averaged), or of a shipped file.
 
     An encoder whose networks have not begun to learn comes back as its transform alone.
     """
@@ -66,13 +66,6 @@ def tokenizer_of(source: Path) -> Tokenizer:
     kept = tokenizer.state_dict()
     tokenizer.load_state_dict({k: v for k, v in state.items() if k in kept})
     return tokenizer.eval().requires_grad_(False)
-
-
-def rate_model_of(source: Path) -> dict[str, Tensor]:
-    """The averaged state of a tokenizer run's rate model; empty if the source has none."""
-    if not source.is_dir():
-        return {}
-    return _part(averaged(source)[1], "rate.")
 
 
 def prior_of(source: Path) -> Prior:

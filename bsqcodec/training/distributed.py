@@ -1,7 +1,7 @@
 """Processes that train together, one a device, as torchrun starts them; or one process alone.
 
 Gradients are averaged by explicit all-reduces after `backward`, not by DistributedDataParallel:
-the losses are compiled methods of the modules, beside `forward`, which DDP would not see, and a
+the losses are compiled functions beside the modules' `forward`, which DDP would not see, and a
 parameter may have no gradient in a step.
 """
 

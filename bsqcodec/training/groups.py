@@ -19,7 +19,7 @@ from bsqcodec.prior.order import planes_needed
 from bsqcodec.training.clips import Clips
 from bsqcodec.training.tokenizer import draw_steps
 from bsqcodec.video.context import Past, context_of
-from bsqcodec.video.frames import FrameLoop, Geometry
+from bsqcodec.video.frames import FIRST_FINER, FrameLoop, Geometry
 from bsqcodec.video.model import Predicted
 
 log = logging.getLogger(__name__)
@@ -111,8 +111,9 @@ def _code(model: Predicted, clips: Clips, index: int, step: int) -> tuple[np.nda
     for t in range(count):
         frame = loop.load(frames[t].copy())
         if t == 0:
-            n = loop.first_integers(frame, step, limit)
-            loop.first_frame(n, step)
+            finer = max(step - FIRST_FINER, 0)
+            n = loop.first_integers(frame, finer, limit)
+            loop.first_frame(n, finer)
         else:
             prediction = loop.predict(torch.from_numpy(motion[t].copy()).long().to(device))
             n = loop.next_integers(frame, prediction, step, limit)

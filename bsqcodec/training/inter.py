@@ -22,7 +22,7 @@ from bsqcodec.training.distributed import World
 from bsqcodec.training.groups import Groups
 from bsqcodec.training.options import add_shared_arguments, set_up
 from bsqcodec.training.prior import PriorRun, pass_losses, total_bits
-from bsqcodec.training.video import predicted_of
+from bsqcodec.training.video import predicted_of, usual_bpp
 from bsqcodec.video.context import context_size
 
 log = logging.getLogger(__name__)
@@ -50,11 +50,6 @@ class Batch:
     planes: list[int]
     n: Tensor
     context: Tensor
-
-
-def usual_bpp(step: int) -> float:
-    """About the bits per pixel of predicted frames at a step, by which losses are divided."""
-    return float(0.02 + 5.0 * 2.0 ** (-step / 32))
 
 
 def count_planes(groups: Groups) -> Tensor:

@@ -199,12 +199,14 @@ class Setting:
 class Targets:
     """What a pass sees and has to code: partial values v [B, h, w, C] and flags [B, h, w].
 
-    active, ends [B, h, w]: tokens that say whether they stop, and which do; coded [B, h, w, C]:
-    digits that are coded; digits, contexts [B, h, w, C]: all digits of the stage.
+    here, active, ends [B, h, w]: tokens of the lattice, those of them that say whether they stop,
+    and which do; coded [B, h, w, C]: digits that are coded; digits, contexts [B, h, w, C]: all
+    digits of the stage.
     """
 
     v: Tensor
     flags: Tensor
+    here: Tensor
     active: Tensor
     ends: Tensor
     coded: Tensor
@@ -227,11 +229,55 @@ def targets(n: Tensor, white: Tensor, s: Setting) -> Targets:
     done = white < parity
     v = torch.where(done[..., None] & band, fine, start)
     flags = done.long() + 2 * (ended | (done & ends)).long()
-    active = (white == parity) & ~ended
+    here = white == parity
+    active = here & ~ended
     coded = (active & ~ends)[..., None] & band
     digits = ((fine - start) / each).to(torch.int8)
     context = contexts(v, *neighbour_sums(v), each).to(torch.uint8)
-    return Targets(v, flags, active, ends, coded, digits, context)
+    return Targets(v, flags, here, active, ends, coded, digits, context)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the prior says in a pass: its head [B, h, w, 2 C + 1] before the digits' table, and
+    logits [B, h, w] of stop flags."""
+
+    setting: Setting
+    targets: Targets
+    head: Tensor
+    stop: Tensor
+
+
+def see(
+    prior: Prior,
+    passes: Passes,
+    n: Tensor,
+    draws: list[Draw],
+    quantized: bool,
+    context: Tensor | None = None,
+) -> Seen:
+    """Run the drawn pass of each sample; arguments as for `pass_losses`."""
+    h, w, c = n.shape[1:]
+    setting, buckets = passes.setting(draws)
+    white = torch.from_numpy(lattice(h, w).astype(np.int64)).to(n.device)
+    t = passes.targets(n, white, setting)
+    kinds = setting.kinds
+    head = prior(
+        features(t.v, setting.powers[:, None, None, None]),
+        2 * kinds + setting.parity,
+        buckets,
+        t.flags,
+        quantized,
+        context,
+    )
+    stop = head[..., 2 * c].float() + prior.stop_table(kinds * BUCKETS + buckets)[:, :, None]
+    return Seen(setting, t, head, stop)
+
+
+def digit_table(prior: Prior) -> Tensor:
+    """Logits [kinds * C * CONTEXTS, 2] that are added for each digit's context."""
+    own = prior.table.weight.view(-1, prior.config.channels, CONTEXTS, 2)
+    return (own + prior.shared_table.weight.view(-1, 1, CONTEXTS, 2)).view(-1, 2)
 
 
 def pass_losses(
@@ -247,19 +293,8 @@ def pass_losses(
     context [B, h, w, K], if the prior takes any.
     """
     h, w, c = n.shape[1:]
-    setting, buckets = passes.setting(draws)
-    white = torch.from_numpy(lattice(h, w).astype(np.int64)).to(n.device)
-    t = passes.targets(n, white, setting)
-    kinds = setting.kinds
-    head = prior(
-        features(t.v, setting.powers[:, None, None, None]),
-        2 * kinds + setting.parity,
-        buckets,
-        t.flags,
-        quantized,
-        context,
-    )
-    stop = head[..., 2 * c].float() + prior.stop_table(kinds * BUCKETS + buckets)[:, :, None]
+    seen = see(prior, passes, n, draws, quantized, context)
+    t, head, kinds, stop = seen.targets, seen.head, seen.setting.kinds, seen.stop
     flag = F.binary_cross_entropy_with_logits(stop, t.ends.float(), reduction="none") * t.active
 
     where = t.coded.reshape(-1).nonzero()[:, 0]
@@ -268,10 +303,8 @@ def pass_losses(
     sample = token // (h * w)
     place = token * (2 * c + 1) + channel
     chosen = head.reshape(-1)[torch.stack([place, place + c])].float()
-    own = prior.table.weight.view(-1, c, CONTEXTS, 2)
-    table = (own + prior.shared_table.weight.view(-1, 1, CONTEXTS, 2)).view(-1, 2)
     row = (kinds[sample] * c + channel) * CONTEXTS + t.contexts.reshape(-1)[where]
-    nonzero, positive = (chosen + F.embedding(row, table).t()).unbind(0)
+    nonzero, positive = (chosen + F.embedding(row, digit_table(prior)).t()).unbind(0)
     wanted = t.digits.reshape(-1)[where]
     bits = F.binary_cross_entropy_with_logits(nonzero, (wanted != 0).float(), reduction="none")
     sign = F.binary_cross_entropy_with_logits(positive, (wanted > 0).float(), reduction="none")

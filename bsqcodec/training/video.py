@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import logging
+import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -27,48 +27,81 @@ from bsqcodec.training.options import (
     loop_config,
     set_up,
 )
-from bsqcodec.training.tokenizer import FLOOR, draw_steps
-from bsqcodec.video.model import Predicted
-from bsqcodec.video.motion import compensate
+from bsqcodec.training.rate import Rate, Rounded
+from bsqcodec.training.tokenizer import draw_steps
+from bsqcodec.video.context import Past, context_of
+from bsqcodec.video.frames import FIRST_FINER, WIDER
+from bsqcodec.video.model import Predicted, encoder_blocks_in
+from bsqcodec.video.motion import TOKEN, compensate
 
-log = logging.getLogger(__name__)
+WIDEST = 0.12
+"""What dead zones have more than those of pictures, in training at most."""
+
+FINER = 56.0
+"""Step indices by which first frames are finer in training, at most."""
 
 
-def first_frames(tokenizer: Tokenizer, pixels: Tensor, step: Tensor) -> Tensor:
-    """Decoded first frames [B, 3, H, W] of pixels, as pictures."""
+def usual_distortion(size: Tensor) -> Tensor:
+    """The distortion of predicted frames at step sizes, four fifths of it MS-SSIM."""
+    return 131 * (size / 394) ** 0.75
+
+
+def first_frames(tokenizer: Tokenizer, pixels: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
+    """(decoded first frames [B, 3, H, W], their integers) of pixels, as pictures."""
     with torch.no_grad():
         z = tokenizer.encode(pixels, step)
         n = quantize_beyond(z, dead_zones_of(pixels, tokenizer.config.patch))
-        return tokenizer.decode(n, step).clamp(0, 255)
+        return tokenizer.decode(n, step).clamp(0, 255), n
 
 
-def quantize(
-    model: Predicted, pixels: Tensor, prediction: Tensor, step: Tensor, wider: Tensor
-) -> tuple[Tensor, Tensor]:
-    """(latents of the prediction, integers) of frames; wider [B] is added to the dead zones."""
-    with torch.no_grad():
-        predicted = model.latents(prediction - 127.5)
-        units, _ = model.units(predicted, step)
-        z = model.latents(pixels - prediction) / units
-        zone = dead_zones_of(pixels, model.tokenizer[0].config.patch)
-        return predicted, quantize_beyond(z, zone + wider[:, None, None, None])
+def widened(pixels: Tensor, wider: Tensor) -> Tensor:
+    """Dead zones [B, h, w, 1] of pixels, wider by `wider` [B]."""
+    return dead_zones_of(pixels, TOKEN) + wider[:, None, None, None]
+
+
+def usual_bpp(step: int) -> float:
+    """About the bits per pixel of predicted frames at a step, by which losses are divided."""
+    return float(0.02 + 5.0 * 2.0 ** (-step / 32))
 
 
 def predictions(decoded: Tensor, vectors: Tensor) -> Tensor:
     """Motion-compensated frames [B, 3, H, W] by vectors [B, H / 8, W / 8, 2]."""
-    with torch.no_grad():
-        return torch.stack([compensate(d, v) for d, v in zip(decoded, vectors, strict=True)])
+    return torch.stack([compensate(d, v) for d, v in zip(decoded, vectors, strict=True)])
 
 
-def predicted_of(source: Path, tokenizer: Tokenizer) -> Predicted:
-    """The model of a run's folder (averaged), or of a shipped file."""
-    model = Predicted(tokenizer)
+def predicted_of(source: Path, tokenizer: Tokenizer, encoder_blocks: int = 0) -> Predicted:
+    """The model of a run's folder (averaged), or of a shipped file.
+
+    With a network in its encoder if the source has one, or of so many new blocks.
+    """
     if source.is_dir():
-        model.load_state_dict(averaged(source)[1])
+        state = averaged(source)[1]
     else:
-        state = shipped(source, "decoder")[1]
-        model.decoder.load_state_dict({k: v.float() for k, v in state.items()})
+        state = {
+            f"{part}.{k}": v.float()
+            for part in ("encoder", "decoder")
+            for k, v in shipped(source, part)[1].items()
+        }
+    known = encoder_blocks_in(state)
+    model = Predicted(tokenizer, known or encoder_blocks)
+    model.load_state_dict(state, strict=bool(known) or not encoder_blocks)
     return model.eval().requires_grad_(False)
+
+
+class Memory:
+    """What the inter prior knows of crops, frame by frame. n [B, h, w, C]: of first frames."""
+
+    def __init__(self, n: Tensor) -> None:
+        self._pasts = [Past.of_first(each) for each in n]
+
+    def next(self, n: Tensor, vectors: Tensor) -> Tensor:
+        """Context [B, h, w, K] of frames with vectors [B, 2 h, 2 w, 2], and remember them."""
+        contexts = []
+        for i, (each, field) in enumerate(zip(n, vectors, strict=True)):
+            past = self._pasts[i].moved(field)
+            contexts.append(context_of(field, past))
+            self._pasts[i] = past.after(each)
+        return torch.stack(contexts)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -79,6 +112,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--clip-cache", type=Path, default=Path("runs/clips"))
     parser.add_argument("--moving", type=int, default=700, help="synthetic clips")
     parser.add_argument("--frames", type=int, default=4, help="of a clip, the first included")
+    parser.add_argument("--prior", type=Path, help="inter prior: train an encoder's network by it")
+    parser.add_argument("--encoder-blocks", type=int, default=2, help="of that network")
+    parser.add_argument(
+        "--elasticity",
+        type=float,
+        default=0.9,
+        help="by how many percent the distortion may grow for one percent of bits",
+    )
+    parser.add_argument(
+        "--horizon",
+        type=float,
+        default=0.0,
+        help="frames after the last whose distortion counts as the last one's does",
+    )
     parser.add_argument("--ms-ssim", type=float, default=0.8, help="share of MS-SSIM in the loss")
 
 
@@ -91,65 +138,108 @@ def train(args: argparse.Namespace, world: World) -> None:
     device = world.device
     clips = Clips.load(args.clips, load_pictures(args, world), args.clip_cache, args.moving)
     tokenizer = tokenizer_of(args.tokenizer).to(device)
-    model = Predicted(tokenizer)
+    blocks = args.encoder_blocks if args.prior else 0
+    model = Predicted(tokenizer, blocks)
     if args.init:
-        model.load_state_dict(predicted_of(args.init, tokenizer).state_dict())
+        model = predicted_of(args.init, tokenizer, blocks).requires_grad_(True).train()
+        blocks = encoder_blocks_in(model.state_dict())
     model.to(device)
+    if model.encoder is not None and not args.prior:
+        model.encoder.requires_grad_(False)  # it would learn to spend bits
+    rate = Rate.of(args.prior, device, not args.no_compile) if args.prior else None
     optimizers = make_optimizers(model, args.rate)
     loop = Loop(model, optimizers, loop_config(args), args.out, world)
     if loop.writes:
         write_config(args.out, asdict(tokenizer.config), args)
     loop.resume()
 
+    def encode(
+        net: Predicted, pixels: Tensor, prediction: Tensor, step: Tensor, wider: Tensor
+    ) -> tuple[Rounded, Tensor]:
+        """(what becomes of frames, the prediction's latents)."""
+        z, predicted = net.encode(pixels, prediction, step)
+        return Rounded.of(z, widened(pixels, wider), torch.rand_like(z)), predicted
+
     def loss_of(
         prediction: Tensor, predicted: Tensor, n: Tensor, step: Tensor, pixels: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         decoded = model.reconstruct(prediction, predicted, n, step)
         d = distortion(decoded, pixels, args.ms_ssim)
-        return d / (step_size(step.float()) + FLOOR), d, decoded.detach().clamp(0, 255)
+        usual = args.elasticity * usual_distortion(step_size(step.float()))
+        following = decoded if rate is not None else decoded.detach()
+        return d / usual, d, following.clamp(0, 255)
 
-    compiled = loss_of if args.no_compile else torch.compile(loss_of)
+    compiled, encoded = loss_of, encode
+    if not args.no_compile:
+        compiled, encoded = torch.compile(loss_of), torch.compile(encode)
 
     def step(generator: np.random.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         drawn = [clips.draw(args.frames, args.crop, generator) for _ in range(args.batch)]
         frames = torch.stack([x for x, _ in drawn], dim=1).to(device).float()
         vectors = torch.stack([v for _, v in drawn], dim=1).to(device)
-        index = draw_steps(args.batch, generator).to(device)
-        finer = torch.from_numpy(generator.uniform(0, 24, args.batch)).float().to(device)
-        wider = torch.from_numpy(generator.uniform(-0.02, 0.2, args.batch)).float().to(device)
+        index = draw_steps(args.batch, generator).round().to(device)
+        finer = torch.from_numpy(generator.uniform(0, FINER, args.batch)).float().to(device)
+        wider = torch.from_numpy(generator.uniform(-0.02, WIDEST, args.batch)).float().to(device)
         total = torch.zeros((), device=device)
         figures = {}
+        kept: list[tuple[Rounded, Tensor]] = []
         with torch.autocast(device.type, torch.bfloat16):
-            decoded = first_frames(tokenizer, frames[0], (index - finer).clamp_min(0))
+            decoded, first = first_frames(tokenizer, frames[0], (index - finer).clamp_min(0))
+            memory = Memory(first)
             for i in range(1, args.frames):
                 prediction = predictions(decoded, vectors[i])
-                predicted, n = quantize(model, frames[i], prediction, index, wider)
+                rounded, predicted = encoded(model, frames[i], prediction, index, wider)
+                n = rounded.integers()
                 loss, d, decoded = compiled(prediction, predicted, n, index, frames[i])
+                if i == args.frames - 1:
+                    loss = (1 + args.horizon) * loss
                 total = total + loss.mean() / (args.frames - 1)
                 figures[f"rmse{i}"] = d.clamp_min(0).sqrt().mean()
+                if rate is not None:
+                    kept.append((rounded, memory.next(rounded.hard, vectors[i])))
+            if rate is not None:
+                rounded = Rounded.cat([x for x, _ in kept])
+                context = torch.cat([x for _, x in kept])
+                steps = [int(s) for s in index.tolist()] * (args.frames - 1)
+                more, bits = rate.differences(rounded.hard, rounded.low, steps, generator, context)
+                usual = torch.tensor([usual_bpp(s) for s in steps], device=device) * args.crop**2
+                figures["rate"] = (bits / usual).mean()
+                total = total + (rounded.felt(more) / usual).mean() + figures["rate"]
         return total, figures
 
     held_out = [clips.draw(4, 256, np.random.default_rng(seed)) for seed in range(8)]
-    shadow = Predicted(tokenizer).to(device).eval()
+    shadow = Predicted(tokenizer, blocks).to(device).eval()
 
     @torch.no_grad()
     def validate(state: dict[str, Tensor]) -> dict[str, Any]:
-        """On 8 training clips: how much better the last frame is than without the network."""
+        """On 8 training clips, three predicted frames: bpp by the prior if there is one, MS-SSIM,
+        squared error, and the share of integers that are not 0."""
         shadow.load_state_dict(state)
-        rows = []
-        for x, v in held_out:
-            frames, vectors = x[:, None].to(device).float(), v[:, None].to(device)
-            index = torch.tensor([176.0], device=device)
-            with torch.autocast(device.type, torch.bfloat16):
-                decoded = first_frames(tokenizer, frames[0], index - 12)
-                for i in range(1, 4):
-                    prediction = predictions(decoded, vectors[i])
-                    wider = torch.tensor([0.06], device=device)
-                    predicted, n = quantize(shadow, frames[i], prediction, index, wider)
-                    decoded = shadow.reconstruct(prediction, predicted, n, index).clamp(0, 255)
-            nonzero = (n != 0).float().mean()
-            rows.append([float(ms_ssim(decoded, frames[3])[0]), float(nonzero)])
-        similarity, nonzero = np.mean(rows, axis=0)
-        return {"ms_ssim": round(float(similarity), 5), "nonzero": round(float(nonzero), 5)}
+        figures = {}
+        for at in (168, 184):
+            rows = []
+            for x, v in held_out:
+                frames, vectors = x[:, None].to(device).float(), v[:, None].to(device)
+                index = torch.tensor([float(at)], device=device)
+                wider = torch.tensor([WIDER], device=device)
+                with torch.autocast(device.type, torch.bfloat16):
+                    decoded, n = first_frames(tokenizer, frames[0], index - FIRST_FINER)
+                    memory = Memory(n)
+                    for i in range(1, 4):
+                        prediction = predictions(decoded, vectors[i])
+                        z, predicted = shadow.encode(frames[i], prediction, index)
+                        n = quantize_beyond(z, widened(frames[i], wider))
+                        decoded = shadow.reconstruct(prediction, predicted, n, index).clamp(0, 255)
+                        context = memory.next(n, vectors[i])
+                        bits = rate.bits(n, at, context) if rate is not None else math.nan
+                        error = float((decoded - frames[i]).square().mean())
+                        similarity = float(ms_ssim(decoded, frames[i])[0])
+                        rows.append(
+                            [bits / 256**2, similarity, error, float((n != 0).float().mean())]
+                        )
+            bpp, similarity, error, nonzero = np.mean(rows, axis=0)
+            quality = f"{similarity:.5f}/{error:.2f}/{nonzero:.5f}"
+            figures[f"s{at}"] = quality if rate is None else f"{bpp:.4f}bpp/{quality}"
+        return figures
 
     loop.run(step, validate)

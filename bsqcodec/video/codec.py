@@ -23,7 +23,7 @@ from bsqcodec.bitstream.video_container import (
     VideoFileWriter,
     VideoHeader,
 )
-from bsqcodec.codec import set_up_machine
+from bsqcodec.codec import check_effort, searches, set_up_machine
 from bsqcodec.errors import BsqError, FormatError, WeightsError
 from bsqcodec.media.video import VideoColour, VideoFormat, VideoFrame, VideoReader
 from bsqcodec.rate import Quality, Target
@@ -111,15 +111,17 @@ class VideoCodec:
         *,
         gop: int | None = None,
         control: Control | None = None,
+        effort: int = 1,
         progress: Progress | None = None,
     ) -> EncodedVideo:
         """Code all frames of a reader into a sink, which need not seek.
 
         target: quality 50 by default; control: chooses the steps in its place. gop: frames of a
-        group at most, by default about a second of them. Raises ValueError for an impossible gop
-        or a size as target (see `encode_to_size`), TargetError, LimitError, and what reader and
-        sink raise.
+        group at most, by default about a second of them. effort: 2 searches (slowly) for better
+        integers, 0 and 1 do not. Raises ValueError for an impossible gop, another effort or a size
+        as target (see `encode_video_file`), TargetError, LimitError, and what reader and sink raise.
         """
+        check_effort(effort)
         started = time.perf_counter()
         weights, form = self._default, reader.format
         rate = form.frame_rate or DEFAULT_RATE
@@ -132,13 +134,14 @@ class VideoCodec:
         geometry = Geometry(form.height, form.width)
         if control is None:
             control = make_control(target or Quality(50), geometry, float(rate))
+        searching, notes = searches(effort, form.height * form.width, "each frame")
         groups: list[int] = []
         squared, picture_bytes = 0.0, 0
-        with Workers.started() as workers:
+        with Workers.started(side_by_side=not searching) as workers:
             writer = VideoFileWriter(sink, _header(form, weights), form.metadata)
             frames = _Ahead(reader.frames(), slack)
             while frames:
-                taken, coded = self._group(frames, gop, geometry, control, workers)
+                taken, coded = self._group(frames, gop, geometry, control, workers, searching)
                 pts = tuple(frame.pts for frame in taken)
                 writer.gop(Gop(writer.frames, pts, coded.payloads))
                 side = reader.take_side_bytes()
@@ -165,7 +168,7 @@ class VideoCodec:
             bpp=8 * writer.bytes_written / max(area, 1),
             psnr=math.inf if mean == 0 else 10 * math.log10(255**2 / mean),
             seconds=time.perf_counter() - started,
-            notes=tuple(reader.notes),
+            notes=(*reader.notes, *notes),
         )
 
     def _group(
@@ -175,6 +178,7 @@ class VideoCodec:
         geometry: Geometry,
         control: Control,
         workers: Workers,
+        searching: bool,
     ) -> tuple[list[VideoFrame], CodedGroup]:
         """Code the next group, again with other steps until the control is content."""
         weights = self._default
@@ -182,7 +186,7 @@ class VideoCodec:
         step = control.first_step()
         while True:
             loop = FrameLoop(weights.image.tokenizer, weights.predicted, geometry, self.device)
-            encoder = GroupEncoder(loop, weights.priors, workers, dry=control.dry)
+            encoder = GroupEncoder(loop, weights.priors, workers, control.dry, searching)
             if taken:
                 for frame, following in zip_longest(taken, taken[1:]):
                     ahead = None if following is None else following.pixels

@@ -130,6 +130,10 @@ class Fidelity:
                     f"{self._psnr:g} dB is out of reach: the finest step gives {psnr:.2f} dB"
                 )
         if self._good == self._bad - 1 or self._psnr <= psnr <= self._psnr + CLOSE:
+            if coded.payloads and step == self._good:  # a dry coding that was not
+                self._step = step
+                self._begin()
+                return None
             self.dry = False
             return self._good
         if math.isinf(psnr):

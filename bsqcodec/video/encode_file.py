@@ -41,6 +41,7 @@ def encode_video_file(
     target: Target,
     *,
     gop: int | None = None,
+    effort: int = 1,
     verify: bool = False,
     progress: Progress | None = None,
 ) -> CodedVideo:
@@ -49,19 +50,20 @@ def encode_video_file(
     With a size as target, or with `verify`, the file is made in a temporary place, and nothing
     reaches the sink before it is whole and right. For a size the source is read once more, to
     count its frames, and coded until the size is met (see `search_size`).
-    gop: see `VideoCodec.encode`. verify: decode all of the file's bits and compare. progress: told
-    the number of frames done, in each coding.
-    Raises TargetError, VerifyError, LimitError, ValueError for an impossible gop, and what
-    `open_video`, its reader and the sink raise.
+    gop, effort: see `VideoCodec.encode`. verify: decode all of the file's bits and compare.
+    progress: told the number of frames done, in each coding.
+    Raises TargetError, VerifyError, LimitError, ValueError for an impossible gop or effort, and
+    what `open_video`, its reader and the sink raise.
     """
+    options: dict[str, Any] = {"gop": gop, "effort": effort, "progress": progress}
     if isinstance(target, Size):
-        coded, file = _to_size(codec, source, target.bytes, gop, progress)
+        coded, file = _to_size(codec, source, target.bytes, **options)
     elif not verify:
-        return _code(codec, source, sink, target=target, gop=gop, progress=progress)
+        return _code(codec, source, sink, target=target, **options)
     else:
         file = tempfile.TemporaryFile()  # noqa: SIM115
         try:
-            coded = _code(codec, source, file, target=target, gop=gop, progress=progress)
+            coded = _code(codec, source, file, target=target, **options)
         except BaseException:
             file.close()
             raise
@@ -89,9 +91,9 @@ def _code(codec: VideoCodec, source: VideoInput, sink: SupportsWrite, **options:
 
 
 def _to_size(
-    codec: VideoCodec, source: VideoInput, limit: int, gop: int | None, progress: Progress | None
+    codec: VideoCodec, source: VideoInput, limit: int, *, gop: int | None, **options: Any
 ) -> tuple[CodedVideo, IO[bytes]]:
-    """Code a video as a temporary file of at most `limit` bytes."""
+    """Code a video as a temporary file of at most `limit` bytes; options: as of `_code`."""
     if not source.can_reopen:
         raise TargetError("a size needs a source that can be read more than once, not a pipe")
     with source.open() as reader:
@@ -103,7 +105,7 @@ def _to_size(
         rest = reader.side_bytes + container_bytes(reader.format.metadata, groups, frames)
 
     def code(budget: Budget, file: IO[bytes]) -> CodedVideo:
-        return _code(codec, source, file, control=budget, gop=gop, progress=progress)
+        return _code(codec, source, file, control=budget, gop=gop, **options)
 
     coded, file = search_size(code, frames, rest, limit)
     return replace(coded, notes=(*coded.notes, *shortfall(coded.size, limit))), file

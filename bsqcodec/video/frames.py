@@ -25,6 +25,9 @@ Pixels = npt.NDArray[np.uint8]
 WIDER = 0.04
 """What dead zones of predicted frames have more than those of pictures."""
 
+FIRST_FINER = 44
+"""Step indices by which a group's first frame is finer, since the others are predicted from it."""
+
 CUT = 0.8
 """A frame is a new scene if its prediction's error reaches this share of its variance."""
 
@@ -82,7 +85,7 @@ class FrameLoop:
         lack = (rows * TOKEN - x.shape[2], columns * TOKEN - x.shape[3])
         return F.pad(x, (0, lack[1], 0, lack[0]), mode="replicate")[0]
 
-    def _windows(self, x: Tensor) -> Tensor:
+    def windows(self, x: Tensor) -> Tensor:
         """[3, H, W] -> [1, 3, ...] padded by its edge to whole windows."""
         rows, columns = self.geometry.grid
         lack = (rows * TOKEN - x.shape[1], columns * TOKEN - x.shape[2])
@@ -110,16 +113,24 @@ class FrameLoop:
         assert self._shown is not None
         return self._shown
 
-    def _integers(self, z: Tensor, pixels: Tensor, limit: Tensor, wider: float) -> Tensor:
-        zone = dead_zones_of(pixels, TOKEN) + wider
+    @torch.inference_mode()
+    def integers(self, z: Tensor, frame: Tensor, limit: Tensor, wider: float = 0.0) -> Tensor:
+        """Integers [h, w, C] for z [h, w, C] of a frame [3, H, W], at most `limit` [C].
+
+        wider: what dead zones have more than those of pictures.
+        """
+        zone = dead_zones_of(self.windows(frame), TOKEN)[0] + wider
         n = torch.where(z.abs() < zone, torch.zeros_like(z), torch.round(z))
-        return torch.minimum(torch.maximum(n, -limit), limit)[0] * self._inside[..., None]
+        return torch.minimum(torch.maximum(n, -limit), limit) * self._inside[..., None]
 
     @torch.inference_mode()
+    def first_latents(self, frame: Tensor, step: int) -> Tensor:
+        """z [h, w, C] of a group's first frame [3, H, W]."""
+        return self.tokenizer.encode(self.windows(frame), self._step(step))[0]
+
     def first_integers(self, frame: Tensor, step: int, limit: Tensor) -> Tensor:
         """Integers [h, w, C] of a group's first frame [3, H, W], at most `limit` [C]."""
-        x = self._windows(frame)
-        return self._integers(self.tokenizer.encode(x, self._step(step)), x, limit, 0.0)
+        return self.integers(self.first_latents(frame, step), frame, limit)
 
     @torch.inference_mode()
     def first_frame(self, n: Tensor, step: int) -> Pixels:
@@ -155,23 +166,20 @@ class FrameLoop:
         return compensate(self.reference, vectors)
 
     @torch.inference_mode()
-    def next_integers(
-        self,
-        frame: Tensor,
-        prediction: Tensor,
-        step: int,
-        limit: Tensor,
-    ) -> Tensor:
+    def next_latents(self, frame: Tensor, prediction: Tensor, step: int) -> Tensor:
+        """z [h, w, C] of a frame [3, H, W] beside its prediction."""
+        x, p = self.windows(frame), self.windows(prediction)
+        with self._autocast():
+            return self.predicted.encode(x, p, self._step(step))[0][0]
+
+    def next_integers(self, frame: Tensor, prediction: Tensor, step: int, limit: Tensor) -> Tensor:
         """Integers [h, w, C] of a frame [3, H, W] beside its prediction."""
-        x, p = self._windows(frame), self._windows(prediction)
-        units, _ = self.predicted.units(self.predicted.latents(p - 127.5), self._step(step))
-        z = self.predicted.latents(x - p) / units
-        return self._integers(z, x, limit, WIDER)
+        return self.integers(self.next_latents(frame, prediction, step), frame, limit, WIDER)
 
     @torch.inference_mode()
     def next_frame(self, prediction: Tensor, n: Tensor, step: int) -> Pixels:
         """Decode a predicted frame, which becomes the reference."""
-        p = self._windows(prediction)
+        p = self.windows(prediction)
         latents = self.predicted.latents(p - 127.5)
         with self._autocast():
             decoded = self.predicted.reconstruct(p, latents, n[None].float(), self._step(step))

@@ -28,10 +28,12 @@ from bsqcodec.errors import FormatError
 from bsqcodec.prior.integer import IntegerPrior
 from bsqcodec.prior.order import limits, planes_needed
 from bsqcodec.prior.walk import walk
+from bsqcodec.refine import USUAL, Pace, PictureTask, Task, refine
 from bsqcodec.video.coders import FrameDecoder, FrameEncoder
 from bsqcodec.video.context import Past, context_of
-from bsqcodec.video.frames import FrameLoop, Geometry, Pixels
+from bsqcodec.video.frames import FIRST_FINER, WIDER, FrameLoop, Geometry, Pixels
 from bsqcodec.video.motion import Rough
+from bsqcodec.video.search import PACE, PredictedTask
 from bsqcodec.video.vectors import SlotChances, code_vectors
 
 _CRC = struct.Struct("<I")
@@ -41,9 +43,6 @@ MOVES = 128
 
 AHEAD = 4
 """Frames by which the faster part of the work may be ahead of the other."""
-
-FIRST_FINER = 32
-"""Step indices by which a group's first frame is finer, since the others are predicted from it."""
 
 PRICE = 25.0
 """Sums of absolute differences that a bit of motion is worth at step 176; in proportion to steps."""
@@ -96,13 +95,17 @@ class SymbolCoder:
         lack = ((0, 2 * h - len(vectors)), (0, 2 * w - vectors.shape[1]), (0, 0))
         return torch.from_numpy(np.pad(vectors, lack))
 
-    def _context(self, vectors: npt.NDArray[np.int64]) -> Tensor:
-        """Context of a predicted frame's tokens; moves the past."""
+    def context(self, vectors: npt.NDArray[np.int64]) -> Tensor:
+        """Context [1, h, w, K] of the tokens of the next frame, a predicted one."""
+        return self._look_back(vectors)[0]
+
+    def _look_back(self, vectors: npt.NDArray[np.int64]) -> tuple[Tensor, Past]:
+        """(the context, the past moved by vectors) of the next frame. Raises FormatError."""
         if self._past is None:
             raise FormatError("a predicted frame comes before a first one")
         field = self._grid_vectors(vectors)
-        self._past = self._past.moved(field)
-        return context_of(field, self._past)[None]
+        past = self._past.moved(field)
+        return context_of(field, past)[None], past
 
     def _remember(self, symbols: Symbols) -> None:
         n = torch.from_numpy(symbols.n)
@@ -129,7 +132,7 @@ class SymbolCoder:
             head.append(most + MOVES * moves)
             if moves:
                 code_vectors(coder, symbols.vectors, self._before, self._rows, self._columns)
-            context = self._context(symbols.vectors)
+            context, self._past = self._look_back(symbols.vectors)
         walk(
             self._prior(first), symbols.step, self._inside, coder, context=context, most_planes=most
         )
@@ -148,7 +151,7 @@ class SymbolCoder:
             vectors = np.zeros_like(self._before)
             if payload[1] >= MOVES:
                 vectors = code_vectors(coder, None, self._before, self._rows, self._columns)
-            context = self._context(vectors)
+            context, self._past = self._look_back(vectors)
         n = walk(self._prior(first), step, self._inside, coder, context=context, most_planes=most)
         symbols = Symbols(step, n, vectors)
         self._remember(symbols)
@@ -181,13 +184,14 @@ class Workers:
 
     @staticmethod
     @contextmanager
-    def started() -> Iterator[Workers]:
+    def started(side_by_side: bool = True) -> Iterator[Workers]:
         """Workers that end with the context; within it each takes half of torch's threads.
 
-        More would wait for each other: two workers are busy at a time, the third now and then.
+        More would wait for each other: two workers are busy at a time, the third now and then. But
+        for those who mostly wait for the pixels' side, which then takes all: not `side_by_side`.
         """
         threads = torch.get_num_threads()
-        torch.set_num_threads(max(1, threads // 2))
+        torch.set_num_threads(max(1, threads // 2) if side_by_side else threads)
         try:
             with ThreadPoolExecutor(1) as entropy, ThreadPoolExecutor(1) as ahead:
                 yield Workers(entropy, ahead)
@@ -207,7 +211,8 @@ class _Sought:
 class GroupEncoder:
     """Codes one group, frame by frame, parts of the work in threads of their own.
 
-    dry: leave the entropy coding out; then there are errors, but no payloads.
+    dry: leave the entropy coding out where nothing needs it; then there are errors, but no payloads.
+    searching: search for better integers, slowly, which needs it.
     """
 
     def __init__(
@@ -216,12 +221,13 @@ class GroupEncoder:
         priors: Priors,
         workers: Workers,
         dry: bool = False,
+        searching: bool = False,
     ) -> None:
         self._loop = loop
         self._coder = SymbolCoder(priors, loop.geometry)
         self._priors = priors
         self._workers = workers
-        self._dry = dry
+        self._dry, self._searching = dry, searching
         self._latest: Pixels | None = None
         self._rough: Rough | None = None
         self._sought: _Sought | None = None
@@ -266,7 +272,7 @@ class GroupEncoder:
         if self._latest is None:
             step = max(step - FIRST_FINER, 0)
             self._look_ahead(pixels, following, price, None)
-            n = loop.first_integers(frame, step, self._limit(self._priors.first, step))
+            n = self._first_integers(pixels, frame, step)
             decoded = loop.first_frame(n, step)
             vectors = None
         elif np.array_equal(pixels, self._latest):
@@ -281,14 +287,13 @@ class GroupEncoder:
             prediction = loop.predict(field)
             if cut and loop.is_cut(frame, prediction):
                 return False
-            limit = self._limit(self._priors.inter, step)
-            n = loop.next_integers(frame, prediction, step, limit)
+            n = self._next_integers(pixels, frame, prediction, step, field)
             still = not bool(field.any()) and not bool(n.any())
             decoded = loop.repeat() if still else loop.next_frame(prediction, n, step)
             self._rough = rough
             vectors = field.cpu().numpy()
         self._latest = pixels
-        if not self._dry:
+        if not self._dry or self._searching:  # a search needs what the coder remembers
             symbols = Symbols(step, n.to(torch.int32).cpu().numpy(), vectors)
             if len(self._pending) > AHEAD:
                 self._pending[-AHEAD].result()
@@ -297,12 +302,50 @@ class GroupEncoder:
         self._errors.append(float(np.mean(difference**2)))
         return True
 
+    def _first_integers(self, pixels: Pixels, frame: Tensor, step: int) -> Tensor:
+        """Integers [h, w, C] of the group's first frame."""
+        loop, prior = self._loop, self._priors.first
+        z = loop.first_latents(frame, step)
+        n = loop.integers(z, frame, self._limit(prior, step))
+        if not self._searching:
+            return n
+        inside = loop.geometry.inside
+        return _searched(PictureTask(loop.tokenizer, prior, pixels, step, inside), z, n, USUAL)
+
+    def _next_integers(
+        self, pixels: Pixels, frame: Tensor, prediction: Tensor, step: int, field: Tensor
+    ) -> Tensor:
+        """Integers [h, w, C] of a predicted frame."""
+        loop, prior = self._loop, self._priors.inter
+        z = loop.next_latents(frame, prediction, step)
+        n = loop.integers(z, frame, self._limit(prior, step), WIDER)
+        if not self._searching or not n.any():
+            return n
+        self._pending[-1].result()
+        context = self._coder.context(field.cpu().numpy())
+        task = PredictedTask(
+            loop.predicted,
+            prior,
+            pixels,
+            step,
+            loop.geometry.inside,
+            loop.windows(prediction),
+            context,
+        )
+        return _searched(task, z, n, PACE)
+
     def finish(self) -> CodedGroup:
         """The whole group."""
         payloads = [future.result() for future in self._pending]
         if payloads:
             payloads[0] = _CRC.pack(self._coder.crc) + payloads[0]
         return CodedGroup(tuple(payloads), tuple(self._errors))
+
+
+def _searched(task: Task, z: Tensor, n: Tensor, pace: Pace) -> Tensor:
+    """Better integers than n [h, w, C] for z [h, w, C]."""
+    start = task.code(n.cpu().numpy())
+    return torch.from_numpy(refine(task, z.cpu().numpy(), start, pace)).float().to(n.device)
 
 
 class GroupDecoder:

@@ -2,6 +2,7 @@
 
     prediction p [B, 3, H, W]  (the frame before, motion-compensated)
     z = T(x - p) / unit         T: the transform of pictures, unit: of each token, from p
+    z += correction(z, T(p))    what costs little and looks good; the decoder knows nothing of it
     n = round(z)                the tokens of the frame, coded by the inter prior
     x_hat = p + T^-1(n unit) + correction(p, n)
 
@@ -11,12 +12,21 @@ predicted from decoded frames; nothing of this touches the entropy coder, which 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bsqcodec.tokenizer.blocks import shuffle, unshuffle
-from bsqcodec.tokenizer.model import Decoder, Tokenizer, TokenizerConfig, step_size
+from bsqcodec.tokenizer.blocks import Block, shuffle, unshuffle
+from bsqcodec.tokenizer.model import (
+    SEEN,
+    Decoder,
+    StepTable,
+    Tokenizer,
+    TokenizerConfig,
+    step_size,
+)
 
 
 class InterDecoder(Decoder):
@@ -54,11 +64,42 @@ class InterDecoder(Decoder):
         return shuffle(self.out(F.relu(maps)).float() * (unit / 8), 4)
 
 
-class Predicted(nn.Module):
-    """Quantization and reconstruction of predicted frames, on top of a tokenizer of pictures."""
+def encoder_blocks_in(names: Iterable[str]) -> int:
+    """Blocks of the encoder's network among names of the tensors of a `Predicted`."""
+    return len({name.split(".")[2] for name in names if name.startswith("encoder.blocks.")})
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
+
+class InterEncoder(nn.Module):
+    """Corrects z [B, h, w, C] of a predicted frame, before it is rounded."""
+
+    def __init__(self, c: TokenizerConfig, blocks: int) -> None:
         super().__init__()
+        self.embed = nn.Linear(2 * c.channels, c.width)
+        self.step = StepTable(c.knots, c.width)
+        self.blocks = nn.Sequential(*[Block(c.width, c.heads) for _ in range(blocks)])
+        self.norm = nn.LayerNorm(c.width)
+        self.out = nn.Linear(c.width, c.channels)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, z: Tensor, predicted: Tensor, step: Tensor) -> Tensor:
+        """z and the prediction's latents, both in units of integers; step [B] -> z."""
+        x = self.embed(torch.cat([z, predicted], dim=-1).clamp(-SEEN, SEEN))
+        x = self.blocks(x + self.step(step)[:, None, None].to(x.dtype))
+        return z + self.out(self.norm(x)).float()
+
+
+class Predicted(nn.Module):
+    """Quantization and reconstruction of predicted frames, on top of a tokenizer of pictures.
+
+    encoder_blocks: of the encoder's network; 0 for the transform alone.
+    """
+
+    encoder: InterEncoder | None
+
+    def __init__(self, tokenizer: Tokenizer, encoder_blocks: int = 0) -> None:
+        super().__init__()
+        self.encoder = InterEncoder(tokenizer.config, encoder_blocks) if encoder_blocks else None
         self.decoder = InterDecoder(tokenizer.config)
         self.decoder.load_state_dict(tokenizer.decoder.state_dict(), strict=False)
         self.tokenizer = [tokenizer]  # no submodule: it is not trained, and saved elsewhere
@@ -94,6 +135,15 @@ class Predicted(nn.Module):
             loudness.permute(0, 3, 1, 2), scale_factor=tokenizer.config.patch // 4, mode="bilinear"
         )
         return tokenizer._scaled(units.expand_as(predicted), loudness), size * smooth
+
+    def encode(self, pixels: Tensor, prediction: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
+        """(z [B, h, w, C], the prediction's latents) of pixels and prediction [B, 3, H, W]."""
+        predicted = self.latents(prediction - 127.5)
+        units, _ = self.units(predicted, step)
+        z = self.latents(pixels - prediction) / units
+        if self.encoder is not None:
+            z = self.encoder(z, predicted / units, step)
+        return z, predicted
 
     def reconstruct(self, prediction: Tensor, predicted: Tensor, n: Tensor, step: Tensor) -> Tensor:
         """Frames [B, 3, H, W] (not clipped) of integers n [B, h, w, C]."""

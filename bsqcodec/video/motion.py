@@ -75,8 +75,15 @@ def _extended(frame: Tensor) -> Tensor:
 
 def _patches(extended: Tensor, top: Tensor, left: Tensor, size: int) -> Tensor:
     """Squares [C, B, size, size] of an extended frame, at places in the frame itself."""
-    everywhere = extended.unfold(1, size, 1).unfold(2, size, 1)  # no copy
-    return everywhere[:, top + MARGIN, left + MARGIN]
+    top, left = top + MARGIN, left + MARGIN
+    if not extended.requires_grad:
+        everywhere = extended.unfold(1, size, 1).unfold(2, size, 1)  # no copy
+        return everywhere[:, top, left]
+    offset = torch.arange(size, device=extended.device)
+    rows, columns = (top[:, None] + offset)[:, :, None], (left[:, None] + offset)[:, None]
+    index = (rows * extended.shape[2] + columns).reshape(-1)  # whose gradient is no larger
+    patches = extended.flatten(1).index_select(1, index)
+    return patches.view(len(extended), len(top), size, size)
 
 
 def _places(rows: int, columns: int, block: int, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -113,30 +120,37 @@ def _compensate(reference: Tensor, vectors: Tensor) -> Tensor:
     split = (parts != parts[:, :1]).any(2).any(1)
     extended = _extended(reference)
     top, left = _places(rows, columns, TOKEN, reference.device)
-    padded = torch.zeros(
-        channels,
-        rows * TOKEN + 2 * OVERLAP,
-        columns * TOKEN + 2 * OVERLAP,
-        device=reference.device,
-        dtype=reference.dtype,
-    )
+    height, width = rows * TOKEN + 2 * OVERLAP, columns * TOKEN + 2 * OVERLAP
+    planes = [  # not one tensor: its parts cannot be added to where gradients are wanted
+        torch.zeros(height * width, device=reference.device, dtype=reference.dtype)
+        for _ in range(channels)
+    ]
     whole = (~split).nonzero()[:, 0]
-    _add_blocks(padded, extended, top[whole], left[whole], parts[whole, 0], TOKEN)
+    _add_blocks(planes, width, extended, top[whole], left[whole], parts[whole, 0], TOKEN)
     tokens = split.nonzero()[:, 0]
     half = TOKEN // 2
     for k in range(4):
         down, right = half * (k // 2), half * (k % 2)
-        _add_blocks(
-            padded, extended, top[tokens] + down, left[tokens] + right, parts[tokens, k], half
-        )
+        at = top[tokens] + down, left[tokens] + right
+        _add_blocks(planes, width, extended, *at, parts[tokens, k], half)
     start = TOKEN + OVERLAP
+    padded = torch.stack(planes).view(channels, height, width)
     return padded[:, start : start + h, start : start + w]
 
 
 def _add_blocks(
-    padded: Tensor, extended: Tensor, top: Tensor, left: Tensor, vectors: Tensor, block: int
+    planes: list[Tensor],
+    width: int,
+    extended: Tensor,
+    top: Tensor,
+    left: Tensor,
+    vectors: Tensor,
+    block: int,
 ) -> None:
-    """Add weighted blocks [n] at top, left (of a frame with a token more on each side)."""
+    """Add weighted blocks [n] at top, left to planes.
+
+    These are of a frame with a token more on each side, flat, rows of a width.
+    """
     size = block + 2 * OVERLAP
     down, right = vectors.unbind(-1)
     patches = _patches(
@@ -149,12 +163,10 @@ def _add_blocks(
     filters = _interpolation(size, extended.device) * window[:, None]
     weighted = filters[down & 3] @ patches @ filters[right & 3].transpose(-1, -2)
     offset = torch.arange(size, device=extended.device)
-    index = (top[:, None] + offset)[:, :, None] * padded.shape[2] + (left[:, None] + offset)[
-        :, None
-    ]
-    flat = padded.view(len(padded), -1)
-    for plane, values in zip(flat, weighted, strict=True):
-        plane.index_add_(0, index.reshape(-1), values.reshape(-1))
+    rows, columns = (top[:, None] + offset)[:, :, None], (left[:, None] + offset)[:, None]
+    index = (rows * width + columns).reshape(-1)
+    for plane, values in zip(planes, weighted, strict=True):
+        plane.index_add_(0, index, values.reshape(-1))
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """Weights for predicted frames: one safetensors file beside those of pictures, named by identity.
 
 A file `video-ID.safetensors` holds the decoder of predicted frames (`decoder.*`, float16 and
-float32), the integer inter prior (`prior.*`) and the chances of vectors (`vectors`), and names the
-weights of pictures that it goes with. ID is the first 8 bytes, in hexadecimal, of the SHA-256 of
+float32), the encoder's network if it has one (`encoder.*`), the integer inter prior (`prior.*`) and
+the chances of vectors (`vectors`), and names the weights of pictures that it goes with. ID is the first 8 bytes, in hexadecimal, of the SHA-256 of
 configurations and tensors, as for pictures.
 """
 
@@ -22,13 +22,13 @@ from bsqcodec.errors import WeightsError
 from bsqcodec.prior.integer import IntegerPrior, identity
 from bsqcodec.prior.order import PriorConfig
 from bsqcodec.video.gop import Priors
-from bsqcodec.video.model import Predicted
+from bsqcodec.video.model import Predicted, encoder_blocks_in
 from bsqcodec.video.vectors import TABLE
 
 MOST_PATIENT = 1 << 20
 """Chances of vectors follow what is coded at least as fast as this."""
 
-DECODER, PRIOR, VECTORS = "decoder.", "prior.", "vectors"
+ENCODER, DECODER, PRIOR, VECTORS = "encoder.", "decoder.", "prior.", "vectors"
 
 
 @dataclass(frozen=True)
@@ -88,8 +88,8 @@ def load(path: Path, device: torch.device, int8: bool | None = None) -> VideoWei
         patience = configs["patience"]  # older weights have none, and code vectors otherwise
         if not isinstance(patience, int) or not 0 <= patience <= MOST_PATIENT:
             raise ValueError(f"the patience {patience} is not within 0..{MOST_PATIENT}")
-        predicted = Predicted(image.tokenizer)
-        state = {f"decoder.{k}": v.float() for k, v in image_weights.part(tensors, DECODER).items()}
+        state = {k: v.float() for k, v in tensors.items() if k.startswith((ENCODER, DECODER))}
+        predicted = Predicted(image.tokenizer, encoder_blocks_in(state))
         predicted.load_state_dict(state)
         prior = IntegerPrior(prior_config, image_weights.part(tensors, PRIOR), device, int8)
     except (LookupError, RuntimeError, TypeError, ValueError) as error:
@@ -122,13 +122,13 @@ def save(
     default: bool = False,
     notes: dict[str, str] | None = None,
 ) -> Path:
-    """Write `video-ID.safetensors` into a folder, the decoder's matrices in half precision.
+    """Write `video-ID.safetensors` into a folder, networks' matrices in half precision.
 
     notes: further metadata (how the weights were trained); no part of the identity.
     """
     tensors: dict[str, Tensor] = {VECTORS: vectors}
-    for name, tensor in predicted.decoder.state_dict().items():
-        tensors[DECODER + name] = tensor.float() if tensor.ndim < 2 else tensor.half()
+    for name, tensor in predicted.state_dict().items():
+        tensors[name] = tensor.float() if tensor.ndim < 2 else tensor.half()
     tensors |= {PRIOR + name: tensor for name, tensor in prior.items()}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     configs = json.loads(

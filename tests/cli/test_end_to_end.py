@@ -164,7 +164,7 @@ def test_python_m_bsqcodec_reports_errors(folder: Path, bsqcodec_process: Pipe) 
         ("-q 90", lambda facts: abs(facts["quality"] - 90) < 0.3),
         ("--size 300", lambda facts: 270 <= facts["output_bytes"] <= 300),
         ("--size .2k", lambda facts: 180 <= facts["output_bytes"] <= 200),
-        ("--bpp .5", lambda facts: 0.45 <= facts["bpp"] <= 0.5),
+        ("--bpp .4", lambda facts: 0.36 <= facts["bpp"] <= 0.4),
         ("--psnr 20.5", lambda facts: facts["psnr_db"] >= 20.5),
         ("--effort 0 --verify", lambda facts: facts["quality"] == 50),
     ],

@@ -309,7 +309,7 @@ def test_a_full_disk(capsys: Output) -> None:
         ("clip.mkv --frame-size 3by4", 2, "is not a size such as"),
         ("clip.mkv --pix-fmt gray", 2, "need --frame-size too"),
         ("photo.png --bitrate 5k", 2, "--bitrate is not for pictures"),
-        ("clip.mkv --effort 1", 2, "--effort is not for videos"),
+        ("clip.mkv --effort 3", 2, "3 is not in the range 0<=x<=2"),
         ("clip.mkv --fps 30", 2, "--fps is not for videos that tell their own"),
         ("empty.mp4", 1, "empty.mp4: the file is empty"),
     ],

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from bsqcodec.tokenizer import blocks
 from bsqcodec.tokenizer.blocks import Block, WindowAttention
-from bsqcodec.tokenizer.model import GAIN_CAP, StepTable, Tokenizer, step_size
+from bsqcodec.tokenizer.model import GAIN_CAP, SEEN, StepTable, Tokenizer, step_size
 
 from ..models import TOKENIZER, linear_tokenizer, random_tokenizer, seeded, shake
 
@@ -46,6 +46,32 @@ def test_encoder_begins_as_its_transform() -> None:
     torch.testing.assert_close(
         z, expected / step_size(STEPS)[:, None, None, None], atol=2e-4, rtol=1e-5
     )
+
+
+@pytest.mark.parametrize("companding", [0.0, 0.3])
+def test_the_encoders_network_changes_nothing_at_first(companding: float) -> None:
+    tokenizer = linear_tokenizer(replace(TOKENIZER, companding=companding))
+    linear = Tokenizer(replace(TOKENIZER, companding=companding, encoder_blocks=0))
+    state = tokenizer.state_dict()
+    linear.load_state_dict({k: state[k] for k in linear.state_dict()})
+    x = pictures(3, 128, 256)
+    assert tokenizer.encoder.local(x)[1] is not None and linear.encoder.local(x)[1] is None
+    assert torch.equal(tokenizer.encode(x, STEPS), linear.encode(x, STEPS))
+
+
+def test_the_encoders_network_corrects_integers() -> None:
+    """By what it sees of them: it tells large ones apart no more, and adds the same to them."""
+    tokenizer = random_tokenizer()
+    step = torch.tensor([100.0])
+    _, maps = tokenizer.encoder.local(pictures(1, 128, 128))
+    z = 3 * torch.randn(1, 8, 8, 16, generator=torch.Generator().manual_seed(0))
+    correction = tokenizer.encoder.attend(z, maps, step) - z
+    assert correction.abs().mean() > 0.1
+    larger = torch.where(z.abs() > SEEN, 2 * z, z)
+    again = tokenizer.encoder.attend(larger, maps, step) - larger
+    torch.testing.assert_close(again, correction, atol=1e-5, rtol=0)
+    other = tokenizer.encoder.attend(z.clamp(-1, 1), maps, step) - z.clamp(-1, 1)
+    assert (other - correction).abs().mean() > 0.01
 
 
 def test_decoder_begins_as_the_projection_on_the_transform() -> None:
@@ -190,8 +216,8 @@ def test_the_parts_outside_attention_look_as_far_as_they_say(reach: int) -> None
         x = pictures(1, 128, 128)
         changed = x.clone()
         changed[:, :, 64:80, 64:80] = 255 - changed[:, :, 64:80, 64:80]
-        a = tokenizer.encoder.local(x, tokenizer.scale)[1]
-        b = tokenizer.encoder.local(changed, tokenizer.scale)[1]
+        a = tokenizer.encoder.local(x)[1]
+        b = tokenizer.encoder.local(changed)[1]
         moved = (a - b).abs().amax(-1)[0]
     else:
         latents = 50 * torch.randn(1, 8, 8, 16, generator=generator)

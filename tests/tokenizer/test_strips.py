@@ -19,6 +19,7 @@ from ..models import TOKENIZER, linear_tokenizer, random_tokenizer
 CPU = torch.device("cpu")
 SIZES = [(1, 1), (1, 4000), (1100, 3), (17, 31), (128, 128), (129, 257), (135, 100), (300, 200)]
 STEP = 100
+AT_STEP = torch.tensor([float(STEP)])
 
 
 @pytest.fixture(scope="module", params=[0.0, 0.4], ids=["plain", "companded"])
@@ -37,12 +38,16 @@ def picture(height: int, width: int) -> npt.NDArray[np.uint8]:
     return np.random.default_rng(height + width).integers(0, 256, (height, width, 3), np.uint8)
 
 
+def padded(pixels: npt.NDArray[np.uint8]) -> Tensor:
+    """[H, W, 3] -> [1, 3, ...], whole windows."""
+    height, width = pixels.shape[:2]
+    whole = np.pad(pixels, ((0, -height % 128), (0, -width % 128), (0, 0)), mode="edge")
+    return torch.from_numpy(whole).permute(2, 0, 1)[None].float()
+
+
 def encode_at_once(tokenizer: Tokenizer, pixels: npt.NDArray[np.uint8]) -> Tensor:
     """Pad to whole windows, then use the network as training does."""
-    height, width = pixels.shape[:2]
-    padded = np.pad(pixels, ((0, -height % 128), (0, -width % 128), (0, 0)), mode="edge")
-    x = torch.from_numpy(padded).permute(2, 0, 1)[None].float()
-    return tokenizer.encode(x, torch.tensor([float(STEP)]))[0]
+    return tokenizer.encode(padded(pixels), AT_STEP)[0]
 
 
 def decode_at_once(tokenizer: Tokenizer, n: Tensor, height: int, width: int) -> Tensor:
@@ -50,7 +55,7 @@ def decode_at_once(tokenizer: Tokenizer, n: Tensor, height: int, width: int) -> 
     rows, columns = -(-height // 16), -(-width // 16)
     inside = n[:rows, :columns].permute(2, 0, 1)[None].float()
     inside = F.pad(inside, (0, n.shape[1] - columns, 0, n.shape[0] - rows), mode="replicate")
-    x = tokenizer.decode(inside.permute(0, 2, 3, 1), torch.tensor([float(STEP)]))
+    x = tokenizer.decode(inside.permute(0, 2, 3, 1), AT_STEP)
     return x[0, :, :height, :width].permute(1, 2, 0)
 
 
@@ -60,6 +65,8 @@ def test_encoding(tokenizer: Tokenizer, strip_tokens: int, height: int, width: i
     z = encode_picture(tokenizer, pixels, STEP, CPU)
     assert z.shape == (*grid_size(height, width, 128, 16), 16)
     torch.testing.assert_close(z, encode_at_once(tokenizer, pixels), atol=2e-4, rtol=1e-4)
+    linear = tokenizer.compand(tokenizer.encoder.local(padded(pixels))[0], AT_STEP)[0]
+    assert (z - linear).abs().max() > 0.1  # the network says something
 
 
 def test_a_linear_encoder_codes_in_strips_too(strip_tokens: int) -> None:

@@ -1,14 +1,20 @@
-"""Pictures to train on."""
+"""Pictures to train on, and the commands that train."""
 
 import io
+import logging
+import sys
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+import torch
 from PIL import Image
+
+from bsqcodec.training import speed
+from bsqcodec.training.__main__ import main
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -52,3 +58,33 @@ def pictures_folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def make_scene() -> Callable[[int, int, int], Pixels]:
     return scene
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with pictures to train on, in data, and one to validate with, in held_out."""
+    for name, count in {"data": 3, "held_out": 1}.items():
+        (tmp_path / name).mkdir()
+        for number in range(count):
+            (tmp_path / name / f"{number}.png").write_bytes(png(scene(260, 290, number)))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def train(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """Run a command of `python -m bsqcodec.training`.
+
+    They set the number of threads, the seed and the log level.
+    """
+    monkeypatch.setattr(speed, "MEASURED_SECONDS", 0.01)
+
+    def run(*arguments: str) -> None:
+        monkeypatch.setattr(sys, "argv", ["bsqcodec.training", *arguments])
+        main()
+
+    threads, level = torch.get_num_threads(), logging.getLogger().level
+    with torch.random.fork_rng(devices=[]):
+        yield run
+    torch.set_num_threads(threads)
+    logging.getLogger().setLevel(level)

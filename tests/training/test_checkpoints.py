@@ -14,7 +14,7 @@ from bsqcodec.prior.integer import quantize_prior
 from bsqcodec.prior.order import stage_kinds
 from bsqcodec.tokenizer.model import Tokenizer
 from bsqcodec.training.checkpoints import averaged, prior_of, tokenizer_of, with_shape
-from bsqcodec.training.tokenizer import TokenizerWithRate, start_from
+from bsqcodec.training.tokenizer import Trained, start_from
 from bsqcodec.training.video import predicted_of
 
 from ..golden_files import model_path
@@ -45,7 +45,7 @@ def run_folder(folder: Path, module: torch.nn.Module, config: object) -> Path:
 
 
 def test_the_averaged_weights_of_a_run_are_taken(tmp_path: Path) -> None:
-    model = TokenizerWithRate(TOKENIZER)
+    model = Trained(TOKENIZER)
     model.tokenizer = random_tokenizer()
     run = run_folder(tmp_path / "run", model, asdict(TOKENIZER))
     config, state = averaged(run)
@@ -57,8 +57,17 @@ def test_the_averaged_weights_of_a_run_are_taken(tmp_path: Path) -> None:
         assert torch.equal(tokenizer.state_dict()[name], value)
 
 
+def test_other_tensors_of_a_tokenizers_run_are_ignored(tmp_path: Path) -> None:
+    """Earlier runs had a rate model beside the tokenizer."""
+    model = Trained(TOKENIZER)
+    model.tokenizer = random_tokenizer()
+    model.rate = torch.nn.Linear(2, 2)
+    tokenizer = tokenizer_of(run_folder(tmp_path / "run", model, asdict(TOKENIZER)))
+    assert tokenizer.state_dict().keys() == random_tokenizer().state_dict().keys()
+
+
 def test_an_encoder_whose_networks_add_nothing_comes_back_linear(tmp_path: Path) -> None:
-    model = TokenizerWithRate(TOKENIZER)
+    model = Trained(TOKENIZER)
     model.tokenizer = linear_tokenizer()
     run = run_folder(tmp_path / "run", model, asdict(TOKENIZER))
     tokenizer = tokenizer_of(run)

@@ -1,4 +1,4 @@
-"""The tokenizer's losses, the steps it is trained at, and its validation."""
+"""The decoder's loss, the steps it is trained at, and the tokenizer's validation."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,27 +12,21 @@ from PIL import Image
 from torch import Tensor
 
 from bsqcodec.distortion import distortion
+from bsqcodec.masking import dead_zones_of
+from bsqcodec.tokenizer.model import Tokenizer
 from bsqcodec.tokenizer.quantizer import quantize_beyond
 from bsqcodec.training.tokenizer import (
-    TokenizerWithRate,
+    decoder_loss,
     draw_steps,
     evaluate,
     validation_pictures,
 )
 
-from ..models import TOKENIZER, random_tokenizer, seeded, shake
+from ..models import TOKENIZER, random_tokenizer
 
 MakeScene = Callable[[int, int, int], npt.NDArray[np.uint8]]
+CPU = torch.device("cpu")
 STEPS = torch.tensor([60.0, 200.0])
-
-
-@pytest.fixture
-def model() -> TokenizerWithRate:
-    with seeded(0):
-        model = TokenizerWithRate(TOKENIZER)
-        shake(model.rate, 0.05)
-    model.tokenizer = random_tokenizer().requires_grad_(True)
-    return model
 
 
 @pytest.fixture
@@ -41,54 +35,19 @@ def pixels(make_scene: MakeScene) -> Tensor:
     return torch.from_numpy(scenes).permute(0, 3, 1, 2).float()
 
 
-def noise(seed: int) -> Tensor:
-    return torch.rand(2, 8, 8, 16, generator=torch.Generator().manual_seed(seed)) - 0.5
-
-
-def test_loss_weighs_rate_and_distortion_by_the_step(
-    model: TokenizerWithRate, pixels: Tensor
-) -> None:
-    loss, bpp, d = model(pixels, STEPS, noise(0), 0.0)
-    z = model.tokenizer.encode(pixels, STEPS)
-    n = quantize_beyond(z, model.dead_zone(pixels)).detach()
-    torch.testing.assert_close(d, distortion(model.tokenizer.decode(n, STEPS), pixels, 0.0))
-    bits = model.rate(n, z + noise(0), STEPS).sum((1, 2, 3))
-    torch.testing.assert_close(bpp, bits / 128**2)
-    size = 2 * 2 ** (STEPS / 32)
-    expected = (bpp + 3 * d / (0.134 * size**2)) / (0.02 + 30 / size)
-    torch.testing.assert_close(loss, expected)
-
-
-def test_loss_reaches_every_parameter(model: TokenizerWithRate, pixels: Tensor) -> None:
-    loss, _, _ = model(pixels, STEPS, noise(0), 0.0)
-    loss.sum().backward()
-    for name, parameter in model.named_parameters():
-        assert parameter.grad is not None, name
-        assert torch.isfinite(parameter.grad).all() and parameter.grad.abs().max() > 0, name
-
-
-def test_noise_changes_the_rate_only(model: TokenizerWithRate, pixels: Tensor) -> None:
-    _, bpp, d = model(pixels, STEPS, noise(0), 0.0)
-    _, other_bpp, other_d = model(pixels, STEPS, noise(1), 0.0)
-    assert torch.equal(d, other_d)
-    assert ((bpp - other_bpp).abs() > 1e-6).all()
-
-
-def test_decoder_loss_trains_the_decoder_on_fixed_integers(
-    model: TokenizerWithRate, pixels: Tensor
-) -> None:
+def test_decoder_loss_trains_the_decoder_on_fixed_integers(pixels: Tensor) -> None:
+    tokenizer = random_tokenizer().requires_grad_(True)
     wider = torch.tensor([0.0, 0.2])
-    loss, d = model.decoder_loss(pixels, STEPS, wider, 0.0)
-    z = model.tokenizer.encode(pixels, STEPS)
-    n = quantize_beyond(z, model.dead_zone(pixels) + wider[:, None, None, None])
-    expected = distortion(model.tokenizer.decode(n, STEPS), pixels, 0.0)
+    loss, d = decoder_loss(tokenizer, pixels, STEPS, wider, 0.0)
+    z = tokenizer.encode(pixels, STEPS)
+    n = quantize_beyond(z, dead_zones_of(pixels, 16) + wider[:, None, None, None])
+    expected = distortion(tokenizer.decode(n, STEPS), pixels, 0.0)
     torch.testing.assert_close(d, expected)
     torch.testing.assert_close(loss, expected / (2 * 2 ** (STEPS / 32) + 24))
     loss.sum().backward()
-    for name, parameter in model.tokenizer.named_parameters():
+    for name, parameter in tokenizer.named_parameters():
         learns = parameter.grad is not None and bool(parameter.grad.abs().max() > 0)
         assert learns == (name.startswith("decoder.") or name == "log_gain.table"), name
-    assert all(parameter.grad is None for parameter in model.rate.parameters())
 
 
 def test_steps_are_drawn_mostly_where_files_are_small() -> None:
@@ -108,21 +67,39 @@ def test_validation_pictures_are_cut_to_windows(tmp_path: Path, make_scene: Make
 
 
 def test_evaluate_reports_each_step(make_scene: MakeScene) -> None:
-    model = TokenizerWithRate(replace(TOKENIZER, channels=768)).eval().requires_grad_(False)
-    basis = torch.eye(768)
-    model.tokenizer.set_transform(basis, torch.full((768,), 50.0))
+    tokenizer = Tokenizer(replace(TOKENIZER, channels=768)).eval().requires_grad_(False)
+    tokenizer.set_transform(torch.eye(768), torch.full((768,), 50.0))
     pictures = [torch.from_numpy(make_scene(256, 256, 1)).permute(2, 0, 1)[None]]
-    figures = evaluate(model, pictures, (0, 200), torch.device("cpu"))
+    figures = evaluate(tokenizer, pictures, (0, 200), CPU)
     assert figures.keys() == {"s0", "s200"}
     found = {}
     for name, text in figures.items():
-        bpp, psnr, similarity = text.split("/")
-        assert bpp.endswith("bpp") and psnr.endswith("dB")
-        found[name] = float(bpp[:-3]), float(psnr[:-2]), float(similarity)
-    assert found["s0"][0] > found["s200"][0] > 0
-    assert 48 < found["s0"][1] < 54  # a step of 2 and its dead zone
-    assert found["s0"][2] > 0.999 > found["s200"][2] > 0
+        psnr, similarity = text.split("/")
+        assert psnr.endswith("dB")
+        found[name] = float(psnr[:-2]), float(similarity)
+    assert 48 < found["s0"][0] < 54  # a step of 2 and its dead zone
+    assert found["s0"][1] > 0.999 > found["s200"][1] > 0
 
 
-def test_without_pictures_there_is_nothing_to_evaluate(model: TokenizerWithRate) -> None:
-    assert evaluate(model, [], (0, 200), torch.device("cpu")) == {}
+def test_evaluate_asks_what_integers_cost(make_scene: MakeScene) -> None:
+    asked = []
+
+    def bits(n: Tensor, step: int) -> float:
+        asked.append((step, n))
+        return 128.0 * step
+
+    shapes = [(128, 128), (128, 256)]
+    pictures = [torch.from_numpy(make_scene(*s, 1)).permute(2, 0, 1)[None] for s in shapes]
+    tokenizer = random_tokenizer()
+    figures = evaluate(tokenizer, pictures, (200,), CPU, bits)
+    mean = 0.5 * (200 / 128 + 200 / 256)
+    assert figures["s200"] == f"{mean:.4f}bpp/" + evaluate(tokenizer, pictures, (200,), CPU)["s200"]
+    assert [(step, tuple(n.shape)) for step, n in asked] == [
+        (200, (1, 8, 8, 16)),
+        (200, (1, 8, 16, 16)),
+    ]
+    assert all(torch.equal(n, n.round()) and n.any() for _, n in asked)
+
+
+def test_without_pictures_there_is_nothing_to_evaluate() -> None:
+    assert evaluate(random_tokenizer(), [], (0, 200), CPU) == {}

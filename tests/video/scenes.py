@@ -9,12 +9,19 @@ from fractions import Fraction
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from bsqcodec.media.video import VideoColour, VideoFormat, VideoFrame, VideoReader
 from bsqcodec.rate import Quality, Target
 from bsqcodec.video.codec import VideoCodec
+from bsqcodec.video.frames import FrameLoop, Geometry
+from bsqcodec.video.gop import CodedGroup, GroupDecoder, GroupEncoder, Workers
+from bsqcodec.video.weights import VideoWeights
 
 Pixels = npt.NDArray[np.uint8]
+
+STEP = 150
+"""Of groups, where a test wants nothing else."""
 
 
 def moving(height: int, width: int, index: int = 0) -> Pixels:
@@ -76,12 +83,48 @@ class ListReader(VideoReader):
 
 
 def coded(
-    codec: VideoCodec, reader: VideoReader, target: Target | None = None, gop: int | None = None
+    codec: VideoCodec,
+    reader: VideoReader,
+    target: Target | None = None,
+    gop: int | None = None,
+    effort: int = 1,
 ) -> bytes:
     """The bytes of a .bsq video."""
     file = io.BytesIO()
-    codec.encode(reader, file, target or Quality(60), gop=gop)
+    codec.encode(reader, file, target or Quality(60), gop=gop, effort=effort)
     return file.getvalue()
+
+
+def loop_of(weights: VideoWeights, frames: Sequence[Pixels]) -> FrameLoop:
+    """A loop for frames of this size, on the CPU."""
+    geometry = Geometry(*frames[0].shape[:2])
+    return FrameLoop(weights.image.tokenizer, weights.predicted, geometry, torch.device("cpu"))
+
+
+def encode_group(
+    weights: VideoWeights,
+    workers: Workers,
+    frames: Sequence[Pixels],
+    steps: Sequence[int] | None = None,
+    **options: bool,
+) -> CodedGroup:
+    """Frames as one group, whatever they show; options: of `GroupEncoder`."""
+    encoder = GroupEncoder(loop_of(weights, frames), weights.priors, workers, **options)
+    for frame, step in zip(frames, steps or [STEP] * len(frames), strict=True):
+        assert encoder.add(frame, step, cut=False)
+    assert len(encoder) == len(frames)
+    return encoder.finish()
+
+
+def decode_group(
+    weights: VideoWeights,
+    workers: Workers,
+    payloads: tuple[bytes, ...],
+    like: Sequence[Pixels] | None = None,
+) -> list[Pixels]:
+    """The frames of a group; like: frames of their size, by default that of `clip`."""
+    loop = loop_of(weights, like or clip(1))
+    return list(GroupDecoder(loop, weights.priors, payloads, workers).frames())
 
 
 def psnr(a: Pixels, b: Pixels) -> float:

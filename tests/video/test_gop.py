@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from itertools import zip_longest
 
@@ -13,60 +12,22 @@ import torch
 from bsqcodec.errors import FormatError
 from bsqcodec.prior.integer import IntegerPrior
 from bsqcodec.video.codec import VideoCodec
-from bsqcodec.video.frames import FrameLoop, Geometry
-from bsqcodec.video.gop import CodedGroup, GroupDecoder, GroupEncoder, SymbolCoder, Symbols, Workers
+from bsqcodec.video.frames import Geometry
+from bsqcodec.video.gop import CodedGroup, GroupEncoder, SymbolCoder, Symbols, Workers
 from bsqcodec.video.weights import VideoWeights
 
-from .scenes import Pixels, clip, psnr
-
-STEP = 150
-
-
-@pytest.fixture(scope="module")
-def weights(video_codec: VideoCodec) -> VideoWeights:
-    return video_codec._default
-
-
-@pytest.fixture(scope="module")
-def workers() -> Iterator[Workers]:
-    with Workers.started() as made:
-        yield made
-
-
-def loop_of(weights: VideoWeights, frames: list[Pixels]) -> FrameLoop:
-    height, width = frames[0].shape[:2]
-    return FrameLoop(
-        weights.image.tokenizer, weights.predicted, Geometry(height, width), torch.device("cpu")
-    )
-
-
-def encode(
-    weights: VideoWeights,
-    workers: Workers,
-    frames: list[Pixels],
-    steps: list[int] | None = None,
-    dry: bool = False,
-) -> CodedGroup:
-    encoder = GroupEncoder(loop_of(weights, frames), weights.priors, workers, dry)
-    for frame, step in zip(frames, steps or [STEP] * len(frames), strict=True):
-        assert encoder.add(frame, step, cut=False)
-    assert len(encoder) == len(frames)
-    return encoder.finish()
+from .scenes import STEP, clip, decode_group, encode_group, loop_of, psnr
 
 
 @pytest.fixture(scope="module")
 def group(weights: VideoWeights, workers: Workers) -> CodedGroup:
-    return encode(weights, workers, clip(4))
-
-
-def decode(weights: VideoWeights, workers: Workers, payloads: tuple[bytes, ...]) -> list[Pixels]:
-    return list(GroupDecoder(loop_of(weights, clip(1)), weights.priors, payloads, workers).frames())
+    return encode_group(weights, workers, clip(4))
 
 
 def test_decoded_frames_are_those_the_encoder_saw(
     weights: VideoWeights, workers: Workers, group: CodedGroup
 ) -> None:
-    decoded = decode(weights, workers, group.payloads)
+    decoded = decode_group(weights, workers, group.payloads)
     assert len(decoded) == len(group.payloads) == len(group.errors) == 4
     assert group.size == sum(map(len, group.payloads))
     for frame, original, error in zip(decoded, clip(4), group.errors, strict=True):
@@ -102,13 +63,13 @@ def test_symbols_come_back_exactly(weights: VideoWeights) -> None:
 
 def test_a_group_needs_no_other(weights: VideoWeights, workers: Workers, group: CodedGroup) -> None:
     """The same frames give the same bytes, whatever came before them."""
-    encode(weights, workers, clip(2)[::-1])
-    assert encode(weights, workers, clip(4)).payloads == group.payloads
+    encode_group(weights, workers, clip(2)[::-1])
+    assert encode_group(weights, workers, clip(4)).payloads == group.payloads
 
 
 def test_steps_may_change_within_a_group(weights: VideoWeights, workers: Workers) -> None:
-    changing = encode(weights, workers, clip(3), [200, 60, 120])
-    decoded = decode(weights, workers, changing.payloads)
+    changing = encode_group(weights, workers, clip(3), [200, 60, 120])
+    decoded = decode_group(weights, workers, changing.payloads)
     for frame, original, error in zip(decoded, clip(3), changing.errors, strict=True):
         assert np.mean((frame.astype(np.float64) - original) ** 2) == pytest.approx(error, abs=0.01)
 
@@ -116,7 +77,7 @@ def test_steps_may_change_within_a_group(weights: VideoWeights, workers: Workers
 def test_a_dry_run_has_the_same_errors(
     weights: VideoWeights, workers: Workers, group: CodedGroup
 ) -> None:
-    dry = encode(weights, workers, clip(4), dry=True)
+    dry = encode_group(weights, workers, clip(4), dry=True)
     assert dry.errors == group.errors
     assert dry.payloads == ()
 
@@ -132,16 +93,15 @@ def test_products_of_int8_and_float32_write_the_same_bytes(
     for int8 in (True, False):
         inter = IntegerPrior(weights.priors.inter.config, state, int8=int8)
         changed = replace(weights, priors=replace(weights.priors, inter=inter))
-        assert encode(changed, workers, clip(4)).payloads == group.payloads
+        assert encode_group(changed, workers, clip(4)).payloads == group.payloads
 
 
 @pytest.mark.parametrize("height", [1, 17, 32])
 @pytest.mark.parametrize("width", [1, 16, 33])
 def test_sizes(weights: VideoWeights, workers: Workers, height: int, width: int) -> None:
     frames = clip(2, height, width)
-    coded = encode(weights, workers, frames)
-    loop = loop_of(weights, frames)
-    decoded = list(GroupDecoder(loop, weights.priors, coded.payloads, workers).frames())
+    coded = encode_group(weights, workers, frames)
+    decoded = decode_group(weights, workers, coded.payloads, frames)
     assert [frame.shape for frame in decoded] == [(height, width, 3)] * 2
 
 
@@ -194,15 +154,18 @@ def test_damage_is_a_format_error(
     weights: VideoWeights, workers: Workers, group: CodedGroup, damage
 ) -> None:
     with pytest.raises(FormatError):
-        decode(weights, workers, damage(group.payloads))
+        decode_group(weights, workers, damage(group.payloads))
 
 
-@pytest.mark.parametrize(("threads", "each"), [(1, 1), (2, 1), (5, 2)])
-def test_workers_share_the_threads(threads: int, each: int) -> None:
+@pytest.mark.parametrize(
+    ("threads", "side_by_side", "each"),
+    [(1, True, 1), (2, True, 1), (5, True, 2), (1, False, 1), (5, False, 5)],
+)
+def test_workers_share_the_threads(threads: int, side_by_side: bool, each: int) -> None:
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(threads)
-        with pytest.raises(ZeroDivisionError), Workers.started() as made:
+        with pytest.raises(ZeroDivisionError), Workers.started(side_by_side) as made:
             assert made.entropy.submit(torch.get_num_threads).result() == each
             raise ZeroDivisionError
         assert torch.get_num_threads() == threads
@@ -233,4 +196,4 @@ def test_random_payloads_never_crash(weights: VideoWeights, workers: Workers) ->
             for k in (generator.integers(2, 40), generator.integers(0, 40))
         )
         with pytest.raises(FormatError):
-            decode(weights, workers, (b"\0\0\0\0" + payloads[0], payloads[1]))
+            decode_group(weights, workers, (b"\0\0\0\0" + payloads[0], payloads[1]))

@@ -1,0 +1,172 @@
+"""The prior as a rate for encoders: what one more or one less in each value costs."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from bsqcodec.prior.context import CONTEXTS
+from bsqcodec.prior.model import Prior
+from bsqcodec.prior.order import bucket, planes_needed
+from bsqcodec.training.checkpoints import prior_of
+from bsqcodec.training.prior import Draw, Passes, digit_table, prefix, see, total_bits
+
+SOFTNESS = 0.05
+"""How far from a threshold, in integers, values are rounded either way."""
+
+STOPPED = 12.0
+"""Bits of a first digit in a token that has stopped, which the prior was not asked about."""
+
+
+def rounded_softly(z: Tensor, zone: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """(n, low, slope) for z: integers n, drawn where z is near a threshold between low and low + 1.
+
+    zone: the dead zone; uniform: random numbers 0..1 as z; slope: of the mean of n.
+    n has no gradient. If it were not drawn, gradients would be of a distortion as it is at n, where
+    a flip looks better than it is from either side, and values would be driven to the thresholds.
+    """
+    magnitude = z.abs()
+    n = torch.where(magnitude < zone, 0.0, torch.round(magnitude))
+    above = torch.where(n == 0, zone, n + 0.5) - magnitude
+    below = magnitude - torch.where(n <= 1, zone, n - 0.5)
+    below = torch.where(n == 0, torch.inf, below)
+    inner = torch.where(above < below, n, n - 1)
+    chance = torch.sigmoid(torch.where(above < below, -above, below) / SOFTNESS)
+    drawn = inner + (uniform < chance)
+    negative = z < 0
+    low = torch.where(negative, -inner - 1, inner)
+    return torch.where(negative, -drawn, drawn), low, chance * (1 - chance) / SOFTNESS
+
+
+@dataclass(frozen=True)
+class Rounded:
+    """Values z [B, h, w, C] of an encoder, and the integers `hard` that they become.
+
+    low, slope: see `rounded_softly`.
+    """
+
+    z: Tensor
+    hard: Tensor
+    low: Tensor
+    slope: Tensor
+
+    @classmethod
+    def of(cls, z: Tensor, zone: Tensor, uniform: Tensor) -> Rounded:
+        """See `rounded_softly`."""
+        return cls(z, *rounded_softly(z.detach(), zone, uniform))
+
+    @classmethod
+    def cat(cls, parts: list[Rounded]) -> Rounded:
+        """Those of several batches as one."""
+        return cls(*(torch.cat([getattr(p, f.name) for p in parts]) for f in fields(cls)))
+
+    def integers(self) -> Tensor:
+        """The integers, with the gradient of their mean."""
+        return self.hard + (self.z - self.z.detach()) * self.slope
+
+    def felt(self, more: Tensor) -> Tensor:
+        """Zeros [B], with the gradient of bits, of which low + 1 costs `more` than low."""
+        return ((self.z - self.z.detach()) * (self.slope * more)).sum((1, 2, 3))
+
+
+@torch.no_grad()
+def differences(
+    prior: Prior,
+    passes: Passes,
+    n: Tensor,
+    low: Tensor,
+    draws: list[Draw],
+    context: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """What low + 1 costs more than low, in bits [B, h, w, C], and the bits [B] of all of n.
+
+    Unbiased estimates from one pass each.
+    """
+    c = n.shape[-1]
+    seen = see(prior, passes, n, draws, False, context)
+    setting, t, stop = seen.setting, seen.targets, seen.stop
+    channel = torch.arange(c, device=n.device)
+    row = (setting.kinds[:, None, None, None] * c + channel) * CONTEXTS + t.contexts
+    table = F.embedding(row, digit_table(prior))
+    nonzero, positive = (
+        seen.head[..., :c].float() + table[..., 0],
+        seen.head[..., c:-1].float() + table[..., 1],
+    )
+    some, sign = F.softplus(nonzero), F.softplus(positive)
+    zero = some
+    one, minus = some - nonzero + sign - positive, some - nonzero + sign
+
+    def cost(digit: Tensor) -> Tensor:
+        return torch.where(digit > 0, one, torch.where(digit < 0, minus, zero)) / math.log(2)
+
+    def digit_of(value: Tensor) -> Tensor:
+        power = setting.powers[:, None, None, None]
+        return (prefix(value, power) - prefix(value, 3 * power)) / power
+
+    coded = t.coded
+    lowest = (setting.powers == 1)[:, None, None, None]
+    mine = t.here[..., None] & setting.band[:, None, None] & lowest
+    unknown = torch.where(low >= 0, STOPPED, -STOPPED) * mine
+    more = torch.where(coded, cost(digit_of(low + 1)) - cost(digit_of(low)), unknown)
+    bits = torch.where(coded, cost(t.digits), 0.0).sum((1, 2, 3))
+    flag = F.binary_cross_entropy_with_logits(stop, t.ends.float(), reduction="none") * t.active
+    bits = bits + flag.sum((1, 2)) / math.log(2)
+    weight = torch.tensor([d.weight for d in draws]).to(bits)
+    return more * weight[:, None, None, None], bits * weight
+
+
+@dataclass(frozen=True)
+class Rate:
+    """A prior that says what digits cost. plain: its passes, not compiled.
+
+    Where there is a context, frames are predicted, and only the planes that they need are coded.
+    """
+
+    prior: Prior
+    passes: Passes
+    plain: Passes
+
+    @classmethod
+    def of(cls, source: Path, device: torch.device, compiled: bool) -> Rate:
+        """The prior of a run's folder or a shipped file."""
+        prior = prior_of(source).to(device)
+        plain = Passes(prior)
+        if not compiled:
+            return cls(prior, plain, plain)
+        prior.compile()
+        passes = Passes(prior)
+        passes.compile()
+        return cls(prior, passes, plain)
+
+    def differences(
+        self,
+        n: Tensor,
+        low: Tensor,
+        steps: list[int],
+        generator: np.random.Generator,
+        context: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """See `differences`, for a random pass of each sample."""
+        buckets = [bucket(step) for step in steps]
+        firsts = [0] * len(steps)
+        if context is not None:
+            largest = n.abs().amax((1, 2, 3)).tolist()
+            planes = [max(planes_needed(int(most)), 1) for most in largest]
+            firsts = [self.passes.begins(b, p) for b, p in zip(buckets, planes, strict=True)]
+        draws = [
+            self.passes.draw(b, generator, first) for b, first in zip(buckets, firsts, strict=True)
+        ]
+        return differences(self.prior, self.passes, n, low, draws, context)
+
+    def bits(self, n: Tensor, step: int, context: Tensor | None = None) -> float:
+        """Bits of a picture or frame n [1, h, w, C], all passes."""
+        if context is None:
+            return total_bits(self.prior, self.plain, n, step, True)
+        most = planes_needed(int(n.abs().max()))
+        return total_bits(self.prior, self.plain, n, step, True, context, most) if most else 0.0

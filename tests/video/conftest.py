@@ -1,0 +1,24 @@
+"""Fixtures for tests of groups of pictures: the tiny models, and threads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from bsqcodec.video.codec import VideoCodec
+from bsqcodec.video.gop import Workers
+from bsqcodec.video.weights import VideoWeights
+
+
+@pytest.fixture(scope="module")
+def weights(video_codec: VideoCodec) -> VideoWeights:
+    """The tiny models of pictures and video."""
+    return video_codec._default
+
+
+@pytest.fixture(scope="module")
+def workers() -> Iterator[Workers]:
+    """Threads for groups that are coded and decoded."""
+    with Workers.started() as made:
+        yield made
