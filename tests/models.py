@@ -97,10 +97,10 @@ def integer_prior(seed: int = 0, int8: bool | None = None) -> IntegerPrior:
     return IntegerPrior(PRIOR, quantize_prior(random_prior(seed)), int8=int8)
 
 
-def random_predicted(tokenizer: Tokenizer, seed: int = 0) -> Predicted:
+def random_predicted(tokenizer: Tokenizer, seed: int = 0, encoder_blocks: int = 0) -> Predicted:
     """A decoder of predicted frames, near to that of the tokenizer's pictures."""
     with seeded(seed):
-        predicted = Predicted(tokenizer)
+        predicted = Predicted(tokenizer, encoder_blocks)
         shake(predicted, 0.005)
     return predicted.eval().requires_grad_(False)
 
@@ -110,7 +110,7 @@ def vector_chances() -> Tensor:
     return (20000 + 97 * torch.arange(TABLE) % 24001).to(torch.int32)
 
 
-def save_video_weights(folder: Path, image: Path, seed: int = 0) -> Path:
+def save_video_weights(folder: Path, image: Path, seed: int = 0, encoder_blocks: int = 0) -> Path:
     """Save tiny default weights of video into a folder, with a copy of weights of pictures.
 
     Returns the file of those of video.
@@ -130,7 +130,7 @@ def save_video_weights(folder: Path, image: Path, seed: int = 0) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copy(image, folder)
     (folder / "index.json").write_text(json.dumps({"default": loaded.id.hex()}))
-    predicted = random_predicted(loaded.tokenizer, seed)
+    predicted = random_predicted(loaded.tokenizer, seed, encoder_blocks)
     return video_weights.save(
         folder,
         loaded.id,

@@ -71,6 +71,18 @@ def test_an_inter_prior_trains_an_encoders_network(
     assert torch.equal(latents, same) and not torch.equal(z, without)
 
 
+@pytest.mark.parametrize("frames", [2, 3])
+def test_the_rate_is_felt(folder: Path, video: Train, video_weights: Path, frames: int) -> None:
+    """If the distortion counts for nothing, the decoder has to make later frames cheap at most."""
+    start = ["--init", str(video_weights), "--prior", str(video_weights)]
+    video("--out", "run", *start, "--elasticity", "inf", "--frames", str(frames), *ONE_STEP)
+    state = checkpoint(folder / "run")["module"]
+    plain = predicted_of(video_weights, tokenizer_of(model_path())).state_dict()
+    assert state["encoder.out.weight"].any() and state["encoder.out.bias"].any()
+    for name in ("decoder.out.weight", "decoder.stem.weight", "decoder.embed.weight"):
+        assert torch.equal(state[name], plain[name]) == (frames == 2)
+
+
 def test_a_new_network_changes_nothing_at_first(
     folder: Path, video: Train, video_weights: Path
 ) -> None:

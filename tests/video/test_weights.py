@@ -74,6 +74,26 @@ def test_the_same_weights_have_the_same_name(folder: Path, tmp_path: Path) -> No
     assert other.name != again.name
 
 
+def test_an_encoders_network_is_saved_and_used(tmp_path: Path) -> None:
+    """It changes what is coded, and whoever decodes it need not run it."""
+    path = save_video_weights(tmp_path / "with", model_path(), encoder_blocks=2)
+    loaded = files.load(path, CPU)
+    encoder = loaded.predicted.encoder
+    assert encoder is not None and len(encoder.blocks) == 2
+    wanted = random_predicted(loaded.image.tokenizer, encoder_blocks=2).state_dict()
+    found = loaded.predicted.state_dict()
+    assert found.keys() == wanted.keys()
+    for name, value in found.items():
+        torch.testing.assert_close(value.float(), wanted[name].float(), rtol=8e-3, atol=1e-4)
+    codec = VideoCodec(path, device="cpu")
+    data = coded(codec, ListReader(clip(3)))
+    shown = [frame.pixels for frame in codec.decode(data).frames()]
+    codec._default.predicted.encoder = None
+    assert coded(codec, ListReader(clip(3))) != data
+    again = [frame.pixels for frame in codec.decode(data).frames()]
+    assert len(shown) == 3 and all((a == b).all() for a, b in zip(shown, again, strict=True))
+
+
 def test_the_index_names_both_kinds(folder: Path) -> None:
     named = json.loads((folder / "index.json").read_text())
     assert set(named) == {"default", "video"}
