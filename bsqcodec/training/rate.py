@@ -20,8 +20,12 @@ from bsqcodec.training.prior import Draw, Passes, digit_table, prefix, see, tota
 SOFTNESS = 0.05
 """How far from a threshold, in integers, values are rounded either way."""
 
-STOPPED = 12.0
-"""Bits of a first digit in a token that has stopped, which the prior was not asked about."""
+FURTHEST = 0.25
+"""Beyond this from a threshold, values are rounded to the nearest integer."""
+
+UNKNOWN = 12.0
+"""Bits of what the prior was not asked about: a first digit in a token that has stopped, and a plane
+more than a frame has."""
 
 
 def rounded_softly(z: Tensor, zone: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -31,13 +35,15 @@ def rounded_softly(z: Tensor, zone: Tensor, uniform: Tensor) -> tuple[Tensor, Te
     n has no gradient. If it were not drawn, gradients would be of a distortion as it is at n, where
     a flip looks better than it is from either side, and values would be driven to the thresholds.
     """
-    magnitude = z.abs()
+    magnitude, zone = z.abs(), zone.clamp_min(0.5)
     n = torch.where(magnitude < zone, 0.0, torch.round(magnitude))
     above = torch.where(n == 0, zone, n + 0.5) - magnitude
     below = magnitude - torch.where(n <= 1, zone, n - 0.5)
     below = torch.where(n == 0, torch.inf, below)
     inner = torch.where(above < below, n, n - 1)
-    chance = torch.sigmoid(torch.where(above < below, -above, below) / SOFTNESS)
+    beyond = torch.where(above < below, -above, below)
+    near = beyond.abs() < FURTHEST
+    chance = torch.where(near, torch.sigmoid(beyond / SOFTNESS), (beyond > 0).to(z.dtype))
     drawn = inner + (uniform < chance)
     negative = z < 0
     low = torch.where(negative, -inner - 1, inner)
@@ -83,10 +89,11 @@ def differences(
     low: Tensor,
     draws: list[Draw],
     context: Tensor | None = None,
+    planes: list[int] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """What low + 1 costs more than low, in bits [B, h, w, C], and the bits [B] of all of n.
 
-    Unbiased estimates from one pass each.
+    Unbiased estimates from one pass each. planes: of each sample, if not all are coded.
     """
     c = n.shape[-1]
     seen = see(prior, passes, n, draws, False, context)
@@ -112,8 +119,13 @@ def differences(
     coded = t.coded
     lowest = (setting.powers == 1)[:, None, None, None]
     mine = t.here[..., None] & setting.band[:, None, None] & lowest
-    unknown = torch.where(low >= 0, STOPPED, -STOPPED) * mine
-    more = torch.where(coded, cost(digit_of(low + 1)) - cost(digit_of(low)), unknown)
+    reach = setting.limits[:, None, None]
+    if planes is not None:
+        most = torch.tensor([(3**count - 1) // 2 for count in planes]).to(reach)
+        reach = torch.minimum(reach, most[:, None, None, None])
+    known = coded & (torch.maximum(low.abs(), (low + 1).abs()) <= reach)
+    unknown = torch.where(n == low, UNKNOWN, -UNKNOWN) * mine
+    more = torch.where(known, cost(digit_of(low + 1)) - cost(digit_of(low)), unknown)
     bits = torch.where(coded, cost(t.digits), 0.0).sum((1, 2, 3))
     flag = F.binary_cross_entropy_with_logits(stop, t.ends.float(), reduction="none") * t.active
     bits = bits + flag.sum((1, 2)) / math.log(2)
@@ -154,7 +166,7 @@ class Rate:
     ) -> tuple[Tensor, Tensor]:
         """See `differences`, for a random pass of each sample."""
         buckets = [bucket(step) for step in steps]
-        firsts = [0] * len(steps)
+        firsts, planes = [0] * len(steps), None
         if context is not None:
             largest = n.abs().amax((1, 2, 3)).tolist()
             planes = [max(planes_needed(int(most)), 1) for most in largest]
@@ -162,7 +174,7 @@ class Rate:
         draws = [
             self.passes.draw(b, generator, first) for b, first in zip(buckets, firsts, strict=True)
         ]
-        return differences(self.prior, self.passes, n, low, draws, context)
+        return differences(self.prior, self.passes, n, low, draws, context, planes)
 
     def bits(self, n: Tensor, step: int, context: Tensor | None = None) -> float:
         """Bits of a picture or frame n [1, h, w, C], all passes."""

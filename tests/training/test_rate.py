@@ -18,7 +18,7 @@ from bsqcodec.prior.order import BUCKETS, limits, planes_needed
 from bsqcodec.prior.walk import walk
 from bsqcodec.tokenizer.quantizer import quantize_beyond
 from bsqcodec.training.prior import Draw, Passes, pass_losses, prefix, see, total_bits
-from bsqcodec.training.rate import STOPPED, Rate, Rounded, differences, rounded_softly
+from bsqcodec.training.rate import FURTHEST, UNKNOWN, Rate, Rounded, differences, rounded_softly
 from bsqcodec.video.codec import VideoCodec
 
 from ..models import PRIOR, random_prior, random_values, some_planes
@@ -40,14 +40,18 @@ def test_values_are_rounded_at_the_nearest_threshold(zone: float) -> None:
     away, low, slope = rounded_softly(z, torch.tensor(zone), torch.zeros_like(z))
     for beside, expected in ((nearest - 1e-4, low), (nearest + 1e-4, low + 1)):
         assert torch.equal(quantize_beyond(beside, zone), expected)
-    assert low.unique().tolist() == list(range(-5, 5)) and (slope > 0).all()
+    within = (z - nearest).abs() < FURTHEST - 1e-3
+    assert low.unique().tolist() == list(range(-5, 5))
+    assert (slope[within] > 0).all() and not slope[(z - nearest).abs() > FURTHEST + 1e-3].any()
     # the integers: that which is farther from 0, the nearer one to it, and that of the coder
     near, usual = (
-        rounded_softly(z, torch.tensor(zone), torch.full_like(z, u))[0] for u in (1.0, 0.5)
+        rounded_softly(z, torch.tensor(zone), torch.full_like(z, u))[0] for u in (0.999999, 0.5)
     )
-    assert torch.equal(away, torch.where(z > 0, low + 1, low))
-    assert torch.equal(near, torch.where(z > 0, low, low + 1))
+    assert torch.equal(away[within], torch.where(z > 0, low + 1, low)[within])
+    assert torch.equal(near[within], torch.where(z > 0, low, low + 1)[within])
     assert torch.equal(usual, quantize_beyond(z, zone))
+    far = (z - nearest).abs() > FURTHEST + 1e-3
+    assert far.any() and torch.equal(away[far], usual[far]) and torch.equal(near[far], usual[far])
 
 
 @pytest.mark.parametrize("zone", ZONES)
@@ -61,8 +65,11 @@ def test_slopes_are_those_of_the_mean(zone: float) -> None:
     _, low, slope = rounded_softly(z, torch.tensor(zone), torch.rand_like(z))
     some = z[::67]
     change = (mean(some + 0.01) - mean(some - 0.01)) / 0.02
-    inside = (some[:, None] - torch.tensor([1.0, -1.0]) * (zone + 1.5) / 2).abs().amin(1) > 0.02
-    assert (change - slope[::67])[inside & (some.abs() > 0.02)].abs().max() < 0.2 < change.max()
+    thresholds = torch.tensor([s * t for s in (-1, 1) for t in (zone, 1.5, 2.5, 3.5)])
+    distance = (some[:, None] - thresholds).abs()
+    smooth = ((distance - FURTHEST).abs() > 0.02).all(1)
+    smooth &= (some[:, None] - torch.tensor([1.0, -1.0]) * (zone + 1.5) / 2).abs().amin(1) > 0.02
+    assert (change - slope[::67])[smooth & (some.abs() > 0.02)].abs().max() < 0.2 < change.max()
     for threshold in (-3, -2, -1, 0, 1, 2):  # between that integer and the next
         assert 0.97 < float(slope[low == threshold].sum()) * 1e-3 < 1.01, threshold
     at, beside = rounded_softly(
@@ -256,8 +263,39 @@ def test_leaving_zero_is_dear_where_a_token_has_stopped() -> None:
     found = torch.zeros_like(n)
     for draw in every_pass(passes):
         found += differences(prior, passes, n, -signs, [draw])[0]
-    expected = torch.where(signs == 0, STOPPED, -STOPPED) * coded
+    expected = torch.where(signs == 0, UNKNOWN, -UNKNOWN) * coded
     assert torch.equal(found, expected) and coded.any()
+
+
+def test_a_stopped_token_is_dear_to_move_either_way() -> None:
+    """Away from what it is, whatever that is."""
+    prior = prior_with(False)
+    passes = Passes(prior)
+    n = torch.full((1, *GRID, 16), 3.0)  # nothing is left for the last plane
+    last = [d for d in every_pass(passes) if passes.power[d.bucket, d.position] == 1]
+    for low, expected in ((n, UNKNOWN), (n - 1, -UNKNOWN)):
+        found = torch.zeros_like(n)
+        for draw in last:
+            found += differences(prior, passes, n, low, [draw])[0]
+        coded = torch.from_numpy(some_planes().numpy()[STEP * BUCKETS // 256] > 1)
+        assert coded.any() and (found[..., coded] == expected).all()
+
+
+def test_a_plane_more_is_dear() -> None:
+    prior = prior_with(True)
+    passes = Passes(prior)
+    n = torch.from_numpy(np.random.default_rng(0).integers(-1, 2, (1, *GRID, 16))).float()
+    context = context_for(prior)[:1]
+    first = passes.begins(STEP * BUCKETS // 256, 1)
+    draws = [replace(d, first=first) for d in every_pass(passes) if d.position >= first]
+    outwards = torch.where(n < 0, n - 1, n)  # below -1, above 0 and 1
+    found = torch.zeros_like(n)
+    for draw in draws:
+        found += differences(prior, passes, n, outwards, [draw], context, [1])[0]
+    coded = torch.from_numpy(some_planes().numpy()[STEP * BUCKETS // 256] > 0)
+    one, minus = (n > 0) & coded, (n < 0) & coded
+    assert one.any() and (found[one] == UNKNOWN).all()
+    assert minus.any() and (found[minus] == -UNKNOWN).all()
 
 
 def test_weights_scale_what_a_pass_says() -> None:
