@@ -50,7 +50,7 @@ _MATRICES = {"bt709": 1, "bt601": 6, "bt2020nc": 9}
 _MATRIX_NAMES = {1: "bt709", 5: "bt601", 6: "bt601", 9: "bt2020nc"}
 
 Progress = Callable[[int], None]
-"""Told how many frames are done."""
+"""Told how many frames are done; a group that is coded again does not count again."""
 
 
 @dataclass(frozen=True)
@@ -140,8 +140,14 @@ class VideoCodec:
         with Workers.started(side_by_side=not searching) as workers:
             writer = VideoFileWriter(sink, _header(form, weights), form.metadata)
             frames = _Ahead(reader.frames(), slack)
+
+            def tell(done: int) -> None:
+                """Of a group that is being coded."""
+                if progress is not None:
+                    progress(writer.frames + done)
+
             while frames:
-                taken, coded = self._group(frames, gop, geometry, control, workers, searching)
+                taken, coded = self._group(frames, gop, geometry, control, workers, searching, tell)
                 pts = tuple(frame.pts for frame in taken)
                 writer.gop(Gop(writer.frames, pts, coded.payloads))
                 side = reader.take_side_bytes()
@@ -150,8 +156,6 @@ class VideoCodec:
                 groups.append(len(taken))
                 squared += sum(coded.errors)
                 picture_bytes += coded.size
-                if progress is not None:
-                    progress(writer.frames)
                 del taken, coded  # or two groups would be in memory
             side = reader.take_side_bytes()
             if side:
@@ -179,8 +183,12 @@ class VideoCodec:
         control: Control,
         workers: Workers,
         searching: bool,
+        tell: Progress,
     ) -> tuple[list[VideoFrame], CodedGroup]:
-        """Code the next group, again with other steps until the control is content."""
+        """Code the next group, again with other steps until the control is content.
+
+        tell: is told how many of its frames are done.
+        """
         weights = self._default
         taken: list[VideoFrame] = []
         step = control.first_step()
@@ -198,6 +206,7 @@ class VideoCodec:
                     and encoder.add(frames.peek().pixels, step, following=frames.second())
                 ):
                     taken.append(frames.take())
+                    tell(len(taken))
             coded = encoder.finish()
             following = control.judge(step, coded)
             if following is None:

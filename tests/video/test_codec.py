@@ -67,7 +67,7 @@ def test_what_is_known_about_a_coded_video(video_codec: VideoCodec) -> None:
     reader = ListReader(clip(FRAMES))
     encoded = video_codec.encode(reader, file, Quality(60), gop=GOP, progress=done.append)
     assert encoded.frames == FRAMES and encoded.groups == GROUPS
-    assert done == [3, 6, 8]
+    assert done == list(range(1, FRAMES + 1))
     assert encoded.size == len(file.getvalue())
     assert encoded.bpp == 8 * encoded.size / (FRAMES * 32 * 48)
     parts = list(VideoFileReader(file.getvalue()).chunks())
