@@ -181,11 +181,12 @@ def test_what_is_no_bsq_file_at_all(codec: Codec, data: bytes) -> None:
 # Memory -------------------------------------------------------------------------------------------
 
 MEASURE = """
-import resource, sys
+import sys
 from pathlib import Path
+from benchmarks.memory_probe import peak_rss_bytes
 from bsqcodec.codec import Codec
 from bsqcodec.errors import BsqError
-peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+peak = lambda: peak_rss_bytes() // 2**20
 model, good, *bad = map(Path, sys.argv[1:])
 codec = Codec(model, device="cpu")
 codec.decode(good.read_bytes())

@@ -15,7 +15,7 @@ from PIL import Image
 from benchmarks import __main__ as command
 from benchmarks import environment, memory_probe
 from benchmarks.anchors import ANCHORS, VIDEO_ANCHORS
-from benchmarks.datasets import generated_clip, generated_picture, write_y4m
+from benchmarks.datasets import PictureFile, generated_clip, generated_picture, write_y4m
 from benchmarks.results import RdResult
 from benchmarks.run import main as run_command
 
@@ -149,6 +149,30 @@ def test_memory_of_a_video_anchor(videos: Path, tmp_path: Path) -> None:
         assert report["peak_rss_bytes"] >= report["loaded_rss_bytes"] > 0
         assert report["seconds"] > 0
     assert coded.stat().st_size > 100
+
+
+def test_idle_memory_bounds_both_ways_whichever_process_was_larger(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readings = {"encode": (310, 310), "decode": (311, 312)}
+
+    def fake_probe(codec: str, direction: str, *rest: object) -> dict[str, float]:
+        loaded, peak = readings[direction]
+        return {"loaded_rss_bytes": loaded * 2**20, "peak_rss_bytes": peak * 2**20}
+
+    monkeypatch.setattr(memory_probe, "probe", fake_probe)
+    generated_picture(16, 16).save(tmp_path / "p.png")
+    found = memory_probe.of_item("jpeg", PictureFile("p.png", tmp_path / "p.png"), 50)
+    assert found == {
+        "item": "p.png",
+        "setting": 50,
+        "idle_mib": 310,
+        "encode_mib": 310,
+        "decode_mib": 312,
+    }
+    readings = {"encode": (311, 313), "decode": (310, 310)}
+    found = memory_probe.of_item("jpeg", PictureFile("p.png", tmp_path / "p.png"), 50)
+    assert (found["idle_mib"], found["encode_mib"], found["decode_mib"]) == (310, 313, 310)
 
 
 def test_a_failing_probe_says_why(tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def run_process() -> Run:
         return subprocess.run(
             [sys.executable, str(HERE / "run_with_fake_codec.py"), *arguments],
             env=environment,
-            timeout=60,
+            timeout=300,
             check=False,
             **{"stdin": subprocess.DEVNULL, "capture_output": "stdout" not in options} | options,
         )

@@ -126,7 +126,7 @@ def bsqcodec_process(tiny_weights: Path) -> Pipe:
             input=data,
             stdin=subprocess.DEVNULL if data is None else None,
             capture_output=True,
-            timeout=120,
+            timeout=300,
             check=False,
         )
 
