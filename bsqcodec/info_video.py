@@ -1,11 +1,11 @@
-"""What a .bsq video says about itself, read without its model and without decoding a pixel."""
+"""What a .bsq video says about itself, read without its model unless levels are asked for."""
 
 from __future__ import annotations
 
 import tempfile
 from dataclasses import asdict
 from fractions import Fraction
-from typing import IO, Any, BinaryIO, cast
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
 
 from bsqcodec.bitstream.container import DEFAULT_MAX_PIXELS
 from bsqcodec.bitstream.magic import FileKind
@@ -20,28 +20,41 @@ from bsqcodec.bitstream.video_container import (
 from bsqcodec.errors import FormatError
 from bsqcodec.info import Counted
 
+if TYPE_CHECKING:
+    from bsqcodec.video.codec import VideoCodec
 
-def describe_video(source: ByteSource, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> dict[str, Any]:
+
+def describe_video(
+    source: ByteSource,
+    *,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+    codec: VideoCodec | None = None,
+) -> dict[str, Any]:
     """Return the facts about a .bsq video, ready for JSON; a stream is read to its end.
+
+    codec: if given, all tokens are decoded, so as to tell what each level takes.
 
     Keys: format_version; image_model_id, video_model_id (hex); width, height (pixels); time_base,
     frame_rate (None if unknown), sample_aspect_ratio (as text, "1/25"); colour (matrix, primaries,
     transfer: code points of ITU-T H.273; full_range); metadata (texts); frames, gops (those that
     are sound); mean_gop_frames (None without any); duration_s (None where the end is missing);
-    i_frames, p_frames, i_bytes, p_bytes; side_bytes; tracks (of the side stream, see
+    i_frames, p_frames, i_bytes, p_bytes; levels (None without a codec; else rows of frames, "I" or
+    "P", plane, None for motion vectors, and bytes, by the probabilities of the bits); side_bytes; tracks (of the side stream, see
     `bsqcodec.media.side_tracks.list_tracks`; None where it is damaged); file_bytes;
     overhead_bytes (all that is neither frames nor side stream); bpp (bits of the file for each
-    pixel), bitrate_bps (of the file); damage (a list of first_frame, frames or None, reason,
+    pixel; of a damaged one, bits of the sound frames for each of theirs), bitrate_bps (of the file); damage (a list of first_frame, frames or None, reason,
     side_lost); problem (words, or None).
 
     Raises as `VideoFileReader` for a damaged header, for frames of more than `max_pixels` pixels,
-    and for a file that needs a newer bsqcodec.
+    and for a file that needs a newer bsqcodec; with a codec WeightsError, and FormatError for a group
+    that does not decode.
     """
     reader = ByteReader(source)
     file = VideoFileReader(Counted(reader), max_pixels=max_pixels, allow_partial=True)
     header = file.header
     frames = {kind: 0 for kind in FrameType}
     sizes = {kind: 0 for kind in FrameType}
+    meter = None if codec is None else codec.level_meter(header)
     groups, damage = 0, []
     with tempfile.TemporaryFile() as side:
         for part in file.chunks():
@@ -50,6 +63,8 @@ def describe_video(source: ByteSource, *, max_pixels: int = DEFAULT_MAX_PIXELS) 
                 for kind, payload in zip(part.types, part.frames, strict=True):
                     frames[kind] += 1
                     sizes[kind] += len(payload)
+                if meter is not None:
+                    meter.add(part)
             elif isinstance(part, SideBytes):
                 side.write(part.data)
             elif isinstance(part, DamagedGop):
@@ -58,6 +73,7 @@ def describe_video(source: ByteSource, *, max_pixels: int = DEFAULT_MAX_PIXELS) 
         tracks = _tracks(side) if side_bytes else []
     reader.drain()
     count, size = sum(frames.values()), reader.consumed
+    counted = sum(sizes.values()) if damage else size
     duration = None
     if file.totals is not None:
         duration = float(file.totals.duration * header.time_base)
@@ -85,11 +101,12 @@ def describe_video(source: ByteSource, *, max_pixels: int = DEFAULT_MAX_PIXELS) 
         "p_frames": frames[FrameType.P],
         "i_bytes": sizes[FrameType.I],
         "p_bytes": sizes[FrameType.P],
+        "levels": None if meter is None else meter.rows(),
         "side_bytes": side_bytes,
         "tracks": tracks,
         "file_bytes": size,
         "overhead_bytes": size - sum(sizes.values()) - side_bytes,
-        "bpp": 8 * size / (count * header.pixels) if count else None,
+        "bpp": 8 * counted / (count * header.pixels) if count else None,
         "bitrate_bps": 8 * size / duration if duration else None,
         "damage": [asdict(lost) for lost in damage],
         "problem": damage[0].reason if damage else None,
@@ -123,7 +140,9 @@ def format_video_lines(facts: dict[str, Any]) -> str:
         ("groups", groups),
         ("file", coded),
         ("  I frames", f"{facts['i_frames']}, {facts['i_bytes']} bytes"),
+        *_level_rows(facts, "I"),
         ("  P frames", f"{facts['p_frames']}, {facts['p_bytes']} bytes"),
+        *_level_rows(facts, "P"),
         ("  side stream", f"{facts['side_bytes']} bytes"),
         ("  overhead", f"{facts['overhead_bytes']} bytes"),
     ]
@@ -147,6 +166,16 @@ def missing_frames(first_frame: int, frames: int | None) -> str:
         return "no frames"
     last = first_frame + frames - 1
     return f"frame {last}" if frames == 1 else f"frames {first_frame} to {last}"
+
+
+def _level_rows(facts: dict[str, Any], frames: str) -> list[tuple[str, str]]:
+    """What the levels of I or P frames take, where that was measured."""
+    found = []
+    for row in facts["levels"] or ():
+        if row["frames"] == frames:
+            name = "vectors" if row["plane"] is None else f"plane {row['plane']}"
+            found.append((f"    {name}", f"{row['bytes']:.0f} bytes"))
+    return found
 
 
 def _damage_line(lost: dict[str, Any]) -> str:

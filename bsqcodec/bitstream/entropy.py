@@ -21,6 +21,11 @@ _MODEL = constriction.stream.model.Bernoulli(perfect=False)
 """`perfect=False` is exact for these probabilities and does not depend on the platform's libm."""
 
 
+def ideal_bits(bits: npt.NDArray[np.bool_], chance: npt.NDArray[np.int32]) -> float:
+    """Sum of -log2 of what bits [n] were given; chance [n]: 65536 times the probability of a 1."""
+    return float(_BITS[np.where(bits, chance, PRECISION - chance)].sum())
+
+
 class BitEncoder:
     """Collects bits and their probabilities; `finish` returns the coded bytes."""
 
@@ -33,7 +38,7 @@ class BitEncoder:
         if not bits.size:
             return
         self._encoder.encode(bits.astype(np.int32), _MODEL, chance / PRECISION)
-        self.ideal_bits += float(_BITS[np.where(bits, chance, PRECISION - chance)].sum())
+        self.ideal_bits += ideal_bits(bits, chance)
 
     def finish(self) -> bytes:
         return self._encoder.get_compressed().astype("<u4").tobytes()

@@ -1,10 +1,11 @@
-"""`bsqcodec info`: what a .bsq file says about itself, without its model."""
+"""`bsqcodec info`: what a .bsq file says about itself, without its model unless that is asked for."""
 
 from __future__ import annotations
 
 import click
 
 from bsqcodec.cli import options
+from bsqcodec.cli.codecs import Codecs
 from bsqcodec.cli.console import Console
 from bsqcodec.cli.jobs import Job, check_standard_input, display_name, run
 from bsqcodec.errors import FormatError
@@ -13,11 +14,26 @@ from bsqcodec.media.files import open_input
 
 @click.command()
 @options.inputs_argument
+@click.option(
+    "--levels",
+    is_flag=True,
+    help="Videos: decode all tokens, to tell what each level takes. Slow; needs the weights.",
+)
+@options.machine_options
 @options.max_pixels_option
 @options.json_option
 @options.verbosity_options
 @click.pass_obj
-def info(console: Console, inputs: tuple[str, ...], max_pixels: int, as_json: bool) -> None:
+def info(
+    console: Console,
+    inputs: tuple[str, ...],
+    levels: bool,
+    device: str,
+    threads: int | None,
+    weights: str | None,
+    max_pixels: int,
+    as_json: bool,
+) -> None:
     """Tell what is in .bsq files.
 
     That is the size, colour, levels or frames, metadata, sound, and damage where there is any.
@@ -32,8 +48,11 @@ def info(console: Console, inputs: tuple[str, ...], max_pixels: int, as_json: bo
         with open_input(job.source) as file:
             kind, source = read_kind(file)
             is_video = kind is FileKind.VIDEO
-            about = describe_video if is_video else describe
-            facts = about(source, max_pixels=max_pixels)
+            if is_video:
+                codec = codecs.video if levels else None
+                facts = describe_video(source, max_pixels=max_pixels, codec=codec)
+            else:
+                facts = describe(source, max_pixels=max_pixels)
         name = display_name(job.source)
         if as_json:
             console.record({"file": job.source, **facts})
@@ -44,5 +63,6 @@ def info(console: Console, inputs: tuple[str, ...], max_pixels: int, as_json: bo
         if facts["problem"] is not None:
             raise FormatError(facts["problem"])
 
+    codecs = Codecs(weights, device, threads)
     check_standard_input(inputs)
     run(console, [Job(source, "-") for source in inputs], show)

@@ -31,6 +31,7 @@ from bsqcodec.video import weights as video_weights
 from bsqcodec.video.control import Control, make_control
 from bsqcodec.video.frames import FrameLoop, Geometry, Pixels
 from bsqcodec.video.gop import CodedGroup, GroupDecoder, GroupEncoder, Workers
+from bsqcodec.video.levels import LevelMeter
 from bsqcodec.video.verify import verify_video
 from bsqcodec.video.weights import VideoWeights
 
@@ -221,6 +222,11 @@ class VideoCodec:
         file = VideoFileReader(source, max_pixels=2**62)
         weights = self._weights(file.header.video_model_id, file.header.image_model_id)
         verify_video(file, weights.priors, frames)
+
+    def level_meter(self, header: VideoHeader) -> LevelMeter:
+        """What finds how many bytes each level of a video takes. Raises WeightsError."""
+        weights = self._weights(header.video_model_id, header.image_model_id)
+        return LevelMeter(weights.priors, Geometry(header.height, header.width))
 
     def decode(
         self,

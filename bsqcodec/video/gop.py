@@ -14,7 +14,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -139,13 +139,18 @@ class SymbolCoder:
         self._remember(symbols)
         return bytes(head) + coder.finish()
 
-    def decode(self, payload: bytes, first: bool) -> Symbols:
-        """The next frame's symbols. Raises FormatError."""
+    def decode(
+        self,
+        payload: bytes,
+        first: bool,
+        reader: Callable[[bytes, SlotChances], FrameDecoder] = FrameDecoder,
+    ) -> Symbols:
+        """The next frame's symbols, read by what `reader` makes. Raises FormatError."""
         head = 1 if first else 2
         if len(payload) < head:
             raise FormatError("a frame has too few bytes")
         step, most = payload[0], None if first else payload[1] % MOVES
-        coder = FrameDecoder(payload[head:], self._chances)
+        coder = reader(payload[head:], self._chances)
         vectors = context = None
         if not first:
             vectors = np.zeros_like(self._before)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from bsqcodec.bitstream.source import CRC
 from bsqcodec.bitstream.video_container import Gop, VideoFileReader
 from bsqcodec.errors import BsqError, FormatError, VerifyError
+from bsqcodec.video.coders import FrameDecoder
 from bsqcodec.video.frames import Geometry
 from bsqcodec.video.gop import Priors, SymbolCoder
+from bsqcodec.video.vectors import SlotChances
 
 
 def verify_video(file: VideoFileReader, priors: Priors, frames: int) -> None:
@@ -19,7 +23,7 @@ def verify_video(file: VideoFileReader, priors: Priors, frames: int) -> None:
     try:
         for part in file.chunks():
             if isinstance(part, Gop):
-                _check_group(priors, geometry, part)
+                check_group(priors, geometry, part)
                 count += len(part.frames)
     except BsqError as error:
         raise VerifyError(
@@ -29,14 +33,22 @@ def verify_video(file: VideoFileReader, priors: Priors, frames: int) -> None:
         raise VerifyError(f"the coded file has {count} frames of {frames}; nothing was written")
 
 
-def _check_group(priors: Priors, geometry: Geometry, gop: Gop) -> None:
-    """Raise FormatError where a group does not decode to what was coded."""
+def check_group(
+    priors: Priors,
+    geometry: Geometry,
+    gop: Gop,
+    reader: Callable[[bytes, SlotChances], FrameDecoder] = FrameDecoder,
+) -> None:
+    """Raise FormatError where a group does not decode to what was coded.
+
+    reader: makes what reads each frame.
+    """
     first = gop.frames[0]
     if len(first) < CRC.size:
         raise FormatError("a group of pictures has no first frame")
     (expected,) = CRC.unpack(first[: CRC.size])
     coder = SymbolCoder(priors, geometry)
     for index, payload in enumerate((first[CRC.size :], *gop.frames[1:])):
-        coder.decode(payload, index == 0)
+        coder.decode(payload, index == 0, reader)
     if coder.crc != expected:
         raise FormatError("the decoded bits do not match the file's checksum of them")

@@ -365,3 +365,17 @@ def test_info_of_a_damaged_file(capsys: Output) -> None:
 
 def test_numbers_in_words() -> None:
     assert [count_of(n, "frame") for n in (0, 1, 2)] == ["0 frames", "1 frame", "2 frames"]
+
+
+def test_info_tells_what_levels_take(coded: bytes, capsys: Output) -> None:
+    assert main(["info", "clip.bsq", "--levels", "--json"]) == 0
+    (facts,) = lines_of_json(capsys.readouterr().out)
+    assert {row["frames"] for row in facts["levels"]} == {"I", "P"}
+    share = sum(row["bytes"] for row in facts["levels"])
+    assert 0.3 < share / (facts["i_bytes"] + facts["p_bytes"]) < 1
+    assert main(["info", "clip.bsq", "--levels"]) == 0
+    out = capsys.readouterr().out
+    assert "    plane 0" in out
+    assert main(["info", "clip.bsq"]) == 0
+    assert "plane" not in capsys.readouterr().out
+    assert main(["info", "clip.bsq", "--levels", "--weights", "none.safetensors"]) == 1
