@@ -13,9 +13,22 @@ from bsqcodec.cli import options
 from bsqcodec.cli.codecs import Codecs
 from bsqcodec.cli.console import Console, format_bytes
 from bsqcodec.cli.encode_video import VideoSettings, encode_one_video, name_of_video
-from bsqcodec.cli.jobs import Job, display_name, display_target, plan, run
+from bsqcodec.cli.jobs import (
+    Job,
+    check_standard_input,
+    display_name,
+    display_target,
+    plan,
+    run,
+)
 from bsqcodec.cli.video_options import raw_video, refuse, video_encoding_options
-from bsqcodec.media.files import check_output, is_standard_stream, open_input, open_output
+from bsqcodec.media.files import (
+    check_output,
+    is_standard_stream,
+    open_input,
+    open_output,
+    peek_input,
+)
 
 if TYPE_CHECKING:
     from bsqcodec.codec import Encoded
@@ -69,6 +82,7 @@ def encode(
     """
     target = options.only_target(quality, bpp, size, psnr, bitrate)
     raw = raw_video(frame_size, fps, pix_fmt)
+    check_standard_input(inputs)
     videos = {source for source in inputs if _is_video(source, as_video, raw)}
     if len(videos) < len(set(inputs)):
         only_videos = {"--bitrate": bitrate, "--gop": gop, "--fps": fps, "--partial": partial}
@@ -112,11 +126,13 @@ def encode(
 
 def _is_video(source: str, as_video: bool | None, raw: RawVideo | None) -> bool:
     """Whether an input is to be coded as a video."""
-    from bsqcodec.media.video import is_video
+    from bsqcodec.media.video import begins_video, is_video
 
     if as_video is not None:
         return as_video
-    return raw is not None or (not is_standard_stream(source) and is_video(source))
+    if raw is not None:
+        return True
+    return begins_video(peek_input()) if is_standard_stream(source) else is_video(source)
 
 
 def _is_series(source: str) -> bool:

@@ -34,6 +34,12 @@ def open_input(path: str | Path) -> Iterator[BinaryIO]:
             yield file
 
 
+def peek_input() -> bytes:
+    """Return the first bytes of standard input without taking them; b"" where that cannot be."""
+    peek = getattr(getattr(sys.stdin, "buffer", None), "peek", None)
+    return bytes(peek(1)) if callable(peek) else b""
+
+
 @contextmanager
 def open_output(path: str | Path, *, force: bool) -> Iterator[BinaryIO]:
     """Open `atomic_output(path)`, or standard output for "-", for writing bytes."""

@@ -10,7 +10,7 @@ from bsqcodec.bitstream.container import DEFAULT_MAX_PIXELS
 from bsqcodec.errors import OutputError
 from bsqcodec.media.frame_sequence import SequenceReader, SequenceWriter
 from bsqcodec.media.video_reader import FFmpegReader
-from bsqcodec.media.video_source import VideoSource, is_sequence, is_video
+from bsqcodec.media.video_source import VideoSource, begins_video, is_sequence, is_video
 from bsqcodec.media.video_types import (
     OutputOptions,
     RawVideo,
@@ -30,6 +30,7 @@ __all__ = [
     "VideoFrame",
     "VideoReader",
     "VideoWriter",
+    "begins_video",
     "chosen_container",
     "container_of",
     "create_video",

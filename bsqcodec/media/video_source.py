@@ -22,12 +22,28 @@ VideoSource: TypeAlias = "str | Path | BinaryIO"
 _PICTURE_FORMATS: Final = re.compile(r"image2|_pipe|gif|apng|webp|ico|tty|lrc|srt")
 """FFmpeg's formats that hold pictures, or whose "video" is drawn from text."""
 
+_VIDEO_BEGINNINGS: Final = re.compile(
+    rb"YUV4MPEG2 "
+    rb"|\x1aE\xdf\xa3"  # Matroska and WebM
+    rb"|.{4}ftyp(?!avi[fs]|mif1|msf1|hei[cmsx]|hev[cmsx]|crx )|.{4}(moov|mdat|wide|free|skip)"
+    rb"|RIFF.{4}AVI |\x30\x26\xb2\x75\x8e\x66\xcf\x11|FLV\x01|OggS|DKIF|nut/multimedia"
+    rb"|\0\0\x01[\xb3\xba]|\0?\0\0\x01[\x67\x27\x09\x46\x40]"  # MPEG; bare H.264 and HEVC
+    rb"|G.{187}G",  # MPEG-TS
+    re.DOTALL,
+)
+"""First bytes of common videos, and of no picture."""
+
 _NO_OTHER_FILES: Final = {"protocol_whitelist": "none"}
 """A playlist could otherwise have FFmpeg open any file or address it names."""
 
 _PATTERN: Final = re.compile(r"%0?\d*d")
 _PEEK_BYTES: Final = 2**16
 _MEMORY_BYTES: Final = 2**24
+
+
+def begins_video(head: bytes) -> bool:
+    """Return whether a stream that begins with these bytes (189 are enough) is surely a video."""
+    return _VIDEO_BEGINNINGS.match(head) is not None
 
 
 def is_video(path: str | Path) -> bool:

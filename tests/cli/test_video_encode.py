@@ -197,6 +197,22 @@ def test_from_a_pipe(monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
     assert not Path("sized.bsq").exists()
 
 
+def test_standard_input_tells_what_it_is(monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
+    give(monkeypatch, Path("clip.mkv").read_bytes())
+    assert main(["encode", "-", "--gop", "3", "-o", "piped.bsq"]) == 0
+    assert main(["encode", "clip.mkv", "--gop", "3"]) == 0
+    assert groups_of("piped.bsq") == groups_of("clip.bsq")
+    picture = io.BytesIO()
+    Image.new("RGB", (16, 12)).save(picture, "PNG")
+    give(monkeypatch, picture.getvalue())
+    assert main(["encode", "-", "-o", "picture.bsq"]) == 0
+    assert main(["info", "picture.bsq"]) == 0
+    assert "16 x 12 pixels, rgb" in capsys.readouterr().out
+    give(monkeypatch, Path("clip.mkv").read_bytes())
+    assert main(["encode", "-", "--picture", "-o", "none.bsq"]) == 1
+    assert "not a picture" in capsys.readouterr().err
+
+
 def test_to_a_pipe(monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
     assert main(["encode", "clip.mkv", "--gop", "3"]) == 0
     for more in ([], ["--verify"]):
