@@ -16,6 +16,10 @@ class DamagedVideoError(MediaError):
         super().__init__(message)
         self.frames = frames
 
+    def __reduce__(self) -> tuple[type["DamagedVideoError"], tuple[str, int]]:
+        """An exception is pickled by its `args`, which lack the frames."""
+        return type(self), (str(self), self.frames)
+
 
 class OutputError(BsqError):
     """The output's format or codec cannot hold what it was asked to hold."""

@@ -42,7 +42,7 @@ def describe_video(
     "P", plane, None for motion vectors, and bytes, by the probabilities of the bits); side_bytes; tracks (of the side stream, see
     `bsqcodec.media.side_tracks.list_tracks`; None where it is damaged); file_bytes;
     overhead_bytes (all that is neither frames nor side stream); bpp (bits of the file for each
-    pixel; of a damaged one, bits of the sound frames for each of theirs), bitrate_bps (of the file); damage (a list of first_frame, frames or None, reason,
+    pixel; of a damaged one, of its sound bytes and frames), bitrate_bps (of the file); damage (a list of first_frame, frames or None, reason,
     side_lost); problem (words, or None).
 
     Raises as `VideoFileReader` for a damaged header, for frames of more than `max_pixels` pixels,
@@ -55,7 +55,7 @@ def describe_video(
     frames = {kind: 0 for kind in FrameType}
     sizes = {kind: 0 for kind in FrameType}
     meter = None if codec is None else codec.level_meter(header)
-    groups, damage = 0, []
+    groups, damage, lost_bytes, seen = 0, [], 0, reader.consumed
     with tempfile.TemporaryFile() as side:
         for part in file.chunks():
             if isinstance(part, Gop):
@@ -69,11 +69,12 @@ def describe_video(
                 side.write(part.data)
             elif isinstance(part, DamagedGop):
                 damage.append(part)
+                lost_bytes += reader.consumed - seen
+            seen = reader.consumed
         side_bytes = side.tell()
         tracks = _tracks(side) if side_bytes else []
     reader.drain()
     count, size = sum(frames.values()), reader.consumed
-    counted = sum(sizes.values()) if damage else size
     duration = None
     if file.totals is not None:
         duration = float(file.totals.duration * header.time_base)
@@ -106,7 +107,7 @@ def describe_video(
         "tracks": tracks,
         "file_bytes": size,
         "overhead_bytes": size - sum(sizes.values()) - side_bytes,
-        "bpp": 8 * counted / (count * header.pixels) if count else None,
+        "bpp": 8 * (size - lost_bytes) / (count * header.pixels) if count else None,
         "bitrate_bps": 8 * size / duration if duration else None,
         "damage": [asdict(lost) for lost in damage],
         "problem": damage[0].reason if damage else None,
@@ -161,7 +162,7 @@ def count_of(count: int, what: str) -> str:
 def missing_frames(first_frame: int, frames: int | None) -> str:
     """Return which frames are missing, in words."""
     if frames is None:
-        return f"all frames from {first_frame} on"
+        return f"any frames from {first_frame} on"
     if frames == 0:
         return "no frames"
     last = first_frame + frames - 1
@@ -175,6 +176,9 @@ def _level_rows(facts: dict[str, Any], frames: str) -> list[tuple[str, str]]:
         if row["frames"] == frames:
             name = "vectors" if row["plane"] is None else f"plane {row['plane']}"
             found.append((f"    {name}", f"{row['bytes']:.0f} bytes"))
+    if found:
+        named = sum(row["bytes"] for row in facts["levels"] if row["frames"] == frames)
+        found.append(("    rest", f"{facts[f'{frames.lower()}_bytes'] - named:.0f} bytes"))
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import pickle
 import time
 import traceback
 from collections.abc import Callable
@@ -82,11 +83,20 @@ def attempt(job: Job, progress: Progress) -> Outcome:
     except Exception as error:  # noqa: BLE001 -- a fault of the program costs its file only
         seconds = time.perf_counter() - started
         trace = traceback.format_exc()
-        if isinstance(error, OSError):
-            return Failure(error, seconds, trace, ends_batch=error.errno in _NO_ROOM)
-        if not isinstance(error, (BsqError, MemoryError)):
+        ends_batch = isinstance(error, OSError) and error.errno in _NO_ROOM
+        if not isinstance(error, (BsqError, OSError, MemoryError)):
             error = BatchError(f"unexpected {type(error).__name__}: {error}")
-        return Failure(error, seconds, trace)
+        elif not _travels(error):
+            error = BatchError(str(error))
+        return Failure(error, seconds, trace, ends_batch)
+
+
+def _travels(error: Exception) -> bool:
+    """Whether an exception gets from process to process, which those of libraries may not."""
+    try:
+        return type(pickle.loads(pickle.dumps(error))) is type(error)
+    except Exception:  # noqa: BLE001 -- whatever its class does there
+        return False
 
 
 def throttled(report: Callable[[float, float | None], None]) -> Progress:

@@ -86,7 +86,7 @@ def load_index(
         offset = read_trailer(ByteReader(file), header_crc)
     except ChecksumError as error:
         raise TruncatedError(
-            "the file does not end with a trailer: it is cut or damaged"
+            "the file does not end with a trailer: it is cut, damaged or followed by other data"
         ) from error
     if offset >= size:
         raise FormatError(f"the trailer names byte {offset}, but the file has {size}")

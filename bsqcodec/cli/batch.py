@@ -167,7 +167,9 @@ def batch(
         file = None if log is None else stack.enter_context(open(log, "a", encoding="utf-8"))
         report = Report(console, plan, file)
         try:
-            run_batch(plan, coding, _executor(scheduler, count), report, resume=resume, force=force)
+            if plan.tasks or plan.unreadable:
+                executor = _executor(scheduler, count)
+                run_batch(plan, coding, executor, report, resume=resume, force=force)
         except (KeyboardInterrupt, SystemExit):
             report.close()
             raise

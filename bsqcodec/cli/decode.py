@@ -31,7 +31,7 @@ from bsqcodec.cli.jobs import (
     run,
 )
 from bsqcodec.cli.video_options import refuse, video_decoding_options
-from bsqcodec.errors import BsqError
+from bsqcodec.errors import BsqError, ChecksumError, TruncatedError
 from bsqcodec.media.files import check_output, is_standard_stream, open_input, open_output
 
 if TYPE_CHECKING:
@@ -96,6 +96,8 @@ def decode(
     from bsqcodec.errors import MediaError
     from bsqcodec.media.image_writer import output_format, write_picture
 
+    if lossless and crf is not None:
+        raise click.UsageError("--crf and --lossless exclude each other")
     settings = DecodingSettings(
         format_name, encoder, crf, lossless, start, duration, partial, force, max_pixels, as_json
     )
@@ -131,6 +133,14 @@ def decode(
     codecs = Codecs(weights, device, threads)
 
     def decode_one(job: Job) -> None:
+        try:
+            decode_it(job)
+        except (ChecksumError, TruncatedError) as error:
+            if partial:
+                raise
+            raise type(error)(f"{error}; --partial decodes what is sound") from error
+
+    def decode_it(job: Job) -> None:
         name = display_name(job.source)
         look = found[job.source]
         if look.error is not None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 from bsqcodec.cli.codecs import Codecs
 from bsqcodec.cli.console import Console, format_bytes
 from bsqcodec.cli.jobs import Job, display_name, display_target
+from bsqcodec.errors import DamagedVideoError
 from bsqcodec.info_video import count_of
 from bsqcodec.media.files import check_output, is_standard_stream, open_input, open_output
 
@@ -44,11 +45,15 @@ def encode_one_video(console: Console, job: Job, codecs: Codecs, settings: Video
     """Code the video of a job and tell about it; raises BsqError and OSError."""
     if not job.to_stdout:
         check_output(Path(job.target), force=settings.force)
-    if is_standard_stream(job.source):
-        with open_input(job.source) as stream:
-            _encode(console, job, stream, codecs, settings)
-    else:
-        _encode(console, job, Path(job.source), codecs, settings)
+    try:
+        if is_standard_stream(job.source):
+            with open_input(job.source) as stream:
+                _encode(console, job, stream, codecs, settings)
+        else:
+            _encode(console, job, Path(job.source), codecs, settings)
+    except DamagedVideoError as error:
+        way_out = f"{error}; --partial codes what is readable"
+        raise DamagedVideoError(way_out, error.frames) from error
 
 
 def name_of_video(source: str) -> str:

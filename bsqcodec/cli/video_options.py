@@ -55,6 +55,8 @@ def parse_seconds(ctx: click.Context, param: click.Parameter, value: str | None)
     if re.fullmatch(r"(\d+:){0,2}(\d+(\.\d*)?|\.\d+)", value) is None:
         message = f"{value!r} is not a time such as 90, 1:30 or 0:01:30.5."
         raise click.BadParameter(message, ctx, param)
+    if any(Fraction(part.rstrip(".")) >= 60 for part in value.split(":")[1:]):
+        raise click.BadParameter(f"{value!r} has more than 59 minutes or seconds.", ctx, param)
     seconds = Fraction(0)
     for part in value.split(":"):
         seconds = 60 * seconds + Fraction(part.rstrip("."))

@@ -73,7 +73,7 @@ def _picture_of(image: Image.Image, name: str, max_pixels: int) -> Picture:
     if getattr(image, "is_animated", False):
         if image.format in _ANIMATED_FORMATS:
             raise MediaError(
-                f"{name}: an animation ({image.format}); only still pictures can be coded"
+                f"{name}: an animation ({image.format}), no still picture; it can be coded as a video"
             )
         count = getattr(image, "n_frames", 2)
         notes.append(f"the file holds {count} pictures; only the first is kept")

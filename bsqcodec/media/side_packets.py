@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from fractions import Fraction
-from math import ceil
+from math import ceil, floor
 from typing import Any, Final
 
 import av
@@ -32,7 +32,8 @@ class SidePackets:
     source: the bytes that a VideoReader's `take_side_bytes` gave, all of them.
     container: FFmpeg's name of the output's format.
     notes: gets a sentence for each track that the output cannot hold.
-    begin: time in seconds before which packets and chapters are left out, or cut, if they last.
+    begin: time in seconds before which packets and chapters are left out, or cut, if they last;
+    end: after which subtitles and chapters are.
     Raises FormatError where the bytes are damaged.
     """
 
@@ -44,9 +45,10 @@ class SidePackets:
         notes: list[str],
         *,
         begin: Fraction | None = None,
+        end: Fraction | None = None,
     ) -> None:
         self._output = output
-        self._begin = begin
+        self._begin, self._end = begin, end
         self._container = container
         self._notes = notes
         self._source = GuardedSource(source, _NAME)
@@ -69,7 +71,7 @@ class SidePackets:
                 self._add_track(stream)
         chapters = self._input.chapters()
         if chapters:
-            output.set_chapters(chapters if begin is None else _chapters_from(chapters, begin))
+            output.set_chapters(chapters if begin is None else _chapters_from(chapters, begin, end))
         self._packets = self._demux()
         self._next = next(self._packets, None)
         while self._next is not None and self._next.stream.type == "video":
@@ -110,10 +112,15 @@ class SidePackets:
         self._source.check()
 
     def _is_within(self, packet: av.Packet[Any]) -> bool:
-        """Whether a packet is not before the beginning; a subtitle that lasts is cut to it."""
+        """Whether a packet is in the part that is wanted; a subtitle that lasts is cut to it."""
         if self._begin is None or packet.pts is None:
             return True
         base = Fraction(packet.time_base)
+        if self._end is not None and packet.stream.type == "subtitle":
+            left = floor(self._end / base) - packet.pts
+            if left <= 0:
+                return False
+            packet.duration = min(packet.duration or 0, left)
         late = self._begin / base - packet.pts
         if late <= 0:
             return True
@@ -223,12 +230,15 @@ class SidePackets:
         return converted
 
 
-def _chapters_from(chapters: list[Any], begin: Fraction) -> list[Any]:
-    """The chapters that do not end before a time in seconds, which becomes 0."""
+def _chapters_from(chapters: list[Any], begin: Fraction, end: Fraction | None = None) -> list[Any]:
+    """The chapters that are not wholly outside of these times in seconds; the first becomes 0."""
     result = []
     for chapter in chapters:
         shift = round(begin / chapter["time_base"])
-        if chapter["end"] > shift:
+        last = chapter["end"]
+        if end is not None:
+            last = min(last, floor(end / chapter["time_base"]))
+        if last > max(shift, chapter["start"]):
             start = max(chapter["start"] - shift, 0)
-            result.append({**chapter, "start": start, "end": chapter["end"] - shift})
+            result.append({**chapter, "start": start, "end": last - shift})
     return result

@@ -97,10 +97,14 @@ class FFmpegReader(VideoReader):
         del first
         for frame in self._decoded:
             if (frame.width, frame.height) != size:
-                raise MediaError(
-                    f"{self._source.name}: the picture size changes from {size[0]} x {size[1]} to"
+                change = (
+                    f"the picture size changes from {size[0]} x {size[1]} to"
                     f" {frame.width} x {frame.height} after {self._delivered} frames"
                 )
+                if not self._allow_damage:
+                    raise MediaError(f"{self._source.name}: {change}")
+                self.problems.append(f"{change}, and the rest is left out")
+                break
             yield self._convert(frame)
             del frame
         self._side.finish()
@@ -179,7 +183,7 @@ class FFmpegReader(VideoReader):
                 if frame.is_corrupt:
                     yield from self._damage("a frame could only be decoded in part")
                 yield frame
-        if self._corrupt:
+        if self._corrupt and not self.problems:
             count = len(self._corrupt)
             packets = "a packet was" if count == 1 else f"{count} packets were"
             first = self._corrupt[0]

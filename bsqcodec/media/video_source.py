@@ -118,7 +118,7 @@ def open_source(source: VideoSource, raw: RawVideo | None) -> OpenSource:
             if Path(source).is_dir():
                 raise MediaError(f"{name}: a folder, not a video")
             if raw is None and Path(source).suffix.lower() == ".yuv":
-                raise MediaError(f"{name}: bare samples; their size must be given")
+                raise MediaError(f"{name}: bare samples; the size of their frames must be given")
             file: Readable = cleanup.enter_context(Path(source).open("rb"))
         else:
             file = source

@@ -101,6 +101,7 @@ class OutputOptions:
     codec wants even ones. codec_options: passed to the encoder as they are. overwrite: numbered
     pictures may replace files that are there (other outputs always do). trim: the first frame is
     moved to time 0, and what sounds or is shown before it, or after the last one, is left out.
+    duration: seconds of it, where that is known before; subtitles and chapters end there.
     """
 
     container: str | None = None
@@ -111,6 +112,7 @@ class OutputOptions:
     codec_options: Mapping[str, str] = field(default_factory=dict)
     overwrite: bool = False
     trim: bool = False
+    duration: Fraction | None = None
 
 
 class _Closing(ABC):

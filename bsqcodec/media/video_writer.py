@@ -68,7 +68,7 @@ class FFmpegWriter(VideoWriter):
         self.notes = []
         self._format = format
         self._kind = container
-        self._trim = options.trim
+        self._trim, self._duration = options.trim, options.duration
         self._container = _CONTAINERS[container]
         self._side_source = side
         self._side: SidePackets | None = None
@@ -180,8 +180,11 @@ class FFmpegWriter(VideoWriter):
             if self._side_source is not None and start:
                 source = Prefixed(start, self._side_source)
                 begin = self._first_time if self._trim else None
+                end = None
+                if begin is not None and self._duration is not None:
+                    end = begin + self._duration
                 self._side = SidePackets(
-                    source, output, self._container.name, self.notes, begin=begin
+                    source, output, self._container.name, self.notes, begin=begin, end=end
                 )
         output.start_encoding()
         if self._side is not None:

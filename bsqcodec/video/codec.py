@@ -28,7 +28,7 @@ from bsqcodec.errors import BsqError, FormatError, WeightsError
 from bsqcodec.media.video import VideoColour, VideoFormat, VideoFrame, VideoReader
 from bsqcodec.rate import Quality, Target
 from bsqcodec.video import weights as video_weights
-from bsqcodec.video.control import Control, make_control
+from bsqcodec.video.control import Control, Rate, make_control
 from bsqcodec.video.frames import FrameLoop, Geometry, Pixels
 from bsqcodec.video.gop import CodedGroup, GroupDecoder, GroupEncoder, Workers
 from bsqcodec.video.levels import LevelMeter
@@ -163,6 +163,9 @@ class VideoCodec:
                 writer.side(side)
             writer.close()
         count = sum(groups)
+        missed = control.missed(8 * picture_bytes, count) if isinstance(control, Rate) else None
+        if missed is not None:
+            notes = (*notes, missed)
         area = count * form.height * form.width
         mean = squared / max(count, 1)
         return EncodedVideo(

@@ -65,6 +65,10 @@ class Constant:
         return None
 
 
+MISSED = 1.1
+"""Bits, in units of those asked for, beyond which the user is told."""
+
+
 class Rate:
     """So many bits a frame on average; a group may differ, later ones make up for it."""
 
@@ -78,6 +82,13 @@ class Rate:
 
     def first_step(self) -> int:
         return self._clamped(self._step)
+
+    def missed(self, bits: int, frames: int) -> str | None:
+        """A sentence if so many bits are far more than `frames` should have had."""
+        wanted = self._per_frame * frames
+        if bits <= MISSED * wanted:
+            return None
+        return f"the frames take {bits / wanted:.2f} times the bits asked for"
 
     @staticmethod
     def _clamped(step: float) -> int:

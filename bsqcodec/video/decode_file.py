@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from itertools import chain
 from pathlib import Path
 from typing import IO, BinaryIO, cast
@@ -81,7 +82,8 @@ def decode_video_file(
     if container == "png" and isinstance(destination, Path):
         _check_pattern(destination)
     part = part or Range()
-    options = replace(options, container=container, trim=not part.is_all)
+    length = None if part.duration is None else Fraction(str(part.duration))
+    options = replace(options, container=container, trim=not part.is_all, duration=length)
 
     def store(output: Path | BinaryIO) -> StoredVideo:
         return _store(codec, source, output, options, part, partial, max_pixels, progress)

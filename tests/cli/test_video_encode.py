@@ -316,7 +316,7 @@ def test_a_full_disk(capsys: Output) -> None:
         ("absent.mp4", 1, "absent.mp4: No such file or directory"),
         ("text.mp4", 1, "text.mp4: not a video of any known kind"),
         ("none%03d.png", 1, "no pictures found"),
-        ("bare.yuv", 1, "bare samples; their size must be given"),
+        ("bare.yuv", 1, "bare samples; the size of their frames must be given"),
         ("clip.mkv -q 5 --bitrate 5k", 2, "only one of -q, --bpp, --bitrate, --size and --psnr"),
         ("clip.mkv --bitrate much", 2, "'much' is not a bitrate"),
         ("clip.mkv --bitrate 0", 2, "not a positive number"),

@@ -213,7 +213,7 @@ def test_bare_samples(pix_fmt: str, tmp_path: Path) -> None:
     assert (read.format.width, read.format.height, len(read.frames)) == (64, 48, FRAMES)
     assert read.seconds[3] == Fraction(3 * 1001, 30000)
     assert np.abs(read.frames[5].pixels.astype(int) - scene(64, 48, 5)).mean() < 2
-    with pytest.raises(MediaError, match="their size must be given"):
+    with pytest.raises(MediaError, match="the size of their frames must be given"):
         open_video(path)
 
 
