@@ -102,6 +102,29 @@ def test_a_mixed_folder_there_and_back(folder: Path, capsys: Output) -> None:
     assert temporary_files(folder) == []
 
 
+def test_a_damaged_video_costs_itself_only(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output
+) -> None:
+    """By a real process: what went wrong has to get back from there."""
+    monkeypatch.setattr("bsqcodec.cli.batch._executor", lambda scheduler, count: ProcessPool(count))
+    data = make_clip("matroska", "libx264", pts=range(40))
+    Path("in/0.mkv").write_bytes(data[: len(data) // 2])
+    assert batch("in", "coded", "--workers", "1", "--log", "log") == 1
+    out, err = capsys.readouterr()
+    assert rows(out)[0][:5] == ["all", "4", "3", "0", "1"]
+    assert "0.mkv: damaged after" in err and "Traceback" not in err
+    assert list(tree(folder / "coded")) == ["a.png.bsq", "b.mkv.bsq", "sub/c.MKV.bsq"]
+    facts = [json.loads(line) for line in Path("log").read_text().splitlines()]
+    assert any("damaged after" in str(fact) for fact in facts)
+
+
+def test_nothing_to_do_leaves_nothing(folder: Path, capsys: Output) -> None:
+    Path("empty").mkdir()
+    assert batch("empty", "coded") == 0
+    assert "nothing to encode" in capsys.readouterr().err
+    assert not Path("coded").exists()
+
+
 def test_the_same_file_as_by_encode(folder: Path) -> None:
     assert batch("in/sub", "out", "--bitrate", "100k", "--strip") == 0
     arguments = ["in/sub/c.MKV", "-o", "c.bsq", "--bitrate", "100k", "--strip", "--quiet"]

@@ -271,6 +271,7 @@ def test_standard_input_that_is_no_bsq_file(
         ("clip.bsq --levels 2", 2, "--levels is not for videos"),
         ("clip.bsq --start soon", 2, "'soon' is not a time"),
         ("clip.bsq --start -1", 2, "is not a time"),
+        ("clip.bsq --start 1:75", 2, "'1:75' has more than 59 minutes or seconds"),
         ("photo.bsq --start 1", 2, "--start is not for pictures"),
         ("photo.bsq --lossless", 2, "--lossless is not for pictures"),
         ("photo.bsq --format mkv", 2, "cannot write pictures as 'mkv'"),

@@ -234,12 +234,23 @@ def test_a_damaged_video(capsys: Output) -> None:
     Path("bad.mp4").write_bytes(data)
     assert main(["encode", "bad.mp4"]) == 1
     err = capsys.readouterr().err
-    assert "damaged after" in err
+    assert "damaged after" in err and "--partial codes what is readable" in err
     assert not Path("bad.bsq").exists()
     assert main(["encode", "bad.mp4", "--partial", "--json", "--quiet"]) == 0
     (facts,) = lines_of_json(capsys.readouterr().out)
     assert 0 < facts["frames"] <= 12
     assert facts["problems"]
+
+
+def test_a_rate_that_is_missed_is_told(capsys: Output) -> None:
+    assert main(["encode", "clip.mkv", "--bitrate", "1k", "--json", "--quiet"]) == 0
+    (facts,) = lines_of_json(capsys.readouterr().out)
+    (note,) = [note for note in facts["notes"] if "times the bits asked for" in note]
+    asked = 1000 * facts["frames"] / 25
+    factor = float(re.findall(r"take ([\d.]+) times", note)[0])
+    assert factor == pytest.approx(8 * facts["frame_bytes"] / asked, abs=0.006) and factor > 1.1
+    assert main(["encode", "clip.mkv", "--bitrate", "900k", "-f"]) == 0
+    assert "asked for" not in capsys.readouterr().err
 
 
 def test_a_video_that_is_cut(capsys: Output) -> None:

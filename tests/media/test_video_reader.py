@@ -324,6 +324,11 @@ def test_a_change_of_size_is_an_error_that_names_both() -> None:
         pytest.raises(MediaError, match=r"from 64 x 48 to 32 x 34 after 10 frames"),
     ):
         list(reader.frames())
+    read = Read(clip, allow_damage=True)
+    assert len(read.frames) == 10
+    assert read.problems == [
+        "the picture size changes from 64 x 48 to 32 x 34 after 10 frames, and the rest is left out"
+    ]
 
 
 @pytest.mark.parametrize("data", [b"no video at all " * 50, bytes(10_000)])

@@ -49,6 +49,25 @@ def test_sound_and_subtitles_are_cut_with_the_frames(container: str) -> None:
     assert found[1] == ("chapter 2", pytest.approx(0.08))
 
 
+@pytest.mark.parametrize("container", ["mkv", "mp4"])
+def test_a_known_length_cuts_what_lasts_longer(container: str) -> None:
+    read = Read(make_clip(subtitle="subrip", chapters=CHAPTERS))
+    part = [frame for frame in read.frames if 3 <= frame.pts * read.format.time_base * 25 < 6]
+    made = write_video(
+        read.format, part, container, side=read.side, trim=True, duration=Fraction(3, 25)
+    )
+    with av.open(io.BytesIO(made)) as opened:
+        chapters = opened.chapters()
+        stream = opened.streams.subtitles[0]
+        ends = [
+            float((packet.pts + packet.duration) * packet.time_base)
+            for packet in opened.demux(stream)
+            if packet.size > 2  # an empty one in MP4 only ends the one before it
+        ]
+    assert ends and max(ends) <= 0.121
+    assert chapters and max(float(c["end"] * c["time_base"]) for c in chapters) <= 0.121
+
+
 def test_without_trim_times_stay() -> None:
     read = Read(make_clip(audio="aac"))
     made = write_video(read.format, read.frames[3:8], "mkv", side=read.side)
