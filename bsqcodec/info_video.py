@@ -39,11 +39,12 @@ def describe_video(
     transfer: code points of ITU-T H.273; full_range); metadata (texts); frames, gops (those that
     are sound); mean_gop_frames (None without any); duration_s (None where the end is missing);
     i_frames, p_frames, i_bytes, p_bytes; levels (None without a codec; else rows of frames, "I" or
-    "P", plane, None for motion vectors, and bytes, by the probabilities of the bits); side_bytes; tracks (of the side stream, see
+    "P", plane, None for motion vectors, and bytes, by the probabilities of the bits, to which the
+    frames' heads and a range coder's last word come); side_bytes; tracks (of the side stream, see
     `bsqcodec.media.side_tracks.list_tracks`; None where it is damaged); file_bytes;
     overhead_bytes (all that is neither frames nor side stream); bpp (bits of the file for each
-    pixel; of a damaged one, of its sound bytes and frames), bitrate_bps (of the file); damage (a list of first_frame, frames or None, reason,
-    side_lost); problem (words, or None).
+    pixel; of a damaged one, of its sound bytes and frames), bitrate_bps (of the file); damage (a
+    list of first_frame, frames or None, reason, side_lost); problem (words, or None).
 
     Raises as `VideoFileReader` for a damaged header, for frames of more than `max_pixels` pixels,
     and for a file that needs a newer bsqcodec; with a codec WeightsError, and FormatError for a group
