@@ -1,6 +1,7 @@
 """The family of exceptions: each gets from process to process as it is."""
 
 import pickle
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -27,11 +28,12 @@ def test_pickling_keeps_all(kind: type[BsqError]) -> None:
 
 
 class Stubborn(BsqError):
-    """Does not come back from a pickle."""
+    """Holds what no pickle can."""
 
-    def __init__(self, first: str, second: str) -> None:
-        super().__init__(first + second)
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.lock = threading.Lock()
 
 
 def test_what_does_not_travel_is_found_out() -> None:
-    assert not _travels(Stubborn("a", "b"))
+    assert not _travels(Stubborn("wrong"))
