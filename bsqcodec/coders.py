@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bsqcodec.bitstream.entropy import PRECISION, BitDecoder, BitEncoder
-from bsqcodec.prior.walk import Chances, Position
+from bsqcodec.prior.walk import Chances, Position, Signs
 
 RATE_WEIGHT = 0.02
 """Squared error, in units of the squared integer step, that one bit is worth.
@@ -18,19 +18,19 @@ similarity misses the texture. Measured on Kodak.
 
 
 def write_digits(
-    encoder: BitEncoder, digit: npt.NDArray[np.int8], nonzero: Chances, positive: Chances
+    encoder: BitEncoder, digit: npt.NDArray[np.int8], nonzero: Chances, positive: Signs
 ) -> None:
     """Append digits [n, k]: which are not 0, and the signs of those."""
     significant = digit != 0
     encoder.encode(significant.ravel(), nonzero.ravel())
-    encoder.encode(digit[significant] > 0, positive[significant])
+    encoder.encode(digit[significant] > 0, positive.of(significant))
 
 
-def read_digits(decoder: BitDecoder, nonzero: Chances, positive: Chances) -> npt.NDArray[np.int8]:
+def read_digits(decoder: BitDecoder, nonzero: Chances, positive: Signs) -> npt.NDArray[np.int8]:
     """The digits [n, k] that `write_digits` wrote."""
     significant = decoder.decode(nonzero.ravel()).reshape(nonzero.shape)
     digit = np.zeros(nonzero.shape, np.int8)
-    digit[significant] = 2 * decoder.decode(positive[significant]).astype(np.int8) - 1
+    digit[significant] = 2 * decoder.decode(positive.of(significant)).astype(np.int8) - 1
     return digit
 
 
@@ -78,7 +78,7 @@ class EncodingCoder:
         return np.asarray(stops)
 
     def digits(
-        self, at: Position, v: npt.NDArray[np.float32], nonzero: Chances, positive: Chances
+        self, at: Position, v: npt.NDArray[np.float32], nonzero: Chances, positive: Signs
     ) -> npt.NDArray[np.int8]:
         where = np.ix_(at.tokens, at.stage.channels)
         power = 3**at.stage.plane
@@ -104,7 +104,7 @@ class EncodingCoder:
         rest: npt.NDArray[np.float32],
         plane: int,
         nonzero: Chances,
-        positive: Chances,
+        positive: Signs,
     ) -> npt.NDArray[np.int8]:
         """Digits [n, k] with nonzero ones dropped where their bits cost more than they gain.
 
@@ -115,7 +115,7 @@ class EncodingCoder:
         value = digit[rows, columns].astype(np.float32)
         left = rest[rows, columns] * value  # along the digit's direction
         chance = nonzero[rows, columns] / PRECISION
-        sign = positive[rows, columns] / PRECISION
+        sign = positive.of(digit != 0) / PRECISION
         bits = np.log2((1 - chance) / chance) - np.log2(np.where(value > 0, sign, 1 - sign))
         smallest = (3**plane + 1) // 2
         gain = (left - (smallest - 1)) ** 2 - (left - smallest) ** 2
@@ -141,12 +141,13 @@ class RecordingCoder(EncodingCoder):
         self.chances = np.full((2, 2, *z.shape), np.nan, np.float32)
 
     def digits(
-        self, at: Position, v: npt.NDArray[np.float32], nonzero: Chances, positive: Chances
+        self, at: Position, v: npt.NDArray[np.float32], nonzero: Chances, positive: Signs
     ) -> npt.NDArray[np.int8]:
         if at.stage.plane < len(self.chances):
             where = np.ix_(at.tokens, at.stage.channels)
             self.chances[at.stage.plane, 0][where] = nonzero / PRECISION
-            self.chances[at.stage.plane, 1][where] = positive / PRECISION
+            every = positive.of(np.ones_like(nonzero, bool)).reshape(nonzero.shape)
+            self.chances[at.stage.plane, 1][where] = every / PRECISION
         return super().digits(at, v, nonzero, positive)
 
 
@@ -169,6 +170,6 @@ class DecodingCoder:
         return self._decoder.decode(chance)
 
     def digits(
-        self, at: Position, v: npt.NDArray[np.float32], nonzero: Chances, positive: Chances
+        self, at: Position, v: npt.NDArray[np.float32], nonzero: Chances, positive: Signs
     ) -> npt.NDArray[np.int8]:
         return read_digits(self._decoder, nonzero, positive)

@@ -155,7 +155,8 @@ class EncodedBits(EncodingCoder):
     def digits(self, at, v, nonzero, positive):  # type: ignore[no-untyped-def]
         digit = super().digits(at, v, nonzero, positive)
         if at.stage.plane < 2:
-            some, up = nonzero / 65536, positive / 65536
+            every = positive.of(np.ones(nonzero.shape, bool)).reshape(nonzero.shape)
+            some, up = nonzero / 65536, every / 65536
             chance = np.where(digit == 0, 1 - some, some * np.where(digit > 0, up, 1 - up))
             self.bits -= float(np.log2(chance).sum())
         return digit

@@ -5,7 +5,7 @@ import itertools
 import pytest
 import torch
 
-from bsqcodec.windows import WINDOW, from_windows, relative_index, to_windows
+from bsqcodec.windows import WINDOW, continued, from_windows, relative_index, to_windows
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8, 3), (2, 8, 24, 1), (3, 40, 16, 5)])
@@ -33,3 +33,17 @@ def test_relative_index_names_each_displacement_once() -> None:
         assert seen.setdefault(int(index[a, b]), displacement) == displacement
     assert sorted(seen) == list(range(225))
     assert len(set(seen.values())) == 225
+
+
+@pytest.mark.parametrize("sides", [(0, 0, 0, 0), (3, 0, 0, 0), (0, 2, 5, 0), (9, 7, 4, 11)])
+@pytest.mark.parametrize("shape", [(1, 1), (5, 3), (2, 4, 6), (2, 3, 4, 6)])
+def test_continued_is_padding_by_the_edge(
+    shape: tuple[int, ...], sides: tuple[int, int, int, int]
+) -> None:
+    x = torch.rand(shape, generator=torch.Generator().manual_seed(0))
+    top, bottom, left, right = sides
+    padded = torch.nn.functional.pad(
+        x.reshape(1, -1, *shape[-2:]), (left, right, top, bottom), mode="replicate"
+    )
+    found = continued(x, top, bottom, left, right)
+    assert torch.equal(found, padded.view(*shape[:-2], *padded.shape[-2:]))

@@ -21,6 +21,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from bsqcodec.bitstream.entropy import PRECISION
@@ -36,6 +37,7 @@ from bsqcodec.prior.model import (
     PriorBlock,
     QuantLinear,
     with_neighbours,
+    with_neighbours_of,
 )
 from bsqcodec.prior.order import BUCKETS, PriorConfig, stage_kinds
 from bsqcodec.windows import WINDOW, from_windows, relative_index, to_windows
@@ -51,6 +53,9 @@ MAX_PLANES = 10
 
 CHUNK = 64
 """Windows that go through a layer at once, which bounds the memory; no result depends on it."""
+
+MOST = 0.85
+"""From this share of the tokens on, a block does all rather than those that are wanted."""
 
 
 def probability_table() -> Tensor:
@@ -182,6 +187,8 @@ class IntegerPrior:
                 self._t[name] = tensor.to(self.device)
                 if name not in ("table", "stop_table", "probability", "planes"):
                     self._t[name] = self._t[name].float()
+        by_kind = self._t.pop("table").view(self.kinds, -1, 2)
+        self._digit_tables = [by_kind[..., i].contiguous() for i in (0, 1)]
         index = relative_index().to(self.device)
         self._score_bias = [
             self._t[f"blocks.{i}.score_bias"][:, index]
@@ -227,16 +234,21 @@ class IntegerPrior:
             if bound >= EXACT:
                 raise WeightsError(f"prior is not exact: {name} can reach {bound}, limit {EXACT}")
 
-    def _product(self, name: str, a: Tensor) -> Tensor:
+    def _product(self, name: str, a: Tensor, rows: Tensor | None = None) -> Tensor:
         """a [n, K] of integers within int8, times the layer's weights, plus bias, times multiplier.
 
-        Returns float32 [n, N], not yet rounded.
+        Returns float32 [n, N], not yet rounded; with only these rows of the layer, if given.
         """
+        names = (f"{name}.weight", f"{name}.bias", f"{name}.multiplier")
+        bias, multiplier = (self._t[n] if rows is None else self._t[n][rows] for n in names[1:])
         if self.int8:
-            y = torch._int_mm(self._operand(a), self._int8_weight[f"{name}.weight"]).float()
+            weight = self._int8_weight[names[0]]
+            weight = weight if rows is None else weight.t()[rows].t()
+            y = torch._int_mm(self._operand(a), weight).float()
         else:
-            y = a @ self._t[f"{name}.weight"].t()
-        return y.add_(self._t[f"{name}.bias"]).mul_(self._t[f"{name}.multiplier"])
+            weight = self._t[names[0]]
+            y = a @ (weight if rows is None else weight[rows]).t()
+        return y.add_(bias).mul_(multiplier)
 
     def _operand(self, x: Tensor) -> Tensor:
         """Integers within int8 as the products take them."""
@@ -279,64 +291,105 @@ class IntegerPrior:
         bucket: int,
         flags: Tensor,
         context: Tensor | None = None,
+        wanted: Tensor | None = None,
     ) -> Tensor:
         """The residual stream [B, h, w, width] after all blocks.
 
         v [B, h, w, C] partial values; flags [B, h, w] int64 as in `Prior.trunk`; kind: 2 * stage
-        index + lattice; context: what `context_stream` gave.
+        index + lattice; context: what `context_stream` gave; wanted [n] int64: flat indices of the
+        tokens whose stream matters, the others' is not to be used.
         """
         b, h, w, c = v.shape
         width = self.config.width
-        scale = torch.tensor(float(power), device=self.device, dtype=torch.float32)
-        constant = self._t["embed_pass"][kind] + self._t["embed_bucket"][bucket]
-        x = torch.empty(b, h, w, width, device=self.device, dtype=torch.float32)
-        rows = max(1, CHUNK // max(1, b * (w // WINDOW))) * WINDOW
-        for top in range(0, h, rows):
-            u = self._operand(clipped(v[:, top : top + rows], scale))
-            part = torch.cat([u, u.abs()], dim=-1).view(-1, 2 * c)
-            y = self._product("embed", part).round_().view(b, -1, w, width)
-            x[:, top : top + rows] = y + constant
+        x = self._embedding(v.view(-1, c), power) + self._t["embed_pass"][kind]
+        x = (x + self._t["embed_bucket"][bucket]).view(b, h, w, width)
         x += self._t["embed_token"][flags]
         if context is not None:
             x += context
-        for i in range(self._depths[kind // 2]):
+        rows = max(1, CHUNK // max(1, b * (w // WINDOW))) * WINDOW
+        for i, region in enumerate(self._regions(wanted, (b, h, w), self._depths[kind // 2])):
             for top in range(0, h, rows) if self.config.attention else ():
                 part = x[:, top : top + rows]
                 height = part.shape[1]
                 part += from_windows(self._attention(i, to_windows(part)), height, w)
-            a = with_neighbours(
-                self._operand(self._activation(x * self._t[f"blocks.{i}.mlp_gain"]))
-            )
-            for top in range(0, h, rows):
-                part = x[:, top : top + rows]
-                y = self._mlp(i, a[:, top : top + rows].reshape(-1, 2 * width))
-                part += y.view(part.shape)
+            a = self._operand(self._activation(x * self._t[f"blocks.{i}.mlp_gain"]))
+            if region is None:
+                around = with_neighbours(a)
+                for top in range(0, h, rows):
+                    part = x[:, top : top + rows]
+                    y = self._mlp(i, around[:, top : top + rows].reshape(-1, 2 * width))
+                    part += y.view(part.shape)
+            else:
+                stream = x.view(-1, width)
+                for some in region.split(CHUNK * WINDOW**2):
+                    stream.index_add_(0, some, self._mlp(i, with_neighbours_of(a, some)))
         return x
 
-    def head(self, x: Tensor) -> Tensor:
-        """Logits [n, 2 C + 1] of tokens x [n, width], in 1/64 nat, without the tables."""
-        a = self._activation(x * self._t["gain"])
-        logits = self._product("head", a).round_()
-        return logits[:, : 2 * self.config.channels + 1]
-
-    def digit_tables(
-        self,
-        v: Tensor,
-        magnitude: Tensor,
-        trend: Tensor,
-        stage_index: int,
-        channels: Tensor,
-        power: int,
-    ) -> Tensor:
-        """Logits [n, k, 2] that the contexts of digits contribute; arguments [n, k]."""
+    def _embedding(self, v: Tensor, power: int) -> Tensor:
+        """What partial values v [n, C] give the stream [n, width]."""
         scale = torch.tensor(float(power), device=self.device, dtype=torch.float32)
-        context = contexts(v, magnitude, trend, scale)
-        return self._t["table"][stage_index, channels[None], context].float()
+        nothing = torch.zeros(8, 2 * self.config.channels, device=self.device)
+        x = self._product("embed", nothing)[:1].round_().repeat(len(v), 1)
+        begun = v.any(1).nonzero()[:, 0]
+        for some in begun.split(CHUNK * WINDOW**2):
+            u = self._operand(clipped(v if len(some) == len(v) else v[some], scale))
+            x[some] = self._product("embed", torch.cat([u, u.abs()], dim=-1)).round_()
+        return x
+
+    def _regions(
+        self, wanted: Tensor | None, shape: tuple[int, int, int], depth: int
+    ) -> list[Tensor | None]:
+        """Tokens for which the MLP of each block has to run, flat; None for all of them.
+
+        A block looks at the neighbours of a token, or at its whole window.
+        """
+        regions: list[Tensor | None] = [None] * depth
+        count = math.prod(shape)
+        for i in reversed(range(depth)):
+            if wanted is None or len(wanted) > MOST * count:
+                break
+            regions[i] = wanted
+            if self.config.attention:
+                break
+            mask = torch.zeros(count, device=self.device)
+            mask[wanted] = 1
+            near = F.max_pool2d(mask.view(shape)[:, None], 3, 1, 1)
+            wanted = near.view(-1).nonzero()[:, 0]
+        return regions
+
+    def head(self, x: Tensor, channels: Tensor | None = None) -> Tensor:
+        """Logits of tokens x [n, width], in 1/64 nat, without the tables.
+
+        Of digits of k channels (None: all) that they are not 0, that they are positive, and of a
+        stop: [n, 2 k + 1].
+        """
+        a = self._activation(x * self._t["gain"])
+        count = self.config.channels
+        if channels is None or len(channels) == count:
+            return self._product("head", a).round_()[:, : 2 * count + 1]
+        stop = torch.full((1 + -(2 * len(channels) + 1) % 8,), 2 * count, device=self.device)
+        rows = torch.cat([channels, count + channels, stop])  # int8 products want multiples of 8
+        return self._product("head", a, rows).round_()[:, : 2 * len(channels) + 1]
+
+    def digit_contexts(
+        self, v: Tensor, magnitude: Tensor, trend: Tensor, channels: Tensor, power: int
+    ) -> Tensor:
+        """Where the tables of digits [n, k] have what their contexts say; arguments [n, k]."""
+        scale = torch.tensor(float(power), device=self.device, dtype=torch.float32)
+        return contexts(v, magnitude, trend, scale) + channels * CONTEXTS
+
+    def digit_table(self, stage_index: int, places: Tensor, sign: bool) -> Tensor:
+        """Logits that contexts contribute, at places that `digit_contexts` gave, any shape of them.
+
+        sign: of a positive digit, if it is not 0; else of one that is not 0.
+        """
+        found = self._digit_tables[int(sign)][stage_index].index_select(0, places.view(-1))
+        return found.view(places.shape)
 
     def stop_table(self, stage_index: int, bucket: int) -> Tensor:
         return self._t["stop_table"][stage_index, bucket].float()
 
     def chance(self, logits: Tensor) -> Tensor:
         """Integer logits to 65536 times the probability of a 1, int32 of the same shape."""
-        index = logits.clamp(-LOGIT_LIMIT, LOGIT_LIMIT).long() + LOGIT_LIMIT
-        return self._t["probability"][index]
+        index = logits.clamp(-LOGIT_LIMIT, LOGIT_LIMIT).int() + LOGIT_LIMIT
+        return self._t["probability"].index_select(0, index.view(-1)).view(logits.shape)

@@ -49,6 +49,19 @@ def with_neighbours(x: Tensor) -> Tensor:
     return torch.cat([x, *around], dim=-1)
 
 
+def with_neighbours_of(x: Tensor, tokens: Tensor) -> Tensor:
+    """`with_neighbours` of some tokens [n], flat indices into x [B, h, w, D]: [n, 2 D]."""
+    h, w, d = x.shape[1:]
+    padded = F.pad(x, (0, 0, 1, 1, 1, 1))
+    place = tokens + tokens // w * 2 + tokens // (h * w) * 2 * (w + 2)  # of its top left neighbour
+    offsets = [i * (w + 2) + j for i in range(3) for j in range(3) if (i, j) != (1, 1)]
+    count = len(offsets)
+    eighths = padded.view(-1, d // count)
+    step = torch.tensor(offsets, device=x.device) * count + torch.arange(count, device=x.device)
+    around = eighths[(place[:, None] * count + step).view(-1)].view(-1, d)
+    return torch.cat([x.view(-1, d)[tokens], around], dim=-1)
+
+
 def rounded(x: Tensor, unit: int, quantized: bool) -> Tensor:
     """x to the nearest multiple of 1/unit, straight-through; x itself when not quantized."""
     if not quantized:

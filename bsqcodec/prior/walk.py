@@ -27,6 +27,23 @@ class Position:
     tokens: npt.NDArray[np.int64]
 
 
+class Signs:
+    """Chances [n, k] that digits are positive, if they are not 0; found where they are asked for.
+
+    Most digits are 0, and their signs nobody's concern.
+    """
+
+    def __init__(self, prior: IntegerPrior, stage_index: int, head: Tensor, places: Tensor) -> None:
+        self._prior, self._index, self._head, self._places = prior, stage_index, head, places
+
+    def of(self, wanted: npt.NDArray[np.bool_]) -> Chances:
+        """65536 * P(digit > 0 | digit != 0) of the wanted [n, k], in their order."""
+        index = torch.from_numpy(np.flatnonzero(wanted)).to(self._prior.device)
+        places = self._places.view(-1)[index]
+        table = self._prior.digit_table(self._index, places, sign=True)
+        return self._prior.chance(self._head.reshape(-1)[index] + table).cpu().numpy()
+
+
 class Coder(Protocol):
     """Supplies the bits of each pass: an encoder chooses and writes them, a decoder reads them."""
 
@@ -37,12 +54,11 @@ class Coder(Protocol):
         """Which of the tokens [n] stop before this stage, given 65536 * P(stop) [n]."""
 
     def digits(
-        self, at: Position, v: npt.NDArray[np.float32], nonzero: Chances, positive: Chances
+        self, at: Position, v: npt.NDArray[np.float32], nonzero: Chances, positive: Signs
     ) -> npt.NDArray[np.int8]:
         """Digits -1, 0, 1 [n, k] of tokens [n] and the stage's channels [k].
 
-        v [n, k]: their partial values; nonzero, positive [n, k]: 65536 * P(digit != 0) and
-        65536 * P(digit > 0 | digit != 0).
+        v [n, k]: their partial values; nonzero [n, k]: 65536 * P(digit != 0).
         """
 
 
@@ -137,10 +153,10 @@ def _code_pass(
     power = 3**stage.plane
     device = prior.device
     flags = torch.from_numpy(known.astype(np.int64) + 2 * stopped).to(device).view(v.shape[:3])
-    x = prior.trunk(v, power, 2 * stage.index + white, bucket(step), flags, context)
     tokens = torch.from_numpy(at.tokens).to(device)
+    x = prior.trunk(v, power, 2 * stage.index + white, bucket(step), flags, context, tokens)
     channels = torch.from_numpy(stage.channels).to(device)
-    head = prior.head(x.view(-1, x.shape[-1])[tokens])
+    head = prior.head(x.view(-1, x.shape[-1])[tokens], channels)
     stop = prior.chance(head[:, -1] + prior.stop_table(stage.index, bucket(step)))
     stops = coder.stops(at, stop.cpu().numpy())
     stopped[at.tokens[stops]] = True
@@ -152,22 +168,15 @@ def _code_pass(
     own, magnitude, trend = (
         x.view(-1, len(channels)).index_select(0, tokens) for x in (mine, *neighbour_sums(mine))
     )
-    table = prior.digit_tables(
-        own,
-        magnitude,
-        trend,
-        stage.index,
-        channels,
-        power,
-    )
-    c = v.shape[-1]
-    nonzero = prior.chance(head[:, channels] + table[..., 0])
-    positive = prior.chance(head[:, c + channels] + table[..., 1])
+    places = prior.digit_contexts(own, magnitude, trend, channels, power)
+    k = len(channels)
+    signs = Signs(prior, stage.index, head[:, k : 2 * k], places)
+    nonzero = prior.chance(head[:, :k] + prior.digit_table(stage.index, places, sign=False))
     digits = coder.digits(
         Position(at.level, stage, at.tokens[~stops]),
         own.cpu().numpy(),
         nonzero.cpu().numpy(),
-        positive.cpu().numpy(),
+        signs,
     )
     new = own + power * torch.from_numpy(digits).to(device).float()
     if len(channels) == flat.shape[1]:

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from bsqcodec.bitstream.entropy import BitDecoder, BitEncoder
 from bsqcodec.coders import read_digits, write_digits
-from bsqcodec.prior.walk import Chances, Position
+from bsqcodec.prior.walk import Chances, Position, Signs
 from bsqcodec.video.vectors import SlotChances
 
 
@@ -46,7 +46,7 @@ class FrameEncoder:
         return np.asarray(stops)
 
     def digits(
-        self, at: Position, v: npt.NDArray[np.float32], nonzero: Chances, positive: Chances
+        self, at: Position, v: npt.NDArray[np.float32], nonzero: Chances, positive: Signs
     ) -> npt.NDArray[np.int8]:
         where = np.ix_(at.tokens, at.stage.channels)
         power = 3**at.stage.plane
@@ -79,6 +79,6 @@ class FrameDecoder:
         return self._decoder.decode(chance)
 
     def digits(
-        self, at: Position, v: npt.NDArray[np.float32], nonzero: Chances, positive: Chances
+        self, at: Position, v: npt.NDArray[np.float32], nonzero: Chances, positive: Signs
     ) -> npt.NDArray[np.int8]:
         return read_digits(self._decoder, nonzero, positive)

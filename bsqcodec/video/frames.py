@@ -11,14 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from bsqcodec.masking import dead_zones_of
 from bsqcodec.tokenizer.model import Tokenizer
 from bsqcodec.video.model import Predicted
 from bsqcodec.video.motion import TOKEN, Rough, compensate, estimate_roughly, luma, refine
-from bsqcodec.windows import WINDOW
+from bsqcodec.windows import WINDOW, continued
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -80,16 +79,14 @@ class FrameLoop:
 
     def load(self, pixels: Pixels) -> Tensor:
         """pixels [H, W, 3] -> [3, rows 16, columns 16] float, padded by their edge."""
-        x = torch.from_numpy(pixels).to(self.device).permute(2, 0, 1)[None].float()
+        x = torch.from_numpy(pixels).to(self.device).permute(2, 0, 1).float()
         rows, columns = self.geometry.tokens
-        lack = (rows * TOKEN - x.shape[2], columns * TOKEN - x.shape[3])
-        return F.pad(x, (0, lack[1], 0, lack[0]), mode="replicate")[0]
+        return continued(x, 0, rows * TOKEN - x.shape[1], 0, columns * TOKEN - x.shape[2])
 
     def windows(self, x: Tensor) -> Tensor:
         """[3, H, W] -> [1, 3, ...] padded by its edge to whole windows."""
         rows, columns = self.geometry.grid
-        lack = (rows * TOKEN - x.shape[1], columns * TOKEN - x.shape[2])
-        return F.pad(x[None], (0, lack[1], 0, lack[0]), mode="replicate")
+        return continued(x[None], 0, rows * TOKEN - x.shape[1], 0, columns * TOKEN - x.shape[2])
 
     def _step(self, step: int) -> Tensor:
         return torch.tensor([float(step)], device=self.device)
@@ -102,8 +99,7 @@ class FrameLoop:
         height, width = self.geometry.height, self.geometry.width
         picture = decoded[0, :, :height, :width].clamp(0, 255)
         rows, columns = self.geometry.tokens
-        lack = (rows * TOKEN - height, columns * TOKEN - width)
-        padded = F.pad(picture[None], (0, lack[1], 0, lack[0]), mode="replicate")[0]
+        padded = continued(picture, 0, rows * TOKEN - height, 0, columns * TOKEN - width)
         self.reference = padded.contiguous()
         self._shown = picture.round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
         return self._shown
@@ -138,7 +134,7 @@ class FrameLoop:
         rows, columns = self.geometry.tokens
         h, w = self.geometry.grid
         inside = n[:rows, :columns].permute(2, 0, 1)[None].float()
-        padded = F.pad(inside, (0, w - columns, 0, h - rows), mode="replicate")
+        padded = continued(inside, 0, h - rows, 0, w - columns)
         with self._autocast():
             decoded = self.tokenizer.decode(padded.permute(0, 2, 3, 1), self._step(step))
         return self._keep(decoded.float())

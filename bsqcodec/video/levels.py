@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from bsqcodec.bitstream.entropy import ideal_bits
 from bsqcodec.bitstream.video_container import FrameType, Gop
-from bsqcodec.prior.walk import Chances, Position
+from bsqcodec.prior.walk import Chances, Position, Signs
 from bsqcodec.video.coders import FrameDecoder
 from bsqcodec.video.frames import Geometry
 from bsqcodec.video.gop import Priors
@@ -83,10 +83,10 @@ class MeasuringDecoder(FrameDecoder):
         return stops
 
     def digits(
-        self, at: Position, v: npt.NDArray[np.float32], nonzero: Chances, positive: Chances
+        self, at: Position, v: npt.NDArray[np.float32], nonzero: Chances, positive: Signs
     ) -> npt.NDArray[np.int8]:
         digits = super().digits(at, v, nonzero, positive)
         significant = digits != 0
         self._count(at.stage.plane, significant, nonzero)
-        self._count(at.stage.plane, digits[significant] > 0, positive[significant])
+        self._count(at.stage.plane, digits[significant] > 0, positive.of(significant))
         return digits

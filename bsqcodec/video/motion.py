@@ -15,10 +15,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from bsqcodec.windows import continued
+
 QUARTERS = 4
 """Vectors are in units of 1 / 4 pixel."""
 
-REACH = 64
+REACH = 92
 """Largest component of a vector, in pixels."""
 
 TOKEN = 16
@@ -70,20 +72,22 @@ def _interpolation(size: int, device: torch.device) -> Tensor:
 
 def _extended(frame: Tensor) -> Tensor:
     """A frame [C, H, W] continued by its edge, MARGIN on each side."""
-    return F.pad(frame[None], (MARGIN,) * 4, mode="replicate")[0]
+    return continued(frame, MARGIN, MARGIN, MARGIN, MARGIN)
 
 
 def _patches(extended: Tensor, top: Tensor, left: Tensor, size: int) -> Tensor:
-    """Squares [C, B, size, size] of an extended frame, at places in the frame itself."""
-    top, left = top + MARGIN, left + MARGIN
-    if not extended.requires_grad:
-        everywhere = extended.unfold(1, size, 1).unfold(2, size, 1)  # no copy
-        return everywhere[:, top, left]
+    """Squares [B, C, size, size] of an extended frame, at places in the frame itself."""
+    channels, height, width = extended.shape
     offset = torch.arange(size, device=extended.device)
-    rows, columns = (top[:, None] + offset)[:, :, None], (left[:, None] + offset)[:, None]
-    index = (rows * extended.shape[2] + columns).reshape(-1)  # whose gradient is no larger
-    patches = extended.flatten(1).index_select(1, index)
-    return patches.view(len(extended), len(top), size, size)
+    first = torch.arange(channels, device=extended.device)[:, None] * height + MARGIN + offset
+    starts = ((top[:, None, None] + first) * width + (left + MARGIN)[:, None, None]).reshape(-1)
+    if extended.requires_grad:  # an index whose gradient is no larger than itself
+        index = (starts[:, None] + offset).reshape(-1)
+        rows = extended.reshape(-1).index_select(0, index)
+    else:
+        count = extended.numel() - size + 1
+        rows = extended.as_strided((count, size), (1, 1)).index_select(0, starts)
+    return rows.view(len(top), channels, size, size)
 
 
 def _places(rows: int, columns: int, block: int, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -113,7 +117,7 @@ def _compensate(reference: Tensor, vectors: Tensor) -> Tensor:
     channels, h, w = reference.shape
     # tokens around the frame continue it, so that the weights add up to 1 everywhere
     v = vectors.permute(2, 0, 1)[None].float()
-    v = F.pad(F.pad(v, (1, 1, 1, 1), mode="replicate"), (1, 1, 1, 1), mode="replicate")
+    v = continued(v, 2, 2, 2, 2)
     v = v[0].permute(1, 2, 0).long()
     rows, columns = v.shape[0] // 2, v.shape[1] // 2
     parts = v.view(rows, 2, columns, 2, 2).permute(0, 2, 1, 3, 4).reshape(-1, 4, 2)
@@ -152,21 +156,40 @@ def _add_blocks(
     These are of a frame with a token more on each side, flat, rows of a width.
     """
     size = block + 2 * OVERLAP
-    down, right = vectors.unbind(-1)
+    order = _fraction(vectors).argsort()
+    top, left, vectors = top[order], left[order], vectors[order]
     patches = _patches(
         extended,
-        top - TOKEN - OVERLAP - BEFORE + (down >> 2),
-        left - TOKEN - OVERLAP - BEFORE + (right >> 2),
+        top - TOKEN - OVERLAP - BEFORE + (vectors[:, 0] >> 2),
+        left - TOKEN - OVERLAP - BEFORE + (vectors[:, 1] >> 2),
         size + BEFORE + AFTER,
     )
     window = _window(block, extended.device)
     filters = _interpolation(size, extended.device) * window[:, None]
-    weighted = filters[down & 3] @ patches @ filters[right & 3].transpose(-1, -2)
+    weighted = _interpolated(patches, vectors, filters)
     offset = torch.arange(size, device=extended.device)
-    rows, columns = (top[:, None] + offset)[:, :, None], (left[:, None] + offset)[:, None]
+    rows, columns = (top[:, None] + offset)[:, None], (left[:, None] + offset)[:, :, None]
     index = (rows * width + columns).reshape(-1)
-    for plane, values in zip(planes, weighted, strict=True):
+    for plane, values in zip(planes, weighted.unbind(1), strict=True):
         plane.index_add_(0, index, values.reshape(-1))
+
+
+def _fraction(vectors: Tensor) -> Tensor:
+    """Number [n] of each vector's pair of fractions."""
+    return QUARTERS * (vectors[:, 1] & 3) + (vectors[:, 0] & 3)
+
+
+def _interpolated(patches: Tensor, vectors: Tensor, filters: Tensor) -> Tensor:
+    """Interpolated patches [B, C, columns, rows] (transposed!) of patches [B, C, size, size].
+
+    vectors [B, 2] in the order of `_fraction`, so that all with the same fraction are one product.
+    """
+    counts = torch.bincount(_fraction(vectors), minlength=QUARTERS**2).view(QUARTERS, QUARTERS)
+    parts = patches.split(counts.sum(1).tolist())
+    across = torch.cat([part @ f.t() for part, f in zip(parts, filters, strict=True)])
+    runs = across.transpose(-1, -2).split(counts.view(-1).tolist())
+    down = list(filters) * QUARTERS
+    return torch.cat([run @ f.t() for run, f in zip(runs, down, strict=True)])
 
 
 @dataclass(frozen=True)
@@ -196,7 +219,7 @@ def estimate_roughly(
     fields = [coarse, torch.zeros_like(coarse)]
     if before is not None:
         fields.append(before.whole)
-    whole = tokens.refine(tokens.choose(fields, coarse), NEAR)
+    whole = tokens.refine(tokens.choose(fields, coarse), 1)
     for _ in range(2):
         whole = tokens.choose([whole, *_neighbours(whole)], whole)
     whole, finer = _near(quarters, whole)
@@ -215,10 +238,11 @@ def refine(rough: Rough, current: Tensor, reference: Tensor, price: float) -> Te
     whole = tokens.fractions(rough.whole)
     whole = tokens.choose([whole, *_neighbours(whole)], whole)
     halves = _halves(whole)
-    finer = quarters.fractions(rough.finer, _halves(rough.promising[..., None])[..., 0])
-    finer = quarters.choose([finer, *_neighbours(finer)], finer)
-    split = quarters.of_tokens(finer) + SPLIT_BITS * price
-    pays = rough.promising & (split < quarters.of_tokens(halves))
+    where = _halves(rough.promising[..., None])[..., 0]
+    finer = quarters.fractions(rough.finer, where)
+    finer = quarters.choose([finer, *_neighbours(finer)], finer, where)
+    split = quarters.of_tokens(finer, where) + SPLIT_BITS * price
+    pays = rough.promising & (split < quarters.of_tokens(halves, where))
     return torch.where(_halves(pays[..., None]), finer, halves)
 
 
@@ -245,7 +269,7 @@ def _near(quarters: _Search, whole: Tensor) -> tuple[Tensor, Tensor]:
 
 def _neighbours(field: Tensor) -> list[Tensor]:
     """Fields whose vectors are those of the four neighbours, and the medians."""
-    f = F.pad(field.permute(2, 0, 1)[None].float(), (1, 1, 1, 1), mode="replicate")[0]
+    f = continued(field.permute(2, 0, 1).float(), 1, 1, 1, 1)
     f = f.permute(1, 2, 0).long()
     near = [f[:-2, 1:-1], f[2:, 1:-1], f[1:-1, :-2], f[1:-1, 2:]]
     return [*near, _median(field)]
@@ -253,39 +277,59 @@ def _neighbours(field: Tensor) -> list[Tensor]:
 
 def _median(field: Tensor) -> Tensor:
     """Componentwise median of the 3 x 3 vectors around each."""
-    f = F.pad(field.permute(2, 0, 1)[None].float(), (1, 1, 1, 1), mode="replicate")
+    f = continued(field.permute(2, 0, 1).float(), 1, 1, 1, 1)[None]
     around = F.unfold(f, 3).view(2, 9, *field.shape[:2])
     return around.median(1).values.permute(1, 2, 0).long()
 
 
 def _coarse(current: Tensor, reference: Tensor, block: int) -> Tensor:
-    """Whole-pixel vectors (in quarters) by a full search on frames 4 times smaller."""
-    small, other = (F.avg_pool2d(x[None], COARSE)[0, 0] for x in (current, reference))
-    reach = REACH // COARSE - 1
-    extended = F.pad(other[None, None], (reach,) * 4, mode="replicate")[0, 0]
-    h, w = small.shape
-    size = block // COARSE
+    """Whole-pixel vectors (in quarters) by a full search on frames 8 times smaller.
+
+    On frames half as small, the neighbours' are tried too, and all that is near.
+    """
+    small, other = (F.avg_pool2d(x[None], COARSE)[0] for x in (current, reference))
+    tiny, tiny_other = (F.avg_pool2d(x[None], 2)[0, 0] for x in (small, other))
+    reach = REACH // (2 * COARSE)
+    extended = continued(tiny_other, reach, reach, reach, reach)
+    h, w = tiny.shape
+    size = block // (2 * COARSE)
     count = 2 * reach + 1
     across = torch.arange(-reach, reach + 1, device=current.device)
     costs = []
     for down in range(-reach, reach + 1):
         band = extended[down + reach : down + reach + h]
         moved = band.unfold(1, w, 1).transpose(0, 1)  # [count, h, w], without a copy
-        error = F.avg_pool2d((moved - small).abs_(), size + 2, size, 1, count_include_pad=False)
+        error = F.avg_pool2d((moved - tiny).abs_(), size + 4, size, 2, count_include_pad=False)
         costs.append(error + 0.02 * (abs(down) + across.abs().float()[:, None, None]).sqrt())
     best = torch.cat(costs).argmin(0)
-    field = torch.stack([best // count - reach, best % count - reach], dim=-1)
-    return field * (COARSE * QUARTERS)
+    field = torch.stack([best // count - reach, best % count - reach], dim=-1) * (2 * QUARTERS)
+    search = _Search(small, other, block // COARSE, 0.0, beside=1)
+    fields = [field, torch.zeros_like(field), *_neighbours(field)]
+    return search.refine(search.choose(fields, field), NEAR) * COARSE
+
+
+def _picked(where: Tensor | None, count: int, device: torch.device) -> Tensor:
+    """Flat indices of blocks: where a mask [h, w] is set, or all of `count`."""
+    if where is None:
+        return torch.arange(count, device=device)
+    return where.reshape(-1).nonzero()[:, 0]
 
 
 class _Search:
-    """Costs of candidate vectors of all blocks of a frame."""
+    """Costs of candidate vectors of all blocks of a frame.
 
-    def __init__(self, current: Tensor, reference: Tensor, block: int, price: float) -> None:
-        self.reference, self.block, self.price = _extended(reference), block, price
+    beside: samples on each side of a block that count too.
+    """
+
+    def __init__(
+        self, current: Tensor, reference: Tensor, block: int, price: float, beside: int = 0
+    ) -> None:
         rows, columns = current.shape[1] // block, current.shape[2] // block
         self.top, self.left = _places(rows, columns, block, current.device)
-        self.wanted = _patches(_extended(current), self.top, self.left, block)[0]
+        self.top, self.left = self.top - beside, self.left - beside
+        block += 2 * beside
+        self.reference, self.block, self.price = _extended(reference), block, price
+        self.wanted = _patches(_extended(current), self.top, self.left, block)[:, 0]
         self.filters = _interpolation(block, current.device)
 
     def cost(self, vectors: Tensor, around: Tensor) -> Tensor:
@@ -298,40 +342,50 @@ class _Search:
         top, left, wanted = self.top, self.left, self.wanted
         if where is not None:
             top, left, wanted = top[where], left[where], wanted[where]
-        patches = _patches(
-            self.reference,
-            top - BEFORE + (vectors[:, 0] >> 2),
-            left - BEFORE + (vectors[:, 1] >> 2),
-            self.block + BEFORE + AFTER,
-        )[0]
+        top, left = top + (vectors[:, 0] >> 2), left + (vectors[:, 1] >> 2)
         f = vectors & 3
-        if f.any():
-            found = self.filters[f[:, 0]] @ patches @ self.filters[f[:, 1]].transpose(-1, -2)
-        else:
-            found = patches[:, BEFORE:-AFTER, BEFORE:-AFTER]
+        if not f.any():
+            return (
+                (_patches(self.reference, top, left, self.block)[:, 0] - wanted).abs_().sum((1, 2))
+            )
+        size = self.block + BEFORE + AFTER
+        patches = _patches(self.reference, top - BEFORE, left - BEFORE, size)[:, 0]
+        found = self.filters[f[:, 0]] @ patches @ self.filters[f[:, 1]].transpose(-1, -2)
         return (found - wanted).abs_().sum((1, 2))
 
-    def of_tokens(self, field: Tensor) -> Tensor:
-        """Costs [h, w] of a field of quarters [2 h, 2 w, 2], added up for each token."""
+    def of_tokens(self, field: Tensor, where: Tensor | None = None) -> Tensor:
+        """Costs [h, w] of a field of quarters [2 h, 2 w, 2], added up for each token.
+
+        where: quarters [2 h, 2 w] that count, if not all do.
+        """
         flat = field.reshape(-1, 2)
-        cost = self.error(flat) + self.cost(flat, _median(field).reshape(-1, 2))
+        picked = _picked(where, len(flat), flat.device)
+        vectors, beside = flat[picked], _median(field).reshape(-1, 2)[picked]
+        cost = torch.zeros(len(flat), device=flat.device)
+        cost[picked] = self.error(vectors, picked) + self.cost(vectors, beside)
         return cost.view(field.shape[0] // 2, 2, field.shape[1] // 2, 2).sum((1, 3))
 
-    def choose(self, fields: list[Tensor], around: Tensor) -> Tensor:
-        """The cheapest of several fields for each block, given the vectors around it."""
+    def choose(self, fields: list[Tensor], around: Tensor, where: Tensor | None = None) -> Tensor:
+        """The cheapest of several fields for each block, given the vectors around it.
+
+        where: blocks [h, w] that may choose, if not all; the others keep those of the first field.
+        """
         beside = _median(around).reshape(-1, 2)
-        flat = [f.reshape(-1, 2) for f in fields]
+        flat = torch.stack([f.reshape(-1, 2) for f in fields])
+        picked = _picked(where, flat.shape[1], flat.device)
+        flat, beside = flat[:, picked], beside[picked]
         best = flat[0].clone()
-        lowest = self.error(best) + self.cost(best, beside)
+        lowest = self.error(best, picked) + self.cost(best, beside)
         for i, candidate in enumerate(flat[1:], 1):
-            new = torch.stack([(candidate != tried).any(1) for tried in flat[:i]]).all(0)
-            where = new.nonzero()[:, 0]
-            vectors = candidate[where]
-            cost = self.error(vectors, where) + self.cost(vectors, beside[where])
-            better = cost < lowest[where]
-            chosen = where[better]
+            new = (candidate != flat[:i]).any(2).all(0).nonzero()[:, 0]
+            vectors = candidate[new]
+            cost = self.error(vectors, picked[new]) + self.cost(vectors, beside[new])
+            better = cost < lowest[new]
+            chosen = new[better]
             best[chosen], lowest[chosen] = vectors[better], cost[better]
-        return best.view(around.shape)
+        result = fields[0].reshape(-1, 2).clone()
+        result[picked] = best
+        return result.view(around.shape)
 
     def around(self, field: Tensor, near: int) -> tuple[Tensor, Tensor]:
         """Whole-pixel vectors [k, n, 2] near those of a field, and their errors [k, n]."""
@@ -339,7 +393,7 @@ class _Search:
         size = self.block + 2 * near
         patches = _patches(
             self.reference, self.top + centre[:, 0] - near, self.left + centre[:, 1] - near, size
-        )[0]
+        )[:, 0]
         offsets, errors = [], []
         for down in range(2 * near + 1):
             for right in range(2 * near + 1):
@@ -363,10 +417,7 @@ class _Search:
         where: blocks [h, w] at which to look, else all; the others keep their vectors.
         """
         flat = field.reshape(-1, 2)
-        if where is None:
-            picked = torch.arange(len(flat), device=flat.device)
-        else:
-            picked = where.reshape(-1).nonzero()[:, 0]
+        picked = _picked(where, len(flat), flat.device)
         beside = _median(field).reshape(-1, 2)[picked]
         centre = (flat[picked] + 2) >> 2
         size = self.block + 1 + BEFORE + AFTER
@@ -375,7 +426,7 @@ class _Search:
             self.top[picked] + centre[:, 0] - 1 - BEFORE,
             self.left[picked] + centre[:, 1] - 1 - BEFORE,
             size,
-        )[0]
+        )[:, 0]
         shifts = range(-2, 3)
         matrices = torch.zeros(len(shifts), self.block, size, device=flat.device)
         for i, shift in enumerate(shifts):

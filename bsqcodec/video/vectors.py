@@ -178,6 +178,8 @@ def _code(
     rest = np.arange(len(predicted))
     candidates = np.concatenate([predicted[:, None], others], axis=1)
     for k in range(candidates.shape[1]):
+        if not len(rest):
+            return result
         mine = candidates[rest, k]
         # what it has been found not to equal is not asked again
         new = (candidates[rest, :k] != mine[:, None]).any(2).all(1)

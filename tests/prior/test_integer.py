@@ -150,6 +150,48 @@ def test_tokens_picked_from_the_stream_have_the_logits_of_the_grid() -> None:
         assert torch.equal(prior.head(x[tokens]), everywhere[tokens])
 
 
+@pytest.mark.parametrize("attention", [True, False])
+@pytest.mark.parametrize("int8", [False, True])
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.5, 0.95])
+def test_only_the_tokens_that_are_wanted(attention: bool, int8: bool, share: float) -> None:
+    """They get what they would get if all were done; blocks that look far get all they see."""
+    config = replace(PRIOR, attention=attention, blocks=3)
+    prior = IntegerPrior(config, fixed_tensors(config, some_planes()), int8=int8)
+    v, flags = grid(2, 24, 16)
+    kind, bucket, power = PASSES[1]
+    everywhere = prior.trunk(v, power, kind, bucket, flags).view(768, -1)
+    for seed in range(4):
+        drawn = torch.rand(768, generator=torch.Generator().manual_seed(seed))
+        tokens = (drawn < share).nonzero()[:, 0]
+        found = prior.trunk(v, power, kind, bucket, flags, wanted=tokens).view(768, -1)
+        assert torch.equal(found[tokens], everywhere[tokens])
+        if share < 0.1:
+            assert not torch.equal(found, everywhere)
+
+
+def test_tokens_without_values_are_embedded_like_the_others() -> None:
+    prior = integer_prior()
+    v, flags = grid(1, 16, 16)
+    v[:, 3:9] = 0
+    kind, bucket, power = PASSES[1]
+    whole = prior.trunk(v, power, kind, bucket, flags)
+    scale = torch.tensor(float(power))
+    product = prior._product("embed", features(v.view(-1, v.shape[-1]), scale)).round()
+    assert torch.equal(prior._embedding(v.view(-1, v.shape[-1]), power), product)
+    nothing = torch.zeros_like(v)
+    assert not torch.equal(prior.trunk(nothing, power, kind, bucket, flags), whole)
+
+
+@pytest.mark.parametrize("int8", [False, True])
+@pytest.mark.parametrize("channels", [[0], [2, 3, 9], list(range(15)), list(range(16))])
+def test_logits_of_some_channels(channels: list[int], int8: bool) -> None:
+    prior = integer_prior(int8=int8)
+    x = prior.trunk(*grid(1, 16, 8)[:1], 3, 5, 6, grid(1, 16, 8)[1]).view(128, -1)
+    everything = prior.head(x)
+    rows = [*channels, *(16 + c for c in channels), 32]
+    assert torch.equal(prior.head(x, torch.tensor(channels)), everything[:, rows])
+
+
 def test_reading_does_not_change_the_values() -> None:
     prior = integer_prior()
     v, flags = grid(1, 16, 16)
@@ -239,8 +281,13 @@ def test_tables_are_the_float_ones_rounded() -> None:
     context = integer.contexts(v, magnitude, trend, torch.tensor(3.0))
     own = prior.table.weight.view(-1, 16, CONTEXTS, 2)[stage, channels, context]
     shared = prior.shared_table.weight.view(-1, CONTEXTS, 2)[stage, context]
-    found = exact.digit_tables(v, magnitude, trend, stage, channels, 3)
-    assert torch.equal(found, torch.round((own + shared) * LOGIT))
+    expected = torch.round((own + shared) * LOGIT)
+    places = exact.digit_contexts(v, magnitude, trend, channels, 3)
+    for sign in (False, True):
+        assert torch.equal(exact.digit_table(stage, places, sign), expected[..., int(sign)])
+    some = torch.arange(0, 150, 7)
+    found = exact.digit_table(stage, places.view(-1)[some], sign=True)
+    assert torch.equal(found, expected[..., 1].reshape(-1)[some])
     stops = prior.stop_table.weight.view(-1, 16)
     assert torch.equal(exact.stop_table(stage, 7), torch.round(stops[stage, 7] * LOGIT))
 

@@ -4,7 +4,15 @@ import pytest
 import torch
 
 from bsqcodec.prior.context import features
-from bsqcodec.prior.model import ACTIVATION, QuantLinear, activation, clip, rounded, with_neighbours
+from bsqcodec.prior.model import (
+    ACTIVATION,
+    QuantLinear,
+    activation,
+    clip,
+    rounded,
+    with_neighbours,
+    with_neighbours_of,
+)
 
 from ..models import random_prior, random_values, seeded
 
@@ -20,6 +28,13 @@ def test_neighbours_give_an_eighth_from_each_neighbour() -> None:
                 inside = 0 <= i + di < 4 and 0 <= j + dj < 5
                 expected = x[:, i + di, j + dj, part] if inside else torch.zeros(2, 2)
                 assert torch.equal(y[:, i, j, part], expected)
+
+
+def test_neighbours_of_some_tokens() -> None:
+    x = torch.randn(3, 4, 5, 16, generator=torch.Generator().manual_seed(0))
+    everywhere = with_neighbours(x).view(60, 32)
+    for tokens in ([0], [59], [4, 5, 19, 20, 21, 41], list(range(60))):
+        assert torch.equal(with_neighbours_of(x, torch.tensor(tokens)), everywhere[tokens])
 
 
 def test_rounded_is_on_the_grid_with_the_gradient_of_x() -> None:

@@ -11,7 +11,7 @@ import torch
 from bsqcodec.coders import DecodingCoder, EncodingCoder
 from bsqcodec.prior.integer import IntegerPrior
 from bsqcodec.prior.order import levels, limits, stages
-from bsqcodec.prior.walk import Chances, Position, walk
+from bsqcodec.prior.walk import Chances, Position, Signs, walk
 
 from ..models import PRIOR, fixed_tensors, integer_prior, random_values, some_planes
 
@@ -166,10 +166,10 @@ class Watcher(EncodingCoder):
         return stops
 
     def digits(
-        self, at: Position, v: npt.NDArray[np.float32], nonzero: Chances, positive: Chances
+        self, at: Position, v: npt.NDArray[np.float32], nonzero: Chances, positive: Signs
     ) -> npt.NDArray[np.int8]:
         shape = (len(at.tokens), len(at.stage.channels))
-        assert v.shape == nonzero.shape == positive.shape == shape
+        assert v.shape == nonzero.shape == shape
         power = 3**at.stage.plane
         where = np.ix_(at.tokens, at.stage.channels)
         before = 3 * power * np.rint(self._n[where] / (3 * power))
@@ -177,7 +177,10 @@ class Watcher(EncodingCoder):
         for token in at.tokens:
             for channel in at.stage.channels:
                 self.digits_of[int(token), int(channel)].append(at.stage.plane)
-        self.chances += [nonzero.ravel(), positive.ravel()]
+        every = positive.of(np.ones(shape, bool))
+        odd = np.arange(every.size).reshape(shape) % 2 == 1
+        assert np.array_equal(positive.of(odd), every[1::2])
+        self.chances += [nonzero.ravel(), every]
         return super().digits(at, v, nonzero, positive)
 
 

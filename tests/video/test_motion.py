@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from bsqcodec.video.motion import Rough, compensate, estimate_roughly, luma, refine
+from bsqcodec.video.motion import REACH, Rough, compensate, estimate_roughly, luma, refine
 
 from ..models import seeded
 
@@ -46,13 +46,25 @@ def test_a_known_shift_is_found(down: int, right: int) -> None:
     assert error < 2
 
 
+@pytest.mark.parametrize(("down", "right"), [(0, 88), (-72, 40)])
+def test_fast_motion_is_found(down: int, right: int) -> None:
+    large = texture(320, 448)
+    reference = large[:, 96:224, 96:352]
+    current = large[:, 96 + down : 224 + down, 96 + right : 352 + right]
+    found = search(current, reference)
+    rows, columns = torch.arange(16)[:, None] * 8 + down, torch.arange(32) * 8 + right
+    covered = (rows >= 0) & (rows <= 112) & (columns >= 0) & (columns <= 240)
+    same = (found == torch.tensor([4 * down, 4 * right])).all(-1)
+    assert same[covered].float().mean() > 0.8
+
+
 def test_still_frames_have_no_motion() -> None:
     frame = texture(48, 64)
     assert not search(frame, frame).any()
 
 
 def test_vectors_of_the_frame_before_are_candidates() -> None:
-    """A shift beyond the reach of the coarse search is found where those before say so."""
+    """A shift that the coarse search cannot see is found where those before say so."""
     large = texture(64, 256)
     reference, current = large[:, :, :64], large[:, :, 63:127]
     known = Rough(
@@ -62,7 +74,7 @@ def test_vectors_of_the_frame_before_are_candidates() -> None:
     found = estimate_roughly(luma(current), luma(reference), 14.0, known)
     assert not (alone.whole[..., 1] == 4 * 63).any()
     assert (found.whole[..., 1] == 4 * 63).any()
-    assert (search(current, reference)[..., 1].abs() <= 4 * 64).all()
+    assert (search(current, reference)[..., 1].abs() <= 4 * REACH).all()
 
 
 @pytest.mark.parametrize(("down", "right"), [(0, 0), (3, -5), (-8, 8)])
