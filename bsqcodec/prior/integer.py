@@ -328,7 +328,7 @@ class IntegerPrior:
     def _embedding(self, v: Tensor, power: int) -> Tensor:
         """What partial values v [n, C] give the stream [n, width]."""
         scale = torch.tensor(float(power), device=self.device, dtype=torch.float32)
-        nothing = torch.zeros(8, 2 * self.config.channels, device=self.device)
+        nothing = v.new_zeros(8, 2 * self.config.channels)
         x = self._product("embed", nothing)[:1].round_().repeat(len(v), 1)
         begun = v.any(1).nonzero()[:, 0]
         for some in begun.split(CHUNK * WINDOW**2):
@@ -351,7 +351,7 @@ class IntegerPrior:
             regions[i] = wanted
             if self.config.attention:
                 break
-            mask = torch.zeros(count, device=self.device)
+            mask = torch.zeros(count, device=self.device, dtype=torch.float32)
             mask[wanted] = 1
             near = F.max_pool2d(mask.view(shape)[:, None], 3, 1, 1)
             wanted = near.view(-1).nonzero()[:, 0]

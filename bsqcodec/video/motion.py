@@ -361,7 +361,7 @@ class _Search:
         flat = field.reshape(-1, 2)
         picked = _picked(where, len(flat), flat.device)
         vectors, beside = flat[picked], _median(field).reshape(-1, 2)[picked]
-        cost = torch.zeros(len(flat), device=flat.device)
+        cost = torch.zeros(len(flat), device=flat.device, dtype=torch.float32)
         cost[picked] = self.error(vectors, picked) + self.cost(vectors, beside)
         return cost.view(field.shape[0] // 2, 2, field.shape[1] // 2, 2).sum((1, 3))
 
