@@ -70,6 +70,15 @@ def _interpolation(size: int, device: torch.device) -> Tensor:
     return result
 
 
+@cache
+def _hadamard(size: int, device: torch.device) -> Tensor:
+    """The orthonormal transform of each 8 of `size` samples, [size, size], symmetric."""
+    h = torch.ones(1, 1, device=device)
+    while len(h) < 8:
+        h = torch.cat([torch.cat([h, h], 1), torch.cat([h, -h], 1)])
+    return torch.block_diag(*[h / 8**0.5] * (size // 8))
+
+
 def _extended(frame: Tensor) -> Tensor:
     """A frame [C, H, W] continued by its edge, MARGIN on each side."""
     return continued(frame, MARGIN, MARGIN, MARGIN, MARGIN)
@@ -233,8 +242,8 @@ def refine(rough: Rough, current: Tensor, reference: Tensor, price: float) -> Te
 
     The four blocks of a token have the same vector unless different ones pay.
     """
-    tokens = _Search(current, reference, TOKEN, price)
-    quarters = _Search(current, reference, TOKEN // 2, price)
+    tokens = _Search(current, reference, TOKEN, price, transformed=True)
+    quarters = _Search(current, reference, TOKEN // 2, price, transformed=True)
     whole = tokens.fractions(rough.whole)
     whole = tokens.choose([whole, *_neighbours(whole)], whole)
     halves = _halves(whole)
@@ -285,7 +294,7 @@ def _median(field: Tensor) -> Tensor:
 def _coarse(current: Tensor, reference: Tensor, block: int) -> Tensor:
     """Whole-pixel vectors (in quarters) by a full search on frames 8 times smaller.
 
-    On frames half as small, the neighbours' are tried too, and all that is near.
+    On frames half as small, all that is near is tried.
     """
     small, other = (F.avg_pool2d(x[None], COARSE)[0] for x in (current, reference))
     tiny, tiny_other = (F.avg_pool2d(x[None], 2)[0, 0] for x in (small, other))
@@ -304,8 +313,8 @@ def _coarse(current: Tensor, reference: Tensor, block: int) -> Tensor:
     best = torch.cat(costs).argmin(0)
     field = torch.stack([best // count - reach, best % count - reach], dim=-1) * (2 * QUARTERS)
     search = _Search(small, other, block // COARSE, 0.0, beside=1)
-    fields = [field, torch.zeros_like(field), *_neighbours(field)]
-    return search.refine(search.choose(fields, field), NEAR) * COARSE
+    chosen = search.choose([field, torch.zeros_like(field)], field)
+    return search.refine(chosen, NEAR) * COARSE
 
 
 def _picked(where: Tensor | None, count: int, device: torch.device) -> Tensor:
@@ -318,11 +327,18 @@ def _picked(where: Tensor | None, count: int, device: torch.device) -> Tensor:
 class _Search:
     """Costs of candidate vectors of all blocks of a frame.
 
-    beside: samples on each side of a block that count too.
+    beside: samples on each side of a block that count too. transformed: sum up the differences of
+    8x8 Hadamard transforms, which tell better than those of samples what is left to code.
     """
 
     def __init__(
-        self, current: Tensor, reference: Tensor, block: int, price: float, beside: int = 0
+        self,
+        current: Tensor,
+        reference: Tensor,
+        block: int,
+        price: float,
+        beside: int = 0,
+        transformed: bool = False,
     ) -> None:
         rows, columns = current.shape[1] // block, current.shape[2] // block
         self.top, self.left = _places(rows, columns, block, current.device)
@@ -331,6 +347,11 @@ class _Search:
         self.reference, self.block, self.price = _extended(reference), block, price
         self.wanted = _patches(_extended(current), self.top, self.left, block)[:, 0]
         self.filters = _interpolation(block, current.device)
+        self.transformed = transformed
+        if transformed:  # the filters' results too, at no cost
+            h = _hadamard(block, current.device)
+            self.wanted = h @ self.wanted @ h
+            self.filters = h @ self.filters
 
     def cost(self, vectors: Tensor, around: Tensor) -> Tensor:
         """About what vectors [..., 2] cost beside those around."""
