@@ -114,13 +114,19 @@ def evaluate(
 
 
 def start_from(tokenizer: Tokenizer, source: Tokenizer) -> None:
-    """Take the weights of another tokenizer; networks that a linear one lacks stay new.
+    """Take the weights of another tokenizer.
 
-    Raises ValueError if the two differ in anything else.
+    Networks that a linear one lacks stay new, and so do further blocks and convolutions, which
+    begin as if they were not there. Raises ValueError if the two differ in anything else.
     """
     state = source.state_dict()
-    new = tokenizer.state_dict()
-    new = {k: v for k, v in new.items() if source.encoder.linear and k.startswith("encoder.")}
+    linear = source.encoder.linear
+
+    def begins(name: str) -> bool:
+        part, kind = name.split(".")[:2]
+        return (linear and part == "encoder") or kind in ("blocks", "convs")
+
+    new = {k: v for k, v in tokenizer.state_dict().items() if k not in state and begins(k)}
     try:
         tokenizer.load_state_dict(new | state)
     except RuntimeError as error:

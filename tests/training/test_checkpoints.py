@@ -96,6 +96,27 @@ def test_weights_of_another_shape_are_refused() -> None:
         start_from(Tokenizer(replace(TOKENIZER, width=64)), random_tokenizer())
 
 
+def test_further_blocks_begin_as_if_they_were_not_there() -> None:
+    source = random_tokenizer()
+    larger = replace(
+        TOKENIZER,
+        encoder_blocks=TOKENIZER.encoder_blocks + 1,
+        decoder_blocks=TOKENIZER.decoder_blocks + 2,
+        encoder_convs=TOKENIZER.encoder_convs + 1,
+    )
+    target = Tokenizer(larger)
+    start_from(target, source)
+    assert len(target.decoder.blocks) == len(source.decoder.blocks) + 2
+    pixels = 255 * torch.rand(1, 3, 128, 256, generator=torch.Generator().manual_seed(0))
+    step = torch.tensor([150.0])
+    with torch.inference_mode():
+        z = source.encode(pixels, step)
+        assert torch.equal(target.encode(pixels, step), z)
+        assert torch.equal(target.decode(z.round(), step), source.decode(z.round(), step))
+    with pytest.raises(ValueError, match="do not fit"):
+        start_from(random_tokenizer(), target)
+
+
 @pytest.mark.parametrize("higher", [0, 2])
 def test_a_prior_learns_to_code_more_digits(higher: int) -> None:
     prior = random_prior()
