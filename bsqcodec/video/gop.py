@@ -44,7 +44,7 @@ MOVES = 128
 AHEAD = 4
 """Frames by which the faster part of the work may be ahead of the other."""
 
-PRICE = 20.0
+PRICE = 14.0
 """Sums of absolute differences that a bit of motion is worth at step 176; in proportion to steps."""
 
 

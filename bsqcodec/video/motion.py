@@ -26,10 +26,13 @@ REACH = 92
 TOKEN = 16
 """Side of the blocks that have a vector of their own, or four, one for each quarter."""
 
-SPLIT_BITS = 6.0
-"""About what four vectors cost more than one when they are alike."""
+SPLIT_BITS = 28.0
+"""About what four vectors cost more than one: their own bits, and those of what follows them."""
 
-HOPE = 1.1
+OTHER_BITS, OCTAVE_BITS = 1.0, 0.7
+"""About what a vector costs that differs from those around it, and what each octave of it does."""
+
+HOPE = 1.0
 """Tokens whose split costs less than this times the whole, before fractions, are looked at."""
 
 NEAR = 3
@@ -244,8 +247,10 @@ def refine(rough: Rough, current: Tensor, reference: Tensor, price: float) -> Te
     """
     tokens = _Search(current, reference, TOKEN, price, transformed=True)
     quarters = _Search(current, reference, TOKEN // 2, price, transformed=True)
-    whole = tokens.fractions(rough.whole)
-    whole = tokens.choose([whole, *_neighbours(whole)], whole)
+    found = tokens.fractions(rough.whole)
+    whole = tokens.choose([found, *_neighbours(found)], found)
+    again = tokens.fractions(whole, (whole != found).any(-1))
+    whole = tokens.choose([whole, again, *_neighbours(whole)], whole)
     halves = _halves(whole)
     where = _halves(rough.promising[..., None])[..., 0]
     finer = quarters.fractions(rough.finer, where)
@@ -356,7 +361,8 @@ class _Search:
     def cost(self, vectors: Tensor, around: Tensor) -> Tensor:
         """About what vectors [..., 2] cost beside those around."""
         distance = (vectors - around).abs().float()
-        return 1.5 * self.price * torch.log2(1 + distance).sum(-1)
+        bits = OCTAVE_BITS * torch.log2(1 + distance).sum(-1)
+        return self.price * (bits + OTHER_BITS * (distance > 0).any(-1))
 
     def error(self, vectors: Tensor, where: Tensor | None = None) -> Tensor:
         """Sum of absolute differences of vectors [n, 2] of blocks `where` [n], or of all."""
