@@ -102,8 +102,11 @@ class Console:
 def describe_error(error: BaseException) -> str:
     """Return the text of an error for people, on one line."""
     if isinstance(error, OSError) and error.strerror:
+        reason = error.strerror
+        if isinstance(error, IsADirectoryError):
+            reason = "a folder (`bsqcodec batch` takes folders)"
         name = click.format_filename(error.filename) if error.filename is not None else None
-        return f"{name}: {error.strerror}" if name is not None else error.strerror
+        return f"{name}: {reason}" if name is not None else reason
     if isinstance(error, MemoryError):
         return "not enough memory"
     return str(error) or type(error).__name__

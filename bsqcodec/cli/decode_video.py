@@ -77,8 +77,11 @@ def decode_one_video(
 ) -> None:
     """Decode the video of a job and tell about it; raises BsqError and OSError."""
     from bsqcodec.media.video import OutputOptions
+    from bsqcodec.media.video_codecs import pixel_formats_of
     from bsqcodec.video.decode_file import Range, decode_video_file
 
+    if settings.encoder is not None:
+        pixel_formats_of(settings.encoder)  # known before the weights are loaded
     name = display_name(job.source)
     options = OutputOptions(
         container=container_for(job, settings.format_name),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import math
+import os
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -149,6 +151,8 @@ def _read(source: str, max_pixels: int) -> tuple[Picture, int | None]:
     if is_standard_stream(source):
         with open_input(source) as file:
             return read_picture(file, max_pixels=max_pixels), None
+    if Path(source).is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), source)
     return read_picture(source, max_pixels=max_pixels), Path(source).stat().st_size
 
 

@@ -62,12 +62,7 @@ def choose_encoder(
     codec = options.codec
     if codec is None:
         codec = _DEFAULT_LOSSLESS[container] if options.lossless else _DEFAULT_CODEC
-    try:
-        formats = {f.name for f in av.Codec(codec, "w").video_formats or ()}
-    except UnknownCodecError as error:
-        raise OutputError(f"FFmpeg has no video encoder {codec}") from error
-    if not formats and codec not in _LOSSLESS:
-        raise OutputError(f"{codec} is no encoder of video")
+    formats = pixel_formats_of(codec)
     smallest = _SMALLEST_SIDE.get(codec, 1)
     if min(format.width, format.height) < smallest:
         raise OutputError(
@@ -87,6 +82,17 @@ def choose_encoder(
     if formats and pix_fmt not in formats:
         raise OutputError(f"{codec} cannot encode {pix_fmt}; it can {', '.join(sorted(formats))}")
     return EncoderChoice(codec, pix_fmt, chosen | dict(options.codec_options))
+
+
+def pixel_formats_of(codec: str) -> set[str]:
+    """Pixel formats that an encoder of FFmpeg's takes. Raises OutputError if it is none of video."""
+    try:
+        formats = {f.name for f in av.Codec(codec, "w").video_formats or ()}
+    except UnknownCodecError as error:
+        raise OutputError(f"FFmpeg has no video encoder {codec}") from error
+    if not formats and codec not in _LOSSLESS:
+        raise OutputError(f"{codec} is no encoder of video")
+    return formats
 
 
 def _plain(format: VideoFormat, options: OutputOptions, notes: list[str]) -> EncoderChoice:

@@ -91,7 +91,7 @@ def test_wrong_usage_is_one_line_and_status_2(
     ("make", "message"),
     [
         (lambda path: None, "No such file or directory"),
-        (lambda path: path.mkdir(), "a folder, not a picture"),
+        (lambda path: path.mkdir(), "a folder (`bsqcodec batch` takes folders)"),
         (lambda path: path.write_bytes(b""), "the file is empty"),
         (lambda path: path.write_text("text"), "not a picture of any known kind"),
         (

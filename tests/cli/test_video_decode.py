@@ -13,6 +13,7 @@ from PIL import Image
 
 from bsqcodec import api_video
 from bsqcodec.bitstream.video_container import VideoFileReader
+from bsqcodec.cli.codecs import Codecs
 from bsqcodec.cli.main import main
 from bsqcodec.info_video import count_of
 from bsqcodec.media.video_codecs import DEFAULT_CRF
@@ -300,6 +301,17 @@ def test_errors_are_one_line_and_leave_nothing(
     assert err.startswith("bsqcodec: error: ") and message in err
     assert err.count("\n") == 1
     assert sorted(os.listdir()) == before
+
+
+def test_an_unknown_codec_is_found_before_the_weights_are_loaded(
+    capsys: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(codecs: Codecs) -> None:
+        raise AssertionError("weights were loaded")
+
+    monkeypatch.setattr(Codecs, "video", property(load))
+    assert main(["decode", "clip.bsq", "--codec", "nonsense"]) == 1
+    assert "no video encoder nonsense" in capsys.readouterr().err
 
 
 def test_a_full_disk(capsys: Output) -> None:
