@@ -19,7 +19,7 @@ from bsqcodec.prior.order import planes_needed
 from bsqcodec.training.clips import Clips
 from bsqcodec.training.tokenizer import draw_steps
 from bsqcodec.video.context import Past, context_of
-from bsqcodec.video.frames import FIRST_FINER, FrameLoop, Geometry
+from bsqcodec.video.frames import FIRST_FINER, FrameLoop, Geometry, price_of_bit
 from bsqcodec.video.model import Predicted
 
 log = logging.getLogger(__name__)
@@ -100,23 +100,29 @@ class Groups:
 @torch.inference_mode()
 def _code(model: Predicted, clips: Clips, index: int, step: int) -> tuple[np.ndarray, np.ndarray]:
     """Integers int8 [T, h, w, C] and vectors int16 [T, 2 h, 2 w, 2] of a clip, whole windows."""
-    frames, motion = clips[index]
+    frames, _ = clips[index]
     count = min(len(frames), 10)
     h, w = (n // 128 * 128 for n in frames.shape[1:3])
-    frames, motion = frames[:count, :h, :w], motion[:count, : h // 8, : w // 8]
+    frames = frames[:count, :h, :w]
     device = model.basis.device
     loop = FrameLoop(model.tokenizer[0], model, Geometry(h, w), device)
     limit = torch.full((model.basis.shape[0],), FREE, device=device)
+    price = price_of_bit(step)
     integers = []
-    for t in range(count):
-        frame = loop.load(frames[t].copy())
+    vectors = [np.zeros((h // 8, w // 8, 2), np.int16)]
+    rough = None
+    for t, pixels in enumerate(frames):
+        frame = loop.load(pixels.copy())
         if t == 0:
             finer = max(step - FIRST_FINER, 0)
             n = loop.first_integers(frame, finer, limit)
             loop.first_frame(n, finer)
         else:
-            prediction = loop.predict(torch.from_numpy(motion[t].copy()).long().to(device))
+            rough = loop.search_roughly(frames[t - 1].copy(), pixels.copy(), price, rough)
+            field = loop.search(frame, price, rough)
+            vectors.append(field.to(torch.int16).cpu().numpy())
+            prediction = loop.predict(field)
             n = loop.next_integers(frame, prediction, step, limit)
             loop.next_frame(prediction, n, step)
         integers.append(n.to(torch.int8).cpu().numpy())
-    return np.stack(integers), np.ascontiguousarray(motion)
+    return np.stack(integers), np.stack(vectors)

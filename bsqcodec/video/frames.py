@@ -27,8 +27,16 @@ WIDER = 0.04
 FIRST_FINER = 44
 """Step indices by which a group's first frame is finer, since the others are predicted from it."""
 
+PRICE = 14.0
+"""Sums of absolute differences that a bit of motion is worth at step 176; in proportion to steps."""
+
 CUT = 0.8
 """A frame is a new scene if its prediction's error reaches this share of its variance."""
+
+
+def price_of_bit(step: int) -> float:
+    """The price of a bit of motion at a step index, for the search of vectors."""
+    return float(PRICE * 2 ** ((step - 176) / 32))
 
 
 @dataclass(frozen=True)

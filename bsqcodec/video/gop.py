@@ -31,7 +31,14 @@ from bsqcodec.prior.walk import walk
 from bsqcodec.refine import USUAL, Pace, PictureTask, Task, refine
 from bsqcodec.video.coders import FrameDecoder, FrameEncoder
 from bsqcodec.video.context import Past, context_of
-from bsqcodec.video.frames import FIRST_FINER, WIDER, FrameLoop, Geometry, Pixels
+from bsqcodec.video.frames import (
+    FIRST_FINER,
+    WIDER,
+    FrameLoop,
+    Geometry,
+    Pixels,
+    price_of_bit,
+)
 from bsqcodec.video.motion import Rough
 from bsqcodec.video.search import PACE, PredictedTask
 from bsqcodec.video.vectors import SlotChances, code_vectors
@@ -43,9 +50,6 @@ MOVES = 128
 
 AHEAD = 4
 """Frames by which the faster part of the work may be ahead of the other."""
-
-PRICE = 14.0
-"""Sums of absolute differences that a bit of motion is worth at step 176; in proportion to steps."""
 
 
 @dataclass(frozen=True)
@@ -270,7 +274,7 @@ class GroupEncoder:
         The first frame of a group is never one; nor is any without `cut`. following: the frame
         after it, if it is known, for work ahead, which changes no result.
         """
-        price = PRICE * 2 ** ((step - 176) / 32)
+        price = price_of_bit(step)
         loop = self._loop
         frame = loop.load(pixels)
         rows, columns = loop.geometry.tokens

@@ -45,7 +45,7 @@ MARGIN = 128
 """Pixels beyond the frame that vectors can point to: 96, and what a block there takes."""
 
 COARSE = 4
-"""The first search is on frames smaller by this."""
+"""The first searches are on frames smaller by twice this and by this."""
 
 _TAPS = (
     (0, 0, 0, 64, 0, 0, 0, 0),

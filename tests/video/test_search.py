@@ -21,8 +21,8 @@ from bsqcodec.video import gop as gop_module
 from bsqcodec.video.codec import VideoCodec
 from bsqcodec.video.coders import FrameEncoder
 from bsqcodec.video.encode_file import encode_video_file
-from bsqcodec.video.frames import WIDER
-from bsqcodec.video.gop import PRICE, CodedGroup, SymbolCoder, Symbols, Workers
+from bsqcodec.video.frames import PRICE, WIDER
+from bsqcodec.video.gop import CodedGroup, SymbolCoder, Symbols, Workers
 from bsqcodec.video.motion import TOKEN
 from bsqcodec.video.search import PACE, PredictedTask
 from bsqcodec.video.source import VideoInput
