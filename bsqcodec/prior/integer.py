@@ -36,6 +36,7 @@ from bsqcodec.prior.model import (
     Prior,
     PriorBlock,
     QuantLinear,
+    padded,
     with_neighbours,
     with_neighbours_of,
 )
@@ -301,8 +302,8 @@ class IntegerPrior:
         """
         b, h, w, c = v.shape
         width = self.config.width
-        x = self._embedding(v.view(-1, c), power) + self._t["embed_pass"][kind]
-        x = (x + self._t["embed_bucket"][bucket]).view(b, h, w, width)
+        x = self._embedding(v.view(-1, c), power).view(b, h, w, width)
+        x += self._t["embed_pass"][kind] + self._t["embed_bucket"][bucket]
         x += self._t["embed_token"][flags]
         if context is not None:
             x += context
@@ -320,7 +321,7 @@ class IntegerPrior:
                     y = self._mlp(i, around[:, top : top + rows].reshape(-1, 2 * width))
                     part += y.view(part.shape)
             else:
-                stream = x.view(-1, width)
+                a, stream = padded(a), x.view(-1, width)
                 for some in region.split(CHUNK * WINDOW**2):
                     stream.index_add_(0, some, self._mlp(i, with_neighbours_of(a, some)))
         return x

@@ -42,24 +42,31 @@ def with_neighbours(x: Tensor) -> Tensor:
     0 beyond the grid.
     """
     h, w = x.shape[1:3]
-    p = F.pad(x, (0, 0, 1, 1, 1, 1))
+    p = padded(x)
     offsets = [(i, j) for i in range(3) for j in range(3) if (i, j) != (1, 1)]
     parts = p.chunk(len(offsets), dim=-1)
     around = [part[:, i : i + h, j : j + w] for part, (i, j) in zip(parts, offsets, strict=True)]
     return torch.cat([x, *around], dim=-1)
 
 
+def padded(x: Tensor) -> Tensor:
+    """x [B, h, w, D] with zeros around each grid: [B, h + 2, w + 2, D]."""
+    return F.pad(x, (0, 0, 1, 1, 1, 1))
+
+
 def with_neighbours_of(x: Tensor, tokens: Tensor) -> Tensor:
-    """`with_neighbours` of some tokens [n], flat indices into x [B, h, w, D]: [n, 2 D]."""
-    h, w, d = x.shape[1:]
-    padded = F.pad(x, (0, 0, 1, 1, 1, 1))
+    """`with_neighbours` of some tokens [n, 2 D]; x [B, h + 2, w + 2, D] is `padded`.
+
+    tokens [n]: flat indices into the grids without their padding.
+    """
+    h, w, d = x.shape[1] - 2, x.shape[2] - 2, x.shape[3]
     place = tokens + tokens // w * 2 + tokens // (h * w) * 2 * (w + 2)  # of its top left neighbour
     offsets = [i * (w + 2) + j for i in range(3) for j in range(3) if (i, j) != (1, 1)]
     count = len(offsets)
-    eighths = padded.view(-1, d // count)
     step = torch.tensor(offsets, device=x.device) * count + torch.arange(count, device=x.device)
-    around = eighths[(place[:, None] * count + step).view(-1)].view(-1, d)
-    return torch.cat([x.view(-1, d)[tokens], around], dim=-1)
+    eighths = (place[:, None] * count + step).view(-1)
+    around = x.view(-1, d // count).index_select(0, eighths).view(-1, d)
+    return torch.cat([x.view(-1, d).index_select(0, place + w + 3), around], dim=-1)
 
 
 def rounded(x: Tensor, unit: int, quantized: bool) -> Tensor:

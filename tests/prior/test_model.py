@@ -9,6 +9,7 @@ from bsqcodec.prior.model import (
     QuantLinear,
     activation,
     clip,
+    padded,
     rounded,
     with_neighbours,
     with_neighbours_of,
@@ -34,7 +35,7 @@ def test_neighbours_of_some_tokens() -> None:
     x = torch.randn(3, 4, 5, 16, generator=torch.Generator().manual_seed(0))
     everywhere = with_neighbours(x).view(60, 32)
     for tokens in ([0], [59], [4, 5, 19, 20, 21, 41], list(range(60))):
-        assert torch.equal(with_neighbours_of(x, torch.tensor(tokens)), everywhere[tokens])
+        assert torch.equal(with_neighbours_of(padded(x), torch.tensor(tokens)), everywhere[tokens])
 
 
 def test_rounded_is_on_the_grid_with_the_gradient_of_x() -> None:
