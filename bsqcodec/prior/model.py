@@ -36,6 +36,10 @@ FLAGS = 2
 """Kinds of tokens that the embedding tells apart: (known in this stage, stopped or outside)."""
 
 
+AROUND = [(i, j) for i in range(3) for j in range(3) if (i, j) != (1, 1)]
+"""Rows and columns of the 8 neighbours in a 3 x 3 square."""
+
+
 def with_neighbours(x: Tensor) -> Tensor:
     """x [B, h, w, D] and, of each eighth k of its channels, the k-th of the 8 neighbours: [.., 2 D].
 
@@ -43,9 +47,8 @@ def with_neighbours(x: Tensor) -> Tensor:
     """
     h, w = x.shape[1:3]
     p = padded(x)
-    offsets = [(i, j) for i in range(3) for j in range(3) if (i, j) != (1, 1)]
-    parts = p.chunk(len(offsets), dim=-1)
-    around = [part[:, i : i + h, j : j + w] for part, (i, j) in zip(parts, offsets, strict=True)]
+    parts = p.chunk(len(AROUND), dim=-1)
+    around = [part[:, i : i + h, j : j + w] for part, (i, j) in zip(parts, AROUND, strict=True)]
     return torch.cat([x, *around], dim=-1)
 
 
@@ -61,8 +64,8 @@ def with_neighbours_of(x: Tensor, tokens: Tensor) -> Tensor:
     """
     h, w, d = x.shape[1] - 2, x.shape[2] - 2, x.shape[3]
     place = tokens + tokens // w * 2 + tokens // (h * w) * 2 * (w + 2)  # of its top left neighbour
-    offsets = [i * (w + 2) + j for i in range(3) for j in range(3) if (i, j) != (1, 1)]
-    count = len(offsets)
+    offsets = [i * (w + 2) + j for i, j in AROUND]
+    count = len(AROUND)
     step = torch.tensor(offsets, device=x.device) * count + torch.arange(count, device=x.device)
     eighths = (place[:, None] * count + step).view(-1)
     around = x.view(-1, d // count).index_select(0, eighths).view(-1, d)

@@ -103,7 +103,7 @@ def _code(model: Predicted, clips: Clips, index: int, step: int) -> tuple[np.nda
     frames, _ = clips[index]
     count = min(len(frames), 10)
     h, w = (n // 128 * 128 for n in frames.shape[1:3])
-    frames = frames[:count, :h, :w]
+    frames = frames[:count, :h, :w].copy()
     device = model.basis.device
     loop = FrameLoop(model.tokenizer[0], model, Geometry(h, w), device)
     limit = torch.full((model.basis.shape[0],), FREE, device=device)
@@ -112,13 +112,13 @@ def _code(model: Predicted, clips: Clips, index: int, step: int) -> tuple[np.nda
     vectors = [np.zeros((h // 8, w // 8, 2), np.int16)]
     rough = None
     for t, pixels in enumerate(frames):
-        frame = loop.load(pixels.copy())
+        frame = loop.load(pixels)
         if t == 0:
             finer = max(step - FIRST_FINER, 0)
             n = loop.first_integers(frame, finer, limit)
             loop.first_frame(n, finer)
         else:
-            rough = loop.search_roughly(frames[t - 1].copy(), pixels.copy(), price, rough)
+            rough = loop.search_roughly(frames[t - 1], pixels, price, rough)
             field = loop.search(frame, price, rough)
             vectors.append(field.to(torch.int16).cpu().numpy())
             prediction = loop.predict(field)

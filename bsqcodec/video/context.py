@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from bsqcodec.prior.context import CLIP
+from bsqcodec.windows import continued
 
 AGES = 8
 """Ages of a reference (frames since the group's first) that are told apart."""
@@ -74,8 +74,7 @@ def vector_features(vectors: Tensor) -> Tensor:
     first = parts[:, :, 0]
     spread = parts.amax(2) - parts.amin(2)
     total = parts.sum(2)
-    around = F.pad(total.permute(2, 0, 1)[None].float(), (1, 1, 1, 1), mode="replicate")[0].long()
-    around = around.permute(1, 2, 0)
+    around = continued(total.permute(2, 0, 1), 1, 1, 1, 1).permute(1, 2, 0)
     near = [around[:-2, 1:-1], around[2:, 1:-1], around[1:-1, :-2], around[1:-1, 2:]]
     fraction = first & 3
     features = [

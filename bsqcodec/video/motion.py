@@ -128,9 +128,7 @@ def compensate(reference: Tensor, vectors: Tensor) -> Tensor:
 def _compensate(reference: Tensor, vectors: Tensor) -> Tensor:
     channels, h, w = reference.shape
     # tokens around the frame continue it, so that the weights add up to 1 everywhere
-    v = vectors.permute(2, 0, 1)[None].float()
-    v = continued(v, 2, 2, 2, 2)
-    v = v[0].permute(1, 2, 0).long()
+    v = continued(vectors.permute(2, 0, 1), 2, 2, 2, 2).permute(1, 2, 0).contiguous()
     rows, columns = v.shape[0] // 2, v.shape[1] // 2
     parts = v.view(rows, 2, columns, 2, 2).permute(0, 2, 1, 3, 4).reshape(-1, 4, 2)
     split = (parts != parts[:, :1]).any(2).any(1)
@@ -283,8 +281,7 @@ def _near(quarters: _Search, whole: Tensor) -> tuple[Tensor, Tensor]:
 
 def _neighbours(field: Tensor) -> list[Tensor]:
     """Fields whose vectors are those of the four neighbours, and the medians."""
-    f = continued(field.permute(2, 0, 1).float(), 1, 1, 1, 1)
-    f = f.permute(1, 2, 0).long()
+    f = continued(field.permute(2, 0, 1), 1, 1, 1, 1).permute(1, 2, 0)
     near = [f[:-2, 1:-1], f[2:, 1:-1], f[1:-1, :-2], f[1:-1, 2:]]
     return [*near, _median(field)]
 
