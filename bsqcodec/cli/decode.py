@@ -29,6 +29,7 @@ from bsqcodec.cli.jobs import (
     display_target,
     plan,
     run,
+    with_named_output,
 )
 from bsqcodec.cli.video_options import refuse, video_decoding_options
 from bsqcodec.errors import BsqError, ChecksumError, TruncatedError
@@ -90,8 +91,8 @@ def decode(
     """Decode .bsq files to pictures and videos.
 
     INPUT is a .bsq file, or - for standard input. photo.bsq becomes photo.png, and the video
-    clip.bsq clip.mkv, unless -o or --format says otherwise. For numbered pictures of a video -o is
-    a folder, or a pattern such as out%05d.png.
+    clip.bsq clip.mkv, unless -o, --format or a last argument like big.jpg says otherwise. For
+    numbered pictures of a video -o is a folder, or a pattern such as out%05d.png.
     """
     from bsqcodec.errors import MediaError
     from bsqcodec.media.image_writer import output_format, write_picture
@@ -101,6 +102,7 @@ def decode(
     settings = DecodingSettings(
         format_name, encoder, crf, lossless, start, duration, partial, force, max_pixels, as_json
     )
+    inputs, output = with_named_output(inputs, output, _is_decoded)
     check_standard_input(inputs)
     found = {source: _look(source) for source in inputs}
     videos = {source for source, look in found.items() if look.is_video}
@@ -173,6 +175,20 @@ def decode(
             _sum_up(console, job, decoded, input_bytes)
 
     run(console, jobs, decode_one)
+
+
+def _is_decoded(name: str) -> bool:
+    """Whether a name is that of a picture or a video, which is never decoded."""
+    from bsqcodec.errors import MediaError
+    from bsqcodec.media.image_writer import output_format
+    from bsqcodec.media.video import container_of
+
+    if not Path(name).suffix:
+        return False
+    try:
+        return container_of(name) is not None or output_format(name) is not None
+    except MediaError:
+        return False
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from bsqcodec.cli.jobs import (
     display_target,
     plan,
     run,
+    with_named_output,
 )
 from bsqcodec.cli.video_options import raw_video, refuse, video_encoding_options
 from bsqcodec.media.files import (
@@ -80,8 +81,10 @@ def encode(
 
     INPUT is any picture that Pillow opens, any video that FFmpeg opens, numbered pictures as a
     video (frame%05d.png, "frame*.png", or a folder with --video), or - for standard input.
-    photo.png becomes photo.bsq, and clip.mp4 clip.bsq, unless -o says otherwise.
+    photo.png becomes photo.bsq, and clip.mp4 clip.bsq, unless -o or a last argument like small.bsq
+    says otherwise.
     """
+    inputs, output = with_named_output(inputs, output, _is_coded)
     target = options.only_target(quality, bpp, size, psnr, bitrate)
     raw = raw_video(frame_size, fps, pix_fmt)
     check_standard_input(inputs)
@@ -124,6 +127,11 @@ def encode(
         return name_of_video(source) if source in videos else source
 
     run(console, plan(inputs, output, SUFFIX, name), encode_one)
+
+
+def _is_coded(name: str) -> bool:
+    """Whether a name is that of a coded file, which is never encoded."""
+    return Path(name).suffix.lower() == SUFFIX
 
 
 def _is_video(source: str, as_video: bool | None, raw: RawVideo | None) -> bool:

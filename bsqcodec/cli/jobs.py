@@ -44,13 +44,26 @@ def plan(
     check_standard_input(inputs)
     folder = Path(output) if output is not None and _is_folder(output) else None
     if len(inputs) > 1 and output is not None and folder is None:
-        raise click.UsageError(f"with several inputs -o must be an existing folder, not {output}")
+        raise click.UsageError(f"several inputs need an existing folder as -o, not {output}")
     jobs = []
     for source in inputs:
         ending = suffix(source) if callable(suffix) else suffix
         jobs.append(Job(source, _target(source, output, folder, ending, name(source))))
     _check_targets(jobs)
     return jobs
+
+
+def with_named_output(
+    inputs: Sequence[str], output: str | None, is_output: Callable[[str], bool]
+) -> tuple[tuple[str, ...], str | None]:
+    """(inputs, output), where the last argument may be the output instead of -o: `INPUT OUT`.
+
+    It is if it is "-" or `is_output` says that a file of this name can be no input.
+    """
+    *others, last = inputs
+    if output is None and others and (is_standard_stream(last) or is_output(last)):
+        return tuple(others), last
+    return tuple(inputs), output
 
 
 def run(console: Console, jobs: Sequence[Job], work: Callable[[Job], None]) -> None:

@@ -60,6 +60,22 @@ def test_formats(arguments: str, name: str, format: str, coded: Path) -> None:
         assert image.format == format
 
 
+@pytest.mark.parametrize(("name", "format"), [("out.webp", "WEBP"), ("out.JPEG", "JPEG")])
+def test_the_last_argument_may_be_the_output(name: str, format: str, coded: Path) -> None:
+    assert main(["decode", "photo.bsq", name]) == 0
+    assert sorted(os.listdir()) == sorted([name, "photo.bsq", "photo.png"])
+    with Image.open(name) as image:
+        assert image.format == format
+
+
+@pytest.mark.parametrize("name", ["second.bsq", "second", "second.old"])
+def test_other_names_are_inputs(name: str, coded: Path) -> None:
+    Path(name).write_bytes(coded.read_bytes())
+    os.rename("photo.png", "original.png")
+    assert main(["decode", "photo.bsq", name]) == 0
+    assert same("photo.png", "original.png") and same("second.png", "original.png")
+
+
 def test_format_names_are_those_that_can_be_written() -> None:
     assert [f".{name}" for name in FORMATS] == [entry.suffixes[0] for entry in OUTPUT_FORMATS]
 

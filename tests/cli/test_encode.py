@@ -59,6 +59,21 @@ def test_options_reach_the_codec(photo: Path, fake_codec: ModuleType) -> None:
     assert (call["strip"], call["verify"], call["effort"]) == (True, True, 0)
 
 
+def test_the_last_argument_may_be_the_output(
+    photo: Path, fake_codec: ModuleType, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    assert main(["encode", "photo.png", "small.BSQ", "--quiet"]) == 0
+    assert sorted(os.listdir()) == ["photo.png", "small.BSQ"]
+    coded = Path("small.BSQ").read_bytes()
+    assert main(["encode", "photo.png", "-", "--quiet"]) == 0
+    assert capfdbinary.readouterr().out == coded
+    Path("small.BSQ").write_bytes(b"mine")
+    assert main(["encode", "photo.png", "small.BSQ"]) == 1  # not without -f
+    assert Path("small.BSQ").read_bytes() == b"mine"
+    assert main(["encode", "photo.png", "small.BSQ", "-f"]) == 0
+    assert Path("small.BSQ").read_bytes() == coded
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -72,7 +87,8 @@ def test_options_reach_the_codec(photo: Path, fake_codec: ModuleType) -> None:
         ("--size", "requires an argument"),
         ("--device tpu", "tpu"),
         ("--no-such-option", "--no-such-option"),
-        ("second.png -o file.bsq", "with several inputs -o must be an existing folder"),
+        ("second.png -o file.bsq", "several inputs need an existing folder as -o, not file.bsq"),
+        ("second.png file.bsq", "several inputs need an existing folder as -o, not file.bsq"),
         ("other/photo.png -o .", "photo.png and other/photo.png would both become photo.bsq"),
         ("-o photo.png -f", "photo.png would be overwritten by its own output"),
     ],

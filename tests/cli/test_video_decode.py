@@ -92,6 +92,7 @@ def test_matroska_is_the_default(frames: np.ndarray, capsys: Output) -> None:
         ("-o out.mkv --lossless", "out.mkv", 1),
         ("-o out.mkv --codec libvpx-vp9 --crf 10", "out.mkv", 6),
         ("-o odd.name --format mkv", "odd.name", 4),
+        ("last.mp4", "last.mp4", 4),
     ],
 )
 def test_formats(frames: np.ndarray, arguments: str, name: str, most: float) -> None:
@@ -111,6 +112,7 @@ def test_formats(frames: np.ndarray, arguments: str, name: str, most: float) -> 
         ("--format png -o there", "there/frame000001.png"),
         ("--format png -o new", "new/frame000001.png"),
         ("-o there/x%03d.png", "there/x001.png"),
+        ("there/y%03d.png", "there/y001.png"),
     ],
 )
 def test_numbered_pictures(frames: np.ndarray, arguments: str, first: str, capsys: Output) -> None:
