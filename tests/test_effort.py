@@ -94,6 +94,15 @@ def test_the_search_lowers_its_objective(search: Search) -> None:
     assert search.objective(found) < 0.99 * (1 + ELASTICITY)
 
 
+def test_integers_stay_by_their_values(search: Search) -> None:
+    """Rarely used channels of the networks tempt gradients to what is nowhere in the picture."""
+    found, z = search.run(Pace(stride=1.0)), search.z
+    furthest = refine_module.FURTHEST
+    near = (found <= np.maximum(z + furthest, 0)) & (found >= np.minimum(z - furthest, 0))
+    assert (near | (found == search.start.values))[search.inside].all()
+    assert (found != search.start.values).any()
+
+
 def test_a_search_in_strides_too_long_gives_the_best_it_saw(search: Search) -> None:
     assert search.objective(search.run(Pace(stride=50.0))) <= 1 + ELASTICITY + 1e-6
 
