@@ -28,6 +28,8 @@ STYLES = {
     "bsqcodec": ("#D55E00", "o"),
     "bsqcodec-intra": ("#D55E00", "o"),
     "bsqcodec-effort2": ("#7F3300", "o"),
+    "bsqcodec-effort2-psnr": ("#7F3300", "<"),
+    "bsqcodec-effort2-ms-ssim": ("#7F3300", ">"),
     "jpeg": ("#777777", "s"),
     "jpeg2000": ("#0072B2", "^"),
     "webp": ("#009E73", "D"),

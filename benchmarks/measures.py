@@ -7,10 +7,16 @@ from benchmarks import lpips
 from benchmarks.bd_rate import Curve
 from benchmarks.metrics import ms_ssim_db
 from benchmarks.results import Mean, RdResult
+from bsqcodec.tune import TUNES
 
 OURS = "bsqcodec"
 SEARCHING = "bsqcodec-effort2"
 """bsqcodec with its slow search."""
+
+TUNED = {f"{SEARCHING}-{tune}": tune for tune in TUNES}
+"""bsqcodec with its slow search by one measure, as --tune has it."""
+
+SEARCHES = (SEARCHING, *TUNED)
 
 
 @dataclass(frozen=True)

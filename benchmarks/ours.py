@@ -14,10 +14,11 @@ from benchmarks.anchors.base import Options
 from benchmarks.colour import Pixels
 from benchmarks.datasets.generated import generated_picture
 from benchmarks.environment import versions
-from benchmarks.measures import SEARCHING
+from benchmarks.measures import SEARCHES, TUNED
 
 if TYPE_CHECKING:
     from bsqcodec.codec import Codec
+    from bsqcodec.rate import Target
 
 DEFAULT_QUALITIES = (0.0, 3.0, 8.0, 13.0, 19.0, 26.0, 34.0, 44.0, 58.0)  # about .09 to 1 bpp
 SEARCHING_QUALITIES = (3.0, 13.0, 23.0, 36.0, 54.0)  # fewer, since each takes far longer
@@ -44,8 +45,10 @@ class BsqStill:
         name: str = name,
     ) -> None:
         self.name = name
-        if name == SEARCHING:
-            self.label = f"bsqcodec, --effort {effort}"
+        self.tune = TUNED.get(name)
+        if name in SEARCHES:
+            tuned = "" if self.tune is None else f" --tune {self.tune}"
+            self.label = f"bsqcodec, --effort {effort}{tuned}"
         self.codec = codec
         self.effort = effort
         self.settings = qualities
@@ -54,6 +57,7 @@ class BsqStill:
         return {
             "weights": weights_id(self.codec),
             "effort": self.effort,
+            **({} if self.tune is None else {"tune": self.tune}),
             "fingerprint": self.fingerprint(),
         }
 
@@ -79,14 +83,16 @@ class BsqStill:
     def encode(self, image: Image.Image, setting: float) -> bytes:
         from bsqcodec.rate import Quality
 
-        data: bytes = self.codec.encode(image, Quality(setting), effort=self.effort).data
-        return data
+        return self._encode(image, Quality(setting))
 
     def encode_near(self, image: Image.Image, bpp: float) -> bytes:
         """Code to at most `bpp` bits per pixel with the codec's own rate control."""
         from bsqcodec.rate import BitsPerPixel
 
-        data: bytes = self.codec.encode(image, BitsPerPixel(bpp), effort=self.effort).data
+        return self._encode(image, BitsPerPixel(bpp))
+
+    def _encode(self, image: Image.Image, target: "Target") -> bytes:
+        data: bytes = self.codec.encode(image, target, effort=self.effort, tune=self.tune).data
         return data
 
     def decode(self, data: bytes) -> Pixels:
@@ -174,7 +180,7 @@ def make_still(
     """A still codec by its name, an anchor or bsqcodec. Raises KeyError for another name."""
     if name == BsqStill.name:
         return BsqStill(open_codec(weights, threads), effort=effort, qualities=qualities)
-    if name == SEARCHING:
+    if name in SEARCHES:
         grid = SEARCHING_QUALITIES if qualities == DEFAULT_QUALITIES else qualities
         return BsqStill(open_codec(weights, threads), effort=2, qualities=grid, name=name)
     return ANCHORS[name]()

@@ -14,12 +14,12 @@ from benchmarks.datasets import CLIP_SETS, PICTURE_SETS, Clip, Dataset, DatasetE
 from benchmarks.environment import portable_command
 from benchmarks.judge import Judge
 from benchmarks.lpips import Lpips
-from benchmarks.measures import SEARCHING
+from benchmarks.measures import SEARCHES
 from benchmarks.results import RdResult
 from benchmarks.runner import measure_clip, measure_picture
 from benchmarks.runner import run as run_codec
 
-STILLS = (*ANCHORS, ours.BsqStill.name, SEARCHING)
+STILLS = (*ANCHORS, ours.BsqStill.name, *SEARCHES)
 VIDEOS = (*VIDEO_ANCHORS, *ours_video.NAMES)
 
 

@@ -12,7 +12,7 @@ from benchmarks.measures import (
     MS_SSIM,
     OURS,
     PSNR,
-    SEARCHING,
+    SEARCHES,
     Measure,
     curve,
     with_curves,
@@ -121,7 +121,7 @@ def summary(results: Sequence[RdResult]) -> list[Block]:
         if curve(ours or results[0], measure):
             blocks.append(Paragraph(f"{measure.title}{measure.unit} at equal bpp:"))
             blocks.append(equal_bpp_table(results, measure))
-    known = (OURS, SEARCHING, REFERENCE)
+    known = (OURS, *SEARCHES, REFERENCE)
     others = [r for r in with_curves(results, PSNR) if r.codec not in known]
     if ours is not None:
         others += [r for r in results if r.codec == REFERENCE]
@@ -130,9 +130,9 @@ def summary(results: Sequence[RdResult]) -> list[Block]:
         blocks.append(Paragraph("Bits relative to H.264 medium at equal quality (BD-rate):"))
     reference = next((result for result in results if result.codec == REFERENCE), None)
     rows = []
-    searching = next((result for result in results if result.codec == SEARCHING), None)
-    for mine in (ours, searching) if searching else (ours,):
-        with_search = " with --effort 2" if mine is not None and mine is searching else ""
+    searching = [result for result in results if result.codec in SEARCHES]
+    for mine in (ours, *searching):
+        with_search = f" with{mine.label.partition(',')[2]}" if mine in searching and mine else ""
         for measure in SUMMARY:
             cells = []
             for other in others:

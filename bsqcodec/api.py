@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from bsqcodec.codec import Codec
     from bsqcodec.media.picture import Picture
     from bsqcodec.rate import Target
+    from bsqcodec.tune import Tune
 
     File: TypeAlias = str | Path | bytes | BinaryIO
     PictureLike: TypeAlias = Image.Image | NDArray[Any] | Picture | File
@@ -48,6 +49,7 @@ def encode(
     strip: bool = False,
     verify: bool = False,
     effort: int = 1,
+    tune: Tune | None = None,
     max_pixels: int = MAX_PIXELS,
     weights: str | Path | None = None,
     device: str = "auto",
@@ -59,13 +61,16 @@ def encode(
     as bytes or as a stream.
     At most one of quality (0..100, 50 by default), bpp (bits per pixel), size (bytes, or text
     such as "20k") and psnr (dB) says how small or how good; ValueError for more than one.
-    strip: leave ICC, EXIF and XMP out. verify: decode the result and compare.
-    Raises MediaError, LimitError, TargetError, WeightsError or VerifyError.
+    strip: leave ICC, EXIF and XMP out. verify: decode the result and compare. effort: 0 to 2, see
+    `Codec.encode`. tune: "psnr" or "ms-ssim", the measure that effort 2 searches by, in place of a
+    mix of both.
+    Raises ValueError for another effort or tune, MediaError, LimitError, TargetError, WeightsError or VerifyError.
     """
     target = choose_target(quality, bpp, size, psnr)
     codec = _codec(None if weights is None else str(weights), device, threads)
     picture = _read(image, max_pixels)
-    return codec.encode(picture, target, strip=strip, verify=verify, effort=effort).data
+    coded = codec.encode(picture, target, strip=strip, verify=verify, effort=effort, tune=tune)
+    return coded.data
 
 
 def decode(

@@ -29,6 +29,7 @@ from bsqcodec.bitstream.source import SupportsRead, as_stream
 if TYPE_CHECKING:
     from bsqcodec.media.picture import Samples
     from bsqcodec.media.video import OutputOptions, RawVideo
+    from bsqcodec.tune import Tune
     from bsqcodec.video.codec import VideoCodec
     from bsqcodec.video.decode_file import StoredVideo
     from bsqcodec.video.encode_file import CodedVideo
@@ -47,6 +48,7 @@ def encode_video(
     strip: bool = False,
     verify: bool = False,
     effort: int = 1,
+    tune: Tune | None = None,
     partial: bool = False,
     overwrite: bool = False,
     raw: RawVideo | None = None,
@@ -67,10 +69,11 @@ def encode_video(
     source that can be read more than once.
     gop: frames of a group at most, by default a second of them. strip: leave the file's texts,
     such as its title, out. verify: decode the result and compare. effort: 2 searches (slowly) for
-    what costs less and looks better, 0 and 1 do not. partial: pass over damage of the source.
+    what costs less and looks better, 0 and 1 do not. tune: "psnr" or "ms-ssim", the measure that it
+    searches by, in place of a mix of both. partial: pass over damage of the source.
     overwrite: replace the destination. raw: what a file of bare samples does not say. frame_rate:
     of numbered pictures. max_pixels: of one frame.
-    Raises ValueError for another effort, MediaError, LimitError, TargetError, WeightsError,
+    Raises ValueError for another effort or tune, MediaError, LimitError, TargetError, WeightsError,
     VerifyError, OutputExistsError or OSError.
     """
     from bsqcodec.media.files import atomic_output
@@ -92,7 +95,9 @@ def encode_video(
         if isinstance(destination, (str, Path))
         else nullcontext(destination)
     ) as file:
-        return encode_video_file(codec, video, file, target, gop=gop, verify=verify, effort=effort)
+        return encode_video_file(
+            codec, video, file, target, gop=gop, verify=verify, effort=effort, tune=tune
+        )
 
 
 def decode_video(

@@ -51,6 +51,7 @@ from bsqcodec.rate import (
 )
 from bsqcodec.refine import PictureTask, code, refine
 from bsqcodec.tokenizer.strips import decode_picture, encode_picture, grid_size
+from bsqcodec.tune import Tune, check_tune, is_masked, ms_ssim_share
 from bsqcodec.weights import Weights
 
 Progress = Callable[[float], None]
@@ -209,22 +210,24 @@ class Codec:
         strip: bool = False,
         verify: bool = False,
         effort: int = 1,
+        tune: Tune | None = None,
         progress: Progress | None = None,
     ) -> Encoded:
         """Code a picture so that it meets the target (quality 50 by default).
 
         strip drops ICC, EXIF and XMP; verify decodes the file and compares its integers; effort 0
         rounds whatever it costs, 1 weighs rate against what is seen, 2 searches (slowly) for better
-        integers. progress is told 0..1.
+        integers; tune is the measure that this is for, above all the search. progress is told 0..1.
         Raises TargetError, VerifyError, LimitError, MediaError for an array that is no picture, and
-        ValueError for another effort.
+        ValueError for another effort or tune.
         """
         check_effort(effort)
+        check_tune(tune)
         with _memory_limit():
             if not isinstance(picture, Picture):
                 picture = picture_from(picture)
             target = Quality(50) if target is None else target
-            return self._encode(picture, target, strip, verify, effort, progress)
+            return self._encode(picture, target, strip, verify, effort, tune, progress)
 
     def _encode(
         self,
@@ -233,6 +236,7 @@ class Codec:
         strip: bool,
         verify: bool,
         effort: int,
+        tune: Tune | None,
         progress: Progress | None,
     ) -> Encoded:
         started = time.perf_counter()
@@ -241,7 +245,7 @@ class Codec:
         _check_padded(self._default, picture.height, picture.width, max(area, DEFAULT_MAX_PIXELS))
         before, after = _side_chunks(picture, strip)
         pixels = _rgb(picture.pixels)
-        dead_zone = _dead_zones(self._default, pixels) if effort else None
+        dead_zone = _dead_zones(self._default, pixels, is_masked(tune)) if effort else None
         searching, too_many = searches(effort, area, "the picture")
         notes += too_many
         latents: dict[int, npt.NDArray[np.float32]] = {}
@@ -261,7 +265,7 @@ class Codec:
                 while len(refined) > 1:  # the two between which a search for a size ends
                     del refined[next(iter(refined))]
                 tell = _share(progress, 0.0, SEARCH_SHARE)
-                refined[step] = self._refine(pixels, step, z, dead_zone, tell)
+                refined[step] = self._refine(pixels, step, z, dead_zone, tune, tell)
                 return attempt(step, strength, search)
             return self._code(picture, step, strength, z, dead_zone, before, after, progress)
 
@@ -346,6 +350,7 @@ class Codec:
         step: int,
         z: npt.NDArray[np.float32],
         dead_zone: npt.NDArray[np.float32] | None,
+        tune: Tune | None,
         progress: Progress | None,
     ) -> npt.NDArray[np.float32]:
         """Integers [h * w, C] for latents z [h * w, C] that a search finds best."""
@@ -353,7 +358,7 @@ class Codec:
         grid = z.reshape(*inside.shape, z.shape[1])
         start = code(self._default.prior, step, inside, grid, dead_zone, RATE_WEIGHT)
         task = PictureTask(self._default.tokenizer, self._default.prior, pixels, step, inside)
-        found = refine(task, grid, start, progress=progress)
+        found = refine(task, grid, start, share=ms_ssim_share(tune), progress=progress)
         return found.reshape(z.shape).astype(np.float32)
 
     def _psnr(self, picture: Picture, made: _Attempt, step: int) -> float:
@@ -480,10 +485,19 @@ def _inside(weights: Weights, height: int, width: int) -> npt.NDArray[np.bool_]:
     return result
 
 
-def _dead_zones(weights: Weights, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    """Dead zones of the tokens of the padded grid, flat [h * w]; the padding's do not matter."""
+def _dead_zones(
+    weights: Weights, pixels: npt.NDArray[np.uint8], masked: bool = True
+) -> npt.NDArray[np.float32]:
+    """Dead zones of the tokens of the padded grid, flat [h * w]; the padding's do not matter.
+
+    masked: by what tokens hide; otherwise the usual one for all.
+    """
     height, width = pixels.shape[:2]
     patch = weights.tokenizer.config.patch
+    grid = grid_size(height, width, weights.tokenizer.window_pixels, patch)
+    result = np.full(grid, USUAL_DEAD_ZONE, np.float32)
+    if not masked:
+        return result.ravel()
     rows, columns = -(-height // patch), -(-width // patch)
     variance = []
     for row in range(rows):
@@ -491,8 +505,6 @@ def _dead_zones(weights: Weights, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[
         lack = (patch - len(strip), columns * patch - width)
         strip = np.pad(strip, ((0, lack[0]), (0, lack[1]), (0, 0)), mode="edge")
         variance.append(token_variance(torch.from_numpy(strip).permute(2, 0, 1)[None], patch))
-    grid = grid_size(height, width, weights.tokenizer.window_pixels, patch)
-    result = np.full(grid, USUAL_DEAD_ZONE, np.float32)
     result[:rows, :columns] = dead_zones(torch.cat(variance, dim=1))[0].numpy()
     return result.ravel()
 

@@ -26,10 +26,8 @@ from bsqcodec.prior.integer import IntegerPrior
 from bsqcodec.prior.order import limits
 from bsqcodec.prior.walk import walk
 from bsqcodec.tokenizer.model import Tokenizer
+from bsqcodec.tune import USUAL_SHARE
 from bsqcodec.windows import WINDOW
-
-MS_SSIM_SHARE = 0.7
-"""Weight of 1 - MS-SSIM in the distortion; squared error has the rest. Both relative."""
 
 LONGEST = 1.5
 """Integer steps that a value is thought to be off at most."""
@@ -47,19 +45,25 @@ class Pace:
     """How a search goes: codings whose costs are used (`rounds`), and steps (`looks`) by each one's.
 
     elasticity: by how many percent the distortion may grow for one percent of bits; about what
-    other quantizer steps do. stride: share of the way to where a value alone would do best that its
-    target moves at a time. Values move at the same time, and a token's scale follows from all of
-    its values: strides of a third overshoot at high quality.
+    other quantizer steps do. first_stride, last_stride: share of the way to where a value alone
+    would do best that its target moves at a time. Values move at the same time, and a token's scale
+    follows from all of its values, so that strides must shrink, and do so evenly, for all to settle.
     """
 
     rounds: int = 2
     looks: int = 8
     elasticity: float = 0.9
-    stride: float = 0.12
+    first_stride: float = 0.6
+    last_stride: float = 0.03
+
+    def stride(self, look: int) -> float:
+        """Of the step number `look`, from 0."""
+        done = look / max(self.rounds * self.looks - 1, 1)
+        return self.first_stride + (self.last_stride - self.first_stride) * done
 
 
 USUAL = Pace()
-"""Six rounds found nothing better."""
+"""Twice as many steps gain less than half a percent of it."""
 
 TILE, BESIDE = 48, WINDOW
 """Tokens along a tile that is decoded at once, and how many more around it, to bound the memory."""
@@ -151,8 +155,10 @@ class PictureTask:
 
 def fast_autocast(device: torch.device) -> torch.autocast:
     """To bfloat16, where its products are faster than those of float32."""
-    has_tiles = getattr(torch.cpu, "_is_amx_tile_supported", None)
-    fast = device.type != "cpu" or (has_tiles is not None and bool(has_tiles()))
+    has = [
+        getattr(torch.cpu, f"_is_{name}_supported", None) for name in ("amx_tile", "avx512_bf16")
+    ]
+    fast = device.type != "cpu" or any(ask is not None and bool(ask()) for ask in has)
     return torch.autocast(device.type, torch.bfloat16, enabled=fast)
 
 
@@ -203,11 +209,12 @@ def _pick(bits: Tensor, digit: Tensor) -> Tensor:
 class _Distortion:
     """Distortion of integers n [R, S, C] of the tokens inside a picture, and its gradient.
 
-    Relative to that of `reference` integers, which have 1.
+    Relative to that of `reference` integers, which have 1. share: of 1 - MS-SSIM in it.
     """
 
-    def __init__(self, task: Task, reference: Tensor) -> None:
+    def __init__(self, task: Task, reference: Tensor, share: float) -> None:
         self._task = task
+        self._share = share if min(task.pixels.shape[:2]) >= TAPS else 0.0
         self._device = reference.device
         self._scales: tuple[float, float] = (1.0, 1.0)
         squared, structural = self._parts(reference)
@@ -234,8 +241,7 @@ class _Distortion:
         return total, gradient
 
     def _weights(self) -> tuple[float, float]:
-        structural = MS_SSIM_SHARE if min(self._task.pixels.shape[:2]) >= TAPS else 0.0
-        return 1 - structural, structural
+        return 1 - self._share, self._share
 
     def _parts(self, n: Tensor) -> tuple[float, float]:
         """(mean squared error, 1 - MS-SSIM)."""
@@ -318,18 +324,19 @@ def refine(
     z: npt.NDArray[np.float32],
     start: Coding,
     pace: Pace = USUAL,
+    share: float = USUAL_SHARE,
     progress: Callable[[float], None] | None = None,
 ) -> npt.NDArray[np.int32]:
     """The best integers [h, w, C] that a search comes by, those of `start` at worst.
 
-    z [h, w, C]: what `start` codes. The same arguments give the same integers on one machine with
+    z [h, w, C]: what `start` codes. share: of 1 - MS-SSIM in the distortion. The same arguments give the same integers on one machine with
     the same number of threads.
     """
     height, width = task.pixels.shape[:2]
     inside = (slice(-(-height // task.patch)), slice(-(-width // task.patch)))
     limit, device = task.limit, task.limit.device
     n = torch.from_numpy(start.values[inside]).to(device).float()
-    distortion = _Distortion(task, n)
+    distortion = _Distortion(task, n, share)
     if distortion.exact or start.bits <= 0:
         return start.values
     value = torch.from_numpy(z[inside]).to(device)
@@ -352,7 +359,7 @@ def refine(
                 best, least = min((best, least), (coding, found + worth * coding.bits), key=_second)
             costs = DigitCosts(_cut(coding, inside), device)
         off = (gradient / curvature).clamp(-LONGEST, LONGEST)
-        target += pace.stride * (n - off - target)
+        target += pace.stride(look) * (n - off - target)
         n = _nearest(n, target, curvature, costs, worth, bounds)
         if progress is not None:
             progress((look + 1) / (pace.rounds * pace.looks))

@@ -71,6 +71,17 @@ def test_efforts() -> None:
     assert files[0].getvalue() == files[1].getvalue() != files[2].getvalue()
     bsqcodec.encode_video(io.BytesIO(make_clip(**FORM)), "clip.bsq", effort=2)
     assert Path("clip.bsq").read_bytes() == files[2].getvalue()
+    tuned = bsqcodec.encode_video(
+        io.BytesIO(make_clip(**FORM)), "tuned.bsq", effort=2, tune="psnr", verify=True
+    )
+    assert Path("tuned.bsq").read_bytes() not in [file.getvalue() for file in files.values()]
+    assert tuned.frames == 4
+    with pytest.raises(ValueError, match="'vmaf' is not one of psnr, ms-ssim"):
+        bsqcodec.encode_video(
+            io.BytesIO(make_clip(**FORM)),
+            io.BytesIO(),
+            tune="vmaf",  # type: ignore[arg-type]
+        )
     with pytest.raises(ValueError, match="effort 3 is not one of 0 to 2"):
         bsqcodec.encode_video(io.BytesIO(make_clip(**FORM)), io.BytesIO(), effort=3)
 

@@ -230,7 +230,7 @@ def test_the_digest_is_of_what_makes_another_file() -> None:
     usual = PICTURE.digest(Direction.ENCODE, options())
     same = options(device="cuda", threads=3, verify=True, formats=("jpg",), max_pixels=5)
     assert PICTURE.digest(Direction.ENCODE, same) == usual
-    for change in ({"effort": 0}, {"strip": True}, {"weights_sha256": "1"}):
+    for change in ({"effort": 0}, {"tune": "psnr"}, {"strip": True}, {"weights_sha256": "1"}):
         assert PICTURE.digest(Direction.ENCODE, options(**change)) != usual
     decoding = PICTURE.digest(Direction.DECODE, options())
     assert decoding == PICTURE.digest(Direction.DECODE, options(effort=0, formats=("png",)))

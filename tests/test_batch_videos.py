@@ -215,11 +215,12 @@ def test_the_digest_is_of_what_makes_another_file() -> None:
     changes = (
         {"gop": 5},
         {"effort": 2},
+        {"tune": "psnr"},
         {"strip": True},
         {"video_weights_sha256": "1"},
         {"target": Bitrate(1e5)},
     )
-    assert len({usual, *(VIDEO.digest(Direction.ENCODE, options(**c)) for c in changes)}) == 6
+    assert len({usual, *(VIDEO.digest(Direction.ENCODE, options(**c)) for c in changes)}) == 7
     decoding = VIDEO.digest(Direction.DECODE, options())
     assert decoding == VIDEO.digest(Direction.DECODE, options(formats=("jpg", "mkv")))
     assert decoding != VIDEO.digest(Direction.DECODE, options(formats=("jpg", "mp4")))
@@ -313,7 +314,10 @@ def test_other_weights_than_those_of_the_batch(folder: Path) -> None:
         ("in/a.png out --gop 3", "--gop is not for pictures"),
         ("in/b.mkv out -q 5 --bitrate 100k", "give only one of -q, --bpp, --bitrate"),
         ("in/b.mkv out --decode --gop 3", "--gop, --strip and --verify are for encoding"),
-        ("in/b.mkv out --decode --effort 1", "--effort, --gop, --strip and --verify are for"),
+        (
+            "in/b.mkv out --decode --effort 1",
+            "--effort, --tune, --gop, --strip and --verify are for",
+        ),
         ("in out --weights some", "this batch has both"),
         ("in out --decode --format mp4 --format mov", "cannot be decoded to mp4 and mov at once"),
     ],

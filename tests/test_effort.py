@@ -23,6 +23,7 @@ from bsqcodec.prior.walk import walk
 from bsqcodec.rate import TOLERANCE, BitsPerPixel, Psnr, Quality, Size, Target
 from bsqcodec.refine import USUAL, Coding, DigitCosts, Pace, PictureTask, code, refine
 from bsqcodec.tokenizer.strips import encode_picture
+from bsqcodec.tune import TUNES, USUAL_SHARE, Tune
 from bsqcodec.weights import Weights
 
 from .golden_files import inside, scene
@@ -56,23 +57,23 @@ class Search:
     def code(self, values: npt.NDArray[np.float32]) -> Coding:
         return code(self.weights.prior, self.step, self.inside, values)
 
-    def run(self, pace: Pace = USUAL) -> npt.NDArray[np.int32]:
-        return refine(self.task(), self.z, self.start, pace)
+    def run(self, pace: Pace = USUAL, share: float = USUAL_SHARE) -> npt.NDArray[np.int32]:
+        return refine(self.task(), self.z, self.start, pace, share)
 
     def task(self) -> PictureTask:
         tokenizer, prior = self.weights.tokenizer, self.weights.prior
         return PictureTask(tokenizer, prior, self.pixels, self.step, self.inside)
 
-    def distortion(self) -> refine_module._Distortion:
-        return refine_module._Distortion(self.task(), self.cut(self.start.values))
+    def distortion(self, share: float = USUAL_SHARE) -> refine_module._Distortion:
+        return refine_module._Distortion(self.task(), self.cut(self.start.values), share)
 
     def cut(self, values: npt.NDArray[np.int32]) -> Tensor:
         rows, columns = (-(-side // 16) for side in self.pixels.shape[:2])
         return torch.from_numpy(values[:rows, :columns]).float()
 
-    def objective(self, values: npt.NDArray[np.int32]) -> float:
+    def objective(self, values: npt.NDArray[np.int32], share: float = USUAL_SHARE) -> float:
         bits = self.code(values.astype(np.float32)).bits
-        return self.distortion()(self.cut(values)) + ELASTICITY * bits / self.start.bits
+        return self.distortion(share)(self.cut(values)) + ELASTICITY * bits / self.start.bits
 
 
 @pytest.fixture(scope="module")
@@ -94,9 +95,24 @@ def test_the_search_lowers_its_objective(search: Search) -> None:
     assert search.objective(found) < 0.99 * (1 + ELASTICITY)
 
 
+def test_each_measure_is_best_where_it_is_searched_for(search: Search) -> None:
+    found = {share: search.run(share=share) for share in (0.0, 1.0)}
+    for share in found:
+        objectives = {other: search.objective(values, share) for other, values in found.items()}
+        assert min(objectives, key=objectives.__getitem__) == share
+        assert objectives[share] < 0.99 * (1 + ELASTICITY)
+
+
+def test_strides_shrink_evenly_to_the_last() -> None:
+    pace = Pace(rounds=2, looks=3, first_stride=0.6, last_stride=0.1)
+    strides = [pace.stride(look) for look in range(6)]
+    assert strides == pytest.approx([0.6, 0.5, 0.4, 0.3, 0.2, 0.1])
+    assert Pace(rounds=1, looks=1).stride(0) == Pace().first_stride
+
+
 def test_integers_stay_by_their_values(search: Search) -> None:
     """Rarely used channels of the networks tempt gradients to what is nowhere in the picture."""
-    found, z = search.run(Pace(stride=1.0)), search.z
+    found, z = search.run(Pace(first_stride=1.0)), search.z
     furthest = refine_module.FURTHEST
     near = (found <= np.maximum(z + furthest, 0)) & (found >= np.minimum(z - furthest, 0))
     assert (near | (found == search.start.values))[search.inside].all()
@@ -104,7 +120,10 @@ def test_integers_stay_by_their_values(search: Search) -> None:
 
 
 def test_a_search_in_strides_too_long_gives_the_best_it_saw(search: Search) -> None:
-    assert search.objective(search.run(Pace(stride=50.0))) <= 1 + ELASTICITY + 1e-6
+    assert (
+        search.objective(search.run(Pace(first_stride=50.0, last_stride=50.0)))
+        <= 1 + ELASTICITY + 1e-6
+    )
 
 
 def test_the_gradient_is_that_of_the_distortion(
@@ -282,6 +301,28 @@ def test_progress_goes_from_0_to_1(codec: Codec, photo: npt.NDArray[np.uint8]) -
     assert len(told) > 16 and told[0] > 0 and told[-1] == pytest.approx(1)
 
 
+def test_what_a_file_is_tuned_for(codec: Codec, photo: npt.NDArray[np.uint8]) -> None:
+    """What is searched for by one measure is another file each."""
+    tunes: tuple[Tune | None, ...] = (None, *TUNES)
+    made = {tune: codec.encode(photo, Quality(45), effort=2, tune=tune) for tune in tunes}
+    assert len({encoded.data for encoded in made.values()}) == 3
+
+
+def test_without_a_search_only_squared_error_asks_for_other_dead_zones(
+    codec: Codec, photo: npt.NDArray[np.uint8]
+) -> None:
+    usual = codec.encode(photo, Quality(45))
+    assert codec.encode(photo, Quality(45), tune="ms-ssim").data == usual.data
+    assert codec.encode(photo, Quality(45), tune="psnr").data != usual.data
+    nearest = {codec.encode(photo, Quality(45), effort=0, tune=tune).data for tune in TUNES}
+    assert len(nearest) == 1
+
+
+def test_nothing_is_tuned_for_other_measures(codec: Codec) -> None:
+    with pytest.raises(ValueError, match="'ssim' is not one of psnr, ms-ssim"):
+        codec.encode(scene(20, 20), tune="ssim")  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("effort", [-1, 3])
 def test_no_such_effort(codec: Codec, effort: int) -> None:
     with pytest.raises(ValueError, match=f"effort {effort} is not one of 0 to 2"):
@@ -314,3 +355,12 @@ def test_the_command_searches(
     assert capfd.readouterr() == ("", "")
     expected = codec.encode(scene(60, 90), effort=2).data
     assert (tmp_path / "photo.bsq").read_bytes() == expected
+    tuned = ["--effort", "2", "--tune", "psnr"]
+    assert main(["encode", str(source), *tuned, "--quiet", "-f"]) == 0
+    expected = codec.encode(scene(60, 90), effort=2, tune="psnr").data
+    assert (tmp_path / "photo.bsq").read_bytes() == expected
+
+
+def test_the_command_refuses_other_measures(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["encode", "photo.png", "--tune", "ssim"]) == 2
+    assert "'ssim' is not one of 'psnr', 'ms-ssim'" in capsys.readouterr().err

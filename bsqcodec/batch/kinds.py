@@ -20,6 +20,7 @@ from bsqcodec.media.suffixes import looks_like_its_suffix
 
 if TYPE_CHECKING:
     from bsqcodec.rate import Target
+    from bsqcodec.tune import Tune
 
 CODED_SUFFIX: Final = ".bsq"
 
@@ -46,6 +47,7 @@ class Options:
     target: Target
     max_pixels: int
     effort: int = 1
+    tune: Tune | None = None
     gop: int | None = None
     strip: bool = False
     verify: bool = False
@@ -138,7 +140,7 @@ PICTURE: Final = Kind(
     encode=pictures.encode,
     decode=pictures.decode,
     check=pictures.check,
-    encode_fields=("target", "effort", "strip", "weights_sha256"),
+    encode_fields=("target", "effort", "tune", "strip", "weights_sha256"),
     decode_fields=("formats",),
 )
 VIDEO: Final = Kind(
@@ -149,7 +151,7 @@ VIDEO: Final = Kind(
     encode=videos.encode,
     decode=videos.decode,
     check=videos.check,
-    encode_fields=("target", "gop", "effort", "strip", "video_weights_sha256"),
+    encode_fields=("target", "gop", "effort", "tune", "strip", "video_weights_sha256"),
     decode_fields=("formats",),
 )
 KINDS: Final = (PICTURE, VIDEO)

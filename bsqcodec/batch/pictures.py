@@ -38,6 +38,7 @@ def encode(source: Path, destination: Path, options: Options, progress: Progress
         strip=options.strip,
         verify=options.verify,
         effort=options.effort,
+        tune=options.tune,
         progress=lambda fraction: progress(fraction, 1),
     )
     destination.write_bytes(encoded.data)

@@ -38,6 +38,7 @@ def encode(source: Path, destination: Path, options: Options, progress: Progress
             options.target,
             gop=options.gop,
             effort=options.effort,
+            tune=options.tune,
             verify=options.verify,
             progress=lambda frames: progress(frames, total),
         )

@@ -20,6 +20,7 @@ from bsqcodec.cli.video_options import given, group_options, refuse
 
 if TYPE_CHECKING:
     from bsqcodec.batch.executor import Executor
+    from bsqcodec.tune import Tune
 
 _WORDS: Final = {"code": "to do", "record": "done", "skip": "done", "refuse": "refused"}
 
@@ -94,6 +95,7 @@ def batch(
     size: int | None,
     psnr: float | None,
     effort: int,
+    tune: Tune | None,
     strip: bool,
     verify: bool,
     bitrate: float | None,
@@ -132,7 +134,7 @@ def batch(
         plan.direction,
         for_encoding=strip
         or verify
-        or (quality, bpp, size, psnr, bitrate, gop, given("effort", effort)) != (None,) * 7,
+        or (quality, bpp, size, psnr, bitrate, gop, given("effort", effort), tune) != (None,) * 8,
         for_decoding=bool(formats),
     )
     kinds = {task.kind_name for task in plan.tasks}
@@ -149,6 +151,7 @@ def batch(
         target=target,
         max_pixels=max_pixels,
         effort=effort,
+        tune=tune,
         gop=gop,
         strip=strip,
         verify=verify,
@@ -184,8 +187,8 @@ def _check_direction(direction: Direction, *, for_encoding: bool, for_decoding: 
         raise click.UsageError("--format is for decoding, and this batch encodes")
     if for_encoding and direction is Direction.DECODE:
         raise click.UsageError(
-            "-q, --bpp, --bitrate, --size, --psnr, --effort, --gop, --strip and --verify are for"
-            " encoding, and this batch decodes"
+            "-q, --bpp, --bitrate, --size, --psnr, --effort, --tune, --gop, --strip and --verify are"
+            " for encoding, and this batch decodes"
         )
 
 

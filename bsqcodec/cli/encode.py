@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from bsqcodec.codec import Encoded
     from bsqcodec.media.picture import Picture
     from bsqcodec.media.video import RawVideo
+    from bsqcodec.tune import Tune
 
 SUFFIX: Final = ".bsq"
 
@@ -61,6 +62,7 @@ def encode(
     size: int | None,
     psnr: float | None,
     effort: int,
+    tune: Tune | None,
     strip: bool,
     verify: bool,
     bitrate: float | None,
@@ -95,7 +97,7 @@ def encode(
     if raw is None and fps is not None and not all(map(_is_series, videos)):
         refuse({"--fps": fps}, "videos that tell their own")
     settings = VideoSettings(
-        target, gop, effort, strip, verify, partial, raw, fps, force, max_pixels, as_json
+        target, gop, effort, tune, strip, verify, partial, raw, fps, force, max_pixels, as_json
     )
 
     codecs = Codecs(weights, device, threads)
@@ -112,7 +114,13 @@ def encode(
         codec = codecs.picture
         with console.progress(name) as progress:
             encoded = codec.encode(
-                picture, target, strip=strip, verify=verify, effort=effort, progress=progress
+                picture,
+                target,
+                strip=strip,
+                verify=verify,
+                effort=effort,
+                tune=tune,
+                progress=progress,
             )
         _warn(console, name, [note for note in encoded.notes if note not in picture.notes])
         with open_output(job.target, force=force) as file:

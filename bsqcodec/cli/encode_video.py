@@ -19,6 +19,7 @@ from bsqcodec.media.files import check_output, is_standard_stream, open_input, o
 if TYPE_CHECKING:
     from bsqcodec.media.video import RawVideo
     from bsqcodec.rate import Target
+    from bsqcodec.tune import Tune
     from bsqcodec.video.encode_file import CodedVideo
 
 _PATTERN: Final = re.compile(r"%0?\d*d|[*?]")
@@ -31,6 +32,7 @@ class VideoSettings:
     target: Target
     gop: int | None
     effort: int
+    tune: Tune | None
     strip: bool
     verify: bool
     partial: bool
@@ -97,6 +99,7 @@ def _encode(
             settings.target,
             gop=settings.gop,
             effort=settings.effort,
+            tune=settings.tune,
             verify=settings.verify,
             progress=progress,
         )

@@ -10,6 +10,7 @@ import click
 
 from bsqcodec.api import DEFAULT_QUALITY, MAX_PIXELS, choose_target
 from bsqcodec.cli.console import QUIET, Console
+from bsqcodec.tune import TUNES
 
 if TYPE_CHECKING:
     from bsqcodec.rate import Target
@@ -43,7 +44,7 @@ def parse_byte_size(ctx: click.Context, param: click.Parameter, value: str | Non
 
 
 def encoding_options(command: Command) -> Command:
-    """Add what an encoder aims at and does: -q, --bpp, --size, --psnr, --effort and more."""
+    """Add what an encoder aims at and does: -q, --bpp, --size, --psnr, --effort, --tune and more."""
     for option in reversed(
         (
             click.option(
@@ -80,6 +81,11 @@ def encoding_options(command: Command) -> Command:
                 help="0: round pictures to the nearest, code videos as with 1; 1: leave out what is"
                 " not seen (smaller); 2: search for what costs less and looks better (encoding takes"
                 " far longer).",
+            ),
+            click.option(
+                "--tune",
+                type=click.Choice(TUNES),
+                help="Be best at one measure, above all with --effort 2.  [default: a mix of both]",
             ),
             click.option(
                 "--strip",

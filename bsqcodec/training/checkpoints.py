@@ -47,6 +47,14 @@ def shipped(path: Path, part: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
         return config, {name.removeprefix(f"{part}."): file.get_tensor(name) for name in names}
 
 
+def note_of(source: Path, name: str) -> str:
+    """How a run was made: its configuration, or what a shipped file notes of it under this name."""
+    if source.is_dir():
+        return (source / "config.json").read_text()
+    with safe_open(source, "pt") as file:
+        return str(file.metadata().get(name, ""))
+
+
 def tokenizer_of(source: Path) -> Tokenizer:
     """The tokenizer of a run of `training.tokenizer` or `joint` (averaged), or of a shipped file.
 

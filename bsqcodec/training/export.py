@@ -6,14 +6,16 @@ import argparse
 import logging
 from pathlib import Path
 
-from bsqcodec.training.checkpoints import prior_of, tokenizer_of
+from bsqcodec.training.checkpoints import note_of, prior_of, tokenizer_of
 
 log = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--tokenizer", type=Path, required=True, help="folder of a tokenizer run")
-    parser.add_argument("--prior", type=Path, required=True, help="folder of a prior run")
+    parser.add_argument(
+        "--tokenizer", type=Path, required=True, help="run folder or shipped weights"
+    )
+    parser.add_argument("--prior", type=Path, required=True, help="run folder or shipped weights")
     parser.add_argument("--out", type=Path, default=Path("weights"))
     parser.add_argument("--default", action="store_true", help="make these the default weights")
 
@@ -25,7 +27,7 @@ def main(args: argparse.Namespace) -> None:
 
     prior = prior_of(args.prior)
     runs = {"tokenizer_run": args.tokenizer, "prior_run": args.prior}
-    notes = {name: (run / "config.json").read_text() for name, run in runs.items()}
+    notes = {name: note_of(source, name) for name, source in runs.items()}
     path = save(
         args.out,
         tokenizer_of(args.tokenizer),

@@ -5,13 +5,17 @@ from __future__ import annotations
 import argparse
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from bsqcodec.training.checkpoints import prior_of
+from bsqcodec.training.checkpoints import note_of, prior_of, shipped
 from bsqcodec.training.groups import Groups
 from bsqcodec.training.video import predicted_of
+
+if TYPE_CHECKING:
+    from bsqcodec.weights import Weights
 
 PATIENCE = 30
 """Bits of a slot that the table's chance counts for; measured on test clips, where 15 to 60 are alike."""
@@ -21,9 +25,15 @@ log = logging.getLogger(__name__)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--image", type=Path, required=True, help="exported weights of pictures")
-    parser.add_argument("--predicted", type=Path, required=True, help="run of the video decoder")
-    parser.add_argument("--inter", type=Path, required=True, help="run of the inter prior")
-    parser.add_argument("--group-cache", type=Path, required=True, help="for vectors' statistics")
+    parser.add_argument("--predicted", type=Path, help="run of the video decoder")
+    parser.add_argument("--inter", type=Path, help="run of the inter prior")
+    parser.add_argument("--group-cache", type=Path, help="for vectors' statistics")
+    parser.add_argument(
+        "--again",
+        type=Path,
+        help="shipped video weights, in place of these three: the same beside other weights of"
+        " pictures, whose tokenizer must be the same",
+    )
     parser.add_argument("--out", type=Path, default=Path("weights"))
     parser.add_argument("--default", action="store_true", help="make these the default weights")
 
@@ -35,6 +45,15 @@ def main(args: argparse.Namespace) -> None:
     from bsqcodec.video.weights import save
 
     image = weights.load(args.image, torch.device("cpu"))
+    parts = (args.predicted, args.inter, args.group_cache)
+    if args.again is not None:
+        if any(part is not None for part in parts):
+            raise SystemExit("--again takes the place of --predicted, --inter and --group-cache")
+        path = beside(args.again, image, args.out, default=args.default)
+        log.info("wrote %s, %.1f MB", path, path.stat().st_size / 1e6)
+        return
+    if any(part is None for part in parts):
+        raise SystemExit("give --predicted, --inter and --group-cache, or --again")
     prior = prior_of(args.inter)
     runs = {"predicted_run": args.predicted, "inter_run": args.inter}
     path = save(
@@ -46,9 +65,36 @@ def main(args: argparse.Namespace) -> None:
         chances_of_vectors(Groups(args.group_cache)),
         PATIENCE,
         default=args.default,
-        notes={name: (run / "config.json").read_text() for name, run in runs.items()},
+        notes={name: note_of(source, name) for name, source in runs.items()},
     )
     log.info("wrote %s, %.1f MB", path, path.stat().st_size / 1e6)
+
+
+def beside(again: Path, image: Weights, folder: Path, *, default: bool = False) -> Path:
+    """Write shipped video weights once more, to go with other weights of pictures; their path.
+
+    Networks of predicted frames were trained with a tokenizer: raises WeightsError for another one.
+    """
+    from bsqcodec.errors import WeightsError
+    from bsqcodec.video.weights import load, save
+
+    known = load(again, torch.device("cpu"))  # its networks are in bfloat16, to be run
+    states = [weights.tokenizer.state_dict() for weights in (known.image, image)]
+    if states[0].keys() != states[1].keys() or any(
+        not torch.equal(value, states[1][name]) for name, value in states[0].items()
+    ):
+        raise WeightsError(f"{again} was made for another tokenizer than that of {image.path}")
+    return save(
+        folder,
+        image.id,
+        predicted_of(again, image.tokenizer),
+        known.priors.inter.config,
+        shipped(again, "prior")[1],
+        torch.from_numpy(known.priors.vectors),
+        known.priors.patience,
+        default=default,
+        notes={name: note_of(again, name) for name in ("predicted_run", "inter_run")},
+    )
 
 
 def chances_of_vectors(groups: Groups) -> torch.Tensor:

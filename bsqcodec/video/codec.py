@@ -27,6 +27,7 @@ from bsqcodec.codec import check_effort, searches, set_up_machine
 from bsqcodec.errors import BsqError, FormatError, WeightsError
 from bsqcodec.media.video import VideoColour, VideoFormat, VideoFrame, VideoReader
 from bsqcodec.rate import Quality, Target
+from bsqcodec.tune import Tune, check_tune
 from bsqcodec.video import weights as video_weights
 from bsqcodec.video.control import Control, Rate, make_control
 from bsqcodec.video.frames import FrameLoop, Geometry, Pixels
@@ -113,16 +114,19 @@ class VideoCodec:
         gop: int | None = None,
         control: Control | None = None,
         effort: int = 1,
+        tune: Tune | None = None,
         progress: Progress | None = None,
     ) -> EncodedVideo:
         """Code all frames of a reader into a sink, which need not seek.
 
         target: quality 50 by default; control: chooses the steps in its place. gop: frames of a
         group at most, by default about a second of them. effort: 2 searches (slowly) for better
-        integers, 0 and 1 do not. Raises ValueError for an impossible gop, another effort or a size
-        as target (see `encode_video_file`), TargetError, LimitError, and what reader and sink raise.
+        integers, 0 and 1 do not; tune: the measure that this is for. Raises ValueError for an
+        impossible gop, another effort or tune, or a size as target (see `encode_video_file`),
+        TargetError, LimitError, and what reader and sink raise.
         """
         check_effort(effort)
+        check_tune(tune)
         started = time.perf_counter()
         weights, form = self._default, reader.format
         rate = form.frame_rate or DEFAULT_RATE
@@ -148,7 +152,9 @@ class VideoCodec:
                     progress(writer.frames + done)
 
             while frames:
-                taken, coded = self._group(frames, gop, geometry, control, workers, searching, tell)
+                taken, coded = self._group(
+                    frames, gop, geometry, control, workers, searching, tune, tell
+                )
                 pts = tuple(frame.pts for frame in taken)
                 writer.gop(Gop(writer.frames, pts, coded.payloads))
                 side = reader.take_side_bytes()
@@ -187,6 +193,7 @@ class VideoCodec:
         control: Control,
         workers: Workers,
         searching: bool,
+        tune: Tune | None,
         tell: Progress,
     ) -> tuple[list[VideoFrame], CodedGroup]:
         """Code the next group, again with other steps until the control is content.
@@ -198,7 +205,7 @@ class VideoCodec:
         step = control.first_step()
         while True:
             loop = FrameLoop(weights.image.tokenizer, weights.predicted, geometry, self.device)
-            encoder = GroupEncoder(loop, weights.priors, workers, control.dry, searching)
+            encoder = GroupEncoder(loop, weights.priors, workers, control.dry, searching, tune)
             if taken:
                 for frame, following in zip_longest(taken, taken[1:]):
                     ahead = None if following is None else following.pixels

@@ -12,6 +12,7 @@ from typing import IO, Any
 from bsqcodec.bitstream.source import SupportsWrite
 from bsqcodec.errors import TargetError
 from bsqcodec.rate import Size, Target
+from bsqcodec.tune import Tune
 from bsqcodec.video.codec import EncodedVideo, VideoCodec, usual_gop
 from bsqcodec.video.size import Budget, container_bytes, search_size, shortfall
 from bsqcodec.video.source import VideoInput
@@ -42,6 +43,7 @@ def encode_video_file(
     *,
     gop: int | None = None,
     effort: int = 1,
+    tune: Tune | None = None,
     verify: bool = False,
     progress: Progress | None = None,
 ) -> CodedVideo:
@@ -50,12 +52,12 @@ def encode_video_file(
     With a size as target, or with `verify`, the file is made in a temporary place, and nothing
     reaches the sink before it is whole and right. For a size the source is read once more, to
     count its frames, and coded until the size is met (see `search_size`).
-    gop, effort: see `VideoCodec.encode`. verify: decode all of the file's bits and compare.
+    gop, effort, tune: see `VideoCodec.encode`. verify: decode all of the file's bits and compare.
     progress: told the number of frames done, in each coding.
-    Raises TargetError, VerifyError, LimitError, ValueError for an impossible gop or effort, and
+    Raises TargetError, VerifyError, LimitError, ValueError for an impossible gop, effort or tune, and
     what `open_video`, its reader and the sink raise.
     """
-    options: dict[str, Any] = {"gop": gop, "effort": effort, "progress": progress}
+    options: dict[str, Any] = {"gop": gop, "effort": effort, "tune": tune, "progress": progress}
     if isinstance(target, Size):
         coded, file = _to_size(codec, source, target.bytes, **options)
     elif not verify:

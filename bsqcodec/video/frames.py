@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from bsqcodec.masking import dead_zones_of
+from bsqcodec.masking import USUAL_DEAD_ZONE, dead_zones_of
 from bsqcodec.tokenizer.model import Tokenizer
 from bsqcodec.video.model import Predicted
 from bsqcodec.video.motion import TOKEN, Rough, compensate, estimate_roughly, luma, refine
@@ -118,12 +118,17 @@ class FrameLoop:
         return self._shown
 
     @torch.inference_mode()
-    def integers(self, z: Tensor, frame: Tensor, limit: Tensor, wider: float = 0.0) -> Tensor:
+    def integers(
+        self, z: Tensor, frame: Tensor, limit: Tensor, wider: float = 0.0, masked: bool = True
+    ) -> Tensor:
         """Integers [h, w, C] for z [h, w, C] of a frame [3, H, W], at most `limit` [C].
 
-        wider: what dead zones have more than those of pictures.
+        wider: what dead zones have more than those of pictures. masked: whether they follow what
+        tokens hide.
         """
-        zone = dead_zones_of(self.windows(frame), TOKEN)[0] + wider
+        zone: Tensor | float = USUAL_DEAD_ZONE + wider
+        if masked:
+            zone = dead_zones_of(self.windows(frame), TOKEN)[0] + wider
         n = torch.where(z.abs() < zone, torch.zeros_like(z), torch.round(z))
         return torch.minimum(torch.maximum(n, -limit), limit) * self._inside[..., None]
 

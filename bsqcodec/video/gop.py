@@ -29,6 +29,7 @@ from bsqcodec.prior.integer import IntegerPrior
 from bsqcodec.prior.order import limits, planes_needed
 from bsqcodec.prior.walk import walk
 from bsqcodec.refine import USUAL, Pace, PictureTask, Task, refine
+from bsqcodec.tune import Tune, is_masked, ms_ssim_share
 from bsqcodec.video.coders import FrameDecoder, FrameEncoder
 from bsqcodec.video.context import Past, context_of
 from bsqcodec.video.frames import (
@@ -221,7 +222,7 @@ class GroupEncoder:
     """Codes one group, frame by frame, parts of the work in threads of their own.
 
     dry: leave the entropy coding out where nothing needs it; then there are errors, but no payloads.
-    searching: search for better integers, slowly, which needs it.
+    searching: search for better integers, slowly, which needs it. tune: what integers are chosen for.
     """
 
     def __init__(
@@ -231,12 +232,13 @@ class GroupEncoder:
         workers: Workers,
         dry: bool = False,
         searching: bool = False,
+        tune: Tune | None = None,
     ) -> None:
         self._loop = loop
         self._coder = SymbolCoder(priors, loop.geometry)
         self._priors = priors
         self._workers = workers
-        self._dry, self._searching = dry, searching
+        self._dry, self._searching, self._tune = dry, searching, tune
         self._latest: Pixels | None = None
         self._rough: Rough | None = None
         self._sought: _Sought | None = None
@@ -315,11 +317,12 @@ class GroupEncoder:
         """Integers [h, w, C] of the group's first frame."""
         loop, prior = self._loop, self._priors.first
         z = loop.first_latents(frame, step)
-        n = loop.integers(z, frame, self._limit(prior, step))
+        n = loop.integers(z, frame, self._limit(prior, step), masked=is_masked(self._tune))
         if not self._searching:
             return n
         inside = loop.geometry.inside
-        return _searched(PictureTask(loop.tokenizer, prior, pixels, step, inside), z, n, USUAL)
+        task = PictureTask(loop.tokenizer, prior, pixels, step, inside)
+        return self._searched(task, z, n, USUAL)
 
     def _next_integers(
         self, pixels: Pixels, frame: Tensor, prediction: Tensor, step: int, field: Tensor
@@ -327,7 +330,7 @@ class GroupEncoder:
         """Integers [h, w, C] of a predicted frame."""
         loop, prior = self._loop, self._priors.inter
         z = loop.next_latents(frame, prediction, step)
-        n = loop.integers(z, frame, self._limit(prior, step), WIDER)
+        n = loop.integers(z, frame, self._limit(prior, step), WIDER, masked=is_masked(self._tune))
         if not self._searching or not n.any():
             return n
         self._pending[-1].result()
@@ -341,7 +344,14 @@ class GroupEncoder:
             loop.windows(prediction),
             context,
         )
-        return _searched(task, z, n, PACE)
+        return self._searched(task, z, n, PACE)
+
+    def _searched(self, task: Task, z: Tensor, n: Tensor, pace: Pace) -> Tensor:
+        """Better integers than n [h, w, C] for z [h, w, C]."""
+        start = task.code(n.cpu().numpy())
+        share = ms_ssim_share(self._tune, is_reference=True)
+        found = refine(task, z.cpu().numpy(), start, pace, share)
+        return torch.from_numpy(found).float().to(n.device)
 
     def finish(self) -> CodedGroup:
         """The whole group."""
@@ -349,12 +359,6 @@ class GroupEncoder:
         if payloads:
             payloads[0] = _CRC.pack(self._coder.crc) + payloads[0]
         return CodedGroup(tuple(payloads), tuple(self._errors))
-
-
-def _searched(task: Task, z: Tensor, n: Tensor, pace: Pace) -> Tensor:
-    """Better integers than n [h, w, C] for z [h, w, C]."""
-    start = task.code(n.cpu().numpy())
-    return torch.from_numpy(refine(task, z.cpu().numpy(), start, pace)).float().to(n.device)
 
 
 class GroupDecoder:

@@ -75,7 +75,9 @@ class FakeTarget:
 class FakeCodec:
     """Has the part of `bsqcodec.Codec` that the benchmarks use; its files are WebP."""
 
-    def encode(self, picture: object, target: object = None, *, effort: int = 1) -> SimpleNamespace:
+    def encode(
+        self, picture: object, target: object = None, *, effort: int = 1, tune: str | None = None
+    ) -> SimpleNamespace:
         image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
         quality = target.value if isinstance(target, FakeTarget) else 50
         data = save(image, "WEBP", {"quality": round(quality)})

@@ -68,13 +68,15 @@ def test_summary_of_ours() -> None:
     assert "| by MS-SSIM | −20.0 % |" in text
 
 
-def test_summary_of_both_of_ours() -> None:
-    """The slow search is no codec to compare with, but has rows of its own."""
+def test_summary_of_all_of_ours() -> None:
+    """The slow searches are no codecs to compare with, but have rows of their own."""
     searching = synthetic("bsqcodec-effort2", "bsqcodec, --effort 2", factor=0.72)
-    text = tables.summary_text([*TWO, searching])
+    tuned = synthetic("bsqcodec-effort2-psnr", "bsqcodec, --effort 2 --tune psnr", factor=0.64)
+    text = tables.summary_text([*TWO, searching, tuned])
     assert "|  | WebP |" in text
     assert "| by PSNR | −20.0 % |" in text
     assert "| by PSNR with --effort 2 | −28.0 % |" in text
+    assert "| by PSNR with --effort 2 --tune psnr | −36.0 % |" in text
 
 
 def test_summary_without_ours_is_against_h264() -> None:

@@ -32,7 +32,7 @@ def test_defaults(photo: Path, fake_codec: ModuleType) -> None:
     assert main(["encode", "photo.png", "--quiet"]) == 0
     assert fake_codec.Codec.made == [{"weights": None, "device": "auto", "threads": None}]
     assert fake_codec.Codec.calls == [
-        {"target": Quality(50), "strip": False, "verify": False, "effort": 1}
+        {"target": Quality(50), "strip": False, "verify": False, "effort": 1, "tune": None}
     ]
 
 
@@ -52,11 +52,14 @@ def test_targets(arguments: list[str], target: object, photo: Path, fake_codec: 
 
 
 def test_options_reach_the_codec(photo: Path, fake_codec: ModuleType) -> None:
-    arguments = "--strip --verify --effort 0 --device cpu --threads 3 --weights w.safetensors"
+    arguments = (
+        "--strip --verify --effort 0 --tune psnr --device cpu --threads 3 --weights w.safetensors"
+    )
     assert main(["encode", "photo.png", *arguments.split()]) == 0
     assert fake_codec.Codec.made == [{"weights": "w.safetensors", "device": "cpu", "threads": 3}]
     call = fake_codec.Codec.calls[0]
     assert (call["strip"], call["verify"], call["effort"]) == (True, True, 0)
+    assert call["tune"] == "psnr"
 
 
 def test_the_last_argument_may_be_the_output(

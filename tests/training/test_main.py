@@ -13,12 +13,16 @@ import numpy.typing as npt
 import pytest
 import torch
 from PIL import Image
+from safetensors import safe_open
 
 from bsqcodec.codec import Codec
+from bsqcodec.errors import WeightsError
 from bsqcodec.rate import Quality
+from bsqcodec.training.export_video import beside
 from bsqcodec.video.codec import VideoCodec
 from bsqcodec.weights import load
 
+from ..golden_files import model_path
 from ..models import PRIOR, TOKENIZER
 from ..video.scenes import ListReader, clip
 from .commands import USUAL, checkpoint, log_of, moved, prior_arguments, tokenizer_arguments
@@ -51,7 +55,20 @@ def test_from_pictures_to_a_coded_video(folder: Path, train: Callable[..., None]
     train("inter", "--out", "more", "--init", str(video), *groups)
     assert json.loads((folder / "more" / "config.json").read_text())["model"]["width"] == 32
 
-    codec = VideoCodec(video, device="cpu")
+    train(*prior_arguments("--out", "other", "--seed", "5"))
+    train("export", "--tokenizer", str(image), "--prior", "other", "--out", "others", "--default")
+    (other,) = (folder / "others").glob("image-*.safetensors")
+    assert other.name != image.name
+    train("export-video", "--image", str(other), "--again", str(video), "--out", "others")
+    (beside_other,) = (folder / "others").glob("video-*.safetensors")
+    with safe_open(video, "pt") as before, safe_open(beside_other, "pt") as after:
+        assert before.keys() == after.keys()
+        for name in before.keys():  # noqa: SIM118
+            assert torch.equal(before.get_tensor(name), after.get_tensor(name))
+        assert before.metadata()["inter_run"] == after.metadata()["inter_run"] != ""
+        assert json.loads(after.metadata()["bsqcodec"])["image"] == other.stem[len("image-") :]
+
+    codec = VideoCodec(beside_other, device="cpu")
     frames, sink = clip(3), io.BytesIO()
     coded = codec.encode(ListReader(frames), sink)
     decoded = [frame.pixels for frame in codec.decode(sink.getvalue()).frames()]
@@ -59,6 +76,32 @@ def test_from_pictures_to_a_coded_video(folder: Path, train: Callable[..., None]
         [np.square(a - b.astype(float)).mean() for a, b in zip(decoded, frames, strict=True)]
     )
     assert 10 * np.log10(255**2 / error) == pytest.approx(coded.psnr, abs=0.05)
+
+
+@pytest.mark.usefixtures("folder")
+def test_networks_of_predicted_frames_go_with_their_tokenizer_only(
+    video_weights: Path,
+) -> None:
+    """Here with one whose transform is another."""
+    image = load(model_path(), CPU)
+    with torch.no_grad():
+        image.tokenizer.encoder.transform.weight.mul_(2)
+    with pytest.raises(WeightsError, match="was made for another tokenizer"):
+        beside(video_weights, image, Path("out"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "give --predicted, --inter and --group-cache, or --again"),
+        (["--again", "video", "--inter", "run"], "--again takes the place of"),
+    ],
+)
+def test_video_weights_come_from_runs_or_from_others(
+    arguments: list[str], message: str, golden: Path, train: Callable[..., None]
+) -> None:
+    with pytest.raises(SystemExit, match=message):
+        train("export-video", "--image", str(model_path()), *arguments)
 
 
 def test_from_pictures_to_a_coded_picture(

@@ -6,6 +6,7 @@ import io
 import weakref
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,7 @@ import torch
 
 from bsqcodec.media.video import VideoColour, VideoFormat, VideoFrame, VideoReader
 from bsqcodec.rate import Quality, Target
+from bsqcodec.tune import Tune
 from bsqcodec.video.codec import VideoCodec
 from bsqcodec.video.frames import FrameLoop, Geometry
 from bsqcodec.video.gop import CodedGroup, GroupDecoder, GroupEncoder, Workers
@@ -88,10 +90,11 @@ def coded(
     target: Target | None = None,
     gop: int | None = None,
     effort: int = 1,
+    tune: Tune | None = None,
 ) -> bytes:
     """The bytes of a .bsq video."""
     file = io.BytesIO()
-    codec.encode(reader, file, target or Quality(60), gop=gop, effort=effort)
+    codec.encode(reader, file, target or Quality(60), gop=gop, effort=effort, tune=tune)
     return file.getvalue()
 
 
@@ -106,7 +109,7 @@ def encode_group(
     workers: Workers,
     frames: Sequence[Pixels],
     steps: Sequence[int] | None = None,
-    **options: bool,
+    **options: Any,
 ) -> CodedGroup:
     """Frames as one group, whatever they show; options: of `GroupEncoder`."""
     encoder = GroupEncoder(loop_of(weights, frames), weights.priors, workers, **options)

@@ -17,6 +17,7 @@ from bsqcodec.cli.main import main
 from bsqcodec.prior.order import limits
 from bsqcodec.rate import Bitrate, BitsPerPixel, Psnr, Quality, Size
 from bsqcodec.refine import Coding, _Distortion, refine
+from bsqcodec.tune import TUNES, USUAL_SHARE, Tune
 from bsqcodec.video import gop as gop_module
 from bsqcodec.video.codec import VideoCodec
 from bsqcodec.video.coders import FrameEncoder
@@ -77,7 +78,7 @@ class Search:
         return torch.from_numpy(values[:rows, :columns]).float()
 
     def objective(self, values: npt.NDArray[np.int32]) -> float:
-        distortion = _Distortion(self.task, self.cut(self.start.values))
+        distortion = _Distortion(self.task, self.cut(self.start.values), USUAL_SHARE)
         bits = self.task.code(values.astype(np.float32)).bits
         return distortion(self.cut(values)) + PACE.elasticity * bits / self.start.bits
 
@@ -324,6 +325,39 @@ def test_rates_are_met(video_codec: VideoCodec, target: BitsPerPixel | Bitrate) 
     reader = ListReader(clip(6, 64, 96))
     made = video_codec.encode(reader, io.BytesIO(), target, gop=2, effort=2)
     assert 8 * made.picture_bytes / (6 * 64 * 96) == pytest.approx(0.12, rel=0.2)
+
+
+def test_what_a_video_is_tuned_for(video_codec: VideoCodec) -> None:
+    """References keep their share of squared error, so that the mix is the best for MS-SSIM too.
+
+    Noise, since what flat tokens hide is the same either way.
+    """
+    noise = np.random.default_rng(1).integers(0, 100, (32, 48, 3), np.uint8)
+    frames = [frame // 2 + noise for frame in clip(4)]
+    tunes: tuple[Tune | None, ...] = (None, *TUNES)
+    for effort in (1, 2):
+        files = {
+            tune: coded(video_codec, ListReader(frames), gop=4, effort=effort, tune=tune)
+            for tune in tunes
+        }
+        assert files["ms-ssim"] == files[None] != files["psnr"]
+        video_codec.verify(files["psnr"], len(frames))
+
+
+def test_frames_tuned_for_squared_error_have_less_of_it(
+    weights: VideoWeights, workers: Workers
+) -> None:
+    """For the bits that they take."""
+    plain, usual, tuned = (
+        encode_group(weights, workers, clip(4), searching=searching, tune=tune)
+        for searching, tune in ((False, None), (True, None), (True, "psnr"))
+    )
+
+    def cost(group: CodedGroup) -> float:
+        relative = np.mean(group.errors) / np.mean(plain.errors)
+        return float(relative) + PACE.elasticity * group.size / plain.size
+
+    assert cost(tuned) < cost(usual)
 
 
 @pytest.mark.parametrize("effort", [-1, 3])
