@@ -13,9 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from benchmarks import ours_video
 from benchmarks.bd_rate import bd_rate, cut
-from benchmarks.measures import MEASURES, MS_SSIM, OURS, Measure, curve, with_curves
+from benchmarks.measures import INTRA, MEASURES, MS_SSIM, OURS, Measure, curve, with_curves
 from benchmarks.published import MARK as PUBLISHED_MARK
 from benchmarks.published import Published, published_for
 from benchmarks.results import RdResult, items_text
@@ -50,7 +49,6 @@ PUBLISHED = (
 LEGEND_WIDTH = 34  # characters
 MS_SSIM_TICKS = (0.7, 0.8, 0.85, 0.9, 0.93, 0.95, 0.96, 0.97, 0.98, 0.985, 0.99, 0.993, 0.995)
 LOW_DELAY = ("-zerolatency", "-lowdelay")
-INTRA = ours_video.NAMES[1]  # every frame alone
 
 
 def family(codec: str) -> str:

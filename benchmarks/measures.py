@@ -10,6 +10,8 @@ from benchmarks.results import Mean, RdResult
 from bsqcodec.tune import TUNES
 
 OURS = "bsqcodec"
+INTRA = "bsqcodec-intra"
+"""bsqcodec with every frame of a video alone."""
 SEARCHING = "bsqcodec-effort2"
 """bsqcodec with its slow search."""
 

@@ -14,6 +14,7 @@ from benchmarks.colour import Frame, frame_to_rgb, matrix_of, rgb_to_frame
 from benchmarks.datasets.clips import Clip
 from benchmarks.datasets.generated import generated_picture
 from benchmarks.environment import versions
+from benchmarks.measures import INTRA, OURS, SEARCHING
 from bsqcodec.media.video import VideoColour, VideoFormat, VideoFrame, VideoReader
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 QUALITIES = (0.0, 7.0, 14.0, 20.0, 26.0, 32.0, 39.0)
 INTRA_QUALITIES = (0.0, 6.0, 13.0, 20.0, 27.0)
+SEARCHING_QUALITIES = (13.0, 22.0, 31.0)  # fewer, since each takes far longer
 
 
 class _Frames(VideoReader):
@@ -45,20 +47,27 @@ class BsqVideo:
     """Satisfies `VideoCodec`; holds a loaded codec, so that coding times leave out loading.
 
     intra: every frame a group of its own, which is the codec without its temporal context.
+    searching: with the slow search of effort 2.
     """
 
     suffix = ".bsq"
     setting_name = "quality"
 
-    def __init__(self, codec: "VideoCodec", intra: bool = False) -> None:
+    def __init__(self, codec: "VideoCodec", intra: bool = False, searching: bool = False) -> None:
         self._codec = codec
         self._gop = 1 if intra else None
-        self.name = "bsqcodec-intra" if intra else "bsqcodec"
-        self.label = "bsqcodec, every frame alone" if intra else "bsqcodec"
-        self.settings = INTRA_QUALITIES if intra else QUALITIES
+        self._effort = 2 if searching else 1
+        self.name, self.label, self.settings = OURS, "bsqcodec", QUALITIES
+        if intra:
+            self.name, self.label = INTRA, "bsqcodec, every frame alone"
+            self.settings = INTRA_QUALITIES
+        elif searching:
+            self.name, self.label = SEARCHING, "bsqcodec, --effort 2"
+            self.settings = SEARCHING_QUALITIES
 
     def options(self) -> Options:
-        return {"gop": self._gop or "default", "fingerprint": self._fingerprint()}
+        more = {"effort": self._effort} if self._effort > 1 else {}
+        return {"gop": self._gop or "default", **more, "fingerprint": self._fingerprint()}
 
     def _fingerprint(self) -> str:
         """Hash of the file and the decoded frames of a generated clip, see `BsqStill`."""
@@ -91,7 +100,7 @@ class BsqVideo:
 
         sink = io.BytesIO()
         reader = _Frames(width, height, rate, frames)
-        self._codec.encode(reader, sink, Quality(quality), gop=self._gop)
+        self._codec.encode(reader, sink, Quality(quality), gop=self._gop, effort=self._effort)
         return sink.getvalue()
 
     def _decoded(self, data: bytes) -> Iterator[Frame]:
@@ -100,11 +109,12 @@ class BsqVideo:
             yield rgb_to_frame(frame.pixels, matrix_of(decoded.format.height))
 
 
-NAMES = ("bsqcodec", "bsqcodec-intra")
+NAMES = (OURS, INTRA, SEARCHING)
 
 
 def open_video(name: str, weights: str | None = None, threads: int | None = None) -> BsqVideo:
     """One of NAMES, on the CPU."""
     from bsqcodec.video.codec import VideoCodec
 
-    return BsqVideo(VideoCodec(weights, device="cpu", threads=threads), intra=name == NAMES[1])
+    codec = VideoCodec(weights, device="cpu", threads=threads)
+    return BsqVideo(codec, intra=name == INTRA, searching=name == SEARCHING)

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from bsqcodec.windows import continued
+
 USUAL = 20.0
 """Deviation of samples inside a token (0..255) at which the dead zone is the usual one."""
 
@@ -35,7 +37,7 @@ def dead_zones(variance: Tensor) -> Tensor:
     Structural similarity divides errors by the local variance, so busy tokens can lose more.
     variance: of each token; it is averaged over a token and its neighbours, weights 1 2 1.
     """
-    v = F.pad(variance[:, None], (1, 1, 1, 1), mode="replicate")
+    v = continued(variance[:, None], 1, 1, 1, 1)
     across = v[..., :-2] + 2 * v[..., 1:-1] + v[..., 2:]
     around = (across[..., :-2, :] + 2 * across[..., 1:-1, :] + across[..., 2:, :])[:, 0] / 16
     octaves = 0.5 * torch.log2((around + FLOOR**2) / USUAL**2)

@@ -27,7 +27,7 @@ from bsqcodec.prior.order import limits
 from bsqcodec.prior.walk import walk
 from bsqcodec.tokenizer.model import Tokenizer
 from bsqcodec.tune import USUAL_SHARE
-from bsqcodec.windows import WINDOW
+from bsqcodec.windows import WINDOW, continued
 
 LONGEST = 1.5
 """Integer steps that a value is thought to be off at most."""
@@ -147,8 +147,7 @@ class PictureTask:
 
     def decode(self, n: Tensor, rows: slice, columns: slice) -> Tensor:
         n = n.permute(2, 0, 1)[None]
-        lack = (-n.shape[3] % WINDOW, -n.shape[2] % WINDOW)
-        n = F.pad(n, (0, lack[0], 0, lack[1]), mode="replicate").permute(0, 2, 3, 1)
+        n = continued(n, 0, -n.shape[2] % WINDOW, 0, -n.shape[3] % WINDOW).permute(0, 2, 3, 1)
         with fast_autocast(n.device):
             return self._tokenizer.decode(n, self._step).float()
 
@@ -312,7 +311,7 @@ def _curvatures(gradient: Tensor, away: Tensor) -> Tensor | None:
     sums = F.avg_pool1d(F.pad(sums, (4, 4), mode="replicate"), 9, 1)[0]
     channel = (sums[0] / sums[1].clamp_min(TINY)).clamp_min(usual / 10)
     sums = torch.stack([product.sum(2), (channel * square).sum(2)])[None]  # [1, 2, R, S]
-    sums = F.avg_pool2d(F.pad(sums, (1, 1, 1, 1), mode="replicate"), 3, 1)[0]
+    sums = F.avg_pool2d(continued(sums, 1, 1, 1, 1), 3, 1)[0]
     most = 0.3 * sums[1].mean()
     mean = float(product.sum() / (channel * square).sum().clamp_min(TINY))
     token = (sums[0] + mean * most) / (sums[1] + most).clamp_min(TINY)
@@ -329,8 +328,8 @@ def refine(
 ) -> npt.NDArray[np.int32]:
     """The best integers [h, w, C] that a search comes by, those of `start` at worst.
 
-    z [h, w, C]: what `start` codes. share: of 1 - MS-SSIM in the distortion. The same arguments give the same integers on one machine with
-    the same number of threads.
+    z [h, w, C]: what `start` codes. share: of 1 - MS-SSIM in the distortion. The same arguments
+    give the same integers on one machine with the same number of threads.
     """
     height, width = task.pixels.shape[:2]
     inside = (slice(-(-height // task.patch)), slice(-(-width // task.patch)))
