@@ -11,10 +11,10 @@ import math
 import numpy as np
 import numpy.typing as npt
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from bsqcodec.tokenizer.model import MARGIN, STEPS, Tokenizer
-from bsqcodec.windows import continued
 
 STRIP_TOKENS = 4096
 """About how many tokens a strip has."""
@@ -78,7 +78,7 @@ def decode_picture(
         rows, columns = n.shape[:2]
         inside = (-(-height // config.patch), -(-width // config.patch))
         n = n[: inside[0], : inside[1]].permute(2, 0, 1)[None].float()
-        n = continued(n, 0, rows - inside[0], 0, columns - inside[1])
+        n = F.pad(n, (0, columns - inside[1], 0, rows - inside[0]), mode="replicate")
         steps = torch.tensor([float(step)], device=n.device)
         apparent = (steps + missing_planes * STEPS_PER_PLANE).clamp(max=STEPS - 1)
         latents, unit = tokenizer.dequantize(n.permute(0, 2, 3, 1), steps, apparent)
