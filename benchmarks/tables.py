@@ -130,7 +130,7 @@ def summary(results: Sequence[RdResult]) -> list[Block]:
         blocks.append(Paragraph("Bits relative to H.264 medium at equal quality (BD-rate):"))
     reference = next((result for result in results if result.codec == REFERENCE), None)
     rows = []
-    searching = [result for result in results if result.codec in SEARCHES]
+    searching = sorted((r for r in results if r.codec in SEARCHES), key=lambda r: r.codec)
     for mine in (ours, *searching):
         with_search = f" with{mine.label.partition(',')[2]}" if mine in searching and mine else ""
         for measure in SUMMARY:
