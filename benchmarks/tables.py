@@ -132,7 +132,8 @@ def summary(results: Sequence[RdResult]) -> list[Block]:
     rows = []
     searching = sorted((r for r in results if r.codec in SEARCHES), key=lambda r: r.codec)
     for mine in (ours, *searching):
-        with_search = f" with{mine.label.partition(',')[2]}" if mine in searching and mine else ""
+        search = mine.label.partition(",")[2] if mine else ""
+        with_search = f" with{search}" if search else ""
         for measure in SUMMARY:
             cells = []
             for other in others:

@@ -64,7 +64,8 @@ def encode(
     strip: leave ICC, EXIF and XMP out. verify: decode the result and compare. effort: 0 to 2, see
     `Codec.encode`. tune: "psnr" or "ms-ssim", the measure that effort 2 searches by, in place of a
     mix of both.
-    Raises ValueError for another effort or tune, MediaError, LimitError, TargetError, WeightsError or VerifyError.
+    Raises ValueError for another effort or tune, MediaError, LimitError, TargetError, WeightsError
+    or VerifyError.
     """
     target = choose_target(quality, bpp, size, psnr)
     codec = _codec(None if weights is None else str(weights), device, threads)

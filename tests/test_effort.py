@@ -112,7 +112,7 @@ def test_strides_shrink_evenly_to_the_last() -> None:
 
 def test_integers_stay_by_their_values(search: Search) -> None:
     """Rarely used channels of the networks tempt gradients to what is nowhere in the picture."""
-    found, z = search.run(Pace(first_stride=1.0)), search.z
+    found, z = search.run(Pace(first_stride=1.0, last_stride=1.0)), search.z
     furthest = refine_module.FURTHEST
     near = (found <= np.maximum(z + furthest, 0)) & (found >= np.minimum(z - furthest, 0))
     assert (near | (found == search.start.values))[search.inside].all()
