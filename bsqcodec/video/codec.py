@@ -6,11 +6,14 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice, zip_longest
 from pathlib import Path
 from typing import TypeVar
+
+import torch
 
 from bsqcodec.bitstream.source import ByteSource, SupportsWrite
 from bsqcodec.bitstream.video_container import (
@@ -32,6 +35,7 @@ from bsqcodec.video import weights as video_weights
 from bsqcodec.video.control import Control, Rate, make_control
 from bsqcodec.video.frames import FrameLoop, Geometry, Pixels
 from bsqcodec.video.gop import CodedGroup, GroupDecoder, GroupEncoder, Workers
+from bsqcodec.video.helper import Help
 from bsqcodec.video.levels import LevelMeter
 from bsqcodec.video.verify import verify_video
 from bsqcodec.video.weights import VideoWeights
@@ -76,7 +80,9 @@ class VideoCodec:
     """Codes and decodes videos; loads the weights once and keeps them.
 
     weights: a file of video weights, or None for the default ones. device: "auto", "cpu" or
-    "cuda". threads: of the CPU; None leaves torch's choice. Raises WeightsError.
+    "cuda". threads: of the CPU; None leaves torch's choice. With two or more on a CPU, a second
+    process helps with longer videos (`bsqcodec.video.helper`), unless not `helper`; it ends with the
+    codec. Raises WeightsError.
     """
 
     def __init__(
@@ -86,12 +92,23 @@ class VideoCodec:
         device: str = "auto",
         threads: int | None = None,
         int8: bool | None = None,
+        helper: bool = True,
     ) -> None:
         self.device = set_up_machine(device, threads)
         self._int8 = int8
         path = video_weights.find_default() if weights is None else Path(weights)
+        self._help: Help | None = None
+        if helper and self.device.type == "cpu":
+            self._help = Help(torch.get_num_threads(), path.absolute(), int8)
         self._default = video_weights.load(path, self.device, int8)
         self._loaded = {self._default.id: self._default}
+
+    def workers(
+        self, weights: VideoWeights, side_by_side: bool = True
+    ) -> AbstractContextManager[Workers]:
+        """What works beside the pixels' thread, while the context lasts."""
+        help = None if self._help is None else (self._help, weights.path.absolute())
+        return Workers.started(side_by_side, help)
 
     def _weights(self, model_id: bytes, image_id: bytes) -> VideoWeights:
         if model_id not in self._loaded:
@@ -142,7 +159,7 @@ class VideoCodec:
         searching, notes = searches(effort, form.height * form.width, "each frame")
         groups: list[int] = []
         squared, picture_bytes = 0.0, 0
-        with Workers.started(side_by_side=not searching) as workers:
+        with self.workers(weights, side_by_side=not searching) as workers:
             writer = VideoFileWriter(sink, _header(form, weights), form.metadata)
             frames = _Ahead(reader.frames(), slack)
 
@@ -315,7 +332,7 @@ class DecodedVideo:
         self.file = file
         self.missing: list[DamagedGop] = []
         self.format = _format(file)
-        self._device, self._weights, self._partial = codec.device, weights, partial
+        self._codec, self._weights, self._partial = codec, weights, partial
         # the decimals that were meant, so that .1 is not after a frame at 1/10
         self._start = None if start is None else Fraction(str(start))
         self._duration = None if duration is None else Fraction(str(duration))
@@ -340,7 +357,7 @@ class DecodedVideo:
         geometry = Geometry(header.height, header.width)
         tokenizer, predicted = self._weights.image.tokenizer, self._weights.predicted
         waiting: tuple[Gop, GroupDecoder] | None = None
-        with Workers.started() as workers:
+        with self._codec.workers(self._weights) as workers:
             for part in _and_what_fails(self.file.chunks()):
                 if isinstance(part, SideBytes):
                     if self._side is not None:
@@ -358,7 +375,7 @@ class DecodedVideo:
                     if self._start is not None and part.pts[-1] < begin:
                         continue
                     if end is None or part.pts[0] < end:
-                        loop = FrameLoop(tokenizer, predicted, geometry, self._device)
+                        loop = FrameLoop(tokenizer, predicted, geometry, self._codec.device)
                         priors = self._weights.priors
                         following = part, GroupDecoder(loop, priors, part.frames, workers)
                 if waiting is not None:

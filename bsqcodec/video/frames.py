@@ -66,6 +66,30 @@ class Geometry:
         return result
 
 
+def load_frame(pixels: Pixels, geometry: Geometry, device: torch.device) -> Tensor:
+    """pixels [H, W, 3] -> [3, rows 16, columns 16] float, padded by their edge."""
+    x = torch.from_numpy(pixels).to(device).permute(2, 0, 1).float()
+    rows, columns = geometry.tokens
+    return continued(x, 0, rows * TOKEN - x.shape[1], 0, columns * TOKEN - x.shape[2])
+
+
+@torch.inference_mode()
+def search_roughly(
+    geometry: Geometry,
+    device: torch.device,
+    before: Pixels,
+    pixels: Pixels,
+    price: float,
+    known: Rough | None,
+) -> Rough:
+    """Vectors of whole pixels from one frame to the next, both as they were.
+
+    known: what was found for `before`.
+    """
+    current, reference = (luma(load_frame(x, geometry, device)) for x in (pixels, before))
+    return estimate_roughly(current, reference, price, known)
+
+
 class FrameLoop:
     """Turns frames to integers, and integers to frames, each from the frame decoded before it.
 
@@ -87,9 +111,7 @@ class FrameLoop:
 
     def load(self, pixels: Pixels) -> Tensor:
         """pixels [H, W, 3] -> [3, rows 16, columns 16] float, padded by their edge."""
-        x = torch.from_numpy(pixels).to(self.device).permute(2, 0, 1).float()
-        rows, columns = self.geometry.tokens
-        return continued(x, 0, rows * TOKEN - x.shape[1], 0, columns * TOKEN - x.shape[2])
+        return load_frame(pixels, self.geometry, self.device)
 
     def windows(self, x: Tensor) -> Tensor:
         """[3, H, W] -> [1, 3, ...] padded by its edge to whole windows."""
@@ -152,15 +174,11 @@ class FrameLoop:
             decoded = self.tokenizer.decode(padded.permute(0, 2, 3, 1), self._step(step))
         return self._keep(decoded.float())
 
-    @torch.inference_mode()
     def search_roughly(
         self, before: Pixels, pixels: Pixels, price: float, known: Rough | None
     ) -> Rough:
-        """Vectors of whole pixels from one frame to the next, both as they were.
-
-        It changes nothing, so that it can run beside the rest. known: what was found for `before`.
-        """
-        return estimate_roughly(luma(self.load(pixels)), luma(self.load(before)), price, known)
+        """See the function; it changes nothing, so that it can run beside the rest."""
+        return search_roughly(self.geometry, self.device, before, pixels, price, known)
 
     @torch.inference_mode()
     def search(self, frame: Tensor, price: float, rough: Rough) -> Tensor:

@@ -3,35 +3,30 @@
 Every group decodes without any other. The entropy coder sees integers only, so that its part of the
 work and the pixels' part run side by side, a frame apart.
 
-Payload of a frame: its step index (one byte); the number of digit planes that are coded, plus 128 if
-anything moves (one byte, not in a first frame); and the words of one range coder, with the vectors
-(if anything moves) and the tokens. The first frame's begins with the CRC-32 of all integers and
-vectors of the group. A frame without motion and without change is the one before it, again.
+A group is a payload for each frame (see `bsqcodec/video/symbols.py`); the first begins with the
+CRC-32 of all integers and vectors of the group. A frame without motion and without change is the one
+before it, again.
 """
 
 from __future__ import annotations
 
 import struct
-import zlib
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from bsqcodec.errors import FormatError
 from bsqcodec.prior.integer import IntegerPrior
-from bsqcodec.prior.order import limits, planes_needed
-from bsqcodec.prior.walk import walk
+from bsqcodec.prior.order import limits
 from bsqcodec.refine import USUAL, Pace, PictureTask, Task, refine
 from bsqcodec.tune import Tune, is_masked, ms_ssim_share
-from bsqcodec.video.coders import FrameDecoder, FrameEncoder
-from bsqcodec.video.context import Past, context_of
 from bsqcodec.video.frames import (
     FIRST_FINER,
     WIDER,
@@ -40,132 +35,15 @@ from bsqcodec.video.frames import (
     Pixels,
     price_of_bit,
 )
+from bsqcodec.video.helper import Help, HelpedCoder
 from bsqcodec.video.motion import Rough
 from bsqcodec.video.search import PACE, PredictedTask
-from bsqcodec.video.vectors import SlotChances, code_vectors
+from bsqcodec.video.symbols import Priors, SymbolCoder, Symbols
 
 _CRC = struct.Struct("<I")
 
-MOVES = 128
-"""Added to a frame's number of planes if it has vectors other than 0, which are coded then."""
-
 AHEAD = 4
 """Frames by which the faster part of the work may be ahead of the other."""
-
-
-@dataclass(frozen=True)
-class Priors:
-    """What codes integers: of first frames, of predicted ones, and the vectors' chances.
-
-    patience: how slowly those follow a group's vectors (see `SlotChances`).
-    """
-
-    first: IntegerPrior
-    inter: IntegerPrior
-    vectors: npt.NDArray[np.int32]
-    patience: int
-
-
-@dataclass(frozen=True)
-class Symbols:
-    """The integers n [h, w, C] of a frame, and its vectors [2 rows, 2 columns, 2] or None."""
-
-    step: int
-    n: npt.NDArray[np.int32]
-    vectors: npt.NDArray[np.int64] | None
-
-    @property
-    def repeats(self) -> bool:
-        """Whether the frame is the one before it, again."""
-        return self.vectors is not None and not self.vectors.any() and not self.n.any()
-
-
-class SymbolCoder:
-    """The entropy coder's side of a group: symbols to payloads and back, frame by frame."""
-
-    def __init__(self, priors: Priors, geometry: Geometry) -> None:
-        self._priors = priors
-        self._inside = geometry.inside
-        self._rows, self._columns = geometry.tokens
-        self._past: Past | None = None
-        self._before = np.zeros((2 * self._rows, 2 * self._columns, 2), np.int64)
-        self._chances = SlotChances(priors.vectors, priors.patience)
-        self.crc = 0
-
-    def _prior(self, first: bool) -> IntegerPrior:
-        return self._priors.first if first else self._priors.inter
-
-    def _grid_vectors(self, vectors: npt.NDArray[np.int64]) -> Tensor:
-        h, w = self._inside.shape
-        lack = ((0, 2 * h - len(vectors)), (0, 2 * w - vectors.shape[1]), (0, 0))
-        return torch.from_numpy(np.pad(vectors, lack))
-
-    def context(self, vectors: npt.NDArray[np.int64]) -> Tensor:
-        """Context [1, h, w, K] of the tokens of the next frame, a predicted one."""
-        return self._look_back(vectors)[0]
-
-    def _look_back(self, vectors: npt.NDArray[np.int64]) -> tuple[Tensor, Past]:
-        """(the context, the past moved by vectors) of the next frame. Raises FormatError."""
-        if self._past is None:
-            raise FormatError("a predicted frame comes before a first one")
-        field = self._grid_vectors(vectors)
-        past = self._past.moved(field)
-        return context_of(field, past)[None], past
-
-    def _remember(self, symbols: Symbols) -> None:
-        n = torch.from_numpy(symbols.n)
-        if symbols.vectors is None:
-            self._past = Past.of_first(n)
-        else:
-            assert self._past is not None
-            self._past = self._past.after(n)
-            self._before = symbols.vectors
-            self.crc = zlib.crc32(symbols.vectors.astype("<i2").tobytes(), self.crc)
-        self.crc = zlib.crc32(symbols.n[self._inside].astype("<i2").tobytes(), self.crc)
-
-    def encode(self, symbols: Symbols) -> bytes:
-        """The payload of the next frame, without the group's CRC."""
-        first = symbols.vectors is None
-        n = symbols.n.reshape(-1, symbols.n.shape[-1])
-        coder = FrameEncoder(n, self._chances)
-        context = None
-        head = [symbols.step]
-        most = None
-        if symbols.vectors is not None:
-            most = planes_needed(int(np.abs(n).max(initial=0)))
-            moves = bool(symbols.vectors.any())
-            head.append(most + MOVES * moves)
-            if moves:
-                code_vectors(coder, symbols.vectors, self._before, self._rows, self._columns)
-            context, self._past = self._look_back(symbols.vectors)
-        walk(
-            self._prior(first), symbols.step, self._inside, coder, context=context, most_planes=most
-        )
-        self._remember(symbols)
-        return bytes(head) + coder.finish()
-
-    def decode(
-        self,
-        payload: bytes,
-        first: bool,
-        reader: Callable[[bytes, SlotChances], FrameDecoder] = FrameDecoder,
-    ) -> Symbols:
-        """The next frame's symbols, read by what `reader` makes. Raises FormatError."""
-        head = 1 if first else 2
-        if len(payload) < head:
-            raise FormatError("a frame has too few bytes")
-        step, most = payload[0], None if first else payload[1] % MOVES
-        coder = reader(payload[head:], self._chances)
-        vectors = context = None
-        if not first:
-            vectors = np.zeros_like(self._before)
-            if payload[1] >= MOVES:
-                vectors = code_vectors(coder, None, self._before, self._rows, self._columns)
-            context, self._past = self._look_back(vectors)
-        n = walk(self._prior(first), step, self._inside, coder, context=context, most_planes=most)
-        symbols = Symbols(step, n, vectors)
-        self._remember(symbols)
-        return symbols
 
 
 @dataclass(frozen=True)
@@ -183,18 +61,22 @@ class CodedGroup:
 
 @dataclass(frozen=True)
 class Workers:
-    """Threads beside the one that sees to the pixels, one each.
+    """What works beside the thread that sees to the pixels.
 
-    entropy: codes tokens; ahead: looks where the next frame comes from, when encoding, and decodes
-    the tokens of the next group's first frame, when decoding.
+    entropy: the thread that codes tokens; ahead: the one that looks where the next frame comes from,
+    when encoding, and decodes the tokens of the next group's first frame, when decoding. help: the
+    process that does these threads' work once it is ready, and the file of weights that it uses.
     """
 
     entropy: ThreadPoolExecutor
     ahead: ThreadPoolExecutor
+    help: tuple[Help, Path] | None = None
 
     @staticmethod
     @contextmanager
-    def started(side_by_side: bool = True) -> Iterator[Workers]:
+    def started(
+        side_by_side: bool = True, help: tuple[Help, Path] | None = None
+    ) -> Iterator[Workers]:
         """Workers that end with the context; within it each takes half of torch's threads.
 
         More would wait for each other: two workers are busy at a time, the third now and then. But
@@ -204,9 +86,24 @@ class Workers:
         torch.set_num_threads(max(1, threads // 2) if side_by_side else threads)
         try:
             with ThreadPoolExecutor(1) as entropy, ThreadPoolExecutor(1) as ahead:
-                yield Workers(entropy, ahead)
+                yield Workers(entropy, ahead, help if side_by_side else None)
         finally:
             torch.set_num_threads(threads)
+
+    def coder(self, priors: Priors, geometry: Geometry) -> SymbolCoder | HelpedCoder:
+        """What codes a group's tokens."""
+        if self.help is None:
+            return SymbolCoder(priors, geometry)
+        return HelpedCoder(*self.help, priors, geometry)
+
+    def search_roughly(
+        self, loop: FrameLoop, before: Pixels, pixels: Pixels, price: float, known: Rough | None
+    ) -> Rough:
+        """See `FrameLoop.search_roughly`."""
+        helper = None if self.help is None else self.help[0].ready()
+        if helper is not None:
+            return helper.search_roughly(loop.geometry, before, pixels, price, known)
+        return loop.search_roughly(before, pixels, price, known)
 
 
 @dataclass(frozen=True)
@@ -235,7 +132,7 @@ class GroupEncoder:
         tune: Tune | None = None,
     ) -> None:
         self._loop = loop
-        self._coder = SymbolCoder(priors, loop.geometry)
+        self._coder = workers.coder(priors, loop.geometry)
         self._priors = priors
         self._workers = workers
         self._dry, self._searching, self._tune = dry, searching, tune
@@ -257,15 +154,15 @@ class GroupEncoder:
         if sought is not None and sought.pixels is pixels and sought.price == price:
             return sought.result.result()
         assert self._latest is not None
-        return self._loop.search_roughly(self._latest, pixels, price, self._rough)
+        return self._workers.search_roughly(self._loop, self._latest, pixels, price, self._rough)
 
     def _look_ahead(
         self, pixels: Pixels, following: Pixels | None, price: float, rough: Rough | None
     ) -> None:
         """Start the search for the frame after the next."""
         if following is not None:
-            search = self._loop.search_roughly
-            result = self._workers.ahead.submit(search, pixels, following, price, rough)
+            search = self._workers.search_roughly
+            result = self._workers.ahead.submit(search, self._loop, pixels, following, price, rough)
             self._sought = _Sought(following, price, result)
 
     def add(
@@ -334,6 +231,7 @@ class GroupEncoder:
         if not self._searching or not n.any():
             return n
         self._pending[-1].result()
+        assert isinstance(self._coder, SymbolCoder)  # a search has no help
         context = self._coder.context(field.cpu().numpy())
         task = PredictedTask(
             loop.predicted,
@@ -368,7 +266,7 @@ class GroupDecoder:
         self, loop: FrameLoop, priors: Priors, payloads: tuple[bytes, ...], workers: Workers
     ) -> None:
         self._loop, self._workers = loop, workers
-        self._coder = SymbolCoder(priors, loop.geometry)
+        self._coder = workers.coder(priors, loop.geometry)
         head = payloads[0] if payloads else b""
         self._crc, first = head[: _CRC.size], head[_CRC.size :]
         self._others = payloads[1:]

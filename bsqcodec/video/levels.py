@@ -14,7 +14,7 @@ from bsqcodec.bitstream.video_container import FrameType, Gop
 from bsqcodec.prior.walk import Chances, Position, Signs
 from bsqcodec.video.coders import FrameDecoder
 from bsqcodec.video.frames import Geometry
-from bsqcodec.video.gop import Priors
+from bsqcodec.video.symbols import Priors
 from bsqcodec.video.vectors import SlotChances
 from bsqcodec.video.verify import check_group
 

@@ -9,7 +9,7 @@ from bsqcodec.bitstream.video_container import Gop, VideoFileReader
 from bsqcodec.errors import BsqError, FormatError, VerifyError
 from bsqcodec.video.coders import FrameDecoder
 from bsqcodec.video.frames import Geometry
-from bsqcodec.video.gop import Priors, SymbolCoder
+from bsqcodec.video.symbols import Priors, SymbolCoder
 from bsqcodec.video.vectors import SlotChances
 
 

@@ -21,8 +21,8 @@ from bsqcodec import weights as image_weights
 from bsqcodec.errors import WeightsError
 from bsqcodec.prior.integer import IntegerPrior, identity
 from bsqcodec.prior.order import PriorConfig
-from bsqcodec.video.gop import Priors
 from bsqcodec.video.model import Predicted, encoder_blocks_in
+from bsqcodec.video.symbols import Priors
 from bsqcodec.video.vectors import TABLE
 
 MOST_PATIENT = 1 << 20

@@ -16,8 +16,8 @@ from bsqcodec.training.checkpoints import tokenizer_of
 from bsqcodec.training.video import Memory, predicted_of
 from bsqcodec.video.codec import VideoCodec
 from bsqcodec.video.frames import Geometry
-from bsqcodec.video.gop import SymbolCoder, Symbols
 from bsqcodec.video.model import encoder_blocks_in
+from bsqcodec.video.symbols import SymbolCoder, Symbols
 
 from ..golden_files import model_path
 from .commands import ONE_STEP, USUAL, checkpoint, log_of, moved

@@ -13,7 +13,8 @@ from bsqcodec.errors import FormatError
 from bsqcodec.prior.integer import IntegerPrior
 from bsqcodec.video.codec import VideoCodec
 from bsqcodec.video.frames import Geometry
-from bsqcodec.video.gop import CodedGroup, GroupEncoder, SymbolCoder, Symbols, Workers
+from bsqcodec.video.gop import CodedGroup, GroupEncoder, Workers
+from bsqcodec.video.symbols import SymbolCoder, Symbols
 from bsqcodec.video.weights import VideoWeights
 
 from .scenes import STEP, clip, decode_group, encode_group, loop_of, psnr

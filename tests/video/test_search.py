@@ -23,10 +23,11 @@ from bsqcodec.video.codec import VideoCodec
 from bsqcodec.video.coders import FrameEncoder
 from bsqcodec.video.encode_file import encode_video_file
 from bsqcodec.video.frames import PRICE, WIDER
-from bsqcodec.video.gop import CodedGroup, SymbolCoder, Symbols, Workers
+from bsqcodec.video.gop import CodedGroup, Workers
 from bsqcodec.video.motion import TOKEN
 from bsqcodec.video.search import PACE, PredictedTask
 from bsqcodec.video.source import VideoInput
+from bsqcodec.video.symbols import SymbolCoder, Symbols
 from bsqcodec.video.vectors import SlotChances, code_vectors
 from bsqcodec.video.weights import VideoWeights
 
@@ -157,7 +158,7 @@ def test_bits_are_those_of_the_payload(search: Search, searched: bool) -> None:
 def encoder_after_the_first(search: Search) -> SymbolCoder:
     """A coder that remembers the first frame, and may be asked for a second one."""
     coder = SymbolCoder(search.weights.priors, search.loop.geometry)
-    coder._past = search.coder._past
+    coder.memory.past = search.coder.memory.past
     return coder
 
 
