@@ -44,15 +44,16 @@ STOPPED = 14.0
 class Pace:
     """How a search goes: codings whose costs are used (`rounds`), and steps (`looks`) by each one's.
 
-    elasticity: by how many percent the distortion may grow for one percent of bits; about what
-    other quantizer steps do. first_stride, last_stride: share of the way to where a value alone
-    would do best that its target moves at a time. Values move at the same time, and a token's scale
-    follows from all of its values, so that strides must shrink, and do so evenly, for all to settle.
+    elasticity: by how many percent the distortion may grow for one percent of bits. Other quantizer
+    steps give .9 to 1.1; less, at a coarser step, serves better. first_stride, last_stride: share of
+    the way to where a value alone would do best that its target moves at a time. Values move at the
+    same time, and a token's scale follows from all of its values, so that strides must shrink, and
+    do so evenly, for all to settle.
     """
 
     rounds: int = 2
     looks: int = 8
-    elasticity: float = 0.9
+    elasticity: float = 0.6
     first_stride: float = 0.6
     last_stride: float = 0.03
 

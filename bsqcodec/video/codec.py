@@ -104,10 +104,16 @@ class VideoCodec:
         self._loaded = {self._default.id: self._default}
 
     def workers(
-        self, weights: VideoWeights, side_by_side: bool = True
+        self, weights: VideoWeights, frames: int | None, side_by_side: bool = True
     ) -> AbstractContextManager[Workers]:
-        """What works beside the pixels' thread, while the context lasts."""
-        help = None if self._help is None else (self._help, weights.path.absolute())
+        """What works beside the pixels' thread, while the context lasts.
+
+        frames: how many there probably are, None if that is not known.
+        """
+        help = None
+        if self._help is not None and side_by_side:
+            self._help.expect(frames)
+            help = self._help, weights.path.absolute()
         return Workers.started(side_by_side, help)
 
     def _weights(self, model_id: bytes, image_id: bytes) -> VideoWeights:
@@ -159,7 +165,7 @@ class VideoCodec:
         searching, notes = searches(effort, form.height * form.width, "each frame")
         groups: list[int] = []
         squared, picture_bytes = 0.0, 0
-        with self.workers(weights, side_by_side=not searching) as workers:
+        with self.workers(weights, reader.expected_frames, not searching) as workers:
             writer = VideoFileWriter(sink, _header(form, weights), form.metadata)
             frames = _Ahead(reader.frames(), slack)
 
@@ -349,15 +355,16 @@ class DecodedVideo:
         first_pts: int | None = None
         begin: Fraction | None = None
         end: Fraction | None = None
-        if self._start is not None and self.file.index is not None and len(self.file.index):
-            index = self.file.index
+        index = self.file.index
+        if self._start is not None and index:
             first_pts = index[0].first_pts
             wanted = first_pts + math.ceil(self._start / base)
             self.file.seek_gop(index.gop_of_pts(wanted))
         geometry = Geometry(header.height, header.width)
         tokenizer, predicted = self._weights.image.tokenizer, self._weights.predicted
         waiting: tuple[Gop, GroupDecoder] | None = None
-        with self._codec.workers(self._weights) as workers:
+        total = index[-1].first_frame + index[-1].frames if index else None
+        with self._codec.workers(self._weights, total) as workers:
             for part in _and_what_fails(self.file.chunks()):
                 if isinstance(part, SideBytes):
                     if self._side is not None:

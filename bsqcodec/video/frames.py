@@ -106,6 +106,7 @@ class FrameLoop:
         self.tokenizer, self.predicted = tokenizer, predicted
         self.geometry, self.device = geometry, device
         self.reference: Tensor | None = None
+        self._predicted: tuple[Tensor, Tensor] | None = None  # a prediction and its latents
         self._shown: Pixels | None = None
         self._inside = torch.from_numpy(geometry.inside).to(device)
 
@@ -197,7 +198,9 @@ class FrameLoop:
         """z [h, w, C] of a frame [3, H, W] beside its prediction."""
         x, p = self.windows(frame), self.windows(prediction)
         with self._autocast():
-            return self.predicted.encode(x, p, self._step(step))[0][0]
+            z, latents = self.predicted.encode(x, p, self._step(step))
+        self._predicted = prediction, latents
+        return z[0]
 
     def next_integers(self, frame: Tensor, prediction: Tensor, step: int, limit: Tensor) -> Tensor:
         """Integers [h, w, C] of a frame [3, H, W] beside its prediction."""
@@ -207,7 +210,9 @@ class FrameLoop:
     def next_frame(self, prediction: Tensor, n: Tensor, step: int) -> Pixels:
         """Decode a predicted frame, which becomes the reference."""
         p = self.windows(prediction)
-        latents = self.predicted.latents(p - 127.5)
+        if self._predicted is None or self._predicted[0] is not prediction:
+            self._predicted = prediction, self.predicted.latents(p - 127.5)
+        latents = self._predicted[1]
         with self._autocast():
             decoded = self.predicted.reconstruct(p, latents, n[None].float(), self._step(step))
         return self._keep(decoded.float())

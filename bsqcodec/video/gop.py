@@ -86,7 +86,7 @@ class Workers:
         torch.set_num_threads(max(1, threads // 2) if side_by_side else threads)
         try:
             with ThreadPoolExecutor(1) as entropy, ThreadPoolExecutor(1) as ahead:
-                yield Workers(entropy, ahead, help if side_by_side else None)
+                yield Workers(entropy, ahead, help)
         finally:
             torch.set_num_threads(threads)
 

@@ -22,7 +22,7 @@ from bsqcodec.video import helper as helper_module
 from bsqcodec.video.codec import VideoCodec
 from bsqcodec.video.frames import Geometry
 from bsqcodec.video.gop import CodedGroup, Workers
-from bsqcodec.video.helper import START_AFTER, Help, HelpedCoder, Helper, HelperError
+from bsqcodec.video.helper import PAYS_FROM, Help, HelpedCoder, Helper, HelperError
 from bsqcodec.video.symbols import SymbolCoder, Symbols
 from bsqcodec.video.weights import VideoWeights
 
@@ -141,9 +141,13 @@ def test_many_groups_at_once(weights: VideoWeights, help_: Help, group: CodedGro
 
 
 def test_a_helper_that_is_killed(
-    weights: VideoWeights, group: CodedGroup, capfd: pytest.CaptureFixture[str]
+    weights: VideoWeights,
+    group: CodedGroup,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The work in hand fails with a reason; the next has a helper again."""
+    monkeypatch.setattr(helper_module, "PAYS_FROM", 1)
     found = started(weights.path)
     helper = found.ready()
     assert helper is not None
@@ -193,8 +197,9 @@ def test_ctrl_c_is_not_for_the_helper(
 
 
 def test_a_helper_without_weights_is_not_asked_again(
-    weights: VideoWeights, group: CodedGroup, tmp_path: Path
+    weights: VideoWeights, group: CodedGroup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(helper_module, "PAYS_FROM", 1)
     found = Help(2, tmp_path / "none.safetensors")
     helper = found.start()
     assert helper is not None
@@ -212,6 +217,7 @@ def test_where_no_process_can_be_started(
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError("no more processes")
 
+    monkeypatch.setattr(helper_module, "PAYS_FROM", 1)
     monkeypatch.setattr(subprocess, "Popen", refuse)
     with Workers.started(help=(Help(2, weights.path), weights.path)) as workers:
         for _ in range(3):
@@ -229,30 +235,47 @@ def test_it_imports_what_its_parent_does(
 
 
 @pytest.mark.parametrize(
-    ("threads", "frames", "wanted"),
-    [(2, START_AFTER - 1, False), (2, START_AFTER + 1, True), (1, START_AFTER + 1, False)],
+    ("threads", "frames", "expected", "wanted"),
+    [
+        (2, PAYS_FROM - 1, None, False),
+        (2, PAYS_FROM - 1, PAYS_FROM - 1, False),
+        (2, PAYS_FROM, None, True),
+        (2, 2, PAYS_FROM, True),
+        (1, PAYS_FROM, PAYS_FROM, False),
+    ],
 )
 def test_only_longer_videos_get_help(
-    video_weights: Path, threads: int, frames: int, wanted: bool
+    video_weights: Path, threads: int, frames: int, expected: int | None, wanted: bool
 ) -> None:
     before = torch.get_num_threads()
     try:
         codec = VideoCodec(video_weights, device="cpu", threads=threads)
-        data = coded(codec, ListReader(clip(frames)))
+        reader = ListReader(clip(frames, 16, 16))
+        reader.expected_frames = expected
+        coded(codec, reader)
         assert codec._help is not None
-        found = codec._help._helper
-        assert (found is not None) == wanted
-        if found is not None:
-            assert found.wait(LONG)
-            with_help = list(codec.decode(io.BytesIO(data)).frames())
-            alone = VideoCodec(video_weights, device="cpu", threads=threads, helper=False)
-            for a, b in zip(with_help, alone.decode(io.BytesIO(data)).frames(), strict=True):
-                np.testing.assert_array_equal(a.pixels, b.pixels)
-            assert coded(codec, ListReader(clip(frames))) == data
-            process = found._process
-            del codec, with_help, found
-            gc.collect()
-            assert process.poll() is not None, "it outlives its codec"
+        assert (codec._help._helper is not None) == wanted
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_video_with_help_is_that_without(video_weights: Path) -> None:
+    before = torch.get_num_threads()
+    try:
+        alone = VideoCodec(video_weights, device="cpu", threads=2, helper=False)
+        data = coded(alone, ListReader(clip(9)), gop=4)
+        codec = VideoCodec(video_weights, device="cpu", threads=2)
+        assert codec._help is not None and alone._help is None
+        helper = codec._help.start()
+        assert helper is not None and helper.wait(LONG)
+        assert coded(codec, ListReader(clip(9)), gop=4) == data
+        decoded = codec.decode(io.BytesIO(data)).frames()
+        for a, b in zip(decoded, alone.decode(io.BytesIO(data)).frames(), strict=True):
+            np.testing.assert_array_equal(a.pixels, b.pixels)
+        process = helper._process
+        del codec, decoded, helper
+        gc.collect()
+        assert process.poll() is not None, "it outlives its codec"
     finally:
         torch.set_num_threads(before)
 

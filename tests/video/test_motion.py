@@ -6,7 +6,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from bsqcodec.video.motion import REACH, Rough, compensate, estimate_roughly, luma, refine
+from bsqcodec.video.motion import (
+    REACH,
+    Rough,
+    _median,
+    compensate,
+    estimate_roughly,
+    luma,
+    refine,
+)
 
 from ..models import seeded
 
@@ -56,6 +64,21 @@ def test_fast_motion_is_found(down: int, right: int) -> None:
     covered = (rows >= 0) & (rows <= 112) & (columns >= 0) & (columns <= 240)
     same = (found == torch.tensor([4 * down, 4 * right])).all(-1)
     assert same[covered].float().mean() > 0.8
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(1, 1), (1, 5), (2, 3), (9, 7)])
+def test_the_median_is_that_of_nine(rows: int, columns: int) -> None:
+    with seeded(rows):
+        vectors = torch.randint(-4, 5, (rows, columns, 2))
+    found = _median(vectors)
+    for row in range(rows):
+        for column in range(columns):
+            near = [
+                vectors[min(max(row + i, 0), rows - 1), min(max(column + j, 0), columns - 1)]
+                for i in (-1, 0, 1)
+                for j in (-1, 0, 1)
+            ]
+            assert torch.equal(found[row, column], torch.stack(near).median(0).values)
 
 
 def test_still_frames_have_no_motion() -> None:
