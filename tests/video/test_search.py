@@ -16,7 +16,7 @@ from bsqcodec import refine as refine_module
 from bsqcodec.cli.main import main
 from bsqcodec.prior.order import limits
 from bsqcodec.rate import Bitrate, BitsPerPixel, Psnr, Quality, Size
-from bsqcodec.refine import Coding, _Distortion, refine
+from bsqcodec.refine import USUAL, Coding, _Distortion, refine
 from bsqcodec.tune import TUNES, USUAL_SHARE, Tune
 from bsqcodec.video import gop as gop_module
 from bsqcodec.video.codec import VideoCodec
@@ -348,17 +348,19 @@ def test_what_a_video_is_tuned_for(video_codec: VideoCodec) -> None:
 def test_frames_tuned_for_squared_error_have_less_of_it(
     weights: VideoWeights, workers: Workers
 ) -> None:
-    """For the bits that they take."""
-    plain, usual, tuned = (
-        encode_group(weights, workers, clip(4), searching=searching, tune=tune)
-        for searching, tune in ((False, None), (True, None), (True, "psnr"))
-    )
+    """For the bits that they take, as each frame's search weighs them."""
+    worth = [USUAL.elasticity] + [PACE.elasticity] * 3
 
-    def cost(group: CodedGroup) -> float:
-        relative = np.mean(group.errors) / np.mean(plain.errors)
-        return float(relative) + PACE.elasticity * group.size / plain.size
+    def cost(tune: Tune | None, step: int) -> float:
+        steps = [step] * len(worth)
+        plain = encode_group(weights, workers, clip(4), steps)
+        found = encode_group(weights, workers, clip(4), steps, searching=True, tune=tune)
+        errors = np.array(found.errors) / plain.errors
+        sizes = [len(a) / len(b) for a, b in zip(found.payloads, plain.payloads, strict=True)]
+        return float(np.sum(errors + np.multiply(worth, sizes)))
 
-    assert cost(tuned) < cost(usual)
+    usual, tuned = (sum(cost(tune, step) for step in (40, 70, 100)) for tune in (None, "psnr"))
+    assert tuned < 0.995 * usual
 
 
 @pytest.mark.parametrize("effort", [-1, 3])
