@@ -12,7 +12,7 @@ import torch
 from bsqcodec.errors import FormatError
 from bsqcodec.prior.integer import IntegerPrior
 from bsqcodec.video.codec import VideoCodec
-from bsqcodec.video.frames import Geometry
+from bsqcodec.video.frames import Geometry, Pixels
 from bsqcodec.video.gop import CodedGroup, GroupEncoder, Workers
 from bsqcodec.video.symbols import SymbolCoder, Symbols
 from bsqcodec.video.weights import VideoWeights
@@ -172,6 +172,45 @@ def test_workers_share_the_threads(threads: int, side_by_side: bool, each: int) 
         assert torch.get_num_threads() == threads
     finally:
         torch.set_num_threads(before)
+
+
+def scene(seed: int) -> Pixels:
+    """A picture [192, 256, 3] of discs that cover each other, edges of all sizes as photographs."""
+    generator = np.random.default_rng(seed)
+    down, right = np.mgrid[:192, :256]
+    picture = np.full((192, 256), 128.0)
+    for radius in sorted(96 / generator.uniform(1, 24, 300), reverse=True):
+        y, x = generator.uniform(0, 192), generator.uniform(0, 256)
+        picture[(down - y) ** 2 + (right - x) ** 2 < radius**2] = generator.uniform(20, 235)
+    return np.repeat(picture.astype(np.uint8)[..., None], 3, axis=2)
+
+
+def is_cut(weights: VideoWeights, before: Pixels, after: Pixels) -> bool:
+    """Whether a frame after another is taken for a new scene."""
+    loop = loop_of(weights, [before])
+    loop.reference = loop.load(before)
+    rough = loop.search_roughly(before, after, 14.0, None)
+    frame = loop.load(after)
+    return loop.is_cut(frame, loop.predict(loop.search(frame, 14.0, rough)))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_another_scene_is_told_from_motion(weights: VideoWeights, seed: int) -> None:
+    """Though blocks that look a little like those of any scene are found in every other."""
+    first = scene(seed)
+    assert is_cut(weights, first, scene(seed + 100))
+    assert not is_cut(weights, first, np.roll(first, (5, -9), axis=(0, 1)))
+    assert not is_cut(weights, first, (0.9 * first + 10).astype(np.uint8))
+
+
+@pytest.mark.parametrize("deviation", [2, 10, 25])
+def test_noise_is_no_scene(weights: VideoWeights, deviation: int) -> None:
+    """On a grey wall, where nothing but noise is to be predicted."""
+    generator = np.random.default_rng(deviation)
+    noise = [generator.normal(128, deviation, (96, 128, 3)).clip(0, 255) for _ in range(2)]
+    before, after = (x.astype(np.uint8) for x in noise)
+    assert not is_cut(weights, before, after)
+    assert not is_cut(weights, np.full_like(before, 128), after)
 
 
 @pytest.mark.parametrize("dry", [False, True])
