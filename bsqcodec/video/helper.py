@@ -5,8 +5,9 @@ frame, needs all the time: side by side with the pixels' work each slows the oth
 In a process of its own it does not. A helper takes seconds to start; until it is ready, and if it
 never is, the work stays here, and the results are the same.
 
-Helper and parent speak by pickled tuples over a pair of pipes: a request (name, arguments), and an
-answer (whether it went well, result or exception). No file that anyone hands us is read that way.
+Helper and parent speak by pickled tuples over a pair of pipes: a request (name, arguments, coders that
+are not needed any more), and an answer (whether it went well, result or exception). No file that
+anyone hands us is read that way.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ import subprocess
 import sys
 import threading
 import weakref
-from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import count
@@ -43,7 +43,6 @@ serve()
 """What the helper runs: its parent's modules, whatever folder it is in. Ctrl-C is for the parent."""
 
 _READY = "ready"
-
 
 _BROKEN = (OSError, EOFError, ValueError, pickle.UnpicklingError)
 """What reading and writing of a pipe raises whose other end is gone."""
@@ -72,6 +71,7 @@ class Helper:
         self._lock = threading.Lock()
         self._ready = threading.Event()
         self._numbers = count()
+        self._forgotten: list[int] = []
         self._end = weakref.finalize(self, _end, self._process)
         wait = threading.Thread(target=_wait, args=(self._answers, self._ready), daemon=True)
         wait.start()
@@ -102,8 +102,10 @@ class Helper:
     def call(self, name: str, *arguments: Any) -> Any:
         """Have it do something. Raises HelperError, and what the work itself raises."""
         with self._lock:
+            forgotten = [self._forgotten.pop() for _ in range(len(self._forgotten))]
             try:
-                pickle.dump((name, arguments), self._requests, pickle.HIGHEST_PROTOCOL)
+                request = name, arguments, forgotten
+                pickle.dump(request, self._requests, pickle.HIGHEST_PROTOCOL)
                 self._requests.flush()
                 went_well, result = pickle.load(self._answers)
             except _BROKEN as error:
@@ -125,9 +127,11 @@ class Helper:
         fields = self.call("search_roughly", geometry, before, pixels, price, _fields(known))
         return Rough(*map(torch.from_numpy, fields))
 
-    def number(self) -> int:
-        """A new number for a coder there."""
-        return next(self._numbers)
+    def number_for(self, user: object) -> int:
+        """The number of a new coder there, which is forgotten when its user is gone."""
+        number = next(self._numbers)
+        weakref.finalize(user, self._forgotten.append, number).atexit = False
+        return number
 
 
 def _wait(answers: IO[bytes], ready: threading.Event) -> None:
@@ -168,7 +172,8 @@ class Help:
 
     def __init__(self, threads: int, weights: Path, int8: bool | None = None) -> None:
         self._arguments = max(1, threads // 2), weights, int8
-        self._possible = threads > 1 and bool(sys.executable)
+        frozen = getattr(sys, "frozen", False)  # then the executable is no interpreter
+        self._possible = threads > 1 and bool(sys.executable) and not frozen
         self._frames = 0
         self._helper: Helper | None = None
         self._lock = threading.Lock()
@@ -230,7 +235,7 @@ class HelpedCoder:
             helper = self._help.ready()
             if helper is None:
                 return None
-            number = helper.number()
+            number = helper.number_for(self)
             helper.call("adopt", number, self._weights, self._geometry, self._here.memory)
             self._there = helper, number
         helper, number = self._there
@@ -255,17 +260,13 @@ class HelpedCoder:
         return symbols
 
 
-MOST_CODERS = 4
-"""Coders that the helper keeps: of the group at hand, of the next one, and of some given up."""
-
-
 class _Server:
     """The helper's end: what it can be asked to do, by the names of its methods."""
 
     def __init__(self, int8: bool | None) -> None:
         self._int8 = int8
         self._priors: dict[Path, Priors] = {}
-        self._coders: OrderedDict[int, SymbolCoder] = OrderedDict()
+        self._coders: dict[int, SymbolCoder] = {}
 
     def load(self, weights: Path) -> Priors:
         """The priors of a file of weights, which stay loaded."""
@@ -274,21 +275,24 @@ class _Server:
         return self._priors[weights]
 
     def adopt(self, number: int, weights: Path, geometry: Geometry, memory: Memory) -> None:
-        """Go on with a group; the coder not used for longest is forgotten."""
-        while len(self._coders) >= MOST_CODERS:
-            self._coders.popitem(last=False)
+        """Go on with a group."""
         self._coders[number] = SymbolCoder(self.load(weights), geometry, memory)
 
-    def _coder(self, number: int) -> SymbolCoder:
-        self._coders.move_to_end(number)
-        return self._coders[number]
+    def forget(self, numbers: list[int]) -> None:
+        """Drop the coders of groups that are done with."""
+        for number in numbers:
+            self._coders.pop(number, None)
+
+    def numbers(self) -> list[int]:
+        """Of the coders that are at work."""
+        return list(self._coders)
 
     def encode(self, number: int, packed: Packed) -> tuple[bytes, int]:
-        coder = self._coder(number)
+        coder = self._coders[number]
         return coder.encode(packed.symbols()), coder.crc
 
     def decode(self, number: int, payload: bytes, first: bool) -> tuple[Packed, int]:
-        coder = self._coder(number)
+        coder = self._coders[number]
         return coder.decode(payload, first).packed(), coder.crc
 
     @torch.inference_mode()
@@ -316,7 +320,8 @@ def serve() -> None:
         server.load(weights)
         _answer(answers, _READY)
         while True:
-            name, arguments = pickle.load(requests)
+            name, arguments, forgotten = pickle.load(requests)
+            server.forget(forgotten)
             work: Callable[..., Any] = getattr(server, name)
             try:
                 result = True, work(*arguments)

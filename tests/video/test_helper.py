@@ -127,17 +127,24 @@ def test_damage_is_told_and_the_helper_goes_on(
 
 
 def test_many_groups_at_once(weights: VideoWeights, help_: Help, group: CodedGroup) -> None:
-    """A group that is given up is forgotten; those at hand are not."""
+    """Those at hand are remembered, however many; those that are done with are not."""
     geometry = Geometry(*clip(1)[0].shape[:2])
-    first = group.payloads[0][4:]
-    coders = [
-        HelpedCoder(help_, weights.path, weights.priors, geometry)
-        for _ in range(helper_module.MOST_CODERS + 2)
-    ]
+    helper = help_.ready()
+    assert helper is not None
+    coders = [HelpedCoder(help_, weights.path, weights.priors, geometry) for _ in range(20)]
     for coder in coders:
-        coder.decode(first, True)
-    for coder in coders[-helper_module.MOST_CODERS :]:
+        coder.decode(group.payloads[0][4:], True)
+    for coder in coders:
         coder.decode(group.payloads[1], False)
+    assert {number for _, number in (c._there or (None, -1) for c in coders)} <= numbers_of(helper)
+    del coder, coders
+    assert not numbers_of(helper)
+
+
+def numbers_of(helper: Helper) -> set[int]:
+    """Of the coders that a helper remembers."""
+    gc.collect()
+    return set(helper.call("numbers"))
 
 
 def test_a_helper_that_is_killed(
@@ -156,7 +163,9 @@ def test_a_helper_that_is_killed(
         with pytest.raises(HelperError, match="was it killed"):
             helper.call("decode", 0, b"", True)
         assert not helper.is_ready and found.ready() is None
+        deadline = time.monotonic() + LONG
         while found.ready() is None:  # frames that are coded here meanwhile
+            assert time.monotonic() < deadline
             assert encode_group(weights, workers, clip(5)) == group
         assert encode_group(weights, workers, clip(5)) == group
     found.close()
