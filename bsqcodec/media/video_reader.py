@@ -10,6 +10,7 @@ import av
 
 from bsqcodec.errors import DamagedVideoError, MediaError
 from bsqcodec.media.ffmpeg_io import ffmpeg_guard
+from bsqcodec.media.ffv1 import SliceChecks
 from bsqcodec.media.pillow_guard import check_size
 from bsqcodec.media.side_stream import SideStream
 from bsqcodec.media.video_colour import (
@@ -80,6 +81,8 @@ class FFmpegReader(VideoReader):
         if stream.codec_context.width and stream.codec_context.height:
             size = (stream.codec_context.width, stream.codec_context.height)
             check_size(name, size, self._max_pixels)
+        is_ffv1 = stream.codec_context.name == "ffv1"
+        self._slices = SliceChecks() if is_ffv1 else None
         self._side = SideStream(container, stream, self.notes, self.problems)
         self._decoded = self._decode()
         self._first = next(self._decoded, None)
@@ -171,6 +174,8 @@ class FFmpegReader(VideoReader):
                 self._side.add(packet)
                 continue
             self._look_at(packet)
+            if self._slices is not None and packet.size and self._slices.is_damaged(bytes(packet)):
+                yield from self._damage("a frame's checksum is wrong")
             try:
                 frames = packet.decode()
             except av.error.EOFError:
