@@ -60,7 +60,7 @@ def decode(source: Path, destination: Path, options: Options, progress: Progress
 
     with open(source, "rb") as file, open(destination, "wb") as output:
         index = VideoFileReader(file, max_pixels=options.max_pixels).index
-        total = index[-1].first_frame + index[-1].frames if index else None
+        total = index.frame_count if index else None
         file.seek(0)
         stored = decode_video_file(
             _codec(options),

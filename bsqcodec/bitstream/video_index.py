@@ -56,6 +56,11 @@ class VideoIndex(Sequence[GopEntry]):
             self._first_pts[item],
         )
 
+    @property
+    def frame_count(self) -> int:
+        """Frames of all GOPs."""
+        return self._first_frames[-1] + self._frames[-1] if self._offsets else 0
+
     def append(self, entry: GopEntry) -> None:
         """Add the next GOP."""
         self._offsets.append(entry.offset)

@@ -157,7 +157,7 @@ def _check_file(source: SupportsRead, settings: DecodingSettings) -> int | None:
     file.seek(place)
     if settings.start is not None or settings.duration is not None or not index:
         return None
-    return index[-1].first_frame + index[-1].frames
+    return index.frame_count
 
 
 def _facts(job: Job, stored: StoredVideo, container: str) -> dict[str, Any]:

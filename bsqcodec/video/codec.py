@@ -363,7 +363,7 @@ class DecodedVideo:
         geometry = Geometry(header.height, header.width)
         tokenizer, predicted = self._weights.image.tokenizer, self._weights.predicted
         waiting: tuple[Gop, GroupDecoder] | None = None
-        total = index[-1].first_frame + index[-1].frames if index else None
+        total = index.frame_count if index else None
         with self._codec.workers(self._weights, total) as workers:
             for part in _and_what_fails(self.file.chunks()):
                 if isinstance(part, SideBytes):

@@ -223,8 +223,9 @@ class FrameLoop:
     @torch.inference_mode()
     def is_cut(self, frame: Tensor, prediction: Tensor) -> bool:
         """Whether a frame has so little of its prediction that it begins a new scene."""
-        error = _small(luma(frame) - luma(prediction)).square().mean()
-        tokens = _small(luma(frame)).unfold(0, 4, 4).unfold(1, 4, 4)
+        current = _small(luma(frame))
+        error = (current - _small(luma(prediction))).square().mean()
+        tokens = current.unfold(0, 4, 4).unfold(1, 4, 4)
         within = tokens.var((2, 3), correction=0).mean()
         return bool(error > CUT * within + CUT_FLOOR)
 
