@@ -1,4 +1,4 @@
-"""`python -m bsqcodec.training tokenizer|prior|joint|bsq|video|inter|export|export-video|exactness ...`"""
+"""`python -m bsqcodec.training COMMAND ...`: trainers, exports and measurements."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import logging
 
 from bsqcodec.training import (
     bsq,
+    causal,
+    evaluate_causal,
     exactness,
     export,
     export_video,
@@ -29,6 +31,8 @@ def main() -> None:
         "bsq": bsq,
         "video": video,
         "inter": inter,
+        "causal": causal,
+        "evaluate-causal": evaluate_causal,
         "export": export,
         "export-video": export_video,
         "exactness": exactness,

@@ -210,7 +210,7 @@ def test_the_commands_have_help(
     train: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     for command in (
-        *("tokenizer", "prior", "joint", "bsq", "video", "inter"),
+        *("tokenizer", "prior", "joint", "bsq", "video", "inter", "causal", "evaluate-causal"),
         *("export", "export-video", "exactness"),
     ):
         with pytest.raises(SystemExit, match="0"):
