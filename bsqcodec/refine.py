@@ -36,8 +36,9 @@ FURTHEST = 0.75
 """How far an integer may go beyond its value. Gradients do not foretell what networks make of channels
 that are hardly ever used: without this, blocks of coloured noise appear here and there."""
 
-STOPPED = 14.0
-"""Bits of a first digit in a token that has stopped, which the prior was not asked about."""
+STOPPED = 7.0
+"""Bits of a first digit in a token that has stopped, which the prior was not asked about: measured, with
+those of the flags and of the zeros beside it."""
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--again",
         type=Path,
         help="shipped video weights, in place of these three: the same beside other weights of"
-        " pictures, whose tokenizer must be the same",
+        " pictures, whose tokenizer must be the same but for its decoder",
     )
     parser.add_argument("--out", type=Path, default=Path("weights"))
     parser.add_argument("--default", action="store_true", help="make these the default weights")
@@ -73,16 +73,18 @@ def main(args: argparse.Namespace) -> None:
 def beside(again: Path, image: Weights, folder: Path, *, default: bool = False) -> Path:
     """Write shipped video weights once more, to go with other weights of pictures; their path.
 
-    Networks of predicted frames were trained with a tokenizer: raises WeightsError for another one.
+    Networks of predicted frames were trained with a transform, its gains and its encoder: raises
+    WeightsError for others. Only the decoder of pictures, which they never call, may be another.
     """
     from bsqcodec.errors import WeightsError
     from bsqcodec.video.weights import load, save
 
     known = load(again, torch.device("cpu"))  # its networks are in bfloat16, to be run
-    states = [weights.tokenizer.state_dict() for weights in (known.image, image)]
-    if states[0].keys() != states[1].keys() or any(
-        not torch.equal(value, states[1][name]) for name, value in states[0].items()
-    ):
+    mine, others = (
+        {k: v for k, v in w.tokenizer.state_dict().items() if not k.startswith("decoder.")}
+        for w in (known.image, image)
+    )
+    if mine.keys() != others.keys() or any(not torch.equal(mine[k], others[k]) for k in mine):
         raise WeightsError(f"{again} was made for another tokenizer than that of {image.path}")
     return save(
         folder,

@@ -31,7 +31,7 @@ from bsqcodec.training.rate import Rate, Rounded
 from bsqcodec.training.tokenizer import draw_steps
 from bsqcodec.video.context import Past, context_of
 from bsqcodec.video.frames import FIRST_FINER, WIDER
-from bsqcodec.video.model import Predicted, encoder_blocks_in
+from bsqcodec.video.model import Predicted, blocks_in
 from bsqcodec.video.motion import TOKEN, compensate
 
 WIDEST = 0.12
@@ -82,8 +82,8 @@ def predicted_of(source: Path, tokenizer: Tokenizer, encoder_blocks: int = 0) ->
             for part in ("encoder", "decoder")
             for k, v in shipped(source, part)[1].items()
         }
-    known = encoder_blocks_in(state)
-    model = Predicted(tokenizer, known or encoder_blocks)
+    known = blocks_in(state, "encoder")
+    model = Predicted(tokenizer, known or encoder_blocks, blocks_in(state, "decoder"))
     model.load_state_dict(state, strict=bool(known) or not encoder_blocks)
     return model.eval().requires_grad_(False)
 
@@ -142,7 +142,7 @@ def train(args: argparse.Namespace, world: World) -> None:
     model = Predicted(tokenizer, blocks)
     if args.init:
         model = predicted_of(args.init, tokenizer, blocks).requires_grad_(True).train()
-        blocks = encoder_blocks_in(model.state_dict())
+        blocks = 0 if model.encoder is None else len(model.encoder.blocks)
     model.to(device)
     if model.encoder is not None and not args.prior:
         model.encoder.requires_grad_(False)  # it would learn to spend bits
@@ -208,7 +208,7 @@ def train(args: argparse.Namespace, world: World) -> None:
         return total, figures
 
     held_out = [clips.draw(4, 256, np.random.default_rng(seed)) for seed in range(8)]
-    shadow = Predicted(tokenizer, blocks).to(device).eval()
+    shadow = Predicted(tokenizer, blocks, len(model.decoder.blocks)).to(device).eval()
 
     @torch.no_grad()
     def validate(state: dict[str, Tensor]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ predicted from decoded frames; nothing of this touches the entropy coder, which 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -64,9 +65,9 @@ class InterDecoder(Decoder):
         return shuffle(self.out(F.relu(maps)).float() * (unit / 8), 4)
 
 
-def encoder_blocks_in(names: Iterable[str]) -> int:
-    """Blocks of the encoder's network among names of the tensors of a `Predicted`."""
-    return len({name.split(".")[2] for name in names if name.startswith("encoder.blocks.")})
+def blocks_in(names: Iterable[str], part: str) -> int:
+    """Blocks of the "encoder" or "decoder" among names of the tensors of a `Predicted`."""
+    return len({name.split(".")[2] for name in names if name.startswith(f"{part}.blocks.")})
 
 
 class InterEncoder(nn.Module):
@@ -92,15 +93,21 @@ class InterEncoder(nn.Module):
 class Predicted(nn.Module):
     """Quantization and reconstruction of predicted frames, on top of a tokenizer of pictures.
 
-    encoder_blocks: of the encoder's network; 0 for the transform alone.
+    encoder_blocks: of the encoder's network; 0 for the transform alone. decoder_blocks: of the
+    decoder; by default as many as the tokenizer's has, with which it begins.
     """
 
     encoder: InterEncoder | None
 
-    def __init__(self, tokenizer: Tokenizer, encoder_blocks: int = 0) -> None:
+    def __init__(
+        self, tokenizer: Tokenizer, encoder_blocks: int = 0, decoder_blocks: int | None = None
+    ) -> None:
         super().__init__()
-        self.encoder = InterEncoder(tokenizer.config, encoder_blocks) if encoder_blocks else None
-        self.decoder = InterDecoder(tokenizer.config)
+        config = tokenizer.config
+        if decoder_blocks is not None:
+            config = replace(config, decoder_blocks=decoder_blocks)
+        self.encoder = InterEncoder(config, encoder_blocks) if encoder_blocks else None
+        self.decoder = InterDecoder(config)
         self.decoder.load_state_dict(tokenizer.decoder.state_dict(), strict=False)
         self.tokenizer = [tokenizer]  # no submodule: it is not trained, and saved elsewhere
 

@@ -21,7 +21,7 @@ from bsqcodec import weights as image_weights
 from bsqcodec.errors import WeightsError
 from bsqcodec.prior.integer import IntegerPrior, identity
 from bsqcodec.prior.order import PriorConfig
-from bsqcodec.video.model import Predicted, encoder_blocks_in
+from bsqcodec.video.model import Predicted, blocks_in
 from bsqcodec.video.symbols import Priors
 from bsqcodec.video.vectors import TABLE
 
@@ -89,7 +89,8 @@ def load(path: Path, device: torch.device, int8: bool | None = None) -> VideoWei
         if not isinstance(patience, int) or not 0 <= patience <= MOST_PATIENT:
             raise ValueError(f"the patience {patience} is not within 0..{MOST_PATIENT}")
         state = {k: v.float() for k, v in tensors.items() if k.startswith((ENCODER, DECODER))}
-        predicted = Predicted(image.tokenizer, encoder_blocks_in(state))
+        blocks = (blocks_in(state, part) for part in ("encoder", "decoder"))
+        predicted = Predicted(image.tokenizer, *blocks)
         predicted.load_state_dict(state)
         prior = IntegerPrior(prior_config, image_weights.part(tensors, PRIOR), device, int8)
     except (LookupError, RuntimeError, TypeError, ValueError) as error:

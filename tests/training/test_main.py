@@ -6,6 +6,7 @@ import logging
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +18,19 @@ from safetensors import safe_open
 
 from bsqcodec.codec import Codec
 from bsqcodec.errors import WeightsError
+from bsqcodec.prior.integer import quantize_prior
 from bsqcodec.rate import Quality
+from bsqcodec.tokenizer.model import Tokenizer
+from bsqcodec.training.checkpoints import prior_of
 from bsqcodec.training.export_video import beside
+from bsqcodec.training.tokenizer import start_from
 from bsqcodec.video.codec import VideoCodec
+from bsqcodec.video.weights import load as load_video
 from bsqcodec.weights import load
+from bsqcodec.weights import save as save_image
 
 from ..golden_files import model_path
-from ..models import PRIOR, TOKENIZER
+from ..models import PRIOR, TOKENIZER, seeded, shake
 from ..video.scenes import ListReader, clip
 from .commands import USUAL, checkpoint, log_of, moved, prior_arguments, tokenizer_arguments
 
@@ -88,6 +95,24 @@ def test_networks_of_predicted_frames_go_with_their_tokenizer_only(
         image.tokenizer.encoder.transform.weight.mul_(2)
     with pytest.raises(WeightsError, match="was made for another tokenizer"):
         beside(video_weights, image, Path("out"))
+
+
+def test_networks_of_predicted_frames_stay_beside_a_larger_decoder_of_pictures(
+    folder: Path, video_weights: Path
+) -> None:
+    image = load(model_path(), CPU)
+    larger = Tokenizer(replace(image.tokenizer.config, decoder_blocks=3))
+    start_from(larger, image.tokenizer)
+    with seeded(1):
+        shake(larger.decoder, 0.01)
+    prior = prior_of(model_path())
+    path = save_image(folder / "out", larger, prior.config, quantize_prior(prior))
+    found = load_video(beside(video_weights, load(path, CPU), folder / "out"), CPU)
+    assert len(found.image.tokenizer.decoder.blocks) == 3
+    before = load_video(video_weights, CPU).predicted.state_dict()
+    after = found.predicted.state_dict()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
 
 
 @pytest.mark.parametrize(

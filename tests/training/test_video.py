@@ -16,7 +16,7 @@ from bsqcodec.training.checkpoints import tokenizer_of
 from bsqcodec.training.video import Memory, predicted_of
 from bsqcodec.video.codec import VideoCodec
 from bsqcodec.video.frames import Geometry
-from bsqcodec.video.model import encoder_blocks_in
+from bsqcodec.video.model import blocks_in
 from bsqcodec.video.symbols import SymbolCoder, Symbols
 
 from ..golden_files import model_path
@@ -54,7 +54,7 @@ def test_an_inter_prior_trains_an_encoders_network(
     video("--out", "run", *arguments)
     second = checkpoint(folder / "run")
     assert second["count"] == 2 and parts(moved(first, second)) == {"encoder", "decoder"}
-    assert encoder_blocks_in(second["module"]) == 1
+    assert blocks_in(second["module"], "encoder") == 1
     assert all(figures["rate"] > 0 for figures in log_of(folder / "run"))
 
     tokenizer = tokenizer_of(model_path())
