@@ -15,6 +15,7 @@ from bsqcodec.training import (
     inter,
     joint,
     prior,
+    searched,
     tokenizer,
     video,
 )
@@ -27,6 +28,7 @@ def main() -> None:
     for name, module in {
         "tokenizer": tokenizer,
         "prior": prior,
+        "searched": searched,
         "joint": joint,
         "bsq": bsq,
         "video": video,

@@ -10,6 +10,7 @@ import math
 import signal
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -322,7 +323,10 @@ class Loop:
 
 @dataclass
 class Window:
-    """The steps since the last record: sums of their figures, how many, and their time."""
+    """The steps since the last record: sums of their figures, how many, and their time.
+
+    Not every step has every figure; means are of those that have it.
+    """
 
     flops: int = 0
     """Operations of a step of all processes; 0 if not counted."""
@@ -331,17 +335,19 @@ class Window:
     steps: int = 0
     seconds: float = 0.0
     sums: dict[str, Tensor] = field(default_factory=dict)
+    counts: Counter[str] = field(default_factory=Counter)
 
     def add(self, figures: dict[str, Tensor]) -> None:
         """Add a step's figures; the sums stay on their device, so that nothing waits for it."""
         for key, value in figures.items():
             previous = self.sums.get(key)
             self.sums[key] = value.detach() if previous is None else previous + value.detach()
+        self.counts.update(figures.keys())
         self.steps += 1
 
     def figures(self) -> dict[str, float]:
         """Means, the achieved TFLOP/s, and what share that is of the machine's matrix products."""
-        result = {k: round(float(v) / self.steps, 5) for k, v in self.sums.items()}
+        result = {k: round(float(v) / self.counts[k], 5) for k, v in self.sums.items()}
         if self.flops and self.seconds:
             speed = self.flops * self.steps / self.seconds
             result["tflops"] = float(f"{speed / 1e12:.4g}")

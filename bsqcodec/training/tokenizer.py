@@ -34,6 +34,7 @@ from bsqcodec.training.options import (
     loop_config,
     set_up,
 )
+from bsqcodec.training.searched import Searched
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +64,13 @@ def decoder_loss(
         z = tokenizer.encode(pixels, step)
         zone = dead_zones_of(pixels, tokenizer.config.patch) + wider[:, None, None, None]
         n = quantize_beyond(z, zone)
+    return loss_of_integers(tokenizer, pixels, n, step, ms_ssim_share)
+
+
+def loss_of_integers(
+    tokenizer: Tokenizer, pixels: Tensor, n: Tensor, step: Tensor, ms_ssim_share: float
+) -> tuple[Tensor, Tensor]:
+    """(loss, distortion), each [B], of integers n [B, h, w, C] at steps [B]."""
     d = distortion(tokenizer.decode(n, step), pixels, ms_ssim_share)
     return d / (step_size(step.float()) + FLOOR), d
 
@@ -137,6 +145,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_shared_arguments(parser)
     parser.add_argument("--ms-ssim", type=float, default=0.0, help="share of MS-SSIM in the loss")
     parser.add_argument("--gains", type=float, help="exponent of the channels' gains at the start")
+    parser.add_argument(
+        "--searched", type=Path, help="folder of training.searched to learn from too"
+    )
+    parser.add_argument(
+        "--searched-share", type=float, default=0.5, help="share of the steps that do so"
+    )
     parser.add_argument("--config", type=json.loads, default={}, help="JSON of TokenizerConfig")
 
 
@@ -168,13 +182,22 @@ def train(args: argparse.Namespace, world: World) -> None:
     if loop.writes:
         write_config(args.out, asdict(config), args)
     loop.resume()
-    loss_of = decoder_loss if args.no_compile else torch.compile(decoder_loss)
+    searched = Searched.load(args.searched) if args.searched else None
+    loss_of, loss_of_searched = decoder_loss, loss_of_integers
+    if not args.no_compile:
+        loss_of, loss_of_searched = torch.compile(loss_of), torch.compile(loss_of_searched)
     source = crop_source(args, pictures, device)
     held_out: list[Tensor] = []
     if args.validation:
         held_out = validation_pictures(args.validation, args.validation_limit)
 
     def step(generator: np.random.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        if searched is not None and generator.random() < args.searched_share:
+            drawn = searched.draw(args.batch, args.crop, generator)
+            pixels, n, index = (x.to(device).float() for x in drawn)
+            with torch.autocast(device.type, torch.bfloat16):
+                loss, d = loss_of_searched(model.tokenizer, pixels, n, index, args.ms_ssim)
+            return loss.mean(), {"rmse_searched": d.clamp_min(0).sqrt().mean()}
         pixels = source.crops(args.batch, args.crop, generator).to(device).float()
         index = draw_steps(args.batch, generator).to(device)
         wider = 0.1 * torch.rand(args.batch, device=device) - 0.03

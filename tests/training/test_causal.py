@@ -100,8 +100,8 @@ def test_frames_further_back_have_another_bias() -> None:
         x = torch.randn(1, 1, 8, 8, 32).expand(1, 3, 8, 8, 32)
         with torch.no_grad():
             layer.bias.normal_()
-            layer.bias[:, 1] = ABOVE_ALL = 50.0  # two frames back, wherever it is there
-            layer.bias[:, 1, 7 * 15 + 7] += ABOVE_ALL  # and at the same place
+            layer.bias[:, 1] = 50.0  # above all two frames back, wherever it is there
+            layer.bias[:, 1, 7 * 15 + 7] += 50.0  # and at the same place
             qkv = layer.qkv(layer.norm(x[0, 0]))
             found, _ = layer(x, None)
     torch.testing.assert_close(found[0, 2], layer.out(qkv[..., 64:]))

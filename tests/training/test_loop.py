@@ -339,6 +339,13 @@ def test_the_log_has_the_speed(tmp_path: Path, caplog: pytest.LogCaptureFixture)
         assert figures["utilisation"] == pytest.approx(operations / 1e6, rel=1e-2)
 
 
+def test_figures_that_only_some_steps_have_are_means_of_those() -> None:
+    window = loop_module.Window()
+    for figures in ({"loss": 1.0, "a": 1.0}, {"loss": 2.0, "b": 3.0}, {"loss": 6.0, "a": 2.0}):
+        window.add({name: torch.tensor(value) for name, value in figures.items()})
+    assert window.figures() == {"loss": 3.0, "a": 1.5, "b": 3.0}
+
+
 def test_a_step_too_large_to_count_is_trained_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -235,7 +235,8 @@ def test_the_commands_have_help(
     train: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     for command in (
-        *("tokenizer", "prior", "joint", "bsq", "video", "inter", "causal", "evaluate-causal"),
+        *("tokenizer", "prior", "searched", "joint", "bsq", "video", "inter"),
+        *("causal", "evaluate-causal"),
         *("export", "export-video", "exactness"),
     ):
         with pytest.raises(SystemExit, match="0"):
