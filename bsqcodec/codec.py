@@ -8,8 +8,8 @@ import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -71,7 +71,7 @@ SEARCHED_PIXELS = 2**24
 
 @dataclass(frozen=True)
 class Encoded:
-    """A coded picture and what is known about it. psnr in dB, ideal_bits from the prior."""
+    """A coded picture and what is known about it. ideal_bits: from the prior."""
 
     data: bytes
     width: int
@@ -80,10 +80,15 @@ class Encoded:
     step: int
     levels: int
     bpp: float
-    psnr: float
     seconds: float
     ideal_bits: float
     notes: tuple[str, ...]
+    measure_psnr: Callable[[], float] = field(repr=False, compare=False)
+
+    @cached_property
+    def psnr(self) -> float:
+        """dB over the colour (or grey) samples. The picture is decoded when it is first asked for."""
+        return self.measure_psnr()
 
 
 @dataclass(frozen=True)
@@ -306,10 +311,10 @@ class Codec:
             step=step,
             levels=result.levels,
             bpp=8 * len(result.data) / area,
-            psnr=self._psnr(picture, result, step) if psnr is None else psnr,
             seconds=time.perf_counter() - started,
             ideal_bits=result.ideal_bits,
             notes=tuple(notes),
+            measure_psnr=lambda: self._psnr(picture, result, step) if psnr is None else psnr,
         )
 
     def _code(

@@ -387,6 +387,17 @@ def test_a_size_out_of_reach(
         codec.encode(photo, target)
 
 
+def test_the_psnr_is_measured_when_asked_for(
+    codec: Codec, photo: npt.NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once, and not before: it takes as long as decoding."""
+    figures = [31.0]
+    monkeypatch.setattr(Codec, "_psnr", lambda *_: figures.pop())
+    encoded = codec.encode(photo, BitsPerPixel(0.5))
+    assert "psnr" not in repr(encoded) and figures == [31.0]
+    assert encoded.psnr == encoded.psnr == 31.0 and figures == []
+
+
 @pytest.mark.parametrize("db", [22.6, 23.0, 23.4])
 def test_a_psnr_is_met_by_the_coarsest_step_that_does(
     codec: Codec, photo: npt.NDArray[np.uint8], db: float

@@ -12,7 +12,7 @@ from bsqcodec.batch.digests import check_weights
 if TYPE_CHECKING:
     from bsqcodec.batch.kinds import Options, Progress, Summary
     from bsqcodec.bitstream.container import Container
-    from bsqcodec.codec import Codec
+    from bsqcodec.codec import Codec, Encoded
     from bsqcodec.media.picture import Picture
 
 SUFFIXES: Final = (
@@ -46,7 +46,7 @@ def encode(source: Path, destination: Path, options: Options, progress: Progress
         frames=1,
         pixels=encoded.width * encoded.height,
         bpp=encoded.bpp,
-        psnr_db=encoded.psnr if math.isfinite(encoded.psnr) else None,
+        psnr_db=_known_psnr(encoded, options),
         notes=tuple(dict.fromkeys([*picture.notes, *encoded.notes])),
     )
 
@@ -117,6 +117,14 @@ def _other_sides(container: Container, picture: Picture, *, strip: bool) -> str 
         alpha = unpack_alpha(packed, header.width, header.height)
         same = np.array_equal(alpha, picture.alpha)
     return None if same else "it has other transparency"
+
+
+def _known_psnr(encoded: Encoded, options: Options) -> float | None:
+    """dB where it is known anyway, and finite: measuring it takes as long as decoding."""
+    from bsqcodec.rate import Psnr
+
+    known = isinstance(options.target, Psnr) and math.isfinite(encoded.psnr)
+    return encoded.psnr if known else None
 
 
 def _codec(options: Options) -> Codec:

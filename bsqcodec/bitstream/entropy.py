@@ -14,6 +14,9 @@ from bsqcodec.errors import FormatError
 PRECISION = 65536
 """Probabilities are integers k in 1 .. 65535, meaning k / 65536."""
 
+AT_ONCE = 2**20
+"""Symbols that are handed over at a time, which bounds the memory."""
+
 _BITS = -np.log2(np.arange(PRECISION + 1).clip(1) / PRECISION)
 """Bits that a symbol of each probability costs."""
 
@@ -35,10 +38,10 @@ class BitEncoder:
 
     def encode(self, bits: npt.NDArray[np.bool_], chance: npt.NDArray[np.int32]) -> None:
         """Append bits [n]; chance [n] is 65536 times the probability that the bit is 1."""
-        if not bits.size:
-            return
-        self._encoder.encode(bits.astype(np.int32), _MODEL, chance / PRECISION)
-        self.ideal_bits += ideal_bits(bits, chance)
+        for first in range(0, bits.size, AT_ONCE):
+            some = slice(first, first + AT_ONCE)
+            self._encoder.encode(bits[some].astype(np.int32), _MODEL, chance[some] / PRECISION)
+            self.ideal_bits += ideal_bits(bits[some], chance[some])
 
     def finish(self) -> bytes:
         return self._encoder.get_compressed().astype("<u4").tobytes()
@@ -58,13 +61,14 @@ class BitDecoder:
 
         Raises FormatError for data that no encoder writes, where that shows.
         """
-        if not chance.size:
-            return np.zeros(0, bool)
+        bits = np.zeros(chance.size, bool)
         try:
-            bits = self._decoder.decode(_MODEL, chance / PRECISION)
+            for first in range(0, chance.size, AT_ONCE):
+                some = slice(first, first + AT_ONCE)
+                bits[some] = self._decoder.decode(_MODEL, chance[some] / PRECISION)
         except AssertionError as error:  # what constriction raises for invalid data
             raise FormatError("the range-coded data is damaged") from error
-        return np.asarray(bits).astype(bool)
+        return bits
 
     def exhausted(self) -> bool:
         """False only if words are certainly left over."""

@@ -129,7 +129,8 @@ def encode(
             facts = _facts(job, encoded, input_bytes, [*picture.notes, *encoded.notes])
             console.record(facts, data_on_stdout=job.to_stdout)
         else:
-            _sum_up(console, job, encoded, input_bytes)
+            with_psnr = psnr is not None or console.verbosity >= 1
+            _sum_up(console, job, encoded, input_bytes, with_psnr=with_psnr)
 
     def name(source: str) -> str:
         return name_of_video(source) if source in videos else source
@@ -197,16 +198,19 @@ def _facts(job: Job, encoded: Encoded, input_bytes: int | None, notes: list[str]
     }
 
 
-def _sum_up(console: Console, job: Job, encoded: Encoded, input_bytes: int | None) -> None:
-    """The line a picture, and with -v one more."""
+def _sum_up(
+    console: Console, job: Job, encoded: Encoded, input_bytes: int | None, *, with_psnr: bool
+) -> None:
+    """The line a picture, and with -v one more. with_psnr: measuring it can take a decoding."""
     count = len(encoded.data)
     sizes = format_bytes(count)
     if input_bytes:
         sizes = f"{format_bytes(input_bytes)} -> {sizes} ({count / input_bytes:.1%})"
+    psnr = f" {encoded.psnr:.2f} dB," if with_psnr else ""
     console.summary(
         f"{display_name(job.source)} -> {display_target(job.target)}:"
         f" {encoded.width}x{encoded.height}, {sizes}, {encoded.bpp:.3f} bpp,"
-        f" quality {encoded.quality:.4g}, {encoded.psnr:.2f} dB, {encoded.seconds:.2f} s"
+        f" quality {encoded.quality:.4g},{psnr} {encoded.seconds:.2f} s"
     )
     console.detail(
         f"{encoded.levels} levels, step {encoded.step},"

@@ -65,16 +65,16 @@ def neighbour_sums(v: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def contexts(v: Tensor, magnitude: Tensor, trend: Tensor, power: Tensor) -> Tensor:
-    """Context of each digit, int64 of v's shape, 0 .. CONTEXTS - 1.
+    """Context of each digit, int32 of v's shape, 0 .. CONTEXTS - 1.
 
     v, magnitude, trend: of the same positions (any selection of them); power: 3^plane, broadcasts.
     """
     kinds, sizes, slopes = _tables(v.device)
     u = divide_by_power(v, power).clamp(-5, 5)
-    own = kinds[u.long() + 5]
+    own = kinds.index_select(0, u.int().reshape(-1) + 5).view(u.shape)
     # a quotient of such integers cannot round up to an edge that it is below
-    size = torch.bucketize(magnitude / power, sizes, right=True)
-    slope = torch.bucketize((trend - 12 * v) / power, slopes, right=True)
+    size = torch.bucketize(magnitude / power, sizes, right=True, out_int32=True)
+    slope = torch.bucketize((trend - 12 * v) / power, slopes, right=True, out_int32=True)
     return (own * MAGNITUDE + size) * TREND + slope
 
 
@@ -82,4 +82,4 @@ def contexts(v: Tensor, magnitude: Tensor, trend: Tensor, power: Tensor) -> Tens
 def _tables(device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     edges = (_MAGNITUDE_EDGES, _TREND_EDGES)
     sizes, slopes = (torch.tensor(e, dtype=torch.float32, device=device) for e in edges)
-    return torch.tensor(_OWN, device=device), sizes, slopes
+    return torch.tensor(_OWN, dtype=torch.int32, device=device), sizes, slopes

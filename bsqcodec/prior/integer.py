@@ -36,8 +36,8 @@ from bsqcodec.prior.model import (
     Prior,
     PriorBlock,
     QuantLinear,
+    joined,
     padded,
-    with_neighbours,
     with_neighbours_of,
 )
 from bsqcodec.prior.order import BUCKETS, PriorConfig, stage_kinds
@@ -303,25 +303,29 @@ class IntegerPrior:
         b, h, w, c = v.shape
         width = self.config.width
         x = self._embedding(v.view(-1, c), power).view(b, h, w, width)
-        x += self._t["embed_pass"][kind] + self._t["embed_bucket"][bucket]
-        x += self._t["embed_token"][flags]
-        if context is not None:
-            x += context
         rows = max(1, CHUNK // max(1, b * (w // WINDOW))) * WINDOW
+        tops = range(0, h, rows)
+        constant = self._t["embed_pass"][kind] + self._t["embed_bucket"][bucket]
+        token = self._t["embed_token"] + constant
+        for top in tops:
+            part = x[:, top : top + rows]
+            part += token[flags[:, top : top + rows]]
+            if context is not None:
+                part += context[:, top : top + rows]
         for i, region in enumerate(self._regions(wanted, (b, h, w), self._depths[kind // 2])):
-            for top in range(0, h, rows) if self.config.attention else ():
+            for top in tops if self.config.attention else ():
                 part = x[:, top : top + rows]
                 height = part.shape[1]
                 part += from_windows(self._attention(i, to_windows(part)), height, w)
-            a = self._operand(self._activation(x * self._t[f"blocks.{i}.mlp_gain"]))
+            gain = self._t[f"blocks.{i}.mlp_gain"]
+            parts = [x[:, top : top + rows] for top in tops]
+            a = padded(torch.cat([self._operand(self._activation(p * gain)) for p in parts], 1))
             if region is None:
-                around = with_neighbours(a)
-                for top in range(0, h, rows):
-                    part = x[:, top : top + rows]
-                    y = self._mlp(i, around[:, top : top + rows].reshape(-1, 2 * width))
-                    part += y.view(part.shape)
+                for top, part in zip(tops, parts, strict=True):
+                    around = joined(a[:, top : top + part.shape[1] + 2])
+                    part += self._mlp(i, around.view(-1, 2 * width)).view(part.shape)
             else:
-                a, stream = padded(a), x.view(-1, width)
+                stream = x.view(-1, width)
                 for some in region.split(CHUNK * WINDOW**2):
                     stream.index_add_(0, some, self._mlp(i, with_neighbours_of(a, some)))
         return x

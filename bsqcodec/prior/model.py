@@ -45,16 +45,20 @@ def with_neighbours(x: Tensor) -> Tensor:
 
     0 beyond the grid.
     """
-    h, w = x.shape[1:3]
-    p = padded(x)
-    parts = p.chunk(len(AROUND), dim=-1)
-    around = [part[:, i : i + h, j : j + w] for part, (i, j) in zip(parts, AROUND, strict=True)]
-    return torch.cat([x, *around], dim=-1)
+    return joined(padded(x))
 
 
 def padded(x: Tensor) -> Tensor:
     """x [B, h, w, D] with zeros around each grid: [B, h + 2, w + 2, D]."""
     return F.pad(x, (0, 0, 1, 1, 1, 1))
+
+
+def joined(p: Tensor) -> Tensor:
+    """`with_neighbours` of what is inside p [B, h + 2, w + 2, D], the outermost being neighbours."""
+    h, w = p.shape[1] - 2, p.shape[2] - 2
+    parts = p.chunk(len(AROUND), dim=-1)
+    around = [part[:, i : i + h, j : j + w] for part, (i, j) in zip(parts, AROUND, strict=True)]
+    return torch.cat([p[:, 1:-1, 1:-1], *around], dim=-1)
 
 
 def with_neighbours_of(x: Tensor, tokens: Tensor) -> Tensor:

@@ -27,21 +27,57 @@ class Position:
     tokens: npt.NDArray[np.int64]
 
 
+@dataclass(frozen=True)
+class Strip:
+    """Rows of the grid, and which of a pass's tokens lie in them."""
+
+    top: int
+    bottom: int
+    chosen: slice
+
+
+STRIP_TOKENS = 4096
+"""About how many tokens of the grid are looked at at once, which bounds the memory and the time that
+it takes to get it; no result depends on it."""
+
+
+def _strips(tokens: npt.NDArray[np.int64], shape: tuple[int, int]) -> list[Strip]:
+    """The strips of a grid in which tokens lie, ascending flat indices."""
+    h, w = shape
+    height = max(1, STRIP_TOKENS // w)
+    edges = [*range(0, h, height), h]
+    places = np.searchsorted(tokens, np.array(edges) * w).tolist()
+    parts = [
+        Strip(top, bottom, slice(first, end))
+        for top, bottom, first, end in zip(edges, edges[1:], places, places[1:], strict=False)
+    ]
+    return [strip for strip in parts if strip.chosen.start < strip.chosen.stop]
+
+
 class Signs:
     """Chances [n, k] that digits are positive, if they are not 0; found where they are asked for.
 
     Most digits are 0, and their signs nobody's concern.
     """
 
-    def __init__(self, prior: IntegerPrior, stage_index: int, head: Tensor, places: Tensor) -> None:
-        self._prior, self._index, self._head, self._places = prior, stage_index, head, places
+    def __init__(self, prior: IntegerPrior, stage_index: int) -> None:
+        self._prior, self._index = prior, stage_index
+        self._parts: list[tuple[Tensor, Tensor]] = []
+
+    def append(self, head: Tensor, places: Tensor) -> None:
+        """The next tokens: their logits [m, k], and where their contexts are in the table [m, k]."""
+        self._parts.append((head.contiguous(), places))
 
     def of(self, wanted: npt.NDArray[np.bool_]) -> Chances:
         """65536 * P(digit > 0 | digit != 0) of the wanted [n, k], in their order."""
-        index = torch.from_numpy(np.flatnonzero(wanted)).to(self._prior.device)
-        places = self._places.view(-1)[index]
-        table = self._prior.digit_table(self._index, places, sign=True)
-        return self._prior.chance(self._head.reshape(-1)[index] + table).cpu().numpy()
+        prior, found, first = self._prior, [np.zeros(0, np.int32)], 0
+        for head, places in self._parts:
+            mine = np.flatnonzero(wanted[first : first + len(head)])
+            first += len(head)
+            index = torch.from_numpy(mine).to(prior.device)
+            table = prior.digit_table(self._index, places.view(-1)[index], sign=True)
+            found.append(prior.chance(head.view(-1)[index] + table).cpu().numpy())
+        return np.concatenate(found)
 
 
 class Coder(Protocol):
@@ -155,31 +191,56 @@ def _code_pass(
     flags = torch.from_numpy(known.astype(np.int64) + 2 * stopped).to(device).view(v.shape[:3])
     tokens = torch.from_numpy(at.tokens).to(device)
     x = prior.trunk(v, power, 2 * stage.index + white, bucket(step), flags, context, tokens)
+    x = x.view(-1, x.shape[-1])
     channels = torch.from_numpy(stage.channels).to(device)
-    head = prior.head(x.view(-1, x.shape[-1])[tokens], channels)
-    stop = prior.chance(head[:, -1] + prior.stop_table(stage.index, bucket(step)))
-    stops = coder.stops(at, stop.cpu().numpy())
-    stopped[at.tokens[stops]] = True
-    going = torch.from_numpy(~stops).to(device)
-    tokens, head = tokens[going], head[going]
-    if not len(tokens):
-        return
-    mine = v if len(channels) == v.shape[-1] else v.index_select(-1, channels)
-    own, magnitude, trend = (
-        x.view(-1, len(channels)).index_select(0, tokens) for x in (mine, *neighbour_sums(mine))
-    )
-    places = prior.digit_contexts(own, magnitude, trend, channels, power)
     k = len(channels)
-    signs = Signs(prior, stage.index, head[:, k : 2 * k], places)
-    nonzero = prior.chance(head[:, :k] + prior.digit_table(stage.index, places, sign=False))
+    strips = _strips(at.tokens, (v.shape[1], v.shape[2]))
+    heads = [prior.head(x[tokens[strip.chosen]], channels) for strip in strips]
+    table = prior.stop_table(stage.index, bucket(step))
+    stop = [prior.chance(head[:, -1] + table).cpu().numpy() for head in heads]
+    stops = coder.stops(at, np.concatenate(stop))
+    stopped[at.tokens[stops]] = True
+    going = ~stops
+    if not going.any():
+        return
+    signs = Signs(prior, stage.index)
+    parts, nonzero = [], []
+    for strip, head in zip(strips, heads, strict=True):
+        goes = torch.from_numpy(going[strip.chosen]).to(device)
+        some, head = tokens[strip.chosen][goes], head[goes]
+        own, magnitude, trend = _around(v, strip, some, channels)
+        places = prior.digit_contexts(own, magnitude, trend, channels, power)
+        signs.append(head[:, k : 2 * k], places)
+        chance = prior.chance(head[:, :k] + prior.digit_table(stage.index, places, sign=False))
+        nonzero.append(chance.cpu().numpy())
+        parts.append((some, own))
     digits = coder.digits(
-        Position(at.level, stage, at.tokens[~stops]),
-        own.cpu().numpy(),
-        nonzero.cpu().numpy(),
+        Position(at.level, stage, at.tokens[going]),
+        np.concatenate([own.cpu().numpy() for _, own in parts]),
+        np.concatenate(nonzero),
         signs,
     )
-    new = own + power * torch.from_numpy(digits).to(device).float()
-    if len(channels) == flat.shape[1]:
-        flat.index_copy_(0, tokens, new)
-    else:
-        flat[tokens[:, None], channels] = new
+    first = 0
+    for some, own in parts:
+        mine = torch.from_numpy(digits[first : first + len(some)]).to(device)
+        first += len(some)
+        new = own + power * mine.float()
+        if k == flat.shape[1]:
+            flat.index_copy_(0, some, new)
+        else:
+            flat[some[:, None], channels] = new
+
+
+def _around(
+    v: Tensor, strip: Strip, tokens: Tensor, channels: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """(values, magnitude, trend) [n, k] of tokens [n] of a strip; see `neighbour_sums`."""
+    first = max(strip.top - 1, 0)
+    rows = v[:, first : strip.bottom + 1]
+    if len(channels) < v.shape[-1]:
+        rows = rows.index_select(-1, channels)
+    index = tokens - first * v.shape[2]
+    own, magnitude, trend = (
+        x.reshape(-1, len(channels)).index_select(0, index) for x in (rows, *neighbour_sums(rows))
+    )
+    return own, magnitude, trend

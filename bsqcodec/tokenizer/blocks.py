@@ -71,13 +71,19 @@ class Block(nn.Module):
         nn.init.zeros_(self.down.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        h, w = x.shape[1:3]
-        x = x + self.depthwise(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
-        windows = to_windows(x)
-        if torch.is_grad_enabled() or len(windows) <= INFERENCE_WINDOWS:
-            return from_windows(self.within(windows), h, w)
-        parts = [self.within(part) for part in windows.split(INFERENCE_WINDOWS)]
-        return from_windows(torch.cat(parts), h, w)
+        b, h, w, _ = x.shape
+        if torch.is_grad_enabled() or b * h * w <= INFERENCE_WINDOWS * WINDOW**2:
+            return self._rows(x, 0, h)
+        rows = max(1, INFERENCE_WINDOWS * WINDOW // (b * w)) * WINDOW
+        return torch.cat([self._rows(x, top, min(top + rows, h)) for top in range(0, h, rows)], 1)
+
+    def _rows(self, x: Tensor, top: int, bottom: int) -> Tensor:
+        """Rows top to bottom, whole windows, of what the block makes of x [B, h, w, width]."""
+        first = max(0, top - 1)
+        part = x[:, first : bottom + 1]
+        beside = self.depthwise(part.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        part = (part + beside)[:, top - first : bottom - first]
+        return from_windows(self.within(to_windows(part)), bottom - top, x.shape[2])
 
     def within(self, x: Tensor) -> Tensor:
         """Attention and MLP of windows [n, 64, width], which do not see each other."""

@@ -52,8 +52,10 @@ def ideal(bits: Bits, chances: Chances) -> float:
     return sum(-math.log2((k if bit else PRECISION - k) / PRECISION) for bit, k in pairs)
 
 
+@pytest.mark.parametrize("at_once", [1, 64, 10**6])
 @pytest.mark.parametrize("name", GOLDEN)
-def test_golden_words(name: str) -> None:
+def test_golden_words(name: str, at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bsqcodec.bitstream.entropy.AT_ONCE", at_once)
     bits, chances = pattern(name)
     data, _ = coded((bits, chances))
     assert data.hex() == GOLDEN[name]

@@ -25,7 +25,15 @@ def test_photo_png_becomes_photo_bsq(photo: Path, fake_codec: ModuleType, capsys
     assert out == ""
     assert err.splitlines()[0] == "bsqcodec: warning: photo.png: a note of the codec"
     assert err.splitlines()[1].startswith("photo.png -> photo.bsq: 16x12, ")
-    assert "quality 50, 99.00 dB" in err
+    assert "quality 50, 0." in err  # seconds: what takes a decoding is not measured unasked
+
+
+@pytest.mark.parametrize("asked", ["-v", "--psnr=34.5"])
+def test_the_psnr_is_told_where_asked_for(
+    photo: Path, fake_codec: ModuleType, capsys: Output, asked: str
+) -> None:
+    assert main(["encode", "photo.png", asked]) == 0
+    assert "quality 50, 99.00 dB" in capsys.readouterr().err
 
 
 def test_defaults(photo: Path, fake_codec: ModuleType) -> None:

@@ -89,7 +89,7 @@ def test_contexts_follow_the_rule(plane: int) -> None:
     v = values(plane, 1, 16, 16, 4)
     magnitude, trend = neighbour_sums(v)
     found = contexts(v, magnitude, trend, torch.tensor(3.0**plane))
-    assert found.dtype == torch.int64
+    assert found.dtype == torch.int32
     expected = [
         context_of(*map(int, triple), 3**plane)
         for triple in zip(v.flatten(), magnitude.flatten(), trend.flatten(), strict=True)

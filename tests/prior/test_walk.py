@@ -67,6 +67,26 @@ def test_round_trip(prior: IntegerPrior, size: tuple[int, int], step: int) -> No
     assert np.array_equal(walk(prior, step, inside, DecodingCoder(payloads)), n)
 
 
+@pytest.mark.parametrize("strip_tokens", [1, 17, 40])
+@pytest.mark.parametrize("size", [(16, 17), (30, 9)])
+def test_strips_change_nothing(
+    prior: IntegerPrior,
+    monkeypatch: pytest.MonkeyPatch,
+    size: tuple[int, int],
+    strip_tokens: int,
+) -> None:
+    """The grid as it is looked at: all at once, or some rows after the other."""
+    inside = grid_of(*size)
+    n = some_values(inside, 100)
+    n[3:12] = 0  # whole strips without a token that goes on
+    expected = encode(prior, n, 100, inside)
+    monkeypatch.setattr("bsqcodec.prior.walk.STRIP_TOKENS", strip_tokens)
+    payloads, values = encode(prior, n, 100, inside)
+    assert payloads == expected[0] and np.array_equal(values, expected[1])
+    monkeypatch.setattr("bsqcodec.prior.integer.CHUNK", 1)
+    assert np.array_equal(walk(prior, 100, inside, DecodingCoder(payloads)), n)
+
+
 @pytest.mark.parametrize("seed", range(1, 4))
 def test_round_trip_of_other_priors_and_values(seed: int) -> None:
     inside = grid_of(7, 12)
