@@ -225,12 +225,6 @@ def picture_prior_of(source: Path) -> Prior:
     return prior
 
 
-def validation_clips(clips: Clips, device: torch.device) -> Tensor:
-    """The same 8 training clips of 4 frames every time, float [8, 4, 3, 256, 256]."""
-    drawn = [clips.draw(4, 256, np.random.default_rng(seed))[0] for seed in range(8)]
-    return torch.stack(drawn).to(device).float()
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_shared_arguments(parser)
     parser.set_defaults(batch=None, decay=0.5)
@@ -292,7 +286,7 @@ def train_decoder(args: argparse.Namespace, world: World) -> None:
         rmse = d.clamp_min(0).sqrt().mean(0)
         return loss.mean(), {"rmse_first": rmse[0], "rmse": rmse[1:].mean()}
 
-    held_out = validation_clips(clips, device)
+    held_out = torch.stack([x for x, _ in clips.held_out()]).to(device).float()
     shadow = CausalDecoder(tokenizer.config, model.config).to(device).eval()
 
     @torch.no_grad()
@@ -349,7 +343,7 @@ def train_prior(args: argparse.Namespace, world: World) -> None:
         bpp = bits / args.crop**2
         return (bpp / usual_bpp(step_size(index.to(device)))).mean(), {"bpp": bpp.mean()}
 
-    held_out = validation_clips(clips, device)
+    held_out = torch.stack([x for x, _ in clips.held_out()]).to(device).float()
     coded = {}
     for at in VALIDATION_STEPS:
         n = integers(held_out, torch.full((len(held_out),), float(at)))

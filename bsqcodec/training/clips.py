@@ -188,6 +188,10 @@ class Clips:
             (cache / "clips.json").write_text(json.dumps(shapes))
         return cls(cache)
 
+    def held_out(self) -> list[tuple[Tensor, Tensor]]:
+        """The same 8 clips of 4 frames every time, of 256 x 256 pixels, as `draw` gives them."""
+        return [self.draw(4, 256, np.random.default_rng(seed)) for seed in range(8)]
+
     def draw(self, count: int, size: int, generator: np.random.Generator) -> tuple[Tensor, Tensor]:
         """(frames uint8 [count, 3, size, size], vectors [count, size / 8, size / 8, 2]) of a clip.
 

@@ -1,4 +1,4 @@
-"""Arguments that both trainers take, and what follows from them."""
+"""Arguments that trainers share, and what follows from them."""
 
 from __future__ import annotations
 
@@ -15,27 +15,33 @@ from bsqcodec.training.distributed import World, join
 from bsqcodec.training.loop import LoopConfig
 
 
-def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of both trainers; each sets defaults of its own for some."""
+def add_source_arguments(parser: argparse.ArgumentParser) -> None:
+    """What pictures, cut how and where: arguments of all that works on training pictures."""
     add = parser.add_argument
     add("--data", type=Path, nargs="+", required=True, help="shards, or folders of them")
     add("--cache", type=Path, default=Path("runs/cache"), help="folder for decoded pictures")
+    add("--out", type=Path, required=True, help="folder for what is made")
+    add("--crop", type=int, default=256)
+    add("--seed", type=int, default=0)
+    add("--device", default="cpu", help="cpu or cuda")
+    add("--threads", type=int)
+
+
+def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of all trainers; each sets defaults of its own for some."""
+    add_source_arguments(parser)
+    add = parser.add_argument
     add("--data-on-device", action="store_true", help="keep all training pictures on the device")
     add("--validation", type=Path, help="folder of pictures")
     add("--validation-limit", type=int, default=6)
-    add("--out", type=Path, required=True, help="folder for log and checkpoints")
     add("--init", type=Path, help="run folder or shipped weights to start from")
     add("--minutes", type=float, default=60, help="training time that the schedule is made for")
     add("--stop-after", type=float, help="minutes after which this process saves and ends")
     add("--rate", type=float, default=1e-3, help="peak learning rate")
     add("--decay", type=float, default=0.4, help="share of the schedule in which the rate falls")
     add("--batch", type=int, default=16, help="crops a step, in each process")
-    add("--crop", type=int, default=256)
     add("--validate-every", type=float, default=5.0, help="minutes of training time")
     add("--save-every", type=float, default=5.0, help="minutes of training time")
-    add("--seed", type=int, default=0)
-    add("--device", default="cpu", help="cpu or cuda")
-    add("--threads", type=int)
     add("--no-compile", action="store_true")
     add("--profile", type=int, default=0, help="time so many steps by operator, and end")
 

@@ -23,7 +23,7 @@ from torch import Tensor
 from bsqcodec.masking import dead_zones_of
 from bsqcodec.training.data import Pictures
 from bsqcodec.training.distributed import World
-from bsqcodec.training.options import add_shared_arguments, load_pictures, set_up
+from bsqcodec.training.options import add_source_arguments, load_pictures, set_up
 from bsqcodec.tune import USUAL_SHARE
 
 if TYPE_CHECKING:
@@ -68,10 +68,13 @@ class Searched:
     ) -> tuple[Tensor, Tensor, Tensor]:
         """(pixels uint8 [count, 3, size, size], integers float [count, h, w, C], steps [count]).
 
-        Random squares of whole tokens; size: in pixels, at most that of the crops.
+        Random squares of whole tokens; size: in pixels. Raises ValueError for larger ones than the
+        crops are.
         """
         patch = self.pixels.shape[1] // self.integers.shape[1]
         tokens = size // patch
+        if size > min(self.pixels.shape[1:3]):
+            raise ValueError(f"no {size} pixels in searched crops of {self.pixels.shape[1]}")
         chosen = generator.integers(len(self), size=count)
         pixels, integers = [], []
         for index in chosen:
@@ -87,7 +90,7 @@ class Searched:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_shared_arguments(parser)
+    add_source_arguments(parser)
     parser.set_defaults(crop=384)
     parser.add_argument("--weights", type=Path, required=True, help="shipped weights")
     parser.add_argument("--count", type=int, default=640, help="crops, in all")

@@ -207,7 +207,7 @@ def train(args: argparse.Namespace, world: World) -> None:
                 total = total + (rounded.felt(more) / usual).mean() + figures["rate"]
         return total, figures
 
-    held_out = [clips.draw(4, 256, np.random.default_rng(seed)) for seed in range(8)]
+    held_out = clips.held_out()
     shadow = Predicted(tokenizer, blocks, len(model.decoder.blocks)).to(device).eval()
 
     @torch.no_grad()

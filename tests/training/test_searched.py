@@ -116,6 +116,8 @@ def test_squares_are_drawn_with_their_own_integers() -> None:
     assert torch.equal(x[:, :, ::16, ::16], (n[..., :3] % 251).permute(0, 3, 1, 2).byte())
     assert torch.equal(steps, 10 + n[:, 0, 0, 0].div(100, rounding_mode="floor"))
     assert len({(int(v) // 10 % 10, int(v) % 10) for v in n[:, 0, 0, 0]}) > 8
+    with pytest.raises(ValueError, match="no 112 pixels in searched crops of 96"):
+        source.draw(1, 112, np.random.default_rng(0))
     again = source.draw(40, 64, np.random.default_rng(0))
     assert all(torch.equal(a, b) for a, b in zip((x, n, steps), again, strict=True))
 
