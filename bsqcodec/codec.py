@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +69,27 @@ SEARCHED_PIXELS = 2**24
 """Larger pictures and frames are not searched, for want of memory: some 100 bytes a pixel."""
 
 
+class LazyPsnr:
+    """A PSNR in dB that is measured when it is first asked for; then the pictures are let go.
+
+    It is pickled as a number. Give db in place of `measure` where it is known.
+    """
+
+    def __init__(self, measure: Callable[[], float], db: float | None = None) -> None:
+        self._measure = measure if db is None else None
+        self._db = db
+
+    def __call__(self) -> float:
+        if self._db is None:
+            assert self._measure is not None
+            self._db = self._measure()
+            self._measure = None
+        return self._db
+
+    def __getstate__(self) -> dict[str, float | None]:
+        return {"_measure": None, "_db": self()}
+
+
 @dataclass(frozen=True)
 class Encoded:
     """A coded picture and what is known about it. ideal_bits: from the prior."""
@@ -83,12 +104,16 @@ class Encoded:
     seconds: float
     ideal_bits: float
     notes: tuple[str, ...]
-    measure_psnr: Callable[[], float] = field(repr=False, compare=False)
+    lazy_psnr: LazyPsnr = field(repr=False, compare=False)
 
-    @cached_property
+    @property
     def psnr(self) -> float:
-        """dB over the colour (or grey) samples. The picture is decoded when it is first asked for."""
-        return self.measure_psnr()
+        """dB over the colour (or grey) samples, of which the picture must not have changed since.
+
+        The decoder's networks run when it is first asked for, unless a PSNR was aimed at. Raises
+        LimitError where the memory does not suffice.
+        """
+        return self.lazy_psnr()
 
 
 @dataclass(frozen=True)
@@ -280,7 +305,7 @@ class Codec:
 
         def measured(step: int, search: bool = False) -> tuple[float, _Attempt]:
             made = attempt(step, strength, search)
-            return self._psnr(picture, made, step), made
+            return self._psnr(picture.pixels, made.values, step), made
 
         psnr: float | None = None
         strength = 1.0 if effort else 0.0
@@ -303,6 +328,7 @@ class Codec:
                 notes.append(f"the file is {lack:.1f} % smaller than asked for")
         if verify:
             self._verify(result, [*before, *after])
+        values = result.values.astype(np.int16)  # wide enough, and half as large to keep
         return Encoded(
             data=result.data,
             width=pixels.shape[1],
@@ -314,7 +340,7 @@ class Codec:
             seconds=time.perf_counter() - started,
             ideal_bits=result.ideal_bits,
             notes=tuple(notes),
-            measure_psnr=lambda: self._psnr(picture, result, step) if psnr is None else psnr,
+            lazy_psnr=LazyPsnr(partial(self._psnr, picture.pixels, values, step), psnr),
         )
 
     def _code(
@@ -366,14 +392,17 @@ class Codec:
         found = refine(task, grid, start, share=ms_ssim_share(tune), progress=progress)
         return found.reshape(z.shape).astype(np.float32)
 
-    def _psnr(self, picture: Picture, made: _Attempt, step: int) -> float:
-        """PSNR in dB over the colour (or grey) samples."""
-        height, width = picture.pixels.shape[:2]
-        n = torch.from_numpy(made.values).to(self.device)
-        decoded = decode_picture(self._default.tokenizer, n, step, height, width)
-        if picture.pixels.ndim == 2:
-            decoded = _grey(decoded)
-        error = np.mean((decoded.astype(np.float32) - picture.pixels) ** 2, dtype=np.float64)
+    def _psnr(
+        self, pixels: npt.NDArray[np.uint8], values: npt.NDArray[np.integer], step: int
+    ) -> float:
+        """PSNR in dB of what integers [h, w, C] decode to, over the samples of pixels."""
+        height, width = pixels.shape[:2]
+        with _memory_limit():
+            n = torch.from_numpy(values).to(self.device)
+            decoded = decode_picture(self._default.tokenizer, n, step, height, width)
+            if pixels.ndim == 2:
+                decoded = _grey(decoded)
+            error = np.mean((decoded.astype(np.float32) - pixels) ** 2, dtype=np.float64)
         return math.inf if error == 0 else 10 * math.log10(255**2 / error)
 
     def _verify(self, made: _Attempt, beside: list[Chunk]) -> None:

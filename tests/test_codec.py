@@ -6,11 +6,13 @@ import doctest
 import importlib
 import io
 import math
+import pickle
 from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+import torch
 from PIL import Image
 
 from bsqcodec import api
@@ -390,7 +392,7 @@ def test_a_size_out_of_reach(
 def test_the_psnr_is_measured_when_asked_for(
     codec: Codec, photo: npt.NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Once, and not before: it takes as long as decoding."""
+    """Once, and not before: it takes the decoder's networks."""
     figures = [31.0]
     monkeypatch.setattr(Codec, "_psnr", lambda *_: figures.pop())
     encoded = codec.encode(photo, BitsPerPixel(0.5))
@@ -398,12 +400,33 @@ def test_the_psnr_is_measured_when_asked_for(
     assert encoded.psnr == encoded.psnr == 31.0 and figures == []
 
 
+def test_a_psnr_survives_pickling(codec: Codec, photo: npt.NDArray[np.uint8]) -> None:
+    """As a number: neither the codec's weights nor the picture go with it."""
+    encoded = codec.encode(photo, BitsPerPixel(0.5))
+    data = pickle.dumps(encoded)
+    assert len(data) < len(encoded.data) + 2000
+    assert pickle.loads(data).psnr == encoded.psnr
+
+
+def test_no_memory_for_a_psnr(
+    codec: Codec, photo: npt.NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise torch.OutOfMemoryError("none left")
+
+    encoded = codec.encode(photo)
+    monkeypatch.setattr("bsqcodec.codec.decode_picture", fail)
+    with pytest.raises(LimitError, match="not enough memory"):
+        _ = encoded.psnr
+
+
 @pytest.mark.parametrize("db", [22.6, 23.0, 23.4])
 def test_a_psnr_is_met_by_the_coarsest_step_that_does(
-    codec: Codec, photo: npt.NDArray[np.uint8], db: float
+    codec: Codec, photo: npt.NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch, db: float
 ) -> None:
     encoded = codec.encode(photo, Psnr(db))
     assert psnr(codec.decode(encoded.data).picture.pixels, photo) >= db
+    monkeypatch.setattr(Codec, "_psnr", None)  # it was measured already
     assert db <= encoded.psnr < db + 0.5
     assert FINEST < encoded.step < LAST_STEP
 

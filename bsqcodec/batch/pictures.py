@@ -120,7 +120,7 @@ def _other_sides(container: Container, picture: Picture, *, strip: bool) -> str 
 
 
 def _known_psnr(encoded: Encoded, options: Options) -> float | None:
-    """dB where it is known anyway, and finite: measuring it takes as long as decoding."""
+    """dB where it is known anyway, and finite: measuring takes the decoder's networks."""
     from bsqcodec.rate import Psnr
 
     known = isinstance(options.target, Psnr) and math.isfinite(encoded.psnr)

@@ -201,7 +201,7 @@ def _facts(job: Job, encoded: Encoded, input_bytes: int | None, notes: list[str]
 def _sum_up(
     console: Console, job: Job, encoded: Encoded, input_bytes: int | None, *, with_psnr: bool
 ) -> None:
-    """The line a picture, and with -v one more. with_psnr: measuring it can take a decoding."""
+    """The line a picture, and with -v one more. with_psnr: measuring can take time."""
     count = len(encoded.data)
     sizes = format_bytes(count)
     if input_bytes:

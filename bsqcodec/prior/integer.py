@@ -36,7 +36,7 @@ from bsqcodec.prior.model import (
     Prior,
     PriorBlock,
     QuantLinear,
-    joined,
+    neighbours_inside,
     padded,
     with_neighbours_of,
 )
@@ -304,25 +304,23 @@ class IntegerPrior:
         width = self.config.width
         x = self._embedding(v.view(-1, c), power).view(b, h, w, width)
         rows = max(1, CHUNK // max(1, b * (w // WINDOW))) * WINDOW
+        parts = x.split(rows, 1)
         tops = range(0, h, rows)
         constant = self._t["embed_pass"][kind] + self._t["embed_bucket"][bucket]
         token = self._t["embed_token"] + constant
-        for top in tops:
-            part = x[:, top : top + rows]
-            part += token[flags[:, top : top + rows]]
-            if context is not None:
-                part += context[:, top : top + rows]
+        for part, each in zip(parts, flags.split(rows, 1), strict=True):
+            part += token[each]
+        if context is not None:
+            x += context
         for i, region in enumerate(self._regions(wanted, (b, h, w), self._depths[kind // 2])):
-            for top in tops if self.config.attention else ():
-                part = x[:, top : top + rows]
-                height = part.shape[1]
-                part += from_windows(self._attention(i, to_windows(part)), height, w)
+            for part in parts if self.config.attention else ():
+                part += from_windows(self._attention(i, to_windows(part)), part.shape[1], w)
             gain = self._t[f"blocks.{i}.mlp_gain"]
-            parts = [x[:, top : top + rows] for top in tops]
-            a = padded(torch.cat([self._operand(self._activation(p * gain)) for p in parts], 1))
+            a = torch.cat([self._operand(self._activation(part * gain)) for part in parts], 1)
+            a = padded(a)
             if region is None:
                 for top, part in zip(tops, parts, strict=True):
-                    around = joined(a[:, top : top + part.shape[1] + 2])
+                    around = neighbours_inside(a[:, top : top + part.shape[1] + 2])
                     part += self._mlp(i, around.view(-1, 2 * width)).view(part.shape)
             else:
                 stream = x.view(-1, width)
@@ -381,7 +379,7 @@ class IntegerPrior:
     ) -> Tensor:
         """Where the tables of digits [n, k] have what their contexts say; arguments [n, k]."""
         scale = torch.tensor(float(power), device=self.device, dtype=torch.float32)
-        return contexts(v, magnitude, trend, scale) + channels * CONTEXTS
+        return contexts(v, magnitude, trend, scale) + channels.int() * CONTEXTS
 
     def digit_table(self, stage_index: int, places: Tensor, sign: bool) -> Tensor:
         """Logits that contexts contribute, at places that `digit_contexts` gave, any shape of them.

@@ -45,7 +45,7 @@ def with_neighbours(x: Tensor) -> Tensor:
 
     0 beyond the grid.
     """
-    return joined(padded(x))
+    return neighbours_inside(padded(x), x)
 
 
 def padded(x: Tensor) -> Tensor:
@@ -53,12 +53,16 @@ def padded(x: Tensor) -> Tensor:
     return F.pad(x, (0, 0, 1, 1, 1, 1))
 
 
-def joined(p: Tensor) -> Tensor:
-    """`with_neighbours` of what is inside p [B, h + 2, w + 2, D], the outermost being neighbours."""
+def neighbours_inside(p: Tensor, inside: Tensor | None = None) -> Tensor:
+    """`with_neighbours` of what is inside p [B, h + 2, w + 2, D], the outermost being neighbours.
+
+    inside [B, h, w, D]: the same without those, if it is at hand.
+    """
     h, w = p.shape[1] - 2, p.shape[2] - 2
+    inside = p[:, 1:-1, 1:-1] if inside is None else inside
     parts = p.chunk(len(AROUND), dim=-1)
     around = [part[:, i : i + h, j : j + w] for part, (i, j) in zip(parts, AROUND, strict=True)]
-    return torch.cat([p[:, 1:-1, 1:-1], *around], dim=-1)
+    return torch.cat([inside, *around], dim=-1)
 
 
 def with_neighbours_of(x: Tensor, tokens: Tensor) -> Tensor:

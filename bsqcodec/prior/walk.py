@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -37,8 +38,8 @@ class Strip:
 
 
 STRIP_TOKENS = 4096
-"""About how many tokens of the grid are looked at at once, which bounds the memory and the time that
-it takes to get it; no result depends on it."""
+"""About how many tokens of the grid are looked at at once: large tensors take the system time to
+provide. No result depends on it."""
 
 
 def _strips(tokens: npt.NDArray[np.int64], shape: tuple[int, int]) -> list[Strip]:
@@ -49,7 +50,7 @@ def _strips(tokens: npt.NDArray[np.int64], shape: tuple[int, int]) -> list[Strip
     places = np.searchsorted(tokens, np.array(edges) * w).tolist()
     parts = [
         Strip(top, bottom, slice(first, end))
-        for top, bottom, first, end in zip(edges, edges[1:], places, places[1:], strict=False)
+        for (top, bottom), (first, end) in zip(pairwise(edges), pairwise(places), strict=True)
     ]
     return [strip for strip in parts if strip.chosen.start < strip.chosen.stop]
 
@@ -70,14 +71,14 @@ class Signs:
 
     def of(self, wanted: npt.NDArray[np.bool_]) -> Chances:
         """65536 * P(digit > 0 | digit != 0) of the wanted [n, k], in their order."""
-        prior, found, first = self._prior, [np.zeros(0, np.int32)], 0
+        prior, found, first = self._prior, [], 0
         for head, places in self._parts:
             mine = np.flatnonzero(wanted[first : first + len(head)])
             first += len(head)
             index = torch.from_numpy(mine).to(prior.device)
             table = prior.digit_table(self._index, places.view(-1)[index], sign=True)
-            found.append(prior.chance(head.view(-1)[index] + table).cpu().numpy())
-        return np.concatenate(found)
+            found.append(prior.chance(head.view(-1)[index] + table))
+        return torch.cat(found).cpu().numpy()
 
 
 class Coder(Protocol):
@@ -197,27 +198,28 @@ def _code_pass(
     strips = _strips(at.tokens, (v.shape[1], v.shape[2]))
     heads = [prior.head(x[tokens[strip.chosen]], channels) for strip in strips]
     table = prior.stop_table(stage.index, bucket(step))
-    stop = [prior.chance(head[:, -1] + table).cpu().numpy() for head in heads]
-    stops = coder.stops(at, np.concatenate(stop))
+    stop = torch.cat([prior.chance(head[:, -1] + table) for head in heads])
+    stops = coder.stops(at, stop.cpu().numpy())
     stopped[at.tokens[stops]] = True
     going = ~stops
     if not going.any():
         return
     signs = Signs(prior, stage.index)
     parts, nonzero = [], []
-    for strip, head in zip(strips, heads, strict=True):
-        goes = torch.from_numpy(going[strip.chosen]).to(device)
+    for strip in strips:
+        head = heads.pop(0)
+        goes = torch.from_numpy(np.flatnonzero(going[strip.chosen])).to(device)
         some, head = tokens[strip.chosen][goes], head[goes]
         own, magnitude, trend = _around(v, strip, some, channels)
         places = prior.digit_contexts(own, magnitude, trend, channels, power)
         signs.append(head[:, k : 2 * k], places)
-        chance = prior.chance(head[:, :k] + prior.digit_table(stage.index, places, sign=False))
-        nonzero.append(chance.cpu().numpy())
+        table = prior.digit_table(stage.index, places, sign=False)
+        nonzero.append(prior.chance(head[:, :k] + table))
         parts.append((some, own))
     digits = coder.digits(
         Position(at.level, stage, at.tokens[going]),
-        np.concatenate([own.cpu().numpy() for _, own in parts]),
-        np.concatenate(nonzero),
+        torch.cat([own for _, own in parts]).cpu().numpy(),
+        torch.cat(nonzero).cpu().numpy(),
         signs,
     )
     first = 0

@@ -51,7 +51,8 @@ def shuffle(x: Tensor, size: int) -> Tensor:
 
 
 INFERENCE_WINDOWS = 64
-"""Windows that pass a block at once without gradients, which bounds the memory."""
+"""About how many windows pass a block at once without gradients, at least a row of them, which bounds
+the memory."""
 
 
 class Block(nn.Module):

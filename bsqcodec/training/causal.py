@@ -225,6 +225,11 @@ def picture_prior_of(source: Path) -> Prior:
     return prior
 
 
+def clips_to_validate(clips: Clips, device: torch.device) -> Tensor:
+    """Float [8, 4, 3, 256, 256]: see `Clips.to_validate`."""
+    return torch.stack([frames for frames, _ in clips.to_validate()]).to(device).float()
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_shared_arguments(parser)
     parser.set_defaults(batch=None, decay=0.5)
@@ -286,7 +291,7 @@ def train_decoder(args: argparse.Namespace, world: World) -> None:
         rmse = d.clamp_min(0).sqrt().mean(0)
         return loss.mean(), {"rmse_first": rmse[0], "rmse": rmse[1:].mean()}
 
-    held_out = torch.stack([x for x, _ in clips.held_out()]).to(device).float()
+    held_out = clips_to_validate(clips, device)
     shadow = CausalDecoder(tokenizer.config, model.config).to(device).eval()
 
     @torch.no_grad()
@@ -343,7 +348,7 @@ def train_prior(args: argparse.Namespace, world: World) -> None:
         bpp = bits / args.crop**2
         return (bpp / usual_bpp(step_size(index.to(device)))).mean(), {"bpp": bpp.mean()}
 
-    held_out = torch.stack([x for x, _ in clips.held_out()]).to(device).float()
+    held_out = clips_to_validate(clips, device)
     coded = {}
     for at in VALIDATION_STEPS:
         n = integers(held_out, torch.full((len(held_out),), float(at)))

@@ -16,7 +16,7 @@ from bsqcodec.training.loop import LoopConfig
 
 
 def add_source_arguments(parser: argparse.ArgumentParser) -> None:
-    """What pictures, cut how and where: arguments of all that works on training pictures."""
+    """Arguments of everything that works on crops of training pictures."""
     add = parser.add_argument
     add("--data", type=Path, nargs="+", required=True, help="shards, or folders of them")
     add("--cache", type=Path, default=Path("runs/cache"), help="folder for decoded pictures")

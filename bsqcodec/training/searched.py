@@ -72,9 +72,10 @@ class Searched:
         crops are.
         """
         patch = self.pixels.shape[1] // self.integers.shape[1]
+        shortest = min(self.pixels.shape[1:3])
+        if size > shortest:
+            raise ValueError(f"no {size} pixels in searched crops of {shortest}")
         tokens = size // patch
-        if size > min(self.pixels.shape[1:3]):
-            raise ValueError(f"no {size} pixels in searched crops of {self.pixels.shape[1]}")
         chosen = generator.integers(len(self), size=count)
         pixels, integers = [], []
         for index in chosen:

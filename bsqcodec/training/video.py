@@ -207,7 +207,7 @@ def train(args: argparse.Namespace, world: World) -> None:
                 total = total + (rounded.felt(more) / usual).mean() + figures["rate"]
         return total, figures
 
-    held_out = clips.held_out()
+    held_out = clips.to_validate()
     shadow = Predicted(tokenizer, blocks, len(model.decoder.blocks)).to(device).eval()
 
     @torch.no_grad()

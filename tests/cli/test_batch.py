@@ -195,7 +195,7 @@ def test_failures_come_at_the_end(folder: Path, capsys: Output) -> None:
 
 
 def test_the_log_has_a_psnr_where_one_is_asked_for(folder: Path) -> None:
-    """It is known then; to measure it otherwise would take as long as decoding."""
+    """It is known then; to measure it otherwise would take the decoder's networks."""
     assert batch("in/a.png", "out", "--psnr", "20", "--log", "log", "--quiet") == 0
     (done,) = (line for line in log() if line["type"] == "file")
     assert 20 <= done["psnr_db"] < 25

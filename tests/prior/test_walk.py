@@ -67,7 +67,7 @@ def test_round_trip(prior: IntegerPrior, size: tuple[int, int], step: int) -> No
     assert np.array_equal(walk(prior, step, inside, DecodingCoder(payloads)), n)
 
 
-@pytest.mark.parametrize("strip_tokens", [1, 17, 40])
+@pytest.mark.parametrize("strip_tokens", [1, 40, 80])
 @pytest.mark.parametrize("size", [(16, 17), (30, 9)])
 def test_strips_change_nothing(
     prior: IntegerPrior,
