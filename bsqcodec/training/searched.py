@@ -34,6 +34,9 @@ log = logging.getLogger(__name__)
 PART = 16
 """Crops of a part."""
 
+HELD_OUT = 24
+"""Crops that a trainer validates with and never learns from; an eighth of fewer than 192."""
+
 LOWEST, HIGHEST = 120, 240
 """Step indices at which crops are searched: .05 to 1 bits per pixel."""
 
@@ -62,6 +65,15 @@ class Searched:
 
     def __len__(self) -> int:
         return len(self.steps)
+
+    def split(self) -> tuple[Searched, Searched]:
+        """(crops to learn from, crops to validate with): the last ones, `HELD_OUT` or an eighth."""
+        first = len(self) - min(HELD_OUT, len(self) // 8)
+        parts = (slice(first), slice(first, None))
+        learn, validate = (
+            Searched(self.pixels[part], self.integers[part], self.steps[part]) for part in parts
+        )
+        return learn, validate
 
     def draw(
         self, count: int, size: int, generator: np.random.Generator

@@ -121,6 +121,22 @@ def evaluate(
     return figures
 
 
+@torch.no_grad()
+def evaluate_searched(tokenizer: Tokenizer, crops: Searched, device: torch.device) -> str:
+    """Mean PSNR and MS-SSIM of what the searched integers of crops decode to."""
+    rows = []
+    for pixels, integers, step in zip(crops.pixels, crops.integers, crops.steps, strict=True):
+        x = torch.from_numpy(pixels).to(device).permute(2, 0, 1)[None].float()
+        n = torch.from_numpy(integers).to(device)[None].float()
+        with torch.autocast(device.type, torch.bfloat16):
+            y = tokenizer.decode(n, torch.tensor([float(step)], device=device))
+        y = y.clamp(0, 255).round()
+        psnr = 10 * torch.log10(255**2 / (y - x).square().mean())
+        rows.append([float(psnr), float(ms_ssim(y, x)[0])])
+    psnr, similarity = np.mean(rows, axis=0)
+    return f"{psnr:.3f}dB/{similarity:.5f}"
+
+
 def start_from(tokenizer: Tokenizer, source: Tokenizer) -> None:
     """Take the weights of another tokenizer.
 
@@ -182,7 +198,9 @@ def train(args: argparse.Namespace, world: World) -> None:
     if loop.writes:
         write_config(args.out, asdict(config), args)
     loop.resume()
-    searched = Searched.load(args.searched) if args.searched else None
+    searched, searched_held_out = None, None
+    if args.searched:
+        searched, searched_held_out = Searched.load(args.searched).split()
     loss_of, loss_of_searched = decoder_loss, loss_of_integers
     if not args.no_compile:
         loss_of, loss_of_searched = torch.compile(loss_of), torch.compile(loss_of_searched)
@@ -207,6 +225,9 @@ def train(args: argparse.Namespace, world: World) -> None:
 
     def validate(state: dict[str, Tensor]) -> dict[str, Any]:
         shadow.load_state_dict(state)
-        return evaluate(shadow.tokenizer, held_out, VALIDATION_STEPS, device)
+        figures = evaluate(shadow.tokenizer, held_out, VALIDATION_STEPS, device)
+        if searched_held_out:
+            figures["searched"] = evaluate_searched(shadow.tokenizer, searched_held_out, device)
+        return figures
 
     loop.run(step, validate)

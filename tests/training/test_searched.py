@@ -14,13 +14,18 @@ from bsqcodec.distortion import ms_ssim
 from bsqcodec.masking import dead_zones_of
 from bsqcodec.refine import USUAL, PictureTask, code
 from bsqcodec.training.checkpoints import tokenizer_of
-from bsqcodec.training.searched import HIGHEST, LOWEST, PART, Searched, searched_integers
-from bsqcodec.training.tokenizer import decoder_loss, loss_of_integers
+from bsqcodec.training.searched import HELD_OUT, HIGHEST, LOWEST, PART, Searched, searched_integers
+from bsqcodec.training.tokenizer import (
+    Trained,
+    decoder_loss,
+    evaluate_searched,
+    loss_of_integers,
+)
 from bsqcodec.weights import load
 
 from ..golden_files import model_path
 from ..models import random_tokenizer
-from .commands import ONE_STEP, log_of, tokenizer_arguments
+from .commands import ONE_STEP, checkpoint, log_of, tokenizer_arguments
 
 MakeScene = Callable[[int, int, int], npt.NDArray[np.uint8]]
 Train = Callable[..., None]
@@ -139,6 +144,40 @@ def goes_on(*more: str) -> list[str]:
     config = tokenizer_of(model_path()).config.to_dict()
     start = ["--init", str(model_path()), "--config", json.dumps(config)]
     return tokenizer_arguments(*start, "--searched", "searched", *more)
+
+
+@pytest.mark.parametrize(("count", "held_out"), [(3, 0), (16, 2), (500, HELD_OUT)])
+def test_some_are_never_learned_from(count: int, held_out: int) -> None:
+    number = np.arange(count)
+    crops = Searched(
+        number[:, None, None, None].repeat(3, -1).astype(np.uint8),
+        number[:, None, None, None].astype(np.int16),
+        number.astype(np.uint8),
+    )
+    learn, validate = crops.split()
+    assert (len(learn), len(validate)) == (count - held_out, held_out)
+    for part, expected in ((learn, number[: len(learn)]), (validate, number[len(learn) :])):
+        assert np.array_equal(part.integers.ravel(), expected)
+        assert np.array_equal(part.pixels[..., 0].ravel(), expected.astype(np.uint8))
+        assert np.array_equal(part.steps, expected.astype(np.uint8))
+
+
+def test_those_are_validated_with(
+    folder: Path, made: Callable[..., Path], train: Train, make_scene: MakeScene
+) -> None:
+    crops = Searched.load(made("--count", str(PART))).split()[1]
+    train(*goes_on("--minutes", "0.005"))
+    model = Trained(tokenizer_of(model_path()).config)
+    model.load_state_dict(checkpoint(folder / "tokenizer")["average"])
+    found = evaluate_searched(model.tokenizer, crops, CPU)
+    assert log_of(folder / "tokenizer")[-1]["searched"] == found
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        steps = torch.from_numpy(crops.steps).float()
+        y = model.tokenizer.decode(torch.from_numpy(crops.integers).float(), steps)
+    x = torch.from_numpy(crops.pixels).permute(0, 3, 1, 2).float()
+    error = (y.clamp(0, 255).round() - x).square().mean((1, 2, 3))
+    db = float((10 * torch.log10(255**2 / error)).mean())
+    assert float(found.split("dB")[0]) == pytest.approx(db, abs=0.02)
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0])
