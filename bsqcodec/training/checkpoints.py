@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,23 @@ def tokenizer_of(source: Path) -> Tokenizer:
     kept = tokenizer.state_dict()
     tokenizer.load_state_dict({k: v for k, v in state.items() if k in kept})
     return tokenizer.eval().requires_grad_(False)
+
+
+def mean_tokenizer(sources: Sequence[Path]) -> Tokenizer:
+    """A tokenizer whose weights are the means of those of `tokenizer_of` each source.
+
+    That is a good one where the sources' training began at the same trained weights. Raises
+    ValueError if their shapes differ.
+    """
+    first, *others = (tokenizer_of(source) for source in sources)
+    for source, other in zip(sources[1:], others, strict=True):
+        if other.config != first.config:
+            raise ValueError(f"{source} has another shape than {sources[0]}: they have no mean")
+    states = [tokenizer.state_dict() for tokenizer in (first, *others)]
+    first.load_state_dict(
+        {name: torch.stack([state[name] for state in states]).mean(0) for name in states[0]}
+    )
+    return first
 
 
 def prior_of(source: Path) -> Prior:

@@ -6,14 +6,18 @@ import argparse
 import logging
 from pathlib import Path
 
-from bsqcodec.training.checkpoints import note_of, prior_of, tokenizer_of
+from bsqcodec.training.checkpoints import mean_tokenizer, note_of, prior_of
 
 log = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--tokenizer", type=Path, required=True, help="run folder or shipped weights"
+        "--tokenizer",
+        type=Path,
+        nargs="+",
+        required=True,
+        help="run folder or shipped weights; of several, the mean of their weights",
     )
     parser.add_argument("--prior", type=Path, required=True, help="run folder or shipped weights")
     parser.add_argument("--out", type=Path, default=Path("weights"))
@@ -26,11 +30,11 @@ def main(args: argparse.Namespace) -> None:
     from bsqcodec.weights import save
 
     prior = prior_of(args.prior)
-    runs = {"tokenizer_run": args.tokenizer, "prior_run": args.prior}
-    notes = {name: note_of(source, name) for name, source in runs.items()}
+    runs = {"tokenizer_run": args.tokenizer, "prior_run": [args.prior]}
+    notes = {name: "".join(note_of(x, name) for x in sources) for name, sources in runs.items()}
     path = save(
         args.out,
-        tokenizer_of(args.tokenizer),
+        mean_tokenizer(args.tokenizer),
         prior.config,
         quantize_prior(prior),
         default=args.default,

@@ -13,7 +13,13 @@ from bsqcodec.prior.context import features
 from bsqcodec.prior.integer import quantize_prior
 from bsqcodec.prior.order import stage_kinds
 from bsqcodec.tokenizer.model import Tokenizer
-from bsqcodec.training.checkpoints import averaged, prior_of, tokenizer_of, with_shape
+from bsqcodec.training.checkpoints import (
+    averaged,
+    mean_tokenizer,
+    prior_of,
+    tokenizer_of,
+    with_shape,
+)
 from bsqcodec.training.tokenizer import Trained, start_from
 from bsqcodec.training.video import predicted_of
 
@@ -55,6 +61,36 @@ def test_the_averaged_weights_of_a_run_are_taken(tmp_path: Path) -> None:
     assert not any(p.requires_grad for p in tokenizer.parameters())
     for name, value in random_tokenizer().state_dict().items():
         assert torch.equal(tokenizer.state_dict()[name], value)
+
+
+def test_the_mean_of_tokenizers(tmp_path: Path) -> None:
+    """Of runs and of a shipped file, which has half precision."""
+    models = [Trained(TOKENIZER) for _ in range(2)]
+    for seed, model in enumerate(models):
+        model.tokenizer = random_tokenizer(seed)
+    sources = [
+        run_folder(tmp_path / str(i), model, asdict(TOKENIZER)) for i, model in enumerate(models)
+    ]
+    tensors = quantize_prior(random_prior())
+    sources.append(weights.save(tmp_path / "out", random_tokenizer(2), PRIOR, tensors))
+    mean = mean_tokenizer(sources)
+    assert not mean.training and not any(p.requires_grad for p in mean.parameters())
+    each = [random_tokenizer(seed).state_dict() for seed in range(3)]
+    for name, value in mean.state_dict().items():
+        expected = sum(state[name] for state in each) / 3
+        torch.testing.assert_close(value, expected, atol=1e-4, rtol=1e-3)
+    alone = mean_tokenizer(sources[:1]).state_dict()
+    assert all(torch.equal(value, each[0][name]) for name, value in alone.items())
+
+
+def test_tokenizers_of_other_shapes_have_no_mean(tmp_path: Path) -> None:
+    sources = []
+    for name, shape in (("small", TOKENIZER), ("large", replace(TOKENIZER, decoder_blocks=3))):
+        model = Trained(shape)
+        model.tokenizer = random_tokenizer(config=shape)
+        sources.append(run_folder(tmp_path / name, model, asdict(shape)))
+    with pytest.raises(ValueError, match="large has another shape than .*small"):
+        mean_tokenizer(sources)
 
 
 def test_other_tensors_of_a_tokenizers_run_are_ignored(tmp_path: Path) -> None:
