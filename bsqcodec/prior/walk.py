@@ -209,6 +209,8 @@ def _code_pass(
     for strip in strips:
         head = heads.pop(0)
         goes = torch.from_numpy(np.flatnonzero(going[strip.chosen])).to(device)
+        if not len(goes):
+            continue
         some, head = tokens[strip.chosen][goes], head[goes]
         own, magnitude, trend = _around(v, strip, some, channels)
         places = prior.digit_contexts(own, magnitude, trend, channels, power)

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bsqcodec.distortion import distortion, ms_ssim
+from bsqcodec.distortion import distortion
 from bsqcodec.tokenizer.blocks import Block
 from bsqcodec.tokenizer.quantizer import entropy_penalty, signs, straight_through, to_sphere
 from bsqcodec.training.checkpoints import averaged
@@ -31,7 +31,7 @@ from bsqcodec.training.options import (
     loop_config,
     set_up,
 )
-from bsqcodec.training.tokenizer import validation_pictures
+from bsqcodec.training.tokenizer import quality_of, validation_pictures
 
 log = logging.getLogger(__name__)
 
@@ -159,7 +159,7 @@ def evaluate(
     """
     if not pictures:
         return {}
-    rows: dict[int, list[list[float]]] = {depth: [] for depth in depths}
+    rows: dict[int, list[tuple[float, float]]] = {depth: [] for depth in depths}
     positive = []
     for picture in pictures:
         x = picture.to(device).float()
@@ -168,8 +168,7 @@ def evaluate(
         for depth in depths:
             kept = torch.tensor([float(depth)], device=device)
             y = model.decode(nested_code(v, kept, model.config.scale)).clamp(0, 255).round()
-            psnr = 10 * torch.log10(255**2 / (y - x).square().mean())
-            rows[depth].append([float(psnr), float(ms_ssim(y, x)[0])])
+            rows[depth].append(quality_of(y, x))
     figures: dict[str, Any] = {}
     for depth in depths:
         psnr, similarity = np.mean(rows[depth], axis=0)

@@ -20,7 +20,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bsqcodec.distortion import ms_ssim
 from bsqcodec.prior.model import Prior
 from bsqcodec.prior.order import bucket
 from bsqcodec.tokenizer.model import Tokenizer
@@ -34,6 +33,7 @@ from bsqcodec.training.causal import (
 )
 from bsqcodec.training.checkpoints import prior_of, tokenizer_of
 from bsqcodec.training.prior import Passes, total_bits
+from bsqcodec.training.tokenizer import quality_of
 from bsqcodec.video.frames import Geometry, Pixels, load_frame
 from bsqcodec.windows import continued
 
@@ -56,9 +56,8 @@ class Models:
 
 def quality(decoded: Tensor, pixels: Tensor) -> dict[str, float]:
     """MS-SSIM and PSNR in dB of a frame [1, 3, H, W] in 8 bits."""
-    y = decoded.float().clamp(0, 255).round()
-    psnr = 10 * torch.log10(255**2 / (y - pixels).square().mean())
-    return {"ms_ssim": float(ms_ssim(y, pixels)[0]), "psnr": float(psnr)}
+    psnr, similarity = quality_of(decoded.float().clamp(0, 255).round(), pixels)
+    return {"ms_ssim": similarity, "psnr": psnr}
 
 
 @torch.inference_mode()

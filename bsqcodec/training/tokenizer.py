@@ -93,6 +93,12 @@ def validation_pictures(folder: Path, limit: int) -> list[Tensor]:
     return result
 
 
+def quality_of(y: Tensor, x: Tensor) -> tuple[float, float]:
+    """(PSNR in dB, MS-SSIM) of a decoded picture y and its original x, both [1, 3, H, W]."""
+    psnr = 10 * torch.log10(255**2 / (y - x).square().mean())
+    return float(psnr), float(ms_ssim(y, x)[0])
+
+
 @torch.no_grad()
 def evaluate(
     tokenizer: Tokenizer,
@@ -113,8 +119,7 @@ def evaluate(
                 n = quantize_beyond(z, dead_zones_of(x, tokenizer.config.patch))
                 y = tokenizer.decode(n, step).clamp(0, 255).round()
                 bpp = bits(n, index) / (x.shape[2] * x.shape[3]) if bits else math.nan
-            psnr = 10 * torch.log10(255**2 / (y - x).square().mean())
-            rows.append([bpp, float(psnr), float(ms_ssim(y, x)[0])])
+            rows.append([bpp, *quality_of(y, x)])
         bpp, psnr, similarity = np.mean(rows, axis=0)
         quality = f"{psnr:.3f}dB/{similarity:.4f}"
         figures[f"s{index}"] = f"{bpp:.4f}bpp/{quality}" if bits else quality
@@ -130,9 +135,7 @@ def evaluate_searched(tokenizer: Tokenizer, crops: Searched, device: torch.devic
         n = torch.from_numpy(integers).to(device)[None].float()
         with torch.autocast(device.type, torch.bfloat16):
             y = tokenizer.decode(n, torch.tensor([float(step)], device=device))
-        y = y.clamp(0, 255).round()
-        psnr = 10 * torch.log10(255**2 / (y - x).square().mean())
-        rows.append([float(psnr), float(ms_ssim(y, x)[0])])
+        rows.append(quality_of(y.clamp(0, 255).round(), x))
     psnr, similarity = np.mean(rows, axis=0)
     return f"{psnr:.3f}dB/{similarity:.5f}"
 

@@ -132,7 +132,7 @@ def test_a_batch_gives_what_its_pictures_give_alone(int8: bool) -> None:
 
 
 @pytest.mark.parametrize("int8", [False, True])
-@pytest.mark.parametrize("chunk", [1, 8, 10**6])
+@pytest.mark.parametrize("chunk", [1, 7, 8, 10**6])
 def test_chunks_change_nothing(chunk: int, int8: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     prior = integer_prior(int8=int8)
     v, flags = grid(2, 24, 16)

@@ -159,7 +159,7 @@ def random_block(seed: int = 0) -> Block:
     return block.requires_grad_(False)
 
 
-@pytest.mark.parametrize("at_once", [1, 20, 30, 64])
+@pytest.mark.parametrize("at_once", [1, 3, 20, 30, 64])
 def test_windows_at_once_change_nothing(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
     block = random_block()
     x = torch.randn(2, 32, 40, 32, generator=torch.Generator().manual_seed(0))
