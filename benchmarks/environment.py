@@ -62,7 +62,7 @@ def commit(folder: Path = Path(__file__).parent) -> str:
 
 
 def today() -> str:
-    return datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d")
+    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d")
 
 
 def portable_command(module: str, arguments: Sequence[str]) -> str:

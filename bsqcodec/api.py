@@ -63,9 +63,9 @@ def encode(
     such as "20k") and psnr (dB) says how small or how good; ValueError for more than one.
     strip: leave ICC, EXIF and XMP out. verify: decode the result and compare. effort: 0 to 2, see
     `Codec.encode`. tune: "psnr" or "ms-ssim", the measure that effort 2 searches by, in place of a
-    mix of both.
-    Raises ValueError for another effort or tune, MediaError, LimitError, TargetError, WeightsError
-    or VerifyError.
+    mix of both; "psnr" has other efforts choose integers by it too.
+    Raises ValueError for another effort, tune or device or a target that is none, MediaError,
+    LimitError, TargetError, WeightsError, VerifyError or OSError.
     """
     target = choose_target(quality, bpp, size, psnr)
     codec = _codec(None if weights is None else str(weights), device, threads)
@@ -87,7 +87,8 @@ def decode(
     """Return the picture in a .bsq file (path, bytes or stream) as L, LA, RGB or RGBA.
 
     levels: decode only so many levels, for a coarser picture. partial: take a cut file as far as
-    it goes. Raises FormatError or one of its children, LimitError or WeightsError.
+    it goes. Raises FormatError or one of its children, LimitError, WeightsError, OSError, or
+    ValueError for fewer levels than 1.
     """
     from bsqcodec.media.picture import to_pil
 

@@ -69,11 +69,12 @@ def encode_video(
     source that can be read more than once.
     gop: frames of a group at most, by default a second of them. strip: leave the file's texts,
     such as its title, out. verify: decode the result and compare. effort: 2 searches (slowly) for
-    what costs less and looks better, 0 and 1 do not. tune: "psnr" or "ms-ssim", the measure that it
-    searches by, in place of a mix of both. partial: pass over damage of the source.
+    what costs less and looks better, 0 and 1 do not. tune: "psnr" chooses integers by that alone, in
+    place of a mix with MS-SSIM; "ms-ssim" changes nothing, since frames that others are predicted
+    from serve it best with the mix. partial: pass over damage of the source.
     overwrite: replace the destination. raw: what a file of bare samples does not say. frame_rate:
     of numbered pictures. max_pixels: of one frame.
-    Raises ValueError for another effort or tune, MediaError, LimitError, TargetError, WeightsError,
+    Raises ValueError for another effort, tune or gop, MediaError, LimitError, TargetError, WeightsError,
     VerifyError, OutputExistsError or OSError.
     """
     from bsqcodec.media.files import atomic_output
@@ -121,7 +122,8 @@ def decode_video(
     start, duration: in seconds, of the part that is wanted; sound is cut with the pictures.
     partial: pass over damage, which `missing` of the result lists. overwrite: replace what is
     there. Raises FormatError or one of its children, LimitError, WeightsError, SeekError for a
-    part without frames, OutputError, OutputExistsError or OSError.
+    part without frames, ValueError for a part that begins or lasts less than 0 seconds, OutputError,
+    OutputExistsError or OSError.
     """
     from bsqcodec.media.video import OutputOptions
     from bsqcodec.video.decode_file import Range, decode_video_file

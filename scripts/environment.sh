@@ -21,15 +21,15 @@ prepare_environment() {
     fi
 }
 
-# find_python: prints the interpreter to use: $PYTHON, or the first that is 3.10 or newer.
+# find_python: prints the interpreter to use: $PYTHON, or the first that is 3.11 or newer.
 find_python() {
     local candidate
-    for candidate in ${PYTHON:+"$PYTHON"} python3 python3.13 python3.12 python3.11 python3.10; do
-        if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; then
+    for candidate in ${PYTHON:+"$PYTHON"} python3 python3.14 python3.13 python3.12 python3.11; do
+        if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
             echo "$candidate"
             return
         fi
     done
-    echo "Python 3.10 or newer is needed; set PYTHON to its path." >&2
+    echo "Python 3.11 or newer is needed; set PYTHON to its path." >&2
     return 1
 }

@@ -106,7 +106,7 @@ def video_encoding_options(command: Command) -> Command:
                 "--video/--picture",
                 "as_video",
                 default=None,
-                help="What the inputs are.  [default: by name and contents; - is a picture]",
+                help="What the inputs are.  [default: by name and contents]",
             ),
             click.option(
                 "--frame-size",

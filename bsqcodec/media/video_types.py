@@ -7,14 +7,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from types import TracebackType
-from typing import TYPE_CHECKING, Final
+from typing import Final, Self
 
 import numpy as np
 
 from bsqcodec.media.picture import Samples
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 UNSPECIFIED: Final = 2
 """The code point of ITU-T H.273 for primaries and transfer characteristics that nobody named."""

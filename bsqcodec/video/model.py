@@ -6,7 +6,8 @@
     n = round(z)                the tokens of the frame, coded by the inter prior
     x_hat = p + T^-1(n unit) + correction(p, n)
 
-The correction is the decoder of pictures, which also sees what of the frame is change. Frames are
+The correction has the shape of the decoder of pictures, of which it began as a copy, and also sees
+what of the frame is change. Frames are
 predicted from decoded frames; nothing of this touches the entropy coder, which sees integers only.
 """
 
