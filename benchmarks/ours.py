@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from bsqcodec.rate import Target
 
 DEFAULT_QUALITIES = (0.0, 3.0, 8.0, 13.0, 19.0, 26.0, 34.0, 44.0, 58.0)  # about .09 to 1 bpp
-SEARCHING_QUALITIES = (3.0, 13.0, 23.0, 36.0, 54.0)  # fewer, since each takes far longer
+SEARCHING_QUALITIES = (7.3, 17.2, 27.2, 40.5, 58.2)  # fewer, since each takes far longer
 # Width, height and quality: both ways a Kodak picture can stand, and odd sides.
 PROBES = ((768, 512, 15.0), (512, 768, 60.0), (131, 97, 90.0))
 

@@ -29,6 +29,7 @@ from bsqcodec.bitstream.container import (
 )
 from bsqcodec.bitstream.source import ByteSource
 from bsqcodec.coders import RATE_WEIGHT, DecodingCoder, EncodingCoder
+from bsqcodec.effort import check_effort, is_searched, notes_on
 from bsqcodec.errors import FormatError, LimitError, TruncatedError, VerifyError, WeightsError
 from bsqcodec.masking import USUAL_DEAD_ZONE, dead_zones, token_variance
 from bsqcodec.media.alpha import pack_alpha, unpack_alpha
@@ -59,14 +60,8 @@ Progress = Callable[[float], None]
 ALWAYS_PADDED = 2**24
 """Pixels that a picture may have once padded to whole windows, whatever `max_pixels` says."""
 
-MOST_EFFORT = 2
-"""The effort that searches; see `bsqcodec.refine`."""
-
 SEARCH_SHARE = 0.9
 """Share of the time of one coding that its search takes, for progress."""
-
-SEARCHED_PIXELS = 2**24
-"""Larger pictures and frames are not searched, for want of memory: some 100 bytes a pixel."""
 
 
 class LazyPsnr:
@@ -92,7 +87,10 @@ class LazyPsnr:
 
 @dataclass(frozen=True)
 class Encoded:
-    """A coded picture and what is known about it. ideal_bits: from the prior."""
+    """A coded picture and what is known about it.
+
+    quality: the one that its step and effort belong to; ideal_bits: from the prior.
+    """
 
     data: bytes
     width: int
@@ -161,21 +159,6 @@ def set_up_machine(device: str, threads: int | None) -> torch.device:
             raise ValueError(f"{threads} threads are too few")
         torch.set_num_threads(threads)
     return choose_device(device)
-
-
-def check_effort(effort: int) -> None:
-    """Raise ValueError for an effort that there is not."""
-    if effort not in range(MOST_EFFORT + 1):
-        raise ValueError(f"effort {effort} is not one of 0 to {MOST_EFFORT}")
-
-
-def searches(effort: int, pixels: int, what: str) -> tuple[bool, tuple[str, ...]]:
-    """(whether so many pixels are searched, a note if they are too many); what: has them."""
-    if effort < MOST_EFFORT:
-        return False, ()
-    if pixels <= SEARCHED_PIXELS:
-        return True, ()
-    return False, (f"{what} has more than {SEARCHED_PIXELS} pixels: it was coded with effort 1",)
 
 
 @contextmanager
@@ -276,8 +259,8 @@ class Codec:
         before, after = _side_chunks(picture, strip)
         pixels = _rgb(picture.pixels)
         dead_zone = _dead_zones(self._default, pixels, is_masked(tune)) if effort else None
-        searching, too_many = searches(effort, area, "the picture")
-        notes += too_many
+        searching = is_searched(effort, area)
+        notes += notes_on(effort, area, "the picture")
         latents: dict[int, npt.NDArray[np.float32]] = {}
         refined: dict[int, npt.NDArray[np.float32]] = {}
 
@@ -310,7 +293,7 @@ class Codec:
         psnr: float | None = None
         strength = 1.0 if effort else 0.0
         if isinstance(target, Quality):
-            step = step_of_quality(target.value)
+            step = step_of_quality(target.value, searching)
             result = attempt(step, strength, searching)
         elif isinstance(target, Psnr):
             found = search_psnr(measured, target.db)
@@ -333,7 +316,7 @@ class Codec:
             data=result.data,
             width=pixels.shape[1],
             height=pixels.shape[0],
-            quality=quality_of_step(step),
+            quality=quality_of_step(step, searching),
             step=step,
             levels=result.levels,
             bpp=8 * len(result.data) / area,

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from bsqcodec import codec as codec_module
+from bsqcodec import effort as effort_module
 from bsqcodec import refine as refine_module
 from bsqcodec.cli.main import main
 from bsqcodec.codec import Codec, Encoded
@@ -20,7 +20,16 @@ from bsqcodec.coders import EncodingCoder
 from bsqcodec.errors import TargetError
 from bsqcodec.prior.order import limits
 from bsqcodec.prior.walk import walk
-from bsqcodec.rate import TOLERANCE, BitsPerPixel, Psnr, Quality, Size, Target
+from bsqcodec.rate import (
+    FINEST,
+    SEARCH_COARSER,
+    TOLERANCE,
+    BitsPerPixel,
+    Psnr,
+    Quality,
+    Size,
+    Target,
+)
 from bsqcodec.refine import USUAL, Coding, DigitCosts, Pace, PictureTask, code, refine
 from bsqcodec.tokenizer.strips import encode_picture
 from bsqcodec.tune import TUNES, USUAL_SHARE, Tune
@@ -251,9 +260,17 @@ def test_the_same_file_every_time(
     assert codec.encode(photo, Quality(45), effort=2).data == files[2].data
 
 
-def test_the_search_changes_the_file_and_the_step_stays(files: dict[int, Encoded]) -> None:
-    assert len({encoded.data for encoded in files.values()}) == 3
-    assert len({encoded.step for encoded in files.values()}) == 1
+def test_the_search_makes_the_file_smaller_at_the_same_quality(files: dict[int, Encoded]) -> None:
+    """It goes with a coarser step, since it loses less at each."""
+    assert len(files[0].data) > len(files[1].data) > len(files[2].data)
+    assert files[0].step == files[1].step == files[2].step - SEARCH_COARSER
+    for encoded in files.values():
+        assert encoded.quality == pytest.approx(45, abs=0.25)
+
+
+def test_the_finest_quality_is_the_finest_step_with_the_search_too(codec: Codec) -> None:
+    encoded = codec.encode(scene(20, 20), Quality(100), effort=2)
+    assert (encoded.step, encoded.quality) == (FINEST, 100)
 
 
 @pytest.mark.parametrize("limit", [1200, 1500])
@@ -288,7 +305,7 @@ def test_pictures_of_every_kind(codec: Codec, shape: tuple[int, ...]) -> None:
 def test_large_pictures_are_not_searched(
     codec: Codec, photo: npt.NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(codec_module, "SEARCHED_PIXELS", photo.shape[0] * photo.shape[1] - 1)
+    monkeypatch.setattr(effort_module, "SEARCHED_PIXELS", photo.shape[0] * photo.shape[1] - 1)
     encoded = codec.encode(photo, Quality(45), effort=2)
     assert encoded.data == codec.encode(photo, Quality(45)).data
     assert "coded with effort 1" in encoded.notes[-1]

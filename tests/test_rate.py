@@ -13,6 +13,8 @@ from bsqcodec.rate import (
     COARSEST,
     FINEST,
     LAST_STEP,
+    SEARCH_COARSER,
+    SEARCH_FULLY,
     TOLERANCE,
     BitsPerPixel,
     Psnr,
@@ -79,11 +81,21 @@ def test_quality_runs_from_the_coarsest_to_the_finest_step() -> None:
     assert set(steps) == set(range(FINEST, COARSEST + 1))
 
 
-def test_the_quality_of_a_step_names_the_step() -> None:
-    for step in range(FINEST, COARSEST + 1):
-        assert step_of_quality(quality_of_step(step)) == step
-        assert 0 <= quality_of_step(step) <= 100
-    assert quality_of_step(LAST_STEP) == 0
+def test_searched_pictures_are_coarser_but_at_the_finest_quality() -> None:
+    steps = [step_of_quality(q / 4, searched=True) for q in range(401)]
+    assert set(steps) == set(range(FINEST, COARSEST + SEARCH_COARSER + 1))
+    assert steps == sorted(steps, reverse=True)
+    for quality in range(SEARCH_FULLY + 1):
+        assert step_of_quality(quality, searched=True) == step_of_quality(quality) + SEARCH_COARSER
+
+
+@pytest.mark.parametrize("searched", [False, True])
+def test_the_quality_of_a_step_names_the_step(searched: bool) -> None:
+    coarsest = step_of_quality(0, searched)
+    for step in range(FINEST, coarsest + 1):
+        assert step_of_quality(quality_of_step(step, searched), searched) == step
+        assert 0 <= quality_of_step(step, searched) <= 100
+    assert quality_of_step(coarsest, searched) == quality_of_step(LAST_STEP, searched) == 0
 
 
 @pytest.mark.parametrize(

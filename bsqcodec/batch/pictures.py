@@ -71,11 +71,12 @@ def decode(source: Path, destination: Path, options: Options, progress: Progress
 def check(source: Path, coded: Path, options: Options) -> str | None:
     """Say why `coded` is not what encoding `source` would give, as far as the file tells; or None.
 
-    Looks at all that can be had without coding: the checksums, weights, step, size, metadata and
-    alpha of the file, and which of both is newer. Raises FormatError and its children, LimitError,
-    MediaError and OSError for files that cannot be read.
+    Looks at all that can be had without coding: the checksums, weights, step (which tells effort 2
+    from others), size, metadata and alpha of the file, and which of both is newer. Raises
+    FormatError and its children, LimitError, MediaError and OSError for files that cannot be read.
     """
     from bsqcodec.bitstream.container import unpack
+    from bsqcodec.effort import is_searched
     from bsqcodec.media.images import read_picture
     from bsqcodec.rate import Quality, step_of_quality
 
@@ -86,8 +87,9 @@ def check(source: Path, coded: Path, options: Options) -> str | None:
         return "it was made with other weights"
     if not isinstance(options.target, Quality):
         return "it does not tell what rate or distortion was asked for"
-    if header.step != step_of_quality(options.target.value):
-        return "it is of another quality"
+    searched = is_searched(options.effort, header.width * header.height)
+    if header.step != step_of_quality(options.target.value, searched):
+        return "it is of another quality or effort"
     if coded.stat().st_mtime_ns < source.stat().st_mtime_ns:
         return "its source is newer"
     picture = read_picture(source, max_pixels=options.max_pixels)

@@ -26,7 +26,8 @@ from bsqcodec.bitstream.video_container import (
     VideoFileWriter,
     VideoHeader,
 )
-from bsqcodec.codec import check_effort, searches, set_up_machine
+from bsqcodec.codec import set_up_machine
+from bsqcodec.effort import check_effort, is_searched, notes_on
 from bsqcodec.errors import BsqError, FormatError, WeightsError
 from bsqcodec.media.video import VideoColour, VideoFormat, VideoFrame, VideoReader
 from bsqcodec.rate import Quality, Target
@@ -162,7 +163,8 @@ class VideoCodec:
         geometry = Geometry(form.height, form.width)
         if control is None:
             control = make_control(target or Quality(50), geometry, float(rate))
-        searching, notes = searches(effort, form.height * form.width, "each frame")
+        area = form.height * form.width
+        searching, notes = is_searched(effort, area), notes_on(effort, area, "each frame")
         groups: list[int] = []
         squared, picture_bytes = 0.0, 0
         with self.workers(weights, reader.expected_frames, not searching) as workers:

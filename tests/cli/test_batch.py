@@ -125,6 +125,8 @@ def nothing(path: Path) -> None:
         ([], lengthen, [], "more data follows the end"),
         ([], age, [], "its source is newer"),
         (["-q", "20"], nothing, [], "it is of another quality"),
+        (["--effort", "2"], nothing, [], "it is of another quality or effort"),
+        ([], nothing, ["--effort", "2"], "it is of another quality or effort"),
         (["--size", "300"], nothing, ["--size", "300"], "it does not tell what rate"),
         (["--strip"], nothing, [], "it has other metadata"),
         ([], nothing, ["--strip"], "it has other metadata"),

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from bsqcodec import codec as codec_module
+from bsqcodec import effort as effort_module
 from bsqcodec import refine as refine_module
 from bsqcodec.cli.main import main
 from bsqcodec.prior.order import limits
@@ -374,7 +374,7 @@ def test_no_such_effort(video_codec: VideoCodec, effort: int) -> None:
 def test_large_frames_are_not_searched(
     video_codec: VideoCodec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(codec_module, "SEARCHED_PIXELS", 32 * 48 - 1)
+    monkeypatch.setattr(effort_module, "SEARCHED_PIXELS", 32 * 48 - 1)
     file = io.BytesIO()
     made = video_codec.encode(ListReader(clip(3)), file, Quality(60), effort=2)
     assert file.getvalue() == coded(video_codec, ListReader(clip(3)))
