@@ -63,7 +63,7 @@ def encode(
     such as "20k") and psnr (dB) says how small or how good; ValueError for more than one.
     strip: leave ICC, EXIF and XMP out. verify: decode the result and compare. effort: 0 to 2, see
     `Codec.encode`. tune: "psnr" or "ms-ssim", the measure that effort 2 searches by, in place of a
-    mix of both; "psnr" has other efforts choose integers by it too.
+    mix of both; "psnr" has effort 1 choose integers by it too.
     Raises ValueError for another effort, tune or device or a target that is none, MediaError,
     LimitError, TargetError, WeightsError, VerifyError or OSError.
     """

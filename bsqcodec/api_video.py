@@ -67,15 +67,15 @@ def encode_video(
     pictures) says how small or how good; ValueError for more than one. bpp and bitrate are of the
     frames, on average; size is of the whole file, which gets at most 3 % smaller, and needs a
     source that can be read more than once.
-    gop: frames of a group at most, by default a second of them. strip: leave the file's texts,
-    such as its title, out. verify: decode the result and compare. effort: 2 searches (slowly) for
-    what costs less and looks better, 0 and 1 do not. tune: "psnr" chooses integers by that alone, in
+    gop: frames of a group at most, by default a second of them. strip: leave the file's texts, such
+    as its title, out. verify: decode the result and compare. effort: 2 searches (slowly) for what
+    costs less and looks better, 0 and 1 do not. tune: "psnr" chooses integers by that alone, in
     place of a mix with MS-SSIM; "ms-ssim" changes nothing, since frames that others are predicted
     from serve it best with the mix. partial: pass over damage of the source.
     overwrite: replace the destination. raw: what a file of bare samples does not say. frame_rate:
     of numbered pictures. max_pixels: of one frame.
-    Raises ValueError for another effort, tune or gop, MediaError, LimitError, TargetError, WeightsError,
-    VerifyError, OutputExistsError or OSError.
+    Raises ValueError for another effort, tune or gop, MediaError, LimitError, TargetError,
+    WeightsError, VerifyError, OutputExistsError or OSError.
     """
     from bsqcodec.media.files import atomic_output
     from bsqcodec.video.encode_file import encode_video_file
@@ -121,8 +121,8 @@ def decode_video(
     `options`, or a name pattern such as out%05d.png. options: container, codec, crf, lossless ...
     start, duration: in seconds, of the part that is wanted; sound is cut with the pictures.
     partial: pass over damage, which `missing` of the result lists. overwrite: replace what is
-    there. Raises FormatError or one of its children, LimitError, WeightsError, SeekError for a
-    part without frames, ValueError for a part that begins or lasts less than 0 seconds, OutputError,
+    there. Raises FormatError or one of its children, LimitError, WeightsError, SeekError for a part
+    without frames, ValueError for a part that begins or lasts less than 0 seconds, OutputError,
     OutputExistsError or OSError.
     """
     from bsqcodec.media.video import OutputOptions

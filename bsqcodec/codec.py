@@ -230,7 +230,8 @@ class Codec:
 
         strip drops ICC, EXIF and XMP; verify decodes the file and compares its integers; effort 0
         rounds whatever it costs, 1 weighs rate against what is seen, 2 searches (slowly) for better
-        integers; tune is the measure that this is for, above all the search. progress is told 0..1.
+        integers, and where a quality is asked for takes a coarser step; tune is the measure that
+        this is for, above all the search. progress is told 0..1.
         Raises TargetError, VerifyError, LimitError, MediaError for an array that is no picture, and
         ValueError for another effort or tune.
         """

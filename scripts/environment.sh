@@ -4,7 +4,7 @@
 prepare_environment() {
     local extras=$1 python stamp wanted
     export PIP_DISABLE_PIP_VERSION_CHECK=1
-    if ! .venv/bin/python -c '' 2>/dev/null; then
+    if ! .venv/bin/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
         echo "Creating .venv ..." >&2
         python=$(find_python) || return 1
         "$python" -m venv --clear .venv || {

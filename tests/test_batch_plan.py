@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -232,6 +233,10 @@ def test_the_digest_is_of_what_makes_another_file() -> None:
     assert PICTURE.digest(Direction.ENCODE, same) == usual
     for change in ({"effort": 0}, {"tune": "psnr"}, {"strip": True}, {"weights_sha256": "1"}):
         assert PICTURE.digest(Direction.ENCODE, options(**change)) != usual
+    searched = PICTURE.digest(Direction.ENCODE, options(effort=2))
+    before = replace(PICTURE, encode_fields=PICTURE.encode_fields[:-1])
+    assert searched != before.digest(Direction.ENCODE, options(effort=2))  # then of another step
+    assert usual == before.digest(Direction.ENCODE, options())
     decoding = PICTURE.digest(Direction.DECODE, options())
     assert decoding == PICTURE.digest(Direction.DECODE, options(effort=0, formats=("png",)))
     assert decoding != PICTURE.digest(Direction.DECODE, options(formats=("jpg",)))

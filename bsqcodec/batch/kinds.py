@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from bsqcodec.batch import pictures, videos
 from bsqcodec.batch.errors import PlanError
 from bsqcodec.bitstream.magic import FileKind, read_kind
+from bsqcodec.effort import MOST_EFFORT
 from bsqcodec.errors import BsqError
 from bsqcodec.media.suffixes import looks_like_its_suffix
+from bsqcodec.rate import Quality, step_of_quality
 
 if TYPE_CHECKING:
     from bsqcodec.rate import Target
@@ -59,6 +61,16 @@ class Options:
     device: str = "auto"
     threads: int | None = None
 
+    @property
+    def searched_step(self) -> int | None:
+        """Step index of a picture that is searched for a quality; None with other aims or efforts.
+
+        Once it was the step of other efforts, and the records of such files stay as they are.
+        """
+        if isinstance(self.target, Quality) and self.effort == MOST_EFFORT:
+            return step_of_quality(self.target.value, searched=True)
+        return None
+
 
 @dataclass(frozen=True)
 class Summary:
@@ -95,7 +107,8 @@ class Kind:
     """A kind of file. The first of `formats`, names for --format, is what it is decoded to.
 
     suffixes: of files to encode, in lower case. file_kind: of its .bsq files. encode_fields,
-    decode_fields: those of `Options` that decide the bytes of an output.
+    decode_fields: those of `Options` that decide the bytes of an output; optional_fields: those of
+    them that decide nothing where they are None.
     """
 
     name: str
@@ -107,6 +120,7 @@ class Kind:
     check: Check
     encode_fields: tuple[str, ...]
     decode_fields: tuple[str, ...]
+    optional_fields: tuple[str, ...] = ()
 
     def code(self, direction: Direction) -> CodeFile:
         """The function that codes a file in this direction."""
@@ -126,6 +140,9 @@ class Kind:
         """16 hexadecimal digits that differ where the options make another file."""
         fields = self.encode_fields if direction is Direction.ENCODE else self.decode_fields
         values = {name: getattr(options, name) for name in fields}
+        for name in self.optional_fields:
+            if name in values and values[name] is None:
+                del values[name]
         if "formats" in values:
             values["formats"] = self.format(options.formats)
         text = repr((self.name, direction.value, sorted(values.items())))
@@ -140,8 +157,9 @@ PICTURE: Final = Kind(
     encode=pictures.encode,
     decode=pictures.decode,
     check=pictures.check,
-    encode_fields=("target", "effort", "tune", "strip", "weights_sha256"),
+    encode_fields=("target", "effort", "tune", "strip", "weights_sha256", "searched_step"),
     decode_fields=("formats",),
+    optional_fields=("searched_step",),
 )
 VIDEO: Final = Kind(
     name="video",

@@ -71,9 +71,9 @@ def decode(source: Path, destination: Path, options: Options, progress: Progress
 def check(source: Path, coded: Path, options: Options) -> str | None:
     """Say why `coded` is not what encoding `source` would give, as far as the file tells; or None.
 
-    Looks at all that can be had without coding: the checksums, weights, step (which tells effort 2
-    from others), size, metadata and alpha of the file, and which of both is newer. Raises
-    FormatError and its children, LimitError, MediaError and OSError for files that cannot be read.
+    Looks at all that can be had without coding: the checksums, weights, step (which for most
+    qualities is another one with effort 2), size, metadata and alpha of the file, and which of both
+    is newer. Raises FormatError and its children, LimitError, MediaError and OSError for files that cannot be read.
     """
     from bsqcodec.bitstream.container import unpack
     from bsqcodec.effort import is_searched

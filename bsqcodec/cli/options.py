@@ -79,8 +79,8 @@ def encoding_options(command: Command) -> Command:
                 default=1,
                 show_default=True,
                 help="0: round pictures to the nearest, code videos as with 1; 1: leave out what is"
-                " not seen (smaller); 2: search for what costs less and looks better (encoding takes"
-                " far longer).",
+                " not seen (smaller); 2: search for what costs less and looks better (pictures of a"
+                " quality get smaller again, videos better; encoding takes far longer).",
             ),
             click.option(
                 "--tune",

@@ -1,4 +1,4 @@
-"""Alpha beside a coded picture: one byte where it is constant, a PNG of one channel elsewhere."""
+"""Alpha beside a coded picture: two bytes where it is constant, a PNG of one channel elsewhere."""
 
 from __future__ import annotations
 

@@ -7,8 +7,8 @@
     x_hat = p + T^-1(n unit) + correction(p, n)
 
 The correction has the shape of the decoder of pictures, of which it began as a copy, and also sees
-what of the frame is change. Frames are
-predicted from decoded frames; nothing of this touches the entropy coder, which sees integers only.
+what of the frame is change. Frames are predicted from decoded frames; nothing of this touches the
+entropy coder, which sees integers only.
 """
 
 from __future__ import annotations

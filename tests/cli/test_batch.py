@@ -12,10 +12,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bsqcodec import effort as effort_module
 from bsqcodec.batch.journal import Journal
+from bsqcodec.batch.kinds import Options
+from bsqcodec.batch.pictures import check
 from bsqcodec.bitstream.container import unpack
 from bsqcodec.cli.main import main
-from bsqcodec.rate import step_of_quality
+from bsqcodec.rate import Quality, step_of_quality
 
 from ..batch_tools import Inline, save_picture, temporary_files, tree
 from ..golden_files import scene
@@ -100,6 +103,26 @@ def test_files_of_encode_are_taken_over(folder: Path, capsys: Output) -> None:
     assert capsys.readouterr().out.splitlines()[1].split()[:4] == ["pictures", "2", "1", "1"]
     (entry,) = Journal(Path("out"), locked=False).entries("a.png.bsq")
     assert entry.found and not entry.verified
+
+
+def test_searched_files_of_encode_are_taken_over(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where they are too large to be searched, those of effort 1."""
+    Path("out").mkdir()
+    for name, effort in (("a", "2"), ("b", "1")):
+        Image.fromarray(scene(30, 45)).save(f"in/{name}.png")
+        source, coded = f"in/{name}.png", f"out/{name}.png.bsq"
+        assert main(["encode", source, "-o", coded, "--effort", effort, "--quiet"]) == 0
+    header = unpack(Path("out/a.png.bsq").read_bytes()).header
+    searching = Options(Quality(50), 10**6, effort=2, model_id=header.model_id.hex())
+
+    def taken(name: str) -> bool:
+        return check(Path(f"in/{name}.png"), Path(f"out/{name}.png.bsq"), searching) is None
+
+    assert taken("a") and not taken("b")
+    monkeypatch.setattr(effort_module, "SEARCHED_PIXELS", 30 * 45 - 1)
+    assert taken("b") and not taken("a")
 
 
 def cut(path: Path) -> None:
