@@ -19,7 +19,8 @@ LAST_STEP = 255
 SEARCH_COARSER = 10
 """Step indices by which a picture is coarser if its integers are searched for, to be about as good.
 
-By MS-SSIM it would be 8 at .1 bits per pixel of Kodak pictures, 11 at .26 and 15 at .5."""
+By MS-SSIM it would be 8 at .1 bits per pixel of Kodak pictures, 11 at .26 and 15 at .5.
+"""
 
 SEARCH_FULLY = 80
 """Quality from which downwards it is coarser by that much; at quality 100 it is not at all."""
@@ -121,7 +122,7 @@ def step_of_quality(quality: float, searched: bool = False) -> int:
     """Step index 0..255 (smaller is finer) of a quality 0..100, in which it is linear.
 
     searched: of a picture whose integers are searched for, which is about as good, by what it is
-    tuned for, at a coarser step. The quality from which on that is less so bends the line.
+    tuned for, at a coarser step. Above `SEARCH_FULLY` the line is steeper, down to the finest step.
     """
     step = COARSEST + (FINEST - COARSEST) * quality / 100
     if searched:

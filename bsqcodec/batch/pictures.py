@@ -73,7 +73,8 @@ def check(source: Path, coded: Path, options: Options) -> str | None:
 
     Looks at all that can be had without coding: the checksums, weights, step (which for most
     qualities is another one with effort 2), size, metadata and alpha of the file, and which of both
-    is newer. Raises FormatError and its children, LimitError, MediaError and OSError for files that cannot be read.
+    is newer. Raises FormatError and its children, LimitError, MediaError and OSError for files that
+    cannot be read.
     """
     from bsqcodec.bitstream.container import unpack
     from bsqcodec.effort import is_searched
