@@ -22,6 +22,6 @@ def is_searched(effort: int, pixels: int) -> bool:
 
 def notes_on(effort: int, pixels: int, what: str) -> tuple[str, ...]:
     """A note, about what has the pixels, if a search was asked for and they are too many."""
-    if effort < MOST_EFFORT or is_searched(effort, pixels):
+    if effort != MOST_EFFORT or is_searched(effort, pixels):
         return ()
     return (f"{what} has more than {SEARCHED_PIXELS} pixels: it was coded with effort 1",)

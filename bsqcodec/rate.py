@@ -133,12 +133,10 @@ def step_of_quality(quality: float, searched: bool = False) -> int:
 def quality_of_step(step: int, searched: bool = False) -> float:
     """Inverse of `step_of_quality`; 0 for coarser steps."""
     slope = (COARSEST - FINEST) / 100
-    if searched:
-        usual = (COARSEST + SEARCH_COARSER - step) / slope
+    quality = (COARSEST - step) / slope
+    if searched:  # of two lines that meet at SEARCH_FULLY, the lower one
         near_finest = 100 - (step - FINEST) / (slope + SEARCH_COARSER / (100 - SEARCH_FULLY))
-        quality = usual if usual < SEARCH_FULLY else near_finest
-    else:
-        quality = (COARSEST - step) / slope
+        quality = min(quality + SEARCH_COARSER / slope, near_finest)
     return max(0.0, quality)
 
 
