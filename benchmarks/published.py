@@ -1,4 +1,8 @@
-"""Figures that others published, which stand in the plots as points and are never measured here."""
+"""Figures that others published, which stand in the plots as points and are never measured here.
+
+A point has `bpp` and the keys of benchmarks.measures. `published_lpips` is an LPIPS of another
+network than that of our plots (see benchmarks/lpips.py); no plot shows it.
+"""
 
 import json
 from dataclasses import dataclass, field

@@ -154,6 +154,23 @@ def test_published_points_have_sources_and_plausible_values() -> None:
     assert all(len(entry.source) > 20 for entry in entries)
 
 
+def test_the_points_of_the_paper_are_those_of_its_tables() -> None:
+    points = {
+        (entry.dataset, entry.label): entry.points
+        for name in ("kodak", "davis360")
+        for entry in published.published_for(name)
+        if entry.label.startswith("BSQ-ViT")
+    }
+    kodak = {"psnr": 27.785, "ms_ssim": 0.9481, "published_lpips": 0.0823}
+    video = {"psnr": 33.70, "ms_ssim": 0.9818, "published_lpips": 0.050}
+    assert points == {
+        ("kodak", "BSQ-ViT, no entropy coding"): [{"bpp": 0.2812, **kodak}],
+        ("kodak", "BSQ-ViT, arithmetic coding"): [{"bpp": 0.2073, **kodak}],
+        ("mcl-jcv-360p", "BSQ-ViT, no entropy coding"): [{"bpp": 0.2333, **video}],
+        ("mcl-jcv-360p", "BSQ-ViT, arithmetic coding"): [{"bpp": 0.1373, **video}],
+    }
+
+
 def test_crops_are_of_what_was_measured() -> None:
     found = plot.load_crops(results.RESULTS, [])
     for crops in found:

@@ -80,8 +80,8 @@ def test_published_points_are_marked_as_such() -> None:
     labels = [str(line.get_label()) for line in axes.lines]
     assert sum("(published)" in label for label in labels) == len(points)
     (point,) = (line for line in axes.lines if "no entropy" in str(line.get_label()))
-    assert list(point.get_xdata()) == [0.28]
-    assert list(point.get_ydata()) == [pytest.approx(MS_SSIM.quality(0.948))]
+    assert list(point.get_xdata()) == [0.2812]
+    assert list(point.get_ydata()) == [pytest.approx(MS_SSIM.quality(0.9481))]
 
 
 def test_points_of_other_items_say_so() -> None:
