@@ -17,8 +17,8 @@ from benchmarks.environment import versions
 from benchmarks.measures import SEARCHES, TUNED
 
 if TYPE_CHECKING:
-    from bsqcodec.codec import Codec
-    from bsqcodec.rate import Target
+    from bsqcodec.encoder.targets import Target
+    from bsqcodec.image.codec import Codec
 
 DEFAULT_QUALITIES = (0.0, 3.0, 8.0, 13.0, 19.0, 26.0, 34.0, 44.0, 58.0)  # about .09 to 1 bpp
 SEARCHING_QUALITIES = (7.3, 17.2, 27.2, 40.5, 58.2)  # fewer, since each takes far longer
@@ -81,13 +81,13 @@ class BsqStill:
         return {name: found[name] for name in names}
 
     def encode(self, image: Image.Image, setting: float) -> bytes:
-        from bsqcodec.rate import Quality
+        from bsqcodec.encoder.targets import Quality
 
         return self._encode(image, Quality(setting))
 
     def encode_near(self, image: Image.Image, bpp: float) -> bytes:
         """Code to at most `bpp` bits per pixel with the codec's own rate control."""
-        from bsqcodec.rate import BitsPerPixel
+        from bsqcodec.encoder.targets import BitsPerPixel
 
         return self._encode(image, BitsPerPixel(bpp))
 
@@ -103,7 +103,7 @@ class BsqTokenizer:
     """The tokenizer of a loaded codec without the prior; the integers it makes are its tokens."""
 
     def __init__(self, codec: "Codec") -> None:
-        from bsqcodec import weights
+        from bsqcodec.models import weight_files as weights
 
         self._codec = codec
         model_id = bytes.fromhex(weights_id(codec))
@@ -115,13 +115,13 @@ class BsqTokenizer:
         return int(self._weights.prior.planes.shape[1])
 
     def step(self, quality: float) -> int:
-        from bsqcodec.rate import step_of_quality
+        from bsqcodec.encoder.targets import step_of_quality
 
         return step_of_quality(quality)
 
     def digits(self, quality: float) -> int:
         """Ternary digits that the integers of one token have together at a quality."""
-        from bsqcodec.prior.order import bucket
+        from bsqcodec.models.prior.order import bucket
 
         return int(self._weights.prior.planes[bucket(self.step(quality))].sum())
 
@@ -130,8 +130,8 @@ class BsqTokenizer:
 
         Tokens of the padding to whole windows are left out.
         """
-        from bsqcodec.prior.order import limits
-        from bsqcodec.tokenizer.strips import encode_picture
+        from bsqcodec.models.prior.order import limits
+        from bsqcodec.models.transform.strips import encode_picture
 
         step = self.step(quality)
         tokenizer = self._weights.tokenizer
@@ -147,7 +147,7 @@ class BsqTokenizer:
         """Pixels [height, width, 3] of integers [h, w, C]."""
         import torch
 
-        from bsqcodec.tokenizer.strips import decode_picture, grid_size
+        from bsqcodec.models.transform.strips import decode_picture, grid_size
 
         tokenizer = self._weights.tokenizer
         rows, columns = grid_size(height, width, tokenizer.window_pixels, tokenizer.config.patch)
@@ -158,14 +158,14 @@ class BsqTokenizer:
 
     def coded_bits(self, pixels: Pixels, quality: float) -> float:
         """Bits that the prior promises for the same integers."""
-        from bsqcodec.rate import Quality
+        from bsqcodec.encoder.targets import Quality
 
         return float(self._codec.encode(pixels, Quality(quality), effort=0).ideal_bits)
 
 
 def open_codec(weights: str | None = None, threads: int | None = None) -> "Codec":
     """Load bsqcodec on the CPU."""
-    from bsqcodec.codec import Codec
+    from bsqcodec.image.codec import Codec
 
     return Codec(weights, device="cpu", threads=threads)
 

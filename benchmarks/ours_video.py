@@ -15,7 +15,7 @@ from benchmarks.datasets.clips import Clip
 from benchmarks.datasets.generated import generated_picture
 from benchmarks.environment import versions
 from benchmarks.measures import INTRA, OURS, SEARCHING
-from bsqcodec.media.video import VideoColour, VideoFormat, VideoFrame, VideoReader
+from bsqcodec.media.video.video_files import VideoColour, VideoFormat, VideoFrame, VideoReader
 
 if TYPE_CHECKING:
     from bsqcodec.video.codec import VideoCodec
@@ -96,7 +96,7 @@ class BsqVideo:
     def _encoded(
         self, width: int, height: int, rate: Fraction, frames: Iterable[Frame], quality: float
     ) -> bytes:
-        from bsqcodec.rate import Quality
+        from bsqcodec.encoder.targets import Quality
 
         sink = io.BytesIO()
         reader = _Frames(width, height, rate, frames)

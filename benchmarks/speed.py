@@ -20,7 +20,7 @@ from benchmarks.memory_probe import MIB
 from benchmarks.run import data_option
 
 if TYPE_CHECKING:
-    from bsqcodec.codec import Codec
+    from bsqcodec.image.codec import Codec
 
 SIZES = ((768, 512), (2448, 1632), (6000, 4000))  # 0.4, 4 and 24 megapixels
 IDEAL_QUALITIES = (10.0, 50.0, 90.0)
@@ -38,7 +38,7 @@ LIMITS = {
 STARTUP = """
 import sys, time
 started = time.perf_counter()
-from bsqcodec.codec import Codec
+from bsqcodec.image.codec import Codec
 imported = time.perf_counter()
 Codec(sys.argv[1] or None, device="cpu", threads=int(sys.argv[2]) or None)
 print(imported - started, time.perf_counter() - imported)
@@ -121,7 +121,7 @@ def ideal_length(
 
     The allowance is 0.5 % of the ideal length plus 64 bytes for header, checks and lengths.
     """
-    from bsqcodec.rate import Quality
+    from bsqcodec.encoder.targets import Quality
 
     rows = []
     for name, image in pictures:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bsqcodec.api import decode, describe, encode
     from bsqcodec.api_video import decode_video, encode_video, video_frames
-    from bsqcodec.codec import Codec, Decoded, Encoded
+    from bsqcodec.encoder.targets import Bitrate, BitsPerPixel, Psnr, Quality, Size
     from bsqcodec.errors import (
         BsqError,
         ChecksumError,
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
         VerifyError,
         WeightsError,
     )
-    from bsqcodec.media.picture import Picture
-    from bsqcodec.rate import Bitrate, BitsPerPixel, Psnr, Quality, Size
+    from bsqcodec.image.codec import Codec, Decoded, Encoded
+    from bsqcodec.media.image.picture import Picture
     from bsqcodec.video.codec import EncodedVideo, VideoCodec
 
 __version__ = "0.1.0"
@@ -79,9 +79,9 @@ __all__ = [
 _HOMES = {
     "api": ("decode", "describe", "encode"),
     "api_video": ("decode_video", "encode_video", "video_frames"),
-    "codec": ("Codec", "Decoded", "Encoded"),
-    "media.picture": ("Picture",),
-    "rate": ("Bitrate", "BitsPerPixel", "Psnr", "Quality", "Size"),
+    "encoder.targets": ("Bitrate", "BitsPerPixel", "Psnr", "Quality", "Size"),
+    "image.codec": ("Codec", "Decoded", "Encoded"),
+    "media.image.picture": ("Picture",),
     "video.codec": ("EncodedVideo", "VideoCodec"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

@@ -20,16 +20,16 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
-from bsqcodec.bitstream.container import DEFAULT_MAX_PIXELS
+from bsqcodec.format.image_container import DEFAULT_MAX_PIXELS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
-    from bsqcodec.codec import Codec
-    from bsqcodec.media.picture import Picture
-    from bsqcodec.rate import Target
-    from bsqcodec.tune import Tune
+    from bsqcodec.encoder.targets import Target
+    from bsqcodec.encoder.tune import Tune
+    from bsqcodec.image.codec import Codec
+    from bsqcodec.media.image.picture import Picture
 
     File: TypeAlias = str | Path | bytes | BinaryIO
     PictureLike: TypeAlias = Image.Image | NDArray[Any] | Picture | File
@@ -90,7 +90,7 @@ def decode(
     it goes. Raises FormatError or one of its children, LimitError, WeightsError, OSError, or
     ValueError for fewer levels than 1.
     """
-    from bsqcodec.media.picture import to_pil
+    from bsqcodec.media.image.picture import to_pil
 
     codec = _codec(None if weights is None else str(weights), device, threads)
     if isinstance(data, (str, Path)):
@@ -104,12 +104,12 @@ def decode(
 def describe(data: File, *, max_pixels: int = MAX_PIXELS) -> dict[str, Any]:
     """Return what a .bsq file (path, bytes or stream) says about itself; no weights are needed.
 
-    The keys are those of `bsqcodec.info.describe` for a picture, and of
-    `bsqcodec.info_video.describe_video` for a video. Raises FormatError or LimitError.
+    The keys are those of `bsqcodec.image.info.describe` for a picture, and of
+    `bsqcodec.video.info.describe_video` for a video. Raises FormatError or LimitError.
     """
-    from bsqcodec.bitstream.magic import FileKind, read_kind
-    from bsqcodec.info import describe as describe_picture
-    from bsqcodec.info_video import describe_video
+    from bsqcodec.format.magic import FileKind, read_kind
+    from bsqcodec.image.info import describe as describe_picture
+    from bsqcodec.video.info import describe_video
 
     if isinstance(data, (str, Path)):
         with open(data, "rb") as file:
@@ -131,7 +131,15 @@ def choose_target(
 
     bitrate: of videos only, bits a second, or text such as "500k".
     """
-    from bsqcodec.rate import Bitrate, BitsPerPixel, Psnr, Quality, Size, parse_bitrate, parse_size
+    from bsqcodec.encoder.targets import (
+        Bitrate,
+        BitsPerPixel,
+        Psnr,
+        Quality,
+        Size,
+        parse_bitrate,
+        parse_size,
+    )
 
     if sum(value is not None for value in (quality, bpp, size, psnr, bitrate)) > 1:
         raise ValueError("give only one of quality, bpp, size and psnr, or bitrate for a video")
@@ -149,7 +157,7 @@ def choose_target(
 @lru_cache(maxsize=1)
 def _codec(weights: str | None, device: str, threads: int | None) -> Codec:
     """The codec that was used last, as long as it is asked for with the same arguments."""
-    from bsqcodec.codec import Codec
+    from bsqcodec.image.codec import Codec
 
     return Codec(weights, device=device, threads=threads)
 
@@ -159,8 +167,8 @@ def _read(image: PictureLike, max_pixels: int) -> Picture:
     import numpy as np
     from PIL import Image
 
-    from bsqcodec.media.images import picture_from, read_picture
-    from bsqcodec.media.picture import Picture
+    from bsqcodec.media.image.image_reader import picture_from, read_picture
+    from bsqcodec.media.image.picture import Picture
 
     if isinstance(image, (Image.Image, np.ndarray, Picture)):
         return picture_from(image, max_pixels=max_pixels)

@@ -24,12 +24,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from bsqcodec.api import MAX_PIXELS, choose_target
-from bsqcodec.bitstream.source import SupportsRead, as_stream
+from bsqcodec.format.byte_source import SupportsRead, as_stream
 
 if TYPE_CHECKING:
-    from bsqcodec.media.picture import Samples
-    from bsqcodec.media.video import OutputOptions, RawVideo
-    from bsqcodec.tune import Tune
+    from bsqcodec.encoder.tune import Tune
+    from bsqcodec.media.image.picture import Samples
+    from bsqcodec.media.video.video_files import OutputOptions, RawVideo
     from bsqcodec.video.codec import VideoCodec
     from bsqcodec.video.decode_file import StoredVideo
     from bsqcodec.video.encode_file import CodedVideo
@@ -79,7 +79,7 @@ def encode_video(
     """
     from bsqcodec.media.files import atomic_output
     from bsqcodec.video.encode_file import encode_video_file
-    from bsqcodec.video.source import VideoInput
+    from bsqcodec.video.video_input import VideoInput
 
     target = choose_target(quality, bpp, size, psnr, bitrate)
     codec = _codec(None if weights is None else str(weights), device, threads)
@@ -125,7 +125,7 @@ def decode_video(
     without frames, ValueError for a part that begins or lasts less than 0 seconds, OutputError,
     OutputExistsError or OSError.
     """
-    from bsqcodec.media.video import OutputOptions
+    from bsqcodec.media.video.video_files import OutputOptions
     from bsqcodec.video.decode_file import Range, decode_video_file
 
     codec = _codec(None if weights is None else str(weights), device, threads)

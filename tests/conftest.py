@@ -11,7 +11,7 @@ import hypothesis
 import pytest
 
 if TYPE_CHECKING:
-    from bsqcodec.codec import Codec
+    from bsqcodec.image.codec import Codec
     from bsqcodec.video.codec import VideoCodec
 
 # a busy machine makes no test wrong
@@ -42,7 +42,7 @@ def golden() -> Path:
 @pytest.fixture(scope="session")
 def codec(golden: Path) -> Codec:
     """A codec with the tiny model, on the CPU."""
-    from bsqcodec.codec import Codec
+    from bsqcodec.image.codec import Codec
 
     from .golden_files import model_path
 
@@ -60,7 +60,7 @@ def tiny_weights(golden: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def video_weights(golden: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file of tiny weights for video, in a folder with the tiny model of pictures."""
     from .golden_files import model_path
-    from .models import save_video_weights
+    from .tiny_models import save_video_weights
 
     return save_video_weights(tmp_path_factory.mktemp("weights"), model_path())
 

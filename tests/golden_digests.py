@@ -13,9 +13,9 @@ import sys
 import torch
 from golden_files import FOLDER, cases, digest, integers, model_path, recode, scene
 
-from bsqcodec import weights as weights_files
-from bsqcodec.bitstream.container import unpack
-from bsqcodec.codec import Codec
+from bsqcodec.format.image_container import unpack
+from bsqcodec.image.codec import Codec
+from bsqcodec.models import weight_files as weights_files
 
 
 def main(int8: bool) -> None:

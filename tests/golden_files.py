@@ -1,7 +1,7 @@
 """The tiny model and the pictures behind tests/golden, and how its files are made.
 
 Nothing is drawn from a library's random numbers: weights and pictures are formulas, so that
-`BSQCODEC_REGENERATE_GOLDEN=1 pytest tests/test_golden.py` makes them anew anywhere. Do so only
+`BSQCODEC_REGENERATE_GOLDEN=1 pytest tests/image/test_golden.py` makes them anew anywhere. Do so only
 when the format changes on purpose; files in tests/golden must decode for ever.
 """
 
@@ -20,19 +20,19 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from bsqcodec import weights as weights_files
-from bsqcodec.bitstream.container import Chunk, ChunkKind, Container, pack, unpack
-from bsqcodec.codec import Codec
-from bsqcodec.coders import DecodingCoder, EncodingCoder
-from bsqcodec.media.picture import Picture, to_pil
-from bsqcodec.prior.context import CONTEXTS, MAGNITUDE, TREND
-from bsqcodec.prior.integer import quantize_prior
-from bsqcodec.prior.model import Prior
-from bsqcodec.prior.order import BUCKETS, PriorConfig, limits, stage_kinds
-from bsqcodec.prior.walk import walk
-from bsqcodec.rate import Quality
-from bsqcodec.tokenizer.model import Tokenizer, TokenizerConfig
-from bsqcodec.weights import Weights
+from bsqcodec.encoder.targets import Quality
+from bsqcodec.format.image_container import Chunk, ChunkKind, Container, pack, unpack
+from bsqcodec.image.codec import Codec
+from bsqcodec.media.image.picture import Picture, to_pil
+from bsqcodec.models import weight_files as weights_files
+from bsqcodec.models.prior.integer import quantize_prior
+from bsqcodec.models.prior.neighbour_context import CONTEXTS, MAGNITUDE, TREND
+from bsqcodec.models.prior.network import Prior
+from bsqcodec.models.prior.order import BUCKETS, PriorConfig, limits, stage_kinds
+from bsqcodec.models.prior.walk import walk
+from bsqcodec.models.prior.walk_coders import DecodingCoder, EncodingCoder
+from bsqcodec.models.transform.tokenizer import Tokenizer, TokenizerConfig
+from bsqcodec.models.weight_files import Weights
 
 FOLDER = Path(__file__).parent / "golden"
 EXPECTED = FOLDER / "expected.json"

@@ -10,8 +10,8 @@ from random import Random
 
 from PIL import Image
 
-from bsqcodec.bitstream.container import MAGIC, Container
-from bsqcodec.bitstream.varint import encode_varint
+from bsqcodec.format.image_container import MAGIC, Container
+from bsqcodec.format.varint import encode_varint
 
 LETTERS = b"LAZQiexq"
 

@@ -14,21 +14,21 @@ from PIL import Image
 
 import bsqcodec
 from bsqcodec import api
-from bsqcodec.media.picture import Picture
-from bsqcodec.rate import BitsPerPixel, Psnr, Quality, Size, Target
+from bsqcodec.encoder.targets import BitsPerPixel, Psnr, Quality, Size, Target
+from bsqcodec.media.image.picture import Picture
 
 SAMPLES = np.random.default_rng(6).integers(0, 256, (12, 16, 3), np.uint8)
 
 
 @pytest.fixture
 def fake_codec(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    """The command line's fake codec in the place of bsqcodec.codec."""
+    """The command line's fake codec in the place of bsqcodec.image.codec."""
     path = Path(__file__).parent / "cli" / "fake_codec.py"
-    spec = importlib.util.spec_from_file_location("bsqcodec.codec", path)
+    spec = importlib.util.spec_from_file_location("bsqcodec.image.codec", path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    monkeypatch.setitem(sys.modules, "bsqcodec.codec", module)
+    monkeypatch.setitem(sys.modules, "bsqcodec.image.codec", module)
     api._codec.cache_clear()
     yield module
     api._codec.cache_clear()

@@ -13,8 +13,8 @@ import pytest
 
 import bsqcodec
 from bsqcodec import api_video
-from bsqcodec.media.video import OutputOptions
-from bsqcodec.rate import Bitrate
+from bsqcodec.encoder.targets import Bitrate
+from bsqcodec.media.video.video_files import OutputOptions
 
 from .media.clips import Read, make_clip
 

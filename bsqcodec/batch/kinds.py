@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from bsqcodec.batch import pictures, videos
 from bsqcodec.batch.errors import PlanError
-from bsqcodec.bitstream.magic import FileKind, read_kind
-from bsqcodec.effort import MOST_EFFORT
+from bsqcodec.encoder.effort import MOST_EFFORT
+from bsqcodec.encoder.targets import Quality, step_of_quality
 from bsqcodec.errors import BsqError
+from bsqcodec.format.magic import FileKind, read_kind
 from bsqcodec.media.suffixes import looks_like_its_suffix
-from bsqcodec.rate import Quality, step_of_quality
 
 if TYPE_CHECKING:
-    from bsqcodec.rate import Target
-    from bsqcodec.tune import Tune
+    from bsqcodec.encoder.targets import Target
+    from bsqcodec.encoder.tune import Tune
 
 CODED_SUFFIX: Final = ".bsq"
 

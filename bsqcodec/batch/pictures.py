@@ -11,9 +11,9 @@ from bsqcodec.batch.digests import check_weights
 
 if TYPE_CHECKING:
     from bsqcodec.batch.kinds import Options, Progress, Summary
-    from bsqcodec.bitstream.container import Container
-    from bsqcodec.codec import Codec, Encoded
-    from bsqcodec.media.picture import Picture
+    from bsqcodec.format.image_container import Container
+    from bsqcodec.image.codec import Codec, Encoded
+    from bsqcodec.media.image.picture import Picture
 
 SUFFIXES: Final = (
     *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".avif", ".gif", ".tif", ".tiff"),
@@ -23,13 +23,13 @@ SUFFIXES: Final = (
 """Of files that are taken for pictures. Of GIF only still ones can be coded; others fail."""
 
 FORMATS: Final = ("png", "jpg", "webp", "avif", "tif", "jp2", "bmp", "tga", "ppm")
-"""Names of what is written; they are the suffixes of bsqcodec.media.image_writer.OUTPUT_FORMATS."""
+"""Names of what is written; they are the suffixes of `image_writer.OUTPUT_FORMATS`."""
 
 
 def encode(source: Path, destination: Path, options: Options, progress: Progress) -> Summary:
     """Code a picture file as a .bsq file. Raises as `bsqcodec.encode` does, and OSError."""
     from bsqcodec.batch.kinds import Summary
-    from bsqcodec.media.images import read_picture
+    from bsqcodec.media.image.image_reader import read_picture
 
     picture = read_picture(source, max_pixels=options.max_pixels)
     encoded = _codec(options).encode(
@@ -54,7 +54,7 @@ def encode(source: Path, destination: Path, options: Options, progress: Progress
 def decode(source: Path, destination: Path, options: Options, progress: Progress) -> Summary:
     """Decode a .bsq file to a picture file. Raises as `bsqcodec.decode` does, and OSError."""
     from bsqcodec.batch.kinds import Summary
-    from bsqcodec.media.image_writer import write_picture
+    from bsqcodec.media.image.image_writer import write_picture
 
     with open(source, "rb") as file:
         decoded = _codec(options).decode(
@@ -76,10 +76,10 @@ def check(source: Path, coded: Path, options: Options) -> str | None:
     is newer. Raises FormatError and its children, LimitError, MediaError and OSError for files that
     cannot be read.
     """
-    from bsqcodec.bitstream.container import unpack
-    from bsqcodec.effort import is_searched
-    from bsqcodec.media.images import read_picture
-    from bsqcodec.rate import Quality, step_of_quality
+    from bsqcodec.encoder.effort import is_searched
+    from bsqcodec.encoder.targets import Quality, step_of_quality
+    from bsqcodec.format.image_container import unpack
+    from bsqcodec.media.image.image_reader import read_picture
 
     with open(coded, "rb") as file:
         container = unpack(file, max_pixels=options.max_pixels)
@@ -103,8 +103,8 @@ def _other_sides(container: Container, picture: Picture, *, strip: bool) -> str 
     """Why colour, metadata or alpha of a .bsq file are not those of a picture; None if they are."""
     import numpy as np
 
-    from bsqcodec.bitstream.container import ChunkKind, Colour
-    from bsqcodec.media.alpha import unpack_alpha
+    from bsqcodec.format.image_container import ChunkKind, Colour
+    from bsqcodec.media.image.alpha import unpack_alpha
 
     header = container.header
     if (header.colour == Colour.GRAY) != picture.is_grey:
@@ -124,7 +124,7 @@ def _other_sides(container: Container, picture: Picture, *, strip: bool) -> str 
 
 def _known_psnr(encoded: Encoded, options: Options) -> float | None:
     """dB where it is known anyway, and finite: measuring takes the decoder's networks."""
-    from bsqcodec.rate import Psnr
+    from bsqcodec.encoder.targets import Psnr
 
     known = isinstance(options.target, Psnr) and math.isfinite(encoded.psnr)
     return encoded.psnr if known else None
@@ -137,8 +137,8 @@ def _codec(options: Options) -> Codec:
 @lru_cache(maxsize=1)
 def _load(weights: str | None, sha256: str | None, device: str, threads: int | None) -> Codec:
     """The codec of this process. Raises WeightsError where its weights have another SHA-256."""
-    from bsqcodec.codec import Codec
-    from bsqcodec.weights import find_default
+    from bsqcodec.image.codec import Codec
+    from bsqcodec.models.weight_files import find_default
 
     if sha256 is not None:
         check_weights(find_default() if weights is None else Path(weights), sha256)

@@ -25,7 +25,7 @@ def encode(source: Path, destination: Path, options: Options, progress: Progress
     """Code a video file as a .bsq file. Raises as `encode_video_file` does."""
     from bsqcodec.batch.kinds import Summary
     from bsqcodec.video.encode_file import encode_video_file
-    from bsqcodec.video.source import VideoInput
+    from bsqcodec.video.video_input import VideoInput
 
     video = VideoInput(source, max_pixels=options.max_pixels, strip=options.strip)
     total = video.check()  # before the weights are loaded
@@ -54,8 +54,8 @@ def encode(source: Path, destination: Path, options: Options, progress: Progress
 def decode(source: Path, destination: Path, options: Options, progress: Progress) -> Summary:
     """Decode a .bsq file to a video file. Raises as `decode_video_file` does."""
     from bsqcodec.batch.kinds import Summary
-    from bsqcodec.bitstream.video_container import VideoFileReader
-    from bsqcodec.media.video import OutputOptions
+    from bsqcodec.format.video_container import VideoFileReader
+    from bsqcodec.media.video.video_files import OutputOptions
     from bsqcodec.video.decode_file import decode_video_file
 
     with open(source, "rb") as file, open(destination, "wb") as output:
@@ -87,8 +87,8 @@ def _codec(options: Options) -> VideoCodec:
 @lru_cache(maxsize=1)
 def _load(weights: str | None, sha256: str | None, device: str, threads: int | None) -> VideoCodec:
     """The codec of this process. Raises WeightsError where its weights have another SHA-256."""
+    from bsqcodec.models.video_weight_files import find_default
     from bsqcodec.video.codec import VideoCodec
-    from bsqcodec.video.weights import find_default
 
     if sha256 is not None:
         check_weights(find_default() if weights is None else Path(weights), sha256)

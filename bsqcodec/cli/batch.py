@@ -20,7 +20,7 @@ from bsqcodec.cli.video_options import given, group_options, refuse
 
 if TYPE_CHECKING:
     from bsqcodec.batch.executor import Executor
-    from bsqcodec.tune import Tune
+    from bsqcodec.encoder.tune import Tune
 
 _WORDS: Final = {"code": "to do", "record": "done", "skip": "done", "refuse": "refused"}
 
@@ -247,7 +247,7 @@ def _picture_weights(weights: str | None) -> Path:
     """The weights that an encoder of pictures will use. Raises WeightsError for none."""
     if weights is not None:
         return Path(weights)
-    from bsqcodec.weights import find_default
+    from bsqcodec.models.weight_files import find_default
 
     return find_default()
 
@@ -256,7 +256,7 @@ def _video_weights(weights: str | None) -> Path:
     """The weights that an encoder of videos will use. Raises WeightsError where there are none."""
     if weights is not None:
         return Path(weights)
-    from bsqcodec.video.weights import find_default
+    from bsqcodec.models.video_weight_files import find_default
 
     return find_default()
 

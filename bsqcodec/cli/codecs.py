@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from bsqcodec.codec import Codec
+    from bsqcodec.image.codec import Codec
     from bsqcodec.video.codec import VideoCodec
 
 
@@ -25,7 +25,7 @@ class Codecs:
     @cached_property
     def picture(self) -> Codec:
         """The codec of pictures."""
-        from bsqcodec.codec import Codec
+        from bsqcodec.image.codec import Codec
 
         return Codec(self.weights, device=self.device, threads=self.threads)
 

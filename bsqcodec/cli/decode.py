@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from bsqcodec.bitstream.rewind import is_seekable, seekable
-from bsqcodec.bitstream.source import SupportsRead, as_stream
 from bsqcodec.cli import options
 from bsqcodec.cli.codecs import Codecs
 from bsqcodec.cli.console import Console, format_bytes
@@ -33,13 +31,15 @@ from bsqcodec.cli.jobs import (
 )
 from bsqcodec.cli.video_options import refuse, video_decoding_options
 from bsqcodec.errors import BsqError, ChecksumError, TruncatedError
+from bsqcodec.format.byte_source import SupportsRead, as_stream
+from bsqcodec.format.rewind import is_seekable, seekable
 from bsqcodec.media.files import check_output, is_standard_stream, open_input, open_output
 
 if TYPE_CHECKING:
-    from bsqcodec.codec import Decoded
+    from bsqcodec.image.codec import Decoded
 
 FORMATS: Final = ("png", "jpg", "webp", "avif", "tif", "jp2", "bmp", "tga", "ppm")
-"""Names for --format, of pictures; they are the suffixes of bsqcodec.media.image_writer.OUTPUT_FORMATS."""
+"""Names for --format, of pictures; they are the suffixes of `image_writer.OUTPUT_FORMATS`."""
 
 _LOST_ALPHA: Final = "; transparency, if there was any, may be missing"
 """Alpha is the last chunk before the end, so a cut file does not tell whether it had one."""
@@ -95,7 +95,7 @@ def decode(
     numbered pictures of a video -o is a folder, or a pattern such as out%05d.png.
     """
     from bsqcodec.errors import MediaError
-    from bsqcodec.media.image_writer import output_format, write_picture
+    from bsqcodec.media.image.image_writer import output_format, write_picture
 
     if lossless and crf is not None:
         raise click.UsageError("--crf and --lossless exclude each other")
@@ -180,8 +180,8 @@ def decode(
 def _is_decoded(name: str) -> bool:
     """Whether a name is that of a picture or a video, which is never decoded."""
     from bsqcodec.errors import MediaError
-    from bsqcodec.media.image_writer import output_format
-    from bsqcodec.media.video import container_of
+    from bsqcodec.media.image.image_writer import output_format
+    from bsqcodec.media.video.video_files import container_of
 
     if not Path(name).suffix:
         return False
@@ -216,7 +216,7 @@ class _Look:
 
 def _look(source: str) -> _Look:
     """Look at an input; what is wrong with it is found out in its turn."""
-    from bsqcodec.bitstream.magic import FileKind, read_kind
+    from bsqcodec.format.magic import FileKind, read_kind
 
     try:
         with open_input(source) as file:
@@ -229,7 +229,7 @@ def _look(source: str) -> _Look:
 
 def _check_header(source: str, stream: SupportsRead, max_pixels: int) -> int | None:
     """Refuse what is no .bsq file before the weights are loaded; return the size of a file."""
-    from bsqcodec.bitstream.container import unpack_header
+    from bsqcodec.format.image_container import unpack_header
 
     if is_standard_stream(source) or not is_seekable(stream):
         return None

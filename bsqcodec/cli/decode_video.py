@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from bsqcodec.bitstream.rewind import is_seekable, seekable
-from bsqcodec.bitstream.source import SupportsRead
 from bsqcodec.cli.codecs import Codecs
 from bsqcodec.cli.console import Console, format_bytes
 from bsqcodec.cli.jobs import Job, display_name, display_target
-from bsqcodec.info_video import count_of, missing_frames
+from bsqcodec.format.byte_source import SupportsRead
+from bsqcodec.format.rewind import is_seekable, seekable
 from bsqcodec.media.files import check_output, is_standard_stream, open_output
+from bsqcodec.video.info import count_of, missing_frames
 
 if TYPE_CHECKING:
-    from bsqcodec.bitstream.video_container import VideoIndex
+    from bsqcodec.format.video_container import VideoIndex
     from bsqcodec.video.decode_file import StoredVideo
 
 CONTAINERS: Final = ("mkv", "mp4", "mov", "y4m", "png")
@@ -49,7 +49,7 @@ def suffix_of_video(format_name: str | None) -> str:
 
 def container_for(job: Job, format_name: str | None) -> str:
     """The container to write for a job. Raises click.UsageError where there is none."""
-    from bsqcodec.media.video import container_of
+    from bsqcodec.media.video.video_files import container_of
 
     if format_name is not None and format_name not in CONTAINERS:
         raise click.UsageError(
@@ -76,8 +76,8 @@ def decode_one_video(
     settings: DecodingSettings,
 ) -> None:
     """Decode the video of a job and tell about it; raises BsqError and OSError."""
-    from bsqcodec.media.video import OutputOptions
-    from bsqcodec.media.video_codecs import pixel_formats_of
+    from bsqcodec.media.video.video_codecs import pixel_formats_of
+    from bsqcodec.media.video.video_files import OutputOptions
     from bsqcodec.video.decode_file import Range, decode_video_file
 
     if settings.encoder is not None:
@@ -146,7 +146,7 @@ class _Stream(io.RawIOBase):
 
 def _check_file(source: SupportsRead, settings: DecodingSettings) -> int | None:
     """Refuse a damaged header before the weights are loaded; the number of frames, if known."""
-    from bsqcodec.bitstream.video_container import VideoFileReader
+    from bsqcodec.format.video_container import VideoFileReader
 
     if not is_seekable(source):
         return None

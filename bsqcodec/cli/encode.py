@@ -34,10 +34,10 @@ from bsqcodec.media.files import (
 )
 
 if TYPE_CHECKING:
-    from bsqcodec.codec import Encoded
-    from bsqcodec.media.picture import Picture
-    from bsqcodec.media.video import RawVideo
-    from bsqcodec.tune import Tune
+    from bsqcodec.encoder.tune import Tune
+    from bsqcodec.image.codec import Encoded
+    from bsqcodec.media.image.picture import Picture
+    from bsqcodec.media.video.video_files import RawVideo
 
 SUFFIX: Final = ".bsq"
 
@@ -145,7 +145,7 @@ def _is_coded(name: str) -> bool:
 
 def _is_video(source: str, as_video: bool | None, raw: RawVideo | None) -> bool:
     """Whether an input is to be coded as a video."""
-    from bsqcodec.media.video import begins_video, is_video
+    from bsqcodec.media.video.video_files import begins_video, is_video
 
     if as_video is not None:
         return as_video
@@ -156,14 +156,14 @@ def _is_video(source: str, as_video: bool | None, raw: RawVideo | None) -> bool:
 
 def _is_series(source: str) -> bool:
     """Whether a video is numbered pictures."""
-    from bsqcodec.media.video_source import is_sequence
+    from bsqcodec.media.video.video_source import is_sequence
 
     return Path(source).is_dir() or is_sequence(Path(source))
 
 
 def _read(source: str, max_pixels: int) -> tuple[Picture, int | None]:
     """The picture, and the size of its file where it is one."""
-    from bsqcodec.media.images import read_picture
+    from bsqcodec.media.image.image_reader import read_picture
 
     if is_standard_stream(source):
         with open_input(source) as file:

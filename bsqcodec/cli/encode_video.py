@@ -13,13 +13,13 @@ from bsqcodec.cli.codecs import Codecs
 from bsqcodec.cli.console import Console, format_bytes
 from bsqcodec.cli.jobs import Job, display_name, display_target
 from bsqcodec.errors import DamagedVideoError
-from bsqcodec.info_video import count_of
 from bsqcodec.media.files import check_output, is_standard_stream, open_input, open_output
+from bsqcodec.video.info import count_of
 
 if TYPE_CHECKING:
-    from bsqcodec.media.video import RawVideo
-    from bsqcodec.rate import Target
-    from bsqcodec.tune import Tune
+    from bsqcodec.encoder.targets import Target
+    from bsqcodec.encoder.tune import Tune
+    from bsqcodec.media.video.video_files import RawVideo
     from bsqcodec.video.encode_file import CodedVideo
 
 _PATTERN: Final = re.compile(r"%0?\d*d|[*?]")
@@ -75,7 +75,7 @@ def _encode(
     settings: VideoSettings,
 ) -> None:
     from bsqcodec.video.encode_file import encode_video_file
-    from bsqcodec.video.source import VideoInput
+    from bsqcodec.video.video_input import VideoInput
 
     name = display_name(job.source)
     video = VideoInput(

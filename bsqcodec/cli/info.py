@@ -40,9 +40,9 @@ def info(
 
     INPUT is a .bsq file, or - for standard input. The exit status is 1 where a file is damaged.
     """
-    from bsqcodec.bitstream.magic import FileKind, read_kind
-    from bsqcodec.info import describe, format_lines
-    from bsqcodec.info_video import describe_video, format_video_lines
+    from bsqcodec.format.magic import FileKind, read_kind
+    from bsqcodec.image.info import describe, format_lines
+    from bsqcodec.video.info import describe_video, format_video_lines
 
     def show(job: Job) -> None:
         with open_input(job.source) as file:

@@ -10,10 +10,10 @@ import click
 
 from bsqcodec.api import DEFAULT_QUALITY, MAX_PIXELS, choose_target
 from bsqcodec.cli.console import QUIET, Console
-from bsqcodec.tune import TUNES
+from bsqcodec.encoder.tune import TUNES
 
 if TYPE_CHECKING:
-    from bsqcodec.rate import Target
+    from bsqcodec.encoder.targets import Target
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -32,8 +32,8 @@ class FiniteFloat(click.FloatRange):
 
 def parse_byte_size(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
     """Callback of an option that takes a number of bytes: 20000, 20k or 1.5M."""
+    from bsqcodec.encoder.targets import parse_size
     from bsqcodec.errors import BsqError
-    from bsqcodec.rate import parse_size
 
     if value is None:
         return None

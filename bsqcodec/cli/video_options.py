@@ -11,7 +11,7 @@ import click
 from click.core import ParameterSource
 
 if TYPE_CHECKING:
-    from bsqcodec.media.video import RawVideo
+    from bsqcodec.media.video.video_files import RawVideo
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Value = TypeVar("Value")
@@ -65,8 +65,8 @@ def parse_seconds(ctx: click.Context, param: click.Parameter, value: str | None)
 
 def parse_bitrate(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
     """Callback of an option that takes bits a second: 500000, 500k or 1.5M."""
-    from bsqcodec.rate import Bitrate
-    from bsqcodec.rate import parse_bitrate as parse
+    from bsqcodec.encoder.targets import Bitrate
+    from bsqcodec.encoder.targets import parse_bitrate as parse
 
     if value is None:
         return None
@@ -170,7 +170,7 @@ def raw_video(
     frame_size: tuple[int, int] | None, fps: Fraction | None, pix_fmt: str | None
 ) -> RawVideo | None:
     """What bare samples do not say; None where they are not meant. Raises click.UsageError."""
-    from bsqcodec.media.video import RawVideo
+    from bsqcodec.media.video.video_files import RawVideo
 
     if frame_size is None:
         if pix_fmt is not None:

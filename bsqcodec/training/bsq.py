@@ -1,7 +1,8 @@
 """Training of the paper's own tokenizer: ViT encoder, one code of L balanced bits a token, ViT decoder.
 
 Source: arXiv 2406.07548, sections 4 and 4.1, without its perceptual and adversarial losses. For
-comparison with the residual tokenizer of `bsqcodec.tokenizer.model`; no file format knows its bits.
+comparison with the tokenizer of `bsqcodec.models.transform.tokenizer`; no file format knows its
+bits.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bsqcodec.distortion import distortion
-from bsqcodec.tokenizer.blocks import Block
-from bsqcodec.tokenizer.quantizer import entropy_penalty, signs, straight_through, to_sphere
+from bsqcodec.encoder.distortion import distortion
+from bsqcodec.models.transform.blocks import Block
+from bsqcodec.models.transform.quantizer import entropy_penalty, signs, straight_through, to_sphere
 from bsqcodec.training.checkpoints import averaged
 from bsqcodec.training.distributed import World
 from bsqcodec.training.loop import Loop, write_config

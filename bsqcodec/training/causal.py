@@ -19,12 +19,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bsqcodec.distortion import distortion, ms_ssim
-from bsqcodec.prior.context import CLIP
-from bsqcodec.prior.model import Prior
-from bsqcodec.prior.order import bucket
-from bsqcodec.tokenizer.model import Decoder, Tokenizer, TokenizerConfig, step_size
-from bsqcodec.tokenizer.quantizer import quantize_beyond
+from bsqcodec.encoder.distortion import distortion, ms_ssim
+from bsqcodec.models.prior.neighbour_context import CLIP
+from bsqcodec.models.prior.network import Prior
+from bsqcodec.models.prior.order import bucket
+from bsqcodec.models.transform.quantizer import quantize_beyond
+from bsqcodec.models.transform.temporal_context import context_size
+from bsqcodec.models.transform.tokenizer import Decoder, Tokenizer, TokenizerConfig, step_size
+from bsqcodec.models.windows import WINDOW, from_windows, relative_index, to_windows
 from bsqcodec.training.checkpoints import averaged, prior_of, tokenizer_of
 from bsqcodec.training.clips import Clips
 from bsqcodec.training.distributed import World
@@ -40,8 +42,6 @@ from bsqcodec.training.options import (
 from bsqcodec.training.prior import Passes, PriorRun, pass_losses, total_bits
 from bsqcodec.training.tokenizer import draw_steps
 from bsqcodec.training.video import Memory, widened
-from bsqcodec.video.context import context_size
-from bsqcodec.windows import WINDOW, from_windows, relative_index, to_windows
 
 ABSENT = -1e4
 """Added to the scores of frames that are not there."""

@@ -13,9 +13,9 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from bsqcodec.prior.model import ACTIVATION, CLIP_UNIT, LOGIT, SCORE_MAX, STREAM, Prior
-from bsqcodec.prior.order import PriorConfig, stage_kinds
-from bsqcodec.tokenizer.model import Tokenizer, TokenizerConfig
+from bsqcodec.models.prior.network import ACTIVATION, CLIP_UNIT, LOGIT, SCORE_MAX, STREAM, Prior
+from bsqcodec.models.prior.order import PriorConfig, stage_kinds
+from bsqcodec.models.transform.tokenizer import Tokenizer, TokenizerConfig
 
 
 def averaged(run: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -149,7 +149,7 @@ def with_shape(prior: Prior, planes: Tensor, config: PriorConfig | None = None) 
 
 
 def _dequantized(config: PriorConfig, t: dict[str, Tensor]) -> Prior:
-    """The inverse of `bsqcodec.prior.integer.quantize_prior`, up to rounding."""
+    """The inverse of `bsqcodec.models.prior.integer.quantize_prior`, up to rounding."""
     prior = Prior(config, t["planes"])
     state = {
         "planes": t["planes"],

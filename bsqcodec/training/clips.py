@@ -22,8 +22,8 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from bsqcodec.models.transform.motion import Rough, estimate_roughly, luma, refine
 from bsqcodec.training.data import Pictures, padded
-from bsqcodec.video.motion import Rough, estimate_roughly, luma, refine
 
 log = logging.getLogger(__name__)
 

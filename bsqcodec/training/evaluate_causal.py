@@ -20,9 +20,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bsqcodec.prior.model import Prior
-from bsqcodec.prior.order import bucket
-from bsqcodec.tokenizer.model import Tokenizer
+from bsqcodec.models.prior.network import Prior
+from bsqcodec.models.prior.order import bucket
+from bsqcodec.models.transform.tokenizer import Tokenizer
+from bsqcodec.models.windows import continued
 from bsqcodec.training.causal import (
     Before,
     Cache,
@@ -34,8 +35,7 @@ from bsqcodec.training.causal import (
 from bsqcodec.training.checkpoints import prior_of, tokenizer_of
 from bsqcodec.training.prior import Passes, total_bits
 from bsqcodec.training.tokenizer import quality_of
-from bsqcodec.video.frames import Geometry, Pixels, load_frame
-from bsqcodec.windows import continued
+from bsqcodec.video.frame_loop import Geometry, Pixels, load_frame
 
 log = logging.getLogger(__name__)
 
@@ -109,7 +109,7 @@ def evaluate_clips(
     A row names its video ("mean" for the mean of all), step and way, then has the measures.
     """
     # here, not at the top: it needs PyAV, which a training machine may lack
-    from bsqcodec.media.video import open_video
+    from bsqcodec.media.video.video_files import open_video
 
     result: list[dict[str, object]] = []
     for step in steps:

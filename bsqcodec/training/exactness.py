@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bsqcodec.masking import USUAL_DEAD_ZONE
-from bsqcodec.prior.order import bucket
-from bsqcodec.tokenizer.quantizer import quantize_beyond
-from bsqcodec.tokenizer.strips import encode_picture
+from bsqcodec.encoder.masking import USUAL_DEAD_ZONE
+from bsqcodec.models.prior.order import bucket
+from bsqcodec.models.transform.quantizer import quantize_beyond
+from bsqcodec.models.transform.strips import encode_picture
 from bsqcodec.training.checkpoints import prior_of, tokenizer_of
 from bsqcodec.training.data import read_pictures
 from bsqcodec.training.prior import Passes, total_bits
@@ -37,9 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     # here, not at the top: they need constriction, which a training machine may lack
-    from bsqcodec.coders import EncodingCoder
-    from bsqcodec.prior.integer import IntegerPrior, quantize_prior
-    from bsqcodec.prior.walk import walk
+    from bsqcodec.models.prior.integer import IntegerPrior, quantize_prior
+    from bsqcodec.models.prior.walk import walk
+    from bsqcodec.models.prior.walk_coders import EncodingCoder
 
     tokenizer, prior = tokenizer_of(args.tokenizer), prior_of(args.prior)
     exact = IntegerPrior(prior.config, quantize_prior(prior))

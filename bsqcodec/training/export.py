@@ -26,8 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     # here, not at the top: they need constriction, which a training machine may lack
-    from bsqcodec.prior.integer import quantize_prior
-    from bsqcodec.weights import save
+    from bsqcodec.models.prior.integer import quantize_prior
+    from bsqcodec.models.weight_files import save
 
     prior = prior_of(args.prior)
     runs = {"tokenizer_run": args.tokenizer, "prior_run": [args.prior]}

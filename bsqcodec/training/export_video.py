@@ -15,7 +15,7 @@ from bsqcodec.training.groups import Groups
 from bsqcodec.training.video import predicted_of
 
 if TYPE_CHECKING:
-    from bsqcodec.weights import Weights
+    from bsqcodec.models.weight_files import Weights
 
 PATIENCE = 30
 """Bits of a slot that the table's chance counts for; measured on test clips, where 15 to 60 are alike."""
@@ -40,9 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     # here, not at the top: they need constriction, which a training machine may lack
-    from bsqcodec import weights
-    from bsqcodec.prior.integer import quantize_prior
-    from bsqcodec.video.weights import save
+    from bsqcodec.models import weight_files as weights
+    from bsqcodec.models.prior.integer import quantize_prior
+    from bsqcodec.models.video_weight_files import save
 
     image = weights.load(args.image, torch.device("cpu"))
     parts = (args.predicted, args.inter, args.group_cache)
@@ -77,7 +77,7 @@ def beside(again: Path, image: Weights, folder: Path, *, default: bool = False) 
     WeightsError for others. Only the decoder of pictures, which they never call, may be another.
     """
     from bsqcodec.errors import WeightsError
-    from bsqcodec.video.weights import load, save
+    from bsqcodec.models.video_weight_files import load, save
 
     known = load(again, torch.device("cpu"))  # its networks are in bfloat16, to be run
     mine, others = (
@@ -101,7 +101,7 @@ def beside(again: Path, image: Weights, folder: Path, *, default: bool = False) 
 
 def chances_of_vectors(groups: Groups) -> torch.Tensor:
     """The table of chances that codes the vectors of training groups shortest, int32."""
-    from bsqcodec.video.vectors import Counter, code_vectors
+    from bsqcodec.entropy.motion_vectors import Counter, code_vectors
 
     counter = Counter()
     seen: set[bytes] = set()  # a clip coded at several steps has the same vectors

@@ -15,12 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bsqcodec.prior.order import planes_needed
+from bsqcodec.models.prior.order import planes_needed
+from bsqcodec.models.transform.inter_network import Predicted
+from bsqcodec.models.transform.temporal_context import Past, context_of
 from bsqcodec.training.clips import Clips
 from bsqcodec.training.tokenizer import draw_steps
-from bsqcodec.video.context import Past, context_of
-from bsqcodec.video.frames import FIRST_FINER, FrameLoop, Geometry, price_of_bit
-from bsqcodec.video.model import Predicted
+from bsqcodec.video.frame_loop import FIRST_FINER, FrameLoop, Geometry, price_of_bit
 
 log = logging.getLogger(__name__)
 

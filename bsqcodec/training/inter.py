@@ -13,9 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bsqcodec.prior.model import Prior
-from bsqcodec.prior.order import BUCKETS, bucket
-from bsqcodec.tokenizer.model import STEPS
+from bsqcodec.models.prior.network import Prior
+from bsqcodec.models.prior.order import BUCKETS, bucket
+from bsqcodec.models.transform.temporal_context import context_size
+from bsqcodec.models.transform.tokenizer import STEPS
 from bsqcodec.training.checkpoints import tokenizer_of
 from bsqcodec.training.clips import Clips
 from bsqcodec.training.distributed import World
@@ -23,7 +24,6 @@ from bsqcodec.training.groups import Groups
 from bsqcodec.training.options import add_shared_arguments, set_up
 from bsqcodec.training.prior import PriorRun, pass_losses, total_bits
 from bsqcodec.training.video import predicted_of, usual_bpp
-from bsqcodec.video.context import context_size
 
 log = logging.getLogger(__name__)
 

@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bsqcodec.distortion import distortion
-from bsqcodec.masking import dead_zones_of
-from bsqcodec.tokenizer.model import Tokenizer, TokenizerConfig, step_size
+from bsqcodec.encoder.distortion import distortion
+from bsqcodec.encoder.masking import dead_zones_of
+from bsqcodec.models.transform.tokenizer import Tokenizer, TokenizerConfig, step_size
 from bsqcodec.training.checkpoints import tokenizer_of
 from bsqcodec.training.distributed import World
 from bsqcodec.training.loop import Loop, write_config

@@ -16,10 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bsqcodec.masking import dead_zones_of
-from bsqcodec.prior.context import CONTEXTS, contexts, features, neighbour_sums
-from bsqcodec.prior.model import Prior
-from bsqcodec.prior.order import (
+from bsqcodec.encoder.masking import dead_zones_of
+from bsqcodec.models.prior.neighbour_context import CONTEXTS, contexts, features, neighbour_sums
+from bsqcodec.models.prior.network import Prior
+from bsqcodec.models.prior.order import (
     BUCKETS,
     PriorConfig,
     Stage,
@@ -28,8 +28,8 @@ from bsqcodec.prior.order import (
     limits,
     stages,
 )
-from bsqcodec.tokenizer.model import STEPS, Tokenizer
-from bsqcodec.tokenizer.quantizer import quantize_beyond
+from bsqcodec.models.transform.quantizer import quantize_beyond
+from bsqcodec.models.transform.tokenizer import STEPS, Tokenizer
 from bsqcodec.training.checkpoints import prior_of, tokenizer_of, trained_planes, with_shape
 from bsqcodec.training.distributed import World
 from bsqcodec.training.loop import Loop, write_config

@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bsqcodec.prior.context import CONTEXTS
-from bsqcodec.prior.model import Prior
-from bsqcodec.prior.order import bucket, planes_needed
+from bsqcodec.models.prior.neighbour_context import CONTEXTS
+from bsqcodec.models.prior.network import Prior
+from bsqcodec.models.prior.order import bucket, planes_needed
 from bsqcodec.training.checkpoints import prior_of
 from bsqcodec.training.prior import Draw, Passes, digit_table, prefix, see, total_bits
 

@@ -20,14 +20,14 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from bsqcodec.masking import dead_zones_of
+from bsqcodec.encoder.masking import dead_zones_of
+from bsqcodec.encoder.tune import USUAL_SHARE
 from bsqcodec.training.data import Pictures
 from bsqcodec.training.distributed import World
 from bsqcodec.training.options import add_source_arguments, load_pictures, set_up
-from bsqcodec.tune import USUAL_SHARE
 
 if TYPE_CHECKING:
-    from bsqcodec.weights import Weights
+    from bsqcodec.models.weight_files import Weights
 
 log = logging.getLogger(__name__)
 
@@ -120,7 +120,7 @@ def search(args: argparse.Namespace, pictures: Pictures, world: World) -> None:
     Raises ValueError for a folder of other crops or weights, and for crops of broken windows.
     """
     # here, not at the top: they need constriction, which a training machine may lack
-    from bsqcodec.weights import load
+    from bsqcodec.models.weight_files import load
 
     weights = load(args.weights, world.device)
     if args.crop % weights.tokenizer.window_pixels:
@@ -155,9 +155,9 @@ def searched_integers(
     weights: Weights, pixels: npt.NDArray[np.uint8], step: int, share: float
 ) -> npt.NDArray[np.int16]:
     """Integers [h, w, C] that the search finds for pixels [H, W, 3], whole windows, at a step."""
-    from bsqcodec.coders import RATE_WEIGHT
-    from bsqcodec.refine import PictureTask, code, refine
-    from bsqcodec.tokenizer.strips import encode_picture
+    from bsqcodec.encoder.rdo import PictureTask, code, refine
+    from bsqcodec.models.prior.walk_coders import RATE_WEIGHT
+    from bsqcodec.models.transform.strips import encode_picture
 
     tokenizer, device = weights.tokenizer, weights.prior.device
     z = encode_picture(tokenizer, pixels, step, device).cpu().numpy()

@@ -18,10 +18,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bsqcodec.distortion import distortion, ms_ssim
-from bsqcodec.masking import dead_zones_of
-from bsqcodec.tokenizer.model import Tokenizer, TokenizerConfig, step_size
-from bsqcodec.tokenizer.quantizer import quantize_beyond
+from bsqcodec.encoder.distortion import distortion, ms_ssim
+from bsqcodec.encoder.masking import dead_zones_of
+from bsqcodec.models.transform.quantizer import quantize_beyond
+from bsqcodec.models.transform.tokenizer import Tokenizer, TokenizerConfig, step_size
 from bsqcodec.training.checkpoints import tokenizer_of
 from bsqcodec.training.data import read_pictures, transform_basis
 from bsqcodec.training.distributed import World

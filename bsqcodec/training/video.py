@@ -12,10 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bsqcodec.distortion import distortion, ms_ssim
-from bsqcodec.masking import dead_zones_of
-from bsqcodec.tokenizer.model import Tokenizer, step_size
-from bsqcodec.tokenizer.quantizer import quantize_beyond
+from bsqcodec.encoder.distortion import distortion, ms_ssim
+from bsqcodec.encoder.masking import dead_zones_of
+from bsqcodec.models.transform.inter_network import Predicted, blocks_in
+from bsqcodec.models.transform.motion import TOKEN, compensate
+from bsqcodec.models.transform.quantizer import quantize_beyond
+from bsqcodec.models.transform.temporal_context import Past, context_of
+from bsqcodec.models.transform.tokenizer import Tokenizer, step_size
 from bsqcodec.training.checkpoints import averaged, shipped, tokenizer_of
 from bsqcodec.training.clips import Clips
 from bsqcodec.training.distributed import World
@@ -29,10 +32,7 @@ from bsqcodec.training.options import (
 )
 from bsqcodec.training.rate import Rate, Rounded
 from bsqcodec.training.tokenizer import draw_steps
-from bsqcodec.video.context import Past, context_of
-from bsqcodec.video.frames import FIRST_FINER, WIDER
-from bsqcodec.video.model import Predicted, blocks_in
-from bsqcodec.video.motion import TOKEN, compensate
+from bsqcodec.video.frame_loop import FIRST_FINER, WIDER
 
 WIDEST = 0.12
 """What dead zones have more than those of pictures, in training at most."""

@@ -15,8 +15,13 @@ from typing import TypeVar
 
 import torch
 
-from bsqcodec.bitstream.source import ByteSource, SupportsWrite
-from bsqcodec.bitstream.video_container import (
+from bsqcodec.encoder.effort import check_effort, is_searched, notes_on
+from bsqcodec.encoder.rate_control import Control, Rate, make_control
+from bsqcodec.encoder.targets import Quality, Target
+from bsqcodec.encoder.tune import Tune, check_tune
+from bsqcodec.errors import BsqError, FormatError, WeightsError
+from bsqcodec.format.byte_source import ByteSource, SupportsWrite
+from bsqcodec.format.video_container import (
     MAX_GOP_FRAMES,
     ColourCodes,
     DamagedGop,
@@ -26,20 +31,15 @@ from bsqcodec.bitstream.video_container import (
     VideoFileWriter,
     VideoHeader,
 )
-from bsqcodec.codec import set_up_machine
-from bsqcodec.effort import check_effort, is_searched, notes_on
-from bsqcodec.errors import BsqError, FormatError, WeightsError
-from bsqcodec.media.video import VideoColour, VideoFormat, VideoFrame, VideoReader
-from bsqcodec.rate import Quality, Target
-from bsqcodec.tune import Tune, check_tune
-from bsqcodec.video import weights as video_weights
-from bsqcodec.video.control import Control, Rate, make_control
-from bsqcodec.video.frames import FrameLoop, Geometry, Pixels
-from bsqcodec.video.gop import CodedGroup, GroupDecoder, GroupEncoder, Workers
-from bsqcodec.video.helper import Help
-from bsqcodec.video.levels import LevelMeter
+from bsqcodec.image.codec import set_up_machine
+from bsqcodec.media.video.video_files import VideoColour, VideoFormat, VideoFrame, VideoReader
+from bsqcodec.models import video_weight_files as video_weights
+from bsqcodec.models.video_weight_files import VideoWeights
+from bsqcodec.video.bit_accounting import LevelMeter
+from bsqcodec.video.frame_loop import FrameLoop, Geometry, Pixels
+from bsqcodec.video.groups import CodedGroup, GroupDecoder, GroupEncoder, Workers
 from bsqcodec.video.verify import verify_video
-from bsqcodec.video.weights import VideoWeights
+from bsqcodec.video.worker_pool import Help
 
 DEFAULT_SECONDS = 1.0
 """Length of a group of pictures, unless a scene ends before."""
@@ -82,8 +82,8 @@ class VideoCodec:
 
     weights: a file of video weights, or None for the default ones. device: "auto", "cpu" or
     "cuda". threads: of the CPU; None leaves torch's choice. With two or more on a CPU, a second
-    process helps with longer videos (`bsqcodec.video.helper`), unless not `helper`; it ends with the
-    codec. Raises WeightsError.
+    process helps with longer videos (`bsqcodec.video.worker_pool`), unless not `helper`; it ends
+    with the codec. Raises WeightsError.
     """
 
     def __init__(

@@ -12,15 +12,20 @@ from itertools import chain
 from pathlib import Path
 from typing import IO, BinaryIO, cast
 
-from bsqcodec.bitstream.container import DEFAULT_MAX_PIXELS
-from bsqcodec.bitstream.rewind import is_seekable
-from bsqcodec.bitstream.source import SupportsRead
-from bsqcodec.bitstream.video_container import DamagedGop, SideBytes, VideoFileReader
 from bsqcodec.errors import FormatError, OutputError, SeekError
+from bsqcodec.format.byte_source import SupportsRead
+from bsqcodec.format.image_container import DEFAULT_MAX_PIXELS
+from bsqcodec.format.rewind import is_seekable
+from bsqcodec.format.video_container import DamagedGop, SideBytes, VideoFileReader
 from bsqcodec.media.files import atomic_folder, atomic_output
-from bsqcodec.media.side_tracks import list_tracks
-from bsqcodec.media.video import OutputOptions, VideoFormat, chosen_container, create_video
-from bsqcodec.media.video_writer import NO_SIDES
+from bsqcodec.media.side.side_tracks import list_tracks
+from bsqcodec.media.video.video_files import (
+    OutputOptions,
+    VideoFormat,
+    chosen_container,
+    create_video,
+)
+from bsqcodec.media.video.video_writer import NO_SIDES
 from bsqcodec.video.codec import DecodedVideo, VideoCodec
 
 WITH_SOUND = ("mp4", "mov", "mkv")

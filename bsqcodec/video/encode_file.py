@@ -9,13 +9,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import IO, Any
 
-from bsqcodec.bitstream.source import SupportsWrite
+from bsqcodec.encoder.size_budget import Budget, container_bytes, search_size, shortfall
+from bsqcodec.encoder.targets import Size, Target
+from bsqcodec.encoder.tune import Tune
 from bsqcodec.errors import TargetError
-from bsqcodec.rate import Size, Target
-from bsqcodec.tune import Tune
+from bsqcodec.format.byte_source import SupportsWrite
 from bsqcodec.video.codec import EncodedVideo, VideoCodec, usual_gop
-from bsqcodec.video.size import Budget, container_bytes, search_size, shortfall
-from bsqcodec.video.source import VideoInput
+from bsqcodec.video.video_input import VideoInput
 
 Progress = Callable[[int], None]
 

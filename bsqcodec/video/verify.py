@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from bsqcodec.bitstream.source import CRC
-from bsqcodec.bitstream.video_container import Gop, VideoFileReader
+from bsqcodec.entropy.motion_vectors import SlotChances
 from bsqcodec.errors import BsqError, FormatError, VerifyError
-from bsqcodec.video.coders import FrameDecoder
-from bsqcodec.video.frames import Geometry
-from bsqcodec.video.symbols import Priors, SymbolCoder
-from bsqcodec.video.vectors import SlotChances
+from bsqcodec.format.byte_source import CRC
+from bsqcodec.format.video_container import Gop, VideoFileReader
+from bsqcodec.video.frame_coders import FrameDecoder
+from bsqcodec.video.frame_loop import Geometry
+from bsqcodec.video.frame_symbols import Priors, SymbolCoder
 
 
 def verify_video(file: VideoFileReader, priors: Priors, frames: int) -> None:

@@ -16,7 +16,7 @@ from benchmarks.datasets.pictures import KODAK_NAMES
 from benchmarks.judge import Judge
 
 if TYPE_CHECKING:
-    from bsqcodec.codec import Codec
+    from bsqcodec.image.codec import Codec
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def test_integers_and_pixels_are_those_of_the_codec(
 
 
 def ours_quality(value: float) -> object:
-    from bsqcodec.rate import Quality
+    from bsqcodec.encoder.targets import Quality
 
     return Quality(value)
 

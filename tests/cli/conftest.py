@@ -18,12 +18,12 @@ ROOT = HERE.parents[1]
 
 @pytest.fixture
 def fake_codec(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The module fake_codec.py, fresh, in the place of bsqcodec.codec."""
-    spec = importlib.util.spec_from_file_location("bsqcodec.codec", HERE / "fake_codec.py")
+    """The module fake_codec.py, fresh, in the place of bsqcodec.image.codec."""
+    spec = importlib.util.spec_from_file_location("bsqcodec.image.codec", HERE / "fake_codec.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    monkeypatch.setitem(sys.modules, "bsqcodec.codec", module)
+    monkeypatch.setitem(sys.modules, "bsqcodec.image.codec", module)
     return module
 
 

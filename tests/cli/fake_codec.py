@@ -1,4 +1,4 @@
-"""Takes the place of bsqcodec.codec: no weights, but real files. A level is the picture as PNG."""
+"""Takes the place of `bsqcodec.image.codec`: no weights, real files. A level is the picture as PNG."""
 
 import io
 import time
@@ -6,7 +6,9 @@ import zlib
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
-from bsqcodec.bitstream.container import (
+from bsqcodec.encoder.targets import Size
+from bsqcodec.errors import TargetError
+from bsqcodec.format.image_container import (
     Chunk,
     ChunkKind,
     Colour,
@@ -15,9 +17,7 @@ from bsqcodec.bitstream.container import (
     pack,
     unpack,
 )
-from bsqcodec.errors import TargetError
-from bsqcodec.media.images import Picture, read_picture, write_picture
-from bsqcodec.rate import Size
+from bsqcodec.media.image.image_reader import Picture, read_picture, write_picture
 
 LEVELS = 3
 

@@ -1,4 +1,4 @@
-"""The command line in a process of its own, with fake_codec.py in the place of bsqcodec.codec."""
+"""The command line in a process of its own, with fake_codec.py in place of bsqcodec.image.codec."""
 
 import os
 import signal
@@ -8,7 +8,7 @@ import fake_codec
 
 from bsqcodec.cli.main import main
 
-sys.modules["bsqcodec.codec"] = fake_codec
+sys.modules["bsqcodec.image.codec"] = fake_codec
 if number := os.environ.get("SIGNAL_DURING_ENCODE"):
     fake_codec.Codec.during_encode = lambda: signal.raise_signal(int(number))
 sys.exit(main())

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bsqcodec import effort as effort_module
 from bsqcodec.batch.journal import Journal
 from bsqcodec.batch.kinds import Options
 from bsqcodec.batch.pictures import check
-from bsqcodec.bitstream.container import unpack
 from bsqcodec.cli.main import main
-from bsqcodec.rate import Quality, step_of_quality
+from bsqcodec.encoder import effort as effort_module
+from bsqcodec.encoder.targets import Quality, step_of_quality
+from bsqcodec.format.image_container import unpack
 
 from ..batch_tools import Inline, save_picture, temporary_files, tree
 from ..golden_files import scene

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bsqcodec.bitstream.container import unpack
 from bsqcodec.cli.decode import FORMATS
 from bsqcodec.cli.main import main
-from bsqcodec.media.image_writer import OUTPUT_FORMATS
+from bsqcodec.format.image_container import unpack
+from bsqcodec.media.image.image_writer import OUTPUT_FORMATS
 
 Output = pytest.CaptureFixture[str]
 

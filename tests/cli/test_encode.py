@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bsqcodec.bitstream.container import unpack
 from bsqcodec.cli.main import main
-from bsqcodec.rate import BitsPerPixel, Psnr, Quality, Size
+from bsqcodec.encoder.targets import BitsPerPixel, Psnr, Quality, Size
+from bsqcodec.format.image_container import unpack
 
 Output = pytest.CaptureFixture[str]
 

@@ -19,9 +19,9 @@ from PIL import Image
 
 import bsqcodec
 from bsqcodec import api
-from bsqcodec.bitstream.container import pack, packed_size, unpack
 from bsqcodec.cli.main import main
-from bsqcodec.coders import EncodingCoder
+from bsqcodec.format.image_container import pack, packed_size, unpack
+from bsqcodec.models.prior.walk_coders import EncodingCoder
 
 from ..golden_files import model_path, scene
 
@@ -187,7 +187,7 @@ def test_json_of_a_picture_without_error(
     folder: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its PSNR is infinite, which JSON cannot say."""
-    monkeypatch.setattr("bsqcodec.codec.Codec._psnr", lambda *_: math.inf)
+    monkeypatch.setattr("bsqcodec.image.codec.Codec._psnr", lambda *_: math.inf)
     Image.new("L", (1, 1), 0).save("black.png")
     assert main(["encode", "black.png", "-q", "50", "--json"]) == 0
     assert strict_json(capsys.readouterr().out)["psnr_db"] is None

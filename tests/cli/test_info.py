@@ -7,7 +7,7 @@ from types import ModuleType
 import pytest
 
 from bsqcodec.cli.main import main
-from bsqcodec.info import describe, format_lines
+from bsqcodec.image.info import describe, format_lines
 
 Output = pytest.CaptureFixture[str]
 

@@ -12,11 +12,11 @@ import pytest
 from PIL import Image
 
 from bsqcodec import api_video
-from bsqcodec.bitstream.video_container import VideoFileReader
 from bsqcodec.cli.codecs import Codecs
 from bsqcodec.cli.main import main
-from bsqcodec.info_video import count_of
-from bsqcodec.media.video_codecs import DEFAULT_CRF
+from bsqcodec.format.video_container import VideoFileReader
+from bsqcodec.media.video.video_codecs import DEFAULT_CRF
+from bsqcodec.video.info import count_of
 
 from .test_video_encode import Standard, give
 from .video_clips import (

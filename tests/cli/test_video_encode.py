@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 
 import bsqcodec
-from bsqcodec.bitstream.video_container import Gop, VideoFileReader
 from bsqcodec.cli.main import main
-from bsqcodec.video.symbols import SymbolCoder
+from bsqcodec.format.video_container import Gop, VideoFileReader
+from bsqcodec.video.frame_symbols import SymbolCoder
 
 from ..media.clips import make_clip
 from .video_clips import FRAMES, GOP, HEIGHT, WIDTH, clip, clip_with_sound, frames_of, lines_of_json

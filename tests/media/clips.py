@@ -12,8 +12,8 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from bsqcodec.media.video import VideoFormat, VideoFrame, create_video, open_video
-from bsqcodec.media.video_types import OutputOptions
+from bsqcodec.media.video.video_files import VideoFormat, VideoFrame, create_video, open_video
+from bsqcodec.media.video.video_types import OutputOptions
 
 FRAMES = 10
 RATE = 25

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import torch
 
-from bsqcodec.prior.order import PriorConfig
+from bsqcodec.models.prior.order import PriorConfig
 
-from ..models import PRIOR, TOKENIZER
+from ..tiny_models import PRIOR, TOKENIZER
 
 USUAL = ["--batch", "2", "--minutes", "0.005", "--threads", "1", "--no-compile"]
 

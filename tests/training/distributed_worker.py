@@ -20,7 +20,7 @@ from bsqcodec.training.distributed import World, join
 from bsqcodec.training.loop import Loop, LoopConfig
 from bsqcodec.training.optim import make_optimizers
 
-from ..models import PRIOR, TOKENIZER
+from ..tiny_models import PRIOR, TOKENIZER
 
 STEPS = 6
 CONFIG = LoopConfig(minutes=STEPS / 60, validate_every=1.0, save_every=1.0, seed=3)

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from bsqcodec.tokenizer.quantizer import binary_spherical_quantize, entropy_penalty
+from bsqcodec.models.transform.quantizer import binary_spherical_quantize, entropy_penalty
 from bsqcodec.training import __main__, bsq, speed
 from bsqcodec.training.bsq import (
     BsqConfig,
@@ -29,7 +29,7 @@ from bsqcodec.training.bsq import (
 from bsqcodec.training.checkpoints import averaged
 from bsqcodec.training.distributed import World
 
-from ..models import seeded, shake
+from ..tiny_models import seeded, shake
 
 MakeScene = Callable[[int, int, int], npt.NDArray[np.uint8]]
 CPU = torch.device("cpu")

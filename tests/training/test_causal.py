@@ -13,7 +13,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from bsqcodec.prior.context import CLIP
+from bsqcodec.models.prior.neighbour_context import CLIP
+from bsqcodec.models.transform.temporal_context import context_size
 from bsqcodec.training.causal import (
     Before,
     CausalConfig,
@@ -26,10 +27,9 @@ from bsqcodec.training.causal import (
 )
 from bsqcodec.training.checkpoints import averaged, prior_of, tokenizer_of, with_shape
 from bsqcodec.training.prior import Passes, total_bits
-from bsqcodec.video.context import context_size
 
 from ..golden_files import model_path
-from ..models import TOKENIZER, random_tokenizer, seeded, shake
+from ..tiny_models import TOKENIZER, random_tokenizer, seeded, shake
 from ..video.scenes import moving
 from .commands import ONE_STEP, USUAL, checkpoint, log_of, moved
 

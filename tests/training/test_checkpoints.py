@@ -8,11 +8,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from bsqcodec import weights
-from bsqcodec.prior.context import features
-from bsqcodec.prior.integer import quantize_prior
-from bsqcodec.prior.order import stage_kinds
-from bsqcodec.tokenizer.model import Tokenizer
+from bsqcodec.models import weight_files as weights
+from bsqcodec.models.prior.integer import quantize_prior
+from bsqcodec.models.prior.neighbour_context import features
+from bsqcodec.models.prior.order import stage_kinds
+from bsqcodec.models.transform.tokenizer import Tokenizer
 from bsqcodec.training.checkpoints import (
     averaged,
     mean_tokenizer,
@@ -24,7 +24,7 @@ from bsqcodec.training.tokenizer import Trained, start_from
 from bsqcodec.training.video import predicted_of
 
 from ..golden_files import model_path
-from ..models import (
+from ..tiny_models import (
     PRIOR,
     TOKENIZER,
     linear_tokenizer,

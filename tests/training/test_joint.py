@@ -11,13 +11,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from bsqcodec.codec import Codec
-from bsqcodec.distortion import distortion
-from bsqcodec.masking import dead_zones_of
-from bsqcodec.prior.model import Prior
-from bsqcodec.rate import Quality
-from bsqcodec.tokenizer.model import Tokenizer, step_size
-from bsqcodec.tokenizer.quantizer import quantize_beyond
+from bsqcodec.encoder.distortion import distortion
+from bsqcodec.encoder.masking import dead_zones_of
+from bsqcodec.encoder.targets import Quality
+from bsqcodec.image.codec import Codec
+from bsqcodec.models.prior.network import Prior
+from bsqcodec.models.transform.quantizer import quantize_beyond
+from bsqcodec.models.transform.tokenizer import Tokenizer, step_size
+from bsqcodec.models.weight_files import load
 from bsqcodec.training import rate as rate_module
 from bsqcodec.training.checkpoints import tokenizer_of
 from bsqcodec.training.data import transform_basis
@@ -31,9 +32,8 @@ from bsqcodec.training.joint import (
 from bsqcodec.training.optim import make_optimizers
 from bsqcodec.training.prior import Passes, total_bits
 from bsqcodec.training.rate import Rate
-from bsqcodec.weights import load
 
-from ..models import (
+from ..tiny_models import (
     PRIOR,
     TOKENIZER,
     linear_tokenizer,

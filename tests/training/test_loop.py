@@ -18,7 +18,7 @@ from bsqcodec.training import loop as loop_module
 from bsqcodec.training.loop import Loop, LoopConfig
 from bsqcodec.training.optim import make_optimizers
 
-from ..models import seeded
+from ..tiny_models import seeded
 
 STEPS = 12
 CONFIG = LoopConfig(minutes=STEPS / 60, validate_every=2.5 / 60, save_every=0.0, seed=5)

@@ -16,21 +16,21 @@ import torch
 from PIL import Image
 from safetensors import safe_open
 
-from bsqcodec.codec import Codec
+from bsqcodec.encoder.targets import Quality
 from bsqcodec.errors import WeightsError
-from bsqcodec.prior.integer import quantize_prior
-from bsqcodec.rate import Quality
-from bsqcodec.tokenizer.model import Tokenizer
+from bsqcodec.image.codec import Codec
+from bsqcodec.models.prior.integer import quantize_prior
+from bsqcodec.models.transform.tokenizer import Tokenizer
+from bsqcodec.models.video_weight_files import load as load_video
+from bsqcodec.models.weight_files import load
+from bsqcodec.models.weight_files import save as save_image
 from bsqcodec.training.checkpoints import prior_of
 from bsqcodec.training.export_video import beside
 from bsqcodec.training.tokenizer import start_from
 from bsqcodec.video.codec import VideoCodec
-from bsqcodec.video.weights import load as load_video
-from bsqcodec.weights import load
-from bsqcodec.weights import save as save_image
 
 from ..golden_files import model_path
-from ..models import PRIOR, TOKENIZER, seeded, shake
+from ..tiny_models import PRIOR, TOKENIZER, seeded, shake
 from ..video.scenes import ListReader, clip
 from .commands import USUAL, checkpoint, log_of, moved, prior_arguments, tokenizer_arguments
 
@@ -257,7 +257,7 @@ assert {"__main__", "tokenizer", "prior", "joint", "video", "inter"} <= set(name
 for name in names:
     importlib.import_module(f"bsqcodec.training.{name}")
 try:
-    import bsqcodec.bitstream.entropy
+    import bsqcodec.entropy.range_coder
 except ImportError:
     print("blocked")
 """

@@ -6,7 +6,7 @@ from torch import nn
 
 from bsqcodec.training.optim import Average, make_optimizers, schedule, set_rate
 
-from ..models import random_prior, random_tokenizer
+from ..tiny_models import random_prior, random_tokenizer
 
 
 def names_of(module: nn.Module, group: dict[str, list[nn.Parameter]]) -> set[str]:

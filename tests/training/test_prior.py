@@ -11,11 +11,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from bsqcodec.coders import EncodingCoder
-from bsqcodec.prior.integer import IntegerPrior, quantize_prior
-from bsqcodec.prior.model import Prior
-from bsqcodec.prior.order import BUCKETS, limits
-from bsqcodec.prior.walk import Chances, Position, walk
+from bsqcodec.models.prior.integer import IntegerPrior, quantize_prior
+from bsqcodec.models.prior.network import Prior
+from bsqcodec.models.prior.order import BUCKETS, limits
+from bsqcodec.models.prior.walk import Chances, Position, walk
+from bsqcodec.models.prior.walk_coders import EncodingCoder
 from bsqcodec.training.prior import (
     Draw,
     Passes,
@@ -26,7 +26,7 @@ from bsqcodec.training.prior import (
     total_bits,
 )
 
-from ..models import PRIOR, random_prior, random_tokenizer, random_values, some_planes
+from ..tiny_models import PRIOR, random_prior, random_tokenizer, random_values, some_planes
 
 STEPS = [0, 100, 255]
 GRID = (16, 24)

@@ -12,16 +12,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bsqcodec.coders import EncodingCoder
-from bsqcodec.prior.model import Prior
-from bsqcodec.prior.order import BUCKETS, limits, planes_needed
-from bsqcodec.prior.walk import walk
-from bsqcodec.tokenizer.quantizer import quantize_beyond
+from bsqcodec.models.prior.network import Prior
+from bsqcodec.models.prior.order import BUCKETS, limits, planes_needed
+from bsqcodec.models.prior.walk import walk
+from bsqcodec.models.prior.walk_coders import EncodingCoder
+from bsqcodec.models.transform.quantizer import quantize_beyond
 from bsqcodec.training.prior import Draw, Passes, pass_losses, prefix, see, total_bits
 from bsqcodec.training.rate import FURTHEST, UNKNOWN, Rate, Rounded, differences, rounded_softly
 from bsqcodec.video.codec import VideoCodec
 
-from ..models import PRIOR, random_prior, random_values, some_planes
+from ..tiny_models import PRIOR, random_prior, random_values, some_planes
 
 ZONES = [0.5, 0.54, 0.95, 1.07]
 GRID = (8, 8)

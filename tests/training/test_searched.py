@@ -9,10 +9,11 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from bsqcodec.coders import RATE_WEIGHT
-from bsqcodec.distortion import ms_ssim
-from bsqcodec.masking import dead_zones_of
-from bsqcodec.refine import USUAL, PictureTask, code
+from bsqcodec.encoder.distortion import ms_ssim
+from bsqcodec.encoder.masking import dead_zones_of
+from bsqcodec.encoder.rdo import USUAL, PictureTask, code
+from bsqcodec.models.prior.walk_coders import RATE_WEIGHT
+from bsqcodec.models.weight_files import load
 from bsqcodec.training.checkpoints import tokenizer_of
 from bsqcodec.training.searched import HELD_OUT, HIGHEST, LOWEST, PART, Searched, searched_integers
 from bsqcodec.training.tokenizer import (
@@ -21,10 +22,9 @@ from bsqcodec.training.tokenizer import (
     evaluate_searched,
     loss_of_integers,
 )
-from bsqcodec.weights import load
 
 from ..golden_files import model_path
-from ..models import random_tokenizer
+from ..tiny_models import random_tokenizer
 from .commands import ONE_STEP, checkpoint, log_of, tokenizer_arguments
 
 MakeScene = Callable[[int, int, int], npt.NDArray[np.uint8]]

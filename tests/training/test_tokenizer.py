@@ -11,10 +11,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from bsqcodec.distortion import distortion
-from bsqcodec.masking import dead_zones_of
-from bsqcodec.tokenizer.model import Tokenizer
-from bsqcodec.tokenizer.quantizer import quantize_beyond
+from bsqcodec.encoder.distortion import distortion
+from bsqcodec.encoder.masking import dead_zones_of
+from bsqcodec.models.transform.quantizer import quantize_beyond
+from bsqcodec.models.transform.tokenizer import Tokenizer
 from bsqcodec.training.tokenizer import (
     decoder_loss,
     draw_steps,
@@ -22,7 +22,7 @@ from bsqcodec.training.tokenizer import (
     validation_pictures,
 )
 
-from ..models import TOKENIZER, random_tokenizer
+from ..tiny_models import TOKENIZER, random_tokenizer
 
 MakeScene = Callable[[int, int, int], npt.NDArray[np.uint8]]
 CPU = torch.device("cpu")

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 import torch
 
+from bsqcodec.models.transform.inter_network import blocks_in
 from bsqcodec.training.checkpoints import tokenizer_of
 from bsqcodec.training.video import Memory, predicted_of
 from bsqcodec.video.codec import VideoCodec
-from bsqcodec.video.frames import Geometry
-from bsqcodec.video.model import blocks_in
-from bsqcodec.video.symbols import SymbolCoder, Symbols
+from bsqcodec.video.frame_loop import Geometry
+from bsqcodec.video.frame_symbols import SymbolCoder, Symbols
 
 from ..golden_files import model_path
 from .commands import ONE_STEP, USUAL, checkpoint, log_of, moved

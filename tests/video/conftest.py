@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from bsqcodec.models.video_weight_files import VideoWeights
 from bsqcodec.video.codec import VideoCodec
-from bsqcodec.video.gop import Workers
-from bsqcodec.video.weights import VideoWeights
+from bsqcodec.video.groups import Workers
 
 
 @pytest.fixture(scope="module")

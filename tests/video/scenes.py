@@ -12,13 +12,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from bsqcodec.media.video import VideoColour, VideoFormat, VideoFrame, VideoReader
-from bsqcodec.rate import Quality, Target
-from bsqcodec.tune import Tune
+from bsqcodec.encoder.targets import Quality, Target
+from bsqcodec.encoder.tune import Tune
+from bsqcodec.media.video.video_files import VideoColour, VideoFormat, VideoFrame, VideoReader
+from bsqcodec.models.video_weight_files import VideoWeights
 from bsqcodec.video.codec import VideoCodec
-from bsqcodec.video.frames import FrameLoop, Geometry
-from bsqcodec.video.gop import CodedGroup, GroupDecoder, GroupEncoder, Workers
-from bsqcodec.video.weights import VideoWeights
+from bsqcodec.video.frame_loop import FrameLoop, Geometry
+from bsqcodec.video.groups import CodedGroup, GroupDecoder, GroupEncoder, Workers
 
 Pixels = npt.NDArray[np.uint8]
 

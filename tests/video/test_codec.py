@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from bsqcodec.bitstream.video_container import Gop, VideoFileReader
+from bsqcodec.encoder.targets import Quality, Size
 from bsqcodec.errors import ChecksumError, FormatError, LimitError, TruncatedError, VerifyError
-from bsqcodec.media.video import VideoFrame
-from bsqcodec.rate import Quality, Size
+from bsqcodec.format.video_container import Gop, VideoFileReader
+from bsqcodec.media.video.video_files import VideoFrame
 from bsqcodec.video.codec import DecodedVideo, VideoCodec, usual_gop
 
 from .scenes import ListReader, clip, coded, moving, psnr

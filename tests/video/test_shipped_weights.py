@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import torch
 
-from bsqcodec.bitstream.video_container import VideoFileReader
-from bsqcodec.prior import integer
+from bsqcodec.format.video_container import VideoFileReader
+from bsqcodec.models.prior import integer
 from bsqcodec.video.codec import VideoCodec
 
 from .scenes import ListReader, Pixels, clip, coded, psnr

@@ -1,1 +1,0 @@
-"""The .bsq file: its container of checked chunks, and the coding of symbols inside them."""

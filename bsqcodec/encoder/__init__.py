@@ -1,0 +1,1 @@
+"""What only an encoder decides: targets, rate-distortion optimisation, masking, rate control."""

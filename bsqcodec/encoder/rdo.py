@@ -1,0 +1,404 @@
+"""The encoder's slow search: integers of one picture or frame that cost fewer bits and look better.
+
+    J(n) = distortion(decode(n)) + elasticity * bits(n), each relative to the plain coding's
+
+The gradient of the distortion, through the decoder's networks, moves a real target of every
+integer; the integer is then the one nearest to its target, a bit counting as much distortion as it
+does in J. What a bit more or less costs is what the prior said when it coded the integers last.
+Curvatures turn gradients into distances. The decoder knows nothing of all this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from bsqcodec.encoder.distortion import TAPS, ms_ssim
+from bsqcodec.encoder.tune import USUAL_SHARE
+from bsqcodec.models.prior.integer import IntegerPrior
+from bsqcodec.models.prior.order import limits
+from bsqcodec.models.prior.walk import walk
+from bsqcodec.models.prior.walk_coders import RecordingCoder
+from bsqcodec.models.transform.tokenizer import Tokenizer
+from bsqcodec.models.windows import WINDOW, continued
+
+LONGEST = 1.5
+"""Integer steps that a value is thought to be off at most."""
+
+FURTHEST = 0.75
+"""How far an integer may go beyond its value. Gradients do not foretell what networks make of channels
+that are hardly ever used: without this, blocks of coloured noise appear here and there."""
+
+STOPPED = 7.0
+"""Bits of a first digit in a token that has stopped, which the prior was not asked about: measured, with
+those of the flags and of the zeros beside it."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How a search goes: codings whose costs are used (`rounds`), and steps (`looks`) by each one's.
+
+    elasticity: by how many percent the distortion may grow for one percent of bits. Other quantizer
+    steps give .9 to 1.1; less, at a coarser step, serves better. first_stride, last_stride: share of
+    the way to where a value alone would do best that its target moves at a time. Values move at the
+    same time, and a token's scale follows from all of its values, so that strides must shrink, and
+    do so evenly, for all to settle.
+    """
+
+    rounds: int = 2
+    looks: int = 8
+    elasticity: float = 0.6
+    first_stride: float = 0.6
+    last_stride: float = 0.03
+
+    def stride(self, look: int) -> float:
+        """Of the step number `look`, from 0."""
+        done = look / max(self.rounds * self.looks - 1, 1)
+        return self.first_stride + (self.last_stride - self.first_stride) * done
+
+
+USUAL = Pace()
+"""Twice as many steps gain less than half a percent of it."""
+
+TILE, BESIDE = 48, WINDOW
+"""Tokens along a tile that is decoded at once, and how many more around it, to bound the memory."""
+
+TINY = 1e-12
+
+
+@dataclass(frozen=True)
+class Coding:
+    """Integers [h, w, C] as the prior coded them, and what it said. bits: of all of them.
+
+    chances [2, 2, h, w, C]: for the planes 0 and 1, the probability that a digit is not 0, and of
+    a positive one if so; NaN where none was coded.
+    """
+
+    values: npt.NDArray[np.int32]
+    bits: float
+    chances: npt.NDArray[np.float32]
+
+
+def code(
+    prior: IntegerPrior,
+    step: int,
+    inside: npt.NDArray[np.bool_],
+    z: npt.NDArray[np.float32],
+    dead_zone: npt.NDArray[np.float32] | None = None,
+    weight: float = 0.0,
+    context: Tensor | None = None,
+    most_planes: int | None = None,
+) -> Coding:
+    """Code z [h, w, C] at a step; the rest as for `prior.walk.walk` and `coders.EncodingCoder`."""
+    flat = z.reshape(-1, z.shape[-1])
+    coder = RecordingCoder(flat, limits(prior.planes, step), dead_zone, weight)
+    values = walk(prior, step, inside, coder, context=context, most_planes=most_planes)
+    return Coding(values, coder.ideal_bits, coder.chances.reshape(2, 2, *values.shape))
+
+
+class Task(Protocol):
+    """What is searched for: integers of the tokens of pixels [H, W, 3].
+
+    patch: side of a token; limit [C]: the largest integers, on the device where the search runs.
+    """
+
+    @property
+    def pixels(self) -> npt.NDArray[np.uint8]: ...
+    @property
+    def patch(self) -> int: ...
+    @property
+    def limit(self) -> Tensor: ...
+
+    def code(self, values: npt.NDArray[np.float32]) -> Coding:
+        """Code integers [h, w, C], those of the padding included, which are 0."""
+
+    def decode(self, n: Tensor, rows: slice, columns: slice) -> Tensor:
+        """Pixels [1, 3, ...], not clipped, of integers [r, s, C] of these rows and columns of tokens.
+
+        Differentiable; in bfloat16 where that is fast.
+        """
+
+
+class PictureTask:
+    """Integers of a picture [H, W, 3] at a step; inside [h, w]: which tokens touch it."""
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        prior: IntegerPrior,
+        pixels: npt.NDArray[np.uint8],
+        step: int,
+        inside: npt.NDArray[np.bool_],
+    ) -> None:
+        self.pixels = pixels
+        self.patch = tokenizer.config.patch
+        self.limit = torch.from_numpy(limits(prior.planes, step)).to(prior.device)
+        self._tokenizer, self._prior, self._index = tokenizer, prior, step
+        self._inside = inside
+        self._step = torch.tensor([float(step)], device=prior.device)
+
+    def code(self, values: npt.NDArray[np.float32]) -> Coding:
+        return code(self._prior, self._index, self._inside, values)
+
+    def decode(self, n: Tensor, rows: slice, columns: slice) -> Tensor:
+        n = n.permute(2, 0, 1)[None]
+        n = continued(n, 0, -n.shape[2] % WINDOW, 0, -n.shape[3] % WINDOW).permute(0, 2, 3, 1)
+        with fast_autocast(n.device):
+            return self._tokenizer.decode(n, self._step).float()
+
+
+def fast_autocast(device: torch.device) -> torch.autocast:
+    """To bfloat16, where its products are faster than those of float32."""
+    has = [
+        getattr(torch.cpu, f"_is_{name}_supported", None) for name in ("amx_tile", "avx512_bf16")
+    ]
+    fast = device.type != "cpu" or any(ask is not None and bool(ask()) for ask in has)
+    return torch.autocast(device.type, torch.bfloat16, enabled=fast)
+
+
+class DigitCosts:
+    """Bits of integers near those of a coding, all other integers staying as they are."""
+
+    def __init__(self, coding: Coding, device: torch.device) -> None:
+        values = torch.from_numpy(coding.values).to(device)
+        self._units, self._threes = [
+            self._digits(torch.from_numpy(plane).to(device)) for plane in coding.chances
+        ]
+        digit, rest = _last_digit(values)
+        self._prefix = values - digit
+        self._three = _last_digit(rest)[0]
+
+    @staticmethod
+    def _digits(chances: Tensor) -> Tensor:
+        """Bits [3, h, w, C] of the digits -1, 0, 1 with chances [2, h, w, C]."""
+        some, positive = chances
+        bits = -torch.stack([some * (1 - positive), 1 - some, some * positive]).log2()
+        unknown = torch.tensor([STOPPED, 0.0, STOPPED], device=bits.device)
+        return torch.where(bits.isnan(), unknown[:, None, None, None], bits)
+
+    def __call__(self, n: Tensor) -> Tensor:
+        """Bits [h, w, C] of the last two digits of n [h, w, C], infinite further than 2 away.
+
+        A digit after another prefix is taken to cost what the opposite one costs after this.
+        """
+        off = n.to(self._prefix.dtype) - self._prefix
+        carry = torch.where(off.abs() == 2, off.sign(), 0)
+        digit = torch.where(carry != 0, -carry, off).clamp(-1, 1)
+        three = self._three + carry
+        bits = _pick(self._units, digit) + _pick(self._threes, three.clamp(-1, 1))
+        return torch.where((off.abs() > 2) | (three.abs() > 1), torch.inf, bits)
+
+
+def _last_digit(n: Tensor) -> tuple[Tensor, Tensor]:
+    """(the last digit of integers in balanced ternary, the integer that the others spell)."""
+    digit = (n + 1) % 3 - 1
+    return digit, (n - digit) // 3
+
+
+def _pick(bits: Tensor, digit: Tensor) -> Tensor:
+    """bits [3, ...] of the digit -1, 0 or 1 in each place."""
+    return bits.gather(0, (digit.long() + 1)[None])[0]
+
+
+class _Distortion:
+    """Distortion of integers n [R, S, C] of the tokens inside a picture, and its gradient.
+
+    Relative to that of `reference` integers, which have 1. share: of 1 - MS-SSIM in it.
+    """
+
+    def __init__(self, task: Task, reference: Tensor, share: float) -> None:
+        self._task = task
+        self._share = share if min(task.pixels.shape[:2]) >= TAPS else 0.0
+        self._device = reference.device
+        self._scales: tuple[float, float] = (1.0, 1.0)
+        squared, structural = self._parts(reference)
+        self._scales = (max(squared, TINY), max(structural, TINY))
+        self.exact = squared <= TINY
+
+    def __call__(self, n: Tensor) -> float:
+        """The distortion alone."""
+        parts = self._parts(n)
+        return sum(w * p / s for w, p, s in zip(self._weights(), parts, self._scales, strict=True))
+
+    def gradient(self, n: Tensor) -> tuple[float, Tensor]:
+        """(distortion, its gradient [R, S, C])."""
+        total, gradient = 0.0, torch.zeros_like(n)
+        weights = [w / s for w, s in zip(self._weights(), self._scales, strict=True)]
+        for tile in self._tiles(n):
+            with torch.enable_grad():
+                part = n[tile.around].clone().requires_grad_()
+                squared, structural = self._of_tile(part, tile)
+                loss = weights[0] * squared + weights[1] * structural
+                (found,) = torch.autograd.grad(loss, part)
+            total += float(loss.detach()) * tile.share
+            gradient[tile.core] = found[tile.core_within]
+        return total, gradient
+
+    def _weights(self) -> tuple[float, float]:
+        return 1 - self._share, self._share
+
+    def _parts(self, n: Tensor) -> tuple[float, float]:
+        """(mean squared error, 1 - MS-SSIM)."""
+        squared = structural = 0.0
+        with torch.no_grad():
+            for tile in self._tiles(n):
+                a, b = self._of_tile(n[tile.around], tile)
+                squared += float(a) * tile.share
+                structural += float(b) * tile.share
+        return squared, structural
+
+    def _tiles(self, n: Tensor) -> Iterator[_Tile]:
+        rows, columns = n.shape[:2]
+        for top in range(0, rows, TILE):
+            for left in range(0, columns, TILE):
+                yield _Tile.at(top, left, rows, columns)
+
+    def _of_tile(self, n: Tensor, tile: _Tile) -> tuple[Tensor, Tensor]:
+        """What the tile [r, s, C], with what is around it, adds to the two parts, as scalars."""
+        patch, whole = self._task.patch, self._task.pixels
+        rows, columns = tile.around
+        pixels = whole[
+            rows.start * patch : rows.stop * patch, columns.start * patch : columns.stop * patch
+        ]
+        height, width = pixels.shape[:2]
+        x = torch.from_numpy(pixels.astype(np.float32)).to(self._device).permute(2, 0, 1)[None]
+        decoded = self._task.decode(n, rows, columns)[..., :height, :width]
+        area = height * width / (whole.shape[0] * whole.shape[1])
+        squared = (decoded - x).square().mean() * area
+        if min(height, width) < TAPS:
+            return squared, torch.zeros_like(squared)
+        return squared, (1 - ms_ssim(decoded, x).mean()) * area
+
+
+@dataclass(frozen=True)
+class _Tile:
+    """A tile of tokens: itself (`core`), with what is around it, and the core within that."""
+
+    core: tuple[slice, slice]
+    around: tuple[slice, slice]
+    core_within: tuple[slice, slice]
+    share: float
+
+    @classmethod
+    def at(cls, top: int, left: int, rows: int, columns: int) -> _Tile:
+        cores, arounds, within, share = [], [], [], 1.0
+        for start, count in ((top, rows), (left, columns)):
+            core = slice(start, min(start + TILE, count))
+            around = slice(max(0, start - BESIDE), min(start + TILE + BESIDE, count))
+            cores.append(core)
+            arounds.append(around)
+            within.append(slice(core.start - around.start, core.stop - around.start))
+            share *= (core.stop - core.start) / (around.stop - around.start)
+        return cls(tuple(cores), tuple(arounds), tuple(within), share)  # type: ignore[arg-type]
+
+
+def _curvatures(gradient: Tensor, away: Tensor) -> Tensor | None:
+    """Second derivatives [R, S, C] of the distortion, one factor a token and one a channel.
+
+    Where a value is off by `away` [R, S, C], mostly by rounding, its gradient is its curvature
+    times that, plus what has nothing to do with it and averages out. None if it does not rise.
+    """
+    product, square = gradient * away, away.square()
+    usual = float(product.sum() / square.sum().clamp_min(TINY))
+    if usual <= 0:
+        return None
+    sums = torch.stack([product.sum((0, 1)), square.sum((0, 1))])[None]  # [1, 2, C]
+    sums = F.avg_pool1d(F.pad(sums, (4, 4), mode="replicate"), 9, 1)[0]
+    channel = (sums[0] / sums[1].clamp_min(TINY)).clamp_min(usual / 10)
+    sums = torch.stack([product.sum(2), (channel * square).sum(2)])[None]  # [1, 2, R, S]
+    sums = F.avg_pool2d(continued(sums, 1, 1, 1, 1), 3, 1)[0]
+    most = 0.3 * sums[1].mean()
+    mean = float(product.sum() / (channel * square).sum().clamp_min(TINY))
+    token = (sums[0] + mean * most) / (sums[1] + most).clamp_min(TINY)
+    return token.clamp(mean / 5, mean * 8)[..., None] * channel
+
+
+def refine(
+    task: Task,
+    z: npt.NDArray[np.float32],
+    start: Coding,
+    pace: Pace = USUAL,
+    share: float = USUAL_SHARE,
+    progress: Callable[[float], None] | None = None,
+) -> npt.NDArray[np.int32]:
+    """The best integers [h, w, C] that a search comes by, those of `start` at worst.
+
+    z [h, w, C]: what `start` codes. share: of 1 - MS-SSIM in the distortion. The same arguments
+    give the same integers on one machine with the same number of threads.
+    """
+    height, width = task.pixels.shape[:2]
+    inside = (slice(-(-height // task.patch)), slice(-(-width // task.patch)))
+    limit, device = task.limit, task.limit.device
+    n = torch.from_numpy(start.values[inside]).to(device).float()
+    distortion = _Distortion(task, n, share)
+    if distortion.exact or start.bits <= 0:
+        return start.values
+    value = torch.from_numpy(z[inside]).to(device)
+    target = value.clone()
+    low = (value - FURTHEST).clamp_max(0).maximum(-limit)
+    bounds = low, (value + FURTHEST).clamp_min(0).minimum(limit)
+    worth = pace.elasticity / start.bits
+    coding = best = start
+    least = 1 + pace.elasticity
+    curvature: Tensor | None = None
+    for look in range(pace.rounds * pace.looks):
+        found, gradient = distortion.gradient(n)
+        if curvature is None:
+            curvature = _curvatures(gradient, (n - target).clamp(-1, 1))
+            if curvature is None:
+                break
+        if look % pace.looks == 0:
+            if look:
+                coding = task.code(_whole(n, z))
+                best, least = min((best, least), (coding, found + worth * coding.bits), key=_second)
+            costs = DigitCosts(_cut(coding, inside), device)
+        off = (gradient / curvature).clamp(-LONGEST, LONGEST)
+        target += pace.stride(look) * (n - off - target)
+        n = _nearest(n, target, curvature, costs, worth, bounds)
+        if progress is not None:
+            progress((look + 1) / (pace.rounds * pace.looks))
+    last = task.code(_whole(n, z))
+    return min((best, least), (last, distortion(n) + worth * last.bits), key=_second)[0].values
+
+
+def _nearest(
+    n: Tensor,
+    target: Tensor,
+    curvature: Tensor,
+    costs: DigitCosts,
+    worth: float,
+    bounds: tuple[Tensor, Tensor],
+) -> Tensor:
+    """n or an integer beside it, wherever distance to the target and bits together are least."""
+    low, high = bounds
+    best, least = n, 0.5 * curvature * (target - n).square() + worth * costs(n)
+    for change in (-1, 1):
+        m = n + change
+        loss = 0.5 * curvature * (target - m).square() + worth * costs(m)
+        take = (loss < least) & (m >= low) & (m <= high)
+        best, least = torch.where(take, m, best), torch.where(take, loss, least)
+    return best
+
+
+def _second(pair: tuple[Coding, float]) -> float:
+    return pair[1]
+
+
+def _whole(n: Tensor, like: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """n [R, S, C] in a grid [h, w, C] of zeros."""
+    result = np.zeros_like(like)
+    result[: n.shape[0], : n.shape[1]] = n.cpu().numpy()
+    return result
+
+
+def _cut(coding: Coding, inside: tuple[slice, slice]) -> Coding:
+    """The part of a coding that is inside the picture."""
+    chances = coding.chances[(slice(None), slice(None), *inside)]
+    return Coding(coding.values[inside], coding.bits, chances)

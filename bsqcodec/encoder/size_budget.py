@@ -1,0 +1,174 @@
+"""Videos of a given size: the frames are counted first, then their bytes are shared out."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from typing import IO, Protocol, TypeVar
+
+from bsqcodec.encoder.rate_control import OCTAVE, USUAL_STEP
+from bsqcodec.encoder.targets import FINEST, LAST_STEP
+from bsqcodec.errors import TargetError
+from bsqcodec.video.groups import CodedGroup
+
+SIZE_TOLERANCE = 0.03
+"""A size is met when the file is at most this share below it."""
+
+PASSES = 5
+"""Codings of the whole video at most."""
+
+NEAR = 1.3
+"""A group that is at most a quarter of what is left may take this times its share of the bytes."""
+
+HARDLY = 0.05
+"""Any group may be off by this share of all that is left."""
+
+TRIES = 10
+"""Codings of one group at most."""
+
+_HEAD_BYTES, _GROUP_BYTES, _FRAME_BYTES = 256, 48, 4
+"""About what the container takes, of each."""
+
+
+class Budget:
+    """A control that spends `size` bytes on `frames` frames, with steps as even as they can be.
+
+    The step follows from what all groups so far have cost; the last group gets what is left.
+    slack: bytes that may be left over. coarsest, finest: whether all groups have that step.
+    """
+
+    dry = False
+
+    def __init__(self, size: int, frames: int, slack: float) -> None:
+        self._left, self._frames, self._slack = size, frames, slack
+        self._cost = 0.0  # of groups done, in bytes at step 0
+        self._done = 0
+        self._begin()
+        self.coarsest = self.finest = True
+
+    def _begin(self) -> None:
+        self._tries = 0
+        self._large, self._small = FINEST - 1, LAST_STEP + 1  # steps known to be too fine, coarse
+
+    def first_step(self) -> int:
+        if not self._done:
+            return USUAL_STEP
+        if self._left <= 0:
+            return LAST_STEP
+        cost = self._cost / self._done * self._frames
+        return min(max(math.ceil(OCTAVE * math.log2(cost / self._left)), FINEST), LAST_STEP)
+
+    def judge(self, step: int, coded: CodedGroup) -> int | None:
+        frames = len(coded.payloads)
+        wanted = max(self._left * frames / max(self._frames, 1), 1.0)
+        early = 4 * frames <= self._frames
+        last = frames == self._frames
+        better = self._better(step, coded.size, wanted, early=early, last=last)
+        self._tries += 1
+        if better is not None and self._tries < TRIES:
+            return better
+        self._left -= coded.size
+        self._frames -= frames
+        self._cost += coded.size * 2 ** (step / OCTAVE)
+        self._done += frames
+        self.coarsest &= step == LAST_STEP
+        self.finest &= step == FINEST
+        self._begin()
+        return None
+
+    def _better(
+        self, step: int, size: int, wanted: float, *, early: bool, last: bool
+    ) -> int | None:
+        """Another step to try, None if this one is good enough or there is no other."""
+        if size > wanted:
+            self._large = max(step, self._large)
+        else:
+            self._small = min(step, self._small)
+        if last:
+            good = wanted - self._slack <= size <= wanted
+        else:
+            near = early and max(size, wanted) <= NEAR * min(size, wanted)
+            good = near or abs(size - wanted) <= HARDLY * self._left
+        if good:
+            return None
+        if self._small - self._large <= 1:
+            return None if step == self._small or self._small > LAST_STEP else self._small
+        guess = step + round(OCTAVE * math.log2(size / wanted))
+        guess = min(max(guess, self._large + 1), self._small - 1)
+        return min(max(guess, FINEST), LAST_STEP)
+
+
+class Sized(Protocol):
+    """What is asked of a coding. size: bytes of the file; picture_bytes: what frames take of it."""
+
+    @property
+    def size(self) -> int: ...
+    @property
+    def picture_bytes(self) -> int: ...
+
+
+T = TypeVar("T", bound=Sized)
+
+
+def search_size(
+    code: Callable[[Budget, IO[bytes]], T], frames: int, rest: int, limit: int
+) -> tuple[T, IO[bytes]]:
+    """Code a video as a file of at most `limit` bytes, at most SIZE_TOLERANCE below it if possible.
+
+    code: codes the whole video by a budget into a file. frames: how many there are. rest: about
+    how many bytes of the file will be other than of frames. Mostly one coding does, sometimes two.
+    Returns what `code` returned, and a temporary file that stands at its start. Raises TargetError.
+    """
+    scale = 1.0
+    with ExitStack() as cleanup:
+        best: T | None = None
+        kept: IO[bytes] | None = None
+        for _ in range(PASSES):
+            if rest >= limit:
+                raise TargetError(
+                    f"without any frames the file takes {rest} bytes of the {limit} asked for"
+                )
+            room = math.ceil((limit - rest) * scale)
+            budget = Budget(room, frames, limit * SIZE_TOLERANCE / 2)
+            file = cleanup.enter_context(tempfile.TemporaryFile())
+            coded = code(budget, file)
+            estimate, rest = rest, coded.size - coded.picture_bytes
+            if coded.size > limit and budget.coarsest:
+                raise TargetError(
+                    f"the smallest file this video gives is {coded.size} bytes,"
+                    f" more than the {limit} asked for"
+                )
+            ratio = room / max(coded.picture_bytes, 1)
+            if coded.size > limit:
+                file.close()
+                if ratio < 1:
+                    scale *= min(0.99, ratio)
+                continue
+            if best is None or coded.size > best.size:
+                if kept is not None:
+                    kept.close()
+                best, kept = coded, file
+            if coded.size >= limit * (1 - SIZE_TOLERANCE) or budget.finest:
+                break
+            if estimate - rest < limit * SIZE_TOLERANCE / 4:  # it is not that which was wrong
+                scale *= ratio
+        if best is None or kept is None:
+            raise TargetError(f"no way was found to code the video in {limit} bytes")
+        kept.seek(0)
+        cleanup.pop_all()
+        return best, kept
+
+
+def shortfall(size: int, limit: int) -> tuple[str, ...]:
+    """A note for a file that is further below the limit than it should be."""
+    if size >= limit * (1 - SIZE_TOLERANCE):
+        return ()
+    return (f"the file is {100 * (1 - size / limit):.1f} % smaller than asked for",)
+
+
+def container_bytes(metadata: Mapping[str, str], groups: int, frames: int) -> int:
+    """About what a file takes besides its frames' payloads and the side stream."""
+    texts = sum(len(text.encode()) + 2 for pair in metadata.items() for text in pair)
+    return _HEAD_BYTES + texts + groups * _GROUP_BYTES + frames * _FRAME_BYTES

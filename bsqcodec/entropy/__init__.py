@@ -1,0 +1,1 @@
+"""Entropy coding: the range coder, and the adaptive coding of motion vectors."""

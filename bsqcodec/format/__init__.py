@@ -1,0 +1,1 @@
+"""The bytes of .bsq files: containers of checked chunks for pictures and videos."""

@@ -1,0 +1,1 @@
+"""A picture to .bsq bytes and back."""

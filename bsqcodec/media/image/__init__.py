@@ -1,0 +1,1 @@
+"""Pictures that people have: Pillow's formats in and out, metadata, alpha."""

@@ -1,0 +1,1 @@
+"""What a video file holds beside the picture: sound, subtitles, attachments."""

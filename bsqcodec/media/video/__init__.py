@@ -1,0 +1,1 @@
+"""Videos that people have: FFmpeg's formats and numbered pictures, in and out."""

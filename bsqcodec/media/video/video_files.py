@@ -1,0 +1,119 @@
+"""Videos in and out: `open_video` reads, `create_video` writes, `is_video` tells them apart."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+from typing import BinaryIO
+
+from bsqcodec.errors import OutputError
+from bsqcodec.format.image_container import DEFAULT_MAX_PIXELS
+from bsqcodec.media.video.frame_sequence import SequenceReader, SequenceWriter
+from bsqcodec.media.video.video_reader import FFmpegReader
+from bsqcodec.media.video.video_source import VideoSource, begins_video, is_sequence, is_video
+from bsqcodec.media.video.video_types import (
+    OutputOptions,
+    RawVideo,
+    VideoColour,
+    VideoFormat,
+    VideoFrame,
+    VideoReader,
+    VideoWriter,
+)
+from bsqcodec.media.video.video_writer import FFmpegWriter
+
+__all__ = [
+    "OutputOptions",
+    "RawVideo",
+    "VideoColour",
+    "VideoFormat",
+    "VideoFrame",
+    "VideoReader",
+    "VideoWriter",
+    "begins_video",
+    "chosen_container",
+    "container_of",
+    "create_video",
+    "is_video",
+    "open_video",
+]
+
+_CONTAINER_OF_SUFFIX = {
+    ".mp4": "mp4",
+    ".m4v": "mp4",
+    ".mov": "mov",
+    ".qt": "mov",
+    ".mkv": "mkv",
+    ".y4m": "y4m",
+}
+
+
+def open_video(
+    source: VideoSource,
+    *,
+    raw: RawVideo | None = None,
+    frame_rate: Fraction | None = None,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+    allow_damage: bool = False,
+) -> VideoReader:
+    """Open a video for reading.
+
+    source: a file; a stream of bytes, which need not seek; a name pattern such as frame%05d.png or
+    frame*.png, or a folder of pictures. raw: for bare samples (.yuv), what the file does not say.
+    frame_rate: of numbered pictures, 25 by default. max_pixels: limit of one frame's pixels.
+    allow_damage: pass over damage and list it in `problems`, instead of raising.
+    Raises MediaError where there is no video or no frame in it, DamagedVideoError where not even
+    the first frame is sound, LimitError for frames over the limit, OSError as `open` does.
+    """
+    if isinstance(source, (str, Path)) and raw is None:
+        path = Path(source)
+        if path.is_dir() or is_sequence(path):
+            return SequenceReader(path, frame_rate, max_pixels=max_pixels)
+    return FFmpegReader(source, raw, max_pixels=max_pixels, allow_damage=allow_damage)
+
+
+def create_video(
+    destination: str | Path | BinaryIO,
+    format: VideoFormat,
+    options: OutputOptions | None = None,
+    side: BinaryIO | None = None,
+) -> VideoWriter:
+    """Begin a video file, stream, or series of numbered pictures, which the writer then fills.
+
+    destination: a file, replaced where there is one; a stream of bytes (MP4 and MOV are written
+    in fragments where it cannot seek), which stays open; for pictures a folder or a pattern such
+    as frame%05d.png. side: all bytes that `VideoReader.take_side_bytes` gave, to be copied into
+    the output; it is read bit by bit as frames are written.
+    Timestamps come back exactly from MP4 and MOV (whose time base is 1 / the denominator of
+    the format's), in milliseconds from Matroska; y4m and pictures have none.
+    Raises OutputError where options, format and container do not go together, OSError as `open`.
+    """
+    options = options or OutputOptions()
+    target = Path(destination) if isinstance(destination, str) else destination
+    container = chosen_container(target, options)
+    if container == "png":
+        if not isinstance(target, Path):
+            raise OutputError("numbered pictures need a folder or a name pattern")
+        return SequenceWriter(target, format, overwrite=options.overwrite)
+    if container not in _CONTAINER_OF_SUFFIX.values():
+        raise OutputError(f"{container} is not among mp4, mov, mkv, y4m and png")
+    return FFmpegWriter(target, container, format, options, side)
+
+
+def chosen_container(destination: object, options: OutputOptions) -> str:
+    """Return the container that the options name, or else a path. Raises OutputError for none."""
+    container = options.container
+    if container is None and isinstance(destination, Path):
+        container = container_of(destination)
+    if container is None:
+        name = destination if isinstance(destination, Path) else "the output"
+        raise OutputError(f"{name}: name the container: mp4, mov, mkv, y4m or png")
+    return container
+
+
+def container_of(destination: str | Path) -> str | None:
+    """Return the container that a name stands for, "png" for folders and patterns; else None."""
+    path = Path(destination)
+    if path.is_dir() or is_sequence(path) or path.suffix.lower() == ".png":
+        return "png"
+    return _CONTAINER_OF_SUFFIX.get(path.suffix.lower())

@@ -1,0 +1,253 @@
+"""Writing a video: frames encoded by a codec of FFmpeg's, the side stream's packets beside them."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+import av
+
+from bsqcodec.errors import OutputError
+from bsqcodec.media.ffmpeg_io import (
+    BUFFER_BYTES,
+    REPRODUCIBLE,
+    GuardedSink,
+    Prefixed,
+    ffmpeg_guard,
+)
+from bsqcodec.media.side.side_packets import SidePackets
+from bsqcodec.media.video.video_codecs import choose_encoder
+from bsqcodec.media.video.video_colour import (
+    CHROMA_SITING,
+    USUAL_SITING,
+    FromRgb,
+    guessed_matrix,
+    tag_stream,
+)
+from bsqcodec.media.video.video_types import OutputOptions, VideoFormat, VideoFrame, VideoWriter
+
+DEFAULT_RATE: Final = Fraction(25)
+NO_SIDES: Final = "{} holds no sound, subtitles or chapters"
+"""A note, of a container."""
+
+_MATROSKA_TIME_BASE: Final = Fraction(1, 1000)
+_LARGEST_TIMESCALE: Final = 2**31 - 1
+_LEAST_MOVIE_TIMESCALE: Final = 1000
+
+
+@dataclass(frozen=True)
+class _Container:
+    """What the writer must know of a format. name: FFmpeg's."""
+
+    name: str
+    has_sides: bool = True
+
+
+_CONTAINERS: Final = {
+    "mp4": _Container("mp4"),
+    "mov": _Container("mov"),
+    "mkv": _Container("matroska"),
+    "y4m": _Container("yuv4mpegpipe", has_sides=False),
+}
+
+
+class FFmpegWriter(VideoWriter):
+    """A video that FFmpeg writes; made by `create_video`, which tells what the arguments mean."""
+
+    def __init__(
+        self,
+        destination: Path | BinaryIO,
+        container: str,
+        format: VideoFormat,
+        options: OutputOptions,
+        side: BinaryIO | None,
+    ) -> None:
+        self.notes = []
+        self._format = format
+        self._kind = container
+        self._trim, self._duration = options.trim, options.duration
+        self._container = _CONTAINERS[container]
+        self._side_source = side
+        self._side: SidePackets | None = None
+        self._shift = Fraction(0)
+        self._count = 0
+        self._last_pts: int | None = None
+        self._first_time = Fraction(0)
+        self._is_rounded = self._is_uneven = False
+        self._rate = format.frame_rate or DEFAULT_RATE
+        self._siting = "center" if container == "y4m" else USUAL_SITING
+        self._choice = choose_encoder(container, format, options, self.notes)
+        self._from_rgb = FromRgb(
+            self._choice.pix_fmt, format.colour, (format.width, format.height), self._siting
+        )
+        self._cleanup = ExitStack()
+        self._output: av.container.OutputContainer | None = None
+        self._is_path = isinstance(destination, Path)
+        self._name = str(destination) if self._is_path else "the output"
+        if isinstance(destination, Path):
+            file: BinaryIO = self._cleanup.enter_context(destination.open("wb"))
+        else:
+            file = destination
+        self._file = file
+        self._sink = GuardedSink(file, self._name)
+
+    def write(self, frame: VideoFrame) -> None:
+        height, width = frame.pixels.shape[:2]
+        if (width, height) != (self._format.width, self._format.height):
+            raise ValueError(
+                f"the frame is {width} x {height}, the video"
+                f" {self._format.width} x {self._format.height}"
+            )
+        if self._last_pts is not None and frame.pts <= self._last_pts:
+            raise ValueError(f"the timestamp {frame.pts} is not after {self._last_pts}")
+        with ffmpeg_guard(self._name, f"{self._choice.codec} failed", OutputError):
+            if self._output is None:
+                self._start(frame.pts)
+            self._write(frame)
+        self._sink.check()
+        self._last_pts = frame.pts
+        self._count += 1
+
+    def close(self) -> None:
+        try:
+            if self._output is None:
+                raise OutputError(f"{self._name}: no frames were written")
+            with ffmpeg_guard(self._name, "cannot be finished", OutputError):
+                for packet in self._stream.encode():
+                    self._output.mux(packet)
+                if self._side is not None:
+                    self._side.mux_until(self._end() if self._trim else None, self._shift)
+                    self._side.close()
+                self._sink.check()
+                self._output.close()
+            self._sink.check()
+            self._file.flush()
+        except BaseException:
+            self.abort()
+            raise
+        self._cleanup.close()
+        self._note_times()
+
+    def abort(self) -> None:
+        self._sink.closed = True
+        if self._output is not None:
+            with suppress(Exception):
+                self._output.close()
+            self._output = None
+        with suppress(OSError):
+            self._cleanup.close()
+
+    def _start(self, first_pts: int) -> None:
+        """Open the container and the encoder, and write the header with all tracks."""
+        format, choice = self._format, self._choice
+        output = av.open(
+            self._sink, "w", format=self._container.name, options=self._muxer_options(),
+            buffer_size=BUFFER_BYTES,
+        )  # fmt: skip
+        self._output = output
+        self._first_time = first_pts * format.time_base
+        if self._trim:
+            self._shift = -self._first_time
+        elif self._first_time < 0:
+            self._shift = -self._first_time
+            self.notes.append(
+                f"timestamps begin before 0: all were moved by {float(self._shift):.3f} s"
+            )
+        time_base = 1 / self._rate if self._kind == "y4m" else format.time_base
+        try:
+            stream: Any = output.add_stream(
+                choice.codec, rate=self._rate, options={CHROMA_SITING: self._siting, **choice.options},
+                width=format.width, height=format.height, time_base=time_base,
+            )  # fmt: skip
+        except ValueError as error:
+            raise OutputError(f"{self._name}: {self._kind} cannot hold {choice.codec}") from error
+        self._stream = stream
+        self._encoder_time_base = time_base
+        stream.time_base = self._stream_time_base()
+        context = stream.codec_context
+        context.pix_fmt = choice.pix_fmt
+        context.sample_aspect_ratio = format.sample_aspect_ratio
+        tag_stream(context, choice.pix_fmt, format.colour)
+        start = self._side_source.read(1) if self._side_source is not None else b""
+        if not self._container.has_sides:
+            if start:
+                self.notes.append(NO_SIDES.format(self._kind))
+        else:
+            output.metadata.update(format.metadata)
+            if self._side_source is not None and start:
+                source = Prefixed(start, self._side_source)
+                begin = self._first_time if self._trim else None
+                end = None
+                if begin is not None and self._duration is not None:
+                    end = begin + self._duration
+                self._side = SidePackets(
+                    source, output, self._container.name, self.notes, begin=begin, end=end
+                )
+        output.start_encoding()
+        if self._side is not None:
+            self._side.mux_covers()
+
+    def _muxer_options(self) -> dict[str, str]:
+        """FFmpeg's options of the container, by which timestamps stay what they are."""
+        if self._kind == "y4m":
+            return {}
+        if self._kind == "mkv":
+            return {**REPRODUCIBLE, "avoid_negative_ts": "disabled"}
+        options = dict(REPRODUCIBLE)
+        scale = self._format.time_base.denominator
+        if scale <= _LARGEST_TIMESCALE:
+            movie = scale * max(1, -(-_LEAST_MOVIE_TIMESCALE // scale))
+            options |= {"video_track_timescale": str(scale), "movie_timescale": str(movie)}
+        if not self._sink.seekable():
+            options["movflags"] = "frag_keyframe+delay_moov+default_base_moof"
+        return options
+
+    def _stream_time_base(self) -> Fraction:
+        """What to ask of the muxer; Matroska takes milliseconds whatever it is asked for."""
+        if self._kind == "y4m":
+            return 1 / self._rate
+        if self._kind == "mkv":
+            return _MATROSKA_TIME_BASE
+        return Fraction(1, self._format.time_base.denominator)
+
+    def _write(self, frame: VideoFrame) -> None:
+        """Encode one frame, after the packets of the side stream that come before it."""
+        assert self._output is not None
+        base = self._format.time_base
+        time = frame.pts * base + self._shift
+        if self._side is not None:
+            self._side.mux_until(time, self._shift)
+        encoded = self._from_rgb(frame.pixels)
+        if self._kind == "y4m":
+            encoded.pts = self._count
+            ideal = self._first_time + self._shift + self._count / self._rate
+            self._is_uneven |= abs(time - ideal) > 1 / (2 * self._rate)
+        else:
+            encoded.pts = round(time / base)
+            encoded.duration = max(1, round(1 / (self._rate * base)))
+        if self._kind == "mkv":
+            self._is_rounded |= (time / _MATROSKA_TIME_BASE).denominator != 1
+        encoded.time_base = self._encoder_time_base
+        for packet in self._stream.encode(encoded):
+            self._output.mux(packet)
+
+    def _end(self) -> Fraction:
+        """When the last frame ends in the output, in seconds."""
+        assert self._last_pts is not None
+        return self._last_pts * self._format.time_base + self._shift + 1 / self._rate
+
+    def _note_times(self) -> None:
+        """Say what the container did not keep."""
+        if self._is_rounded:
+            self.notes.append("Matroska holds milliseconds: timestamps were rounded to them")
+        if self._is_uneven:
+            self.notes.append(
+                f"y4m holds no timestamps: frames are shown at an even {float(self._rate):g} fps"
+            )
+        if self._kind == "y4m" and self._format.colour.matrix != guessed_matrix(
+            self._format.height
+        ):
+            self.notes.append(f"y4m cannot name the colour matrix {self._format.colour.matrix}")

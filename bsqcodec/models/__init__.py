@@ -1,0 +1,1 @@
+"""The networks: transform and prior, and the files that hold their weights."""

@@ -1,0 +1,1 @@
+"""The prior: coding order, network, and its exact integer inference."""

@@ -1,0 +1,250 @@
+"""The walk over the coding order, one function for encoder and decoder, so they cannot diverge."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from bsqcodec.models.prior.integer import IntegerPrior
+from bsqcodec.models.prior.neighbour_context import neighbour_sums
+from bsqcodec.models.prior.order import Stage, bucket, lattice, levels, stages
+
+Chances = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where in the walk a coder is asked: tokens [n] are flat indices into the grid."""
+
+    level: int
+    stage: Stage
+    tokens: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Strip:
+    """Rows of the grid, and which of a pass's tokens lie in them."""
+
+    top: int
+    bottom: int
+    chosen: slice
+
+
+STRIP_TOKENS = 4096
+"""About how many tokens of the grid are looked at at once: large tensors take the system time to
+provide. No result depends on it."""
+
+
+def _strips(tokens: npt.NDArray[np.int64], shape: tuple[int, int]) -> list[Strip]:
+    """The strips of a grid in which tokens lie, ascending flat indices."""
+    h, w = shape
+    height = max(1, STRIP_TOKENS // w)
+    edges = [*range(0, h, height), h]
+    places = np.searchsorted(tokens, np.array(edges) * w).tolist()
+    parts = [
+        Strip(top, bottom, slice(first, end))
+        for (top, bottom), (first, end) in zip(pairwise(edges), pairwise(places), strict=True)
+    ]
+    return [strip for strip in parts if strip.chosen.start < strip.chosen.stop]
+
+
+class Signs:
+    """Chances [n, k] that digits are positive, if they are not 0; found where they are asked for.
+
+    Most digits are 0, and their signs nobody's concern.
+    """
+
+    def __init__(self, prior: IntegerPrior, stage_index: int) -> None:
+        self._prior, self._index = prior, stage_index
+        self._parts: list[tuple[Tensor, Tensor]] = []
+
+    def append(self, head: Tensor, places: Tensor) -> None:
+        """The next tokens: their logits [m, k], and where their contexts are in the table [m, k]."""
+        self._parts.append((head.contiguous(), places))
+
+    def of(self, wanted: npt.NDArray[np.bool_]) -> Chances:
+        """65536 * P(digit > 0 | digit != 0) of the wanted [n, k], in their order."""
+        prior, found, first = self._prior, [], 0
+        for head, places in self._parts:
+            mine = np.flatnonzero(wanted[first : first + len(head)])
+            first += len(head)
+            index = torch.from_numpy(mine).to(prior.device)
+            table = prior.digit_table(self._index, places.view(-1)[index], sign=True)
+            found.append(prior.chance(head.view(-1)[index] + table))
+        return torch.cat(found).cpu().numpy()
+
+
+class Coder(Protocol):
+    """Supplies the bits of each pass: an encoder chooses and writes them, a decoder reads them."""
+
+    def begin_level(self, level: int) -> bool:
+        """Called before each level; False ends the walk (no more data)."""
+
+    def stops(self, at: Position, chance: Chances) -> npt.NDArray[np.bool_]:
+        """Which of the tokens [n] stop before this stage, given 65536 * P(stop) [n]."""
+
+    def digits(
+        self, at: Position, v: npt.NDArray[np.float32], nonzero: Chances, positive: Signs
+    ) -> npt.NDArray[np.int8]:
+        """Digits -1, 0, 1 [n, k] of tokens [n] and the stage's channels [k].
+
+        v [n, k]: their partial values; nonzero [n, k]: 65536 * P(digit != 0).
+        """
+
+
+def walk(
+    prior: IntegerPrior,
+    step: int,
+    inside: npt.NDArray[np.bool_],
+    coder: Coder,
+    *,
+    first_level: int = 0,
+    progress: Callable[[float], None] | None = None,
+    context: Tensor | None = None,
+    most_planes: int | None = None,
+) -> npt.NDArray[np.int32]:
+    """Code all levels of a grid of tokens at a step index; returns the values [h, w, C].
+
+    inside [h, w]: which tokens are coded (the others are padding to whole windows). h and w are
+    multiples of 8. Levels before `first_level` are all zero. context [1, h, w, K]: what a prior
+    with context is told of each token. most_planes: planes that are coded, None for all.
+    """
+    # a caller's autocast would round the integers
+    with torch.inference_mode(), torch.autocast(prior.device.type, enabled=False):
+        stream = None if context is None else prior.context_stream(context.to(prior.device))
+        order = stages(prior.config, prior.planes, step, most_planes)
+        return _walk(prior, step, order, inside, coder, first_level, progress, stream)
+
+
+def _walk(
+    prior: IntegerPrior,
+    step: int,
+    order: list[Stage],
+    inside: npt.NDArray[np.bool_],
+    coder: Coder,
+    first_level: int,
+    progress: Callable[[float], None] | None,
+    context: Tensor | None,
+) -> npt.NDArray[np.int32]:
+    h, w = inside.shape
+    device = prior.device
+    c = prior.config.channels
+    v = torch.zeros(1, h, w, c, device=device, dtype=torch.float32)
+    flat = v.view(h * w, c)
+    stopped = ~inside.reshape(-1)
+    parity = lattice(h, w).reshape(-1)
+    groups = levels(order)
+    total = sum(len(group) for group in groups[first_level:])
+    done = 0
+    for level, group in enumerate(groups):
+        if level < first_level:
+            continue
+        if not coder.begin_level(level):
+            break
+        for stage in group:
+            known = np.zeros(h * w, bool)
+            for white in range(stage.passes):
+                mine = (parity == white) | (stage.passes == 1)
+                tokens = np.flatnonzero(mine & ~stopped)
+                if len(tokens):
+                    _code_pass(
+                        prior,
+                        step,
+                        coder,
+                        Position(level, stage, tokens),
+                        white,
+                        v,
+                        flat,
+                        stopped,
+                        known,
+                        context,
+                    )
+                known |= mine
+            done += 1
+            if progress is not None:
+                progress(done / total)
+    return v[0].to(torch.int32).cpu().numpy()
+
+
+def _code_pass(
+    prior: IntegerPrior,
+    step: int,
+    coder: Coder,
+    at: Position,
+    white: int,
+    v: Tensor,
+    flat: Tensor,
+    stopped: npt.NDArray[np.bool_],
+    known: npt.NDArray[np.bool_],
+    context: Tensor | None,
+) -> None:
+    """Code the tokens of one lattice in one stage, updating `flat` (a view of v) and `stopped`."""
+    stage = at.stage
+    power = 3**stage.plane
+    device = prior.device
+    flags = torch.from_numpy(known.astype(np.int64) + 2 * stopped).to(device).view(v.shape[:3])
+    tokens = torch.from_numpy(at.tokens).to(device)
+    x = prior.trunk(v, power, 2 * stage.index + white, bucket(step), flags, context, tokens)
+    x = x.view(-1, x.shape[-1])
+    channels = torch.from_numpy(stage.channels).to(device)
+    k = len(channels)
+    strips = _strips(at.tokens, (v.shape[1], v.shape[2]))
+    heads = [prior.head(x[tokens[strip.chosen]], channels) for strip in strips]
+    table = prior.stop_table(stage.index, bucket(step))
+    stop = torch.cat([prior.chance(head[:, -1] + table) for head in heads])
+    stops = coder.stops(at, stop.cpu().numpy())
+    stopped[at.tokens[stops]] = True
+    going = ~stops
+    if not going.any():
+        return
+    signs = Signs(prior, stage.index)
+    parts, nonzero = [], []
+    for strip in strips:
+        head = heads.pop(0)
+        goes = torch.from_numpy(np.flatnonzero(going[strip.chosen])).to(device)
+        if not len(goes):
+            continue
+        some, head = tokens[strip.chosen][goes], head[goes]
+        own, magnitude, trend = _around(v, strip, some, channels)
+        places = prior.digit_contexts(own, magnitude, trend, channels, power)
+        signs.append(head[:, k : 2 * k], places)
+        table = prior.digit_table(stage.index, places, sign=False)
+        nonzero.append(prior.chance(head[:, :k] + table))
+        parts.append((some, own))
+    digits = coder.digits(
+        Position(at.level, stage, at.tokens[going]),
+        torch.cat([own for _, own in parts]).cpu().numpy(),
+        torch.cat(nonzero).cpu().numpy(),
+        signs,
+    )
+    first = 0
+    for some, own in parts:
+        mine = torch.from_numpy(digits[first : first + len(some)]).to(device)
+        first += len(some)
+        new = own + power * mine.float()
+        if k == flat.shape[1]:
+            flat.index_copy_(0, some, new)
+        else:
+            flat[some[:, None], channels] = new
+
+
+def _around(
+    v: Tensor, strip: Strip, tokens: Tensor, channels: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """(values, magnitude, trend) [n, k] of tokens [n] of a strip; see `neighbour_sums`."""
+    first = max(strip.top - 1, 0)
+    rows = v[:, first : strip.bottom + 1]
+    if len(channels) < v.shape[-1]:
+        rows = rows.index_select(-1, channels)
+    index = tokens - first * v.shape[2]
+    own, magnitude, trend = (
+        x.reshape(-1, len(channels)).index_select(0, index) for x in (rows, *neighbour_sums(rows))
+    )
+    return own, magnitude, trend

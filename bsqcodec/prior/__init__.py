@@ -1,1 +1,0 @@
-"""The autoregressive prior: coding order, transformer, and its exact integer inference."""

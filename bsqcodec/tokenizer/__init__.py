@@ -1,1 +1,0 @@
-"""The BSQ-ViT tokenizer: pixels to binary codes and back."""

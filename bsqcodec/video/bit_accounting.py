@@ -1,0 +1,92 @@
+"""What each level of a video's frames takes, told by decoding the tokens and no pixel."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bsqcodec.entropy.motion_vectors import SlotChances
+from bsqcodec.entropy.range_coder import ideal_bits
+from bsqcodec.format.video_container import FrameType, Gop
+from bsqcodec.models.prior.walk import Chances, Position, Signs
+from bsqcodec.video.frame_coders import FrameDecoder
+from bsqcodec.video.frame_loop import Geometry
+from bsqcodec.video.frame_symbols import Priors
+from bsqcodec.video.verify import check_group
+
+Tally = defaultdict[tuple[FrameType, int | None], float]
+"""Bits by type of frame and digit plane, None for the vectors."""
+
+
+class LevelMeter:
+    """Adds up what the levels of the groups take that it is shown.
+
+    A frame has one range coder, so a level's share is what its bits cost by their probabilities;
+    the shares add up to the payloads but for the frames' heads and a few bytes of rounding each.
+    """
+
+    def __init__(self, priors: Priors, geometry: Geometry) -> None:
+        self._priors, self._geometry = priors, geometry
+        self._bits: Tally = defaultdict(float)
+
+    def add(self, gop: Gop) -> None:
+        """Count a group. Raises FormatError where it does not decode to what was coded."""
+        bits: Tally = defaultdict(float)
+        types = iter(gop.types)
+
+        def reader(data: bytes, chances: SlotChances) -> MeasuringDecoder:
+            return MeasuringDecoder(data, chances, next(types), bits)
+
+        check_group(self._priors, self._geometry, gop, reader)
+        for key, found in bits.items():
+            self._bits[key] += found
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Rows, in coding order: frames ("I", "P"), plane (None: vectors), bytes (not whole)."""
+        order = sorted(
+            self._bits, key=lambda key: (key[0].name, key[1] is not None, -(key[1] or 0))
+        )
+        return [
+            {"frames": kind.name, "plane": plane, "bytes": self._bits[kind, plane] / 8}
+            for kind, plane in order
+        ]
+
+
+class MeasuringDecoder(FrameDecoder):
+    """Reads a frame and counts what its bits cost."""
+
+    def __init__(self, data: bytes, chances: SlotChances, kind: FrameType, tally: Tally) -> None:
+        super().__init__(data, chances)
+        self._count = partial(self._add, tally, kind)
+
+    @staticmethod
+    def _add(
+        tally: Tally, kind: FrameType, plane: int | None, bits: npt.ArrayLike, chance: Chances
+    ) -> None:
+        tally[kind, plane] += ideal_bits(np.asarray(bits, bool), chance)
+
+    def bits(
+        self, wanted: npt.NDArray[np.bool_] | None, slots: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.bool_]:
+        chance = self._chances.of(slots)
+        bits = super().bits(wanted, slots)
+        self._count(None, bits, chance)
+        return bits
+
+    def stops(self, at: Position, chance: Chances) -> npt.NDArray[np.bool_]:
+        stops = super().stops(at, chance)
+        self._count(at.stage.plane, stops, chance)
+        return stops
+
+    def digits(
+        self, at: Position, v: npt.NDArray[np.float32], nonzero: Chances, positive: Signs
+    ) -> npt.NDArray[np.int8]:
+        digits = super().digits(at, v, nonzero, positive)
+        significant = digits != 0
+        self._count(at.stage.plane, significant, nonzero)
+        self._count(at.stage.plane, digits[significant] > 0, positive.of(significant))
+        return digits

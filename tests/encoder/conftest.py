@@ -1,0 +1,5 @@
+"""Fixtures that tests of an encoder's work on videos share with those of whole videos."""
+
+from ..video.conftest import weights, workers
+
+__all__ = ["weights", "workers"]

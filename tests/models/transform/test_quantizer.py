@@ -1,0 +1,276 @@
+"""The quantizer against its definition: every corner of small hypercubes is enumerated."""
+
+import itertools
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from bsqcodec.models.transform import quantizer
+from bsqcodec.models.transform.quantizer import (
+    binary_spherical_quantize,
+    bit_probabilities,
+    codebook_entropy,
+    digits_from_bits,
+    entropy_penalty,
+    level_bits,
+    per_sample_entropy,
+    quantize_beyond,
+    reconstruct,
+    residual_bsq,
+    to_sphere,
+)
+
+LENGTHS = [1, 2, 3, 5, 6]
+TEMPERATURES = [0.3, 1.0, 5.0]
+
+
+def corners(length: int) -> Tensor:
+    """All 2^L corners of the hypercube in the unit sphere, [2^L, L]."""
+    return torch.tensor(list(itertools.product([-1.0, 1.0], repeat=length))) / math.sqrt(length)
+
+
+def samples(length: int, count: int = 200, seed: int = 0) -> Tensor:
+    """Random vectors with correlated components, [count, L]."""
+    generator = torch.Generator().manual_seed(seed)
+    common = torch.randn(count, 1, generator=generator)
+    return torch.randn(count, length, generator=generator) + common + 0.2
+
+
+def soft_codes(u: Tensor, temperature: float) -> Tensor:
+    """The paper's soft assignment over all corners, [N, 2^L]."""
+    return torch.softmax(temperature * u @ corners(u.shape[-1]).T, dim=-1)
+
+
+def entropy(p: Tensor) -> Tensor:
+    return -(p * torch.log(p)).sum(-1)
+
+
+@pytest.mark.parametrize("length", LENGTHS)
+def test_code_is_the_nearest_corner(length: int) -> None:
+    code, u = binary_spherical_quantize(samples(length))
+    every = corners(length)
+    nearest = every[torch.cdist(u, every).argmin(1)]
+    assert torch.equal(torch.sign(code), torch.sign(nearest))
+    torch.testing.assert_close(code, nearest)
+
+
+@pytest.mark.parametrize("length", LENGTHS)
+def test_code_and_projection_have_unit_norm(length: int) -> None:
+    v = 1000 * samples(length)
+    code, u = binary_spherical_quantize(v)
+    torch.testing.assert_close(code.norm(dim=-1), torch.ones(len(v)))
+    torch.testing.assert_close(u.norm(dim=-1), torch.ones(len(v)))
+    torch.testing.assert_close(u * v.norm(dim=-1, keepdim=True), v)
+
+
+def test_the_zero_vector_has_a_code() -> None:
+    code, u = binary_spherical_quantize(torch.zeros(1, 4))
+    assert torch.equal(u, torch.zeros(1, 4))
+    assert torch.equal(code, torch.full((1, 4), 0.5))
+
+
+def test_gradient_passes_straight_through_to_the_sphere() -> None:
+    v = samples(5).requires_grad_()
+    weight = torch.randn(v.shape, generator=torch.Generator().manual_seed(3))
+    code, u = binary_spherical_quantize(v)
+    (through_code,) = torch.autograd.grad((code * weight).sum(), v, retain_graph=True)
+    (through_sphere,) = torch.autograd.grad((u * weight).sum(), v, retain_graph=True)
+    (to_the_sphere,) = torch.autograd.grad((code * weight).sum(), u)
+    assert torch.equal(to_the_sphere, weight)
+    assert torch.equal(through_code, through_sphere)
+    assert through_code.abs().max() > 0
+
+
+@pytest.mark.parametrize("temperature", TEMPERATURES)
+@pytest.mark.parametrize("length", LENGTHS)
+def test_bit_probabilities_are_the_marginals_of_the_softmax(
+    length: int, temperature: float
+) -> None:
+    u = to_sphere(samples(length))
+    up = (corners(length) > 0).float()
+    torch.testing.assert_close(
+        bit_probabilities(u, temperature), soft_codes(u, temperature) @ up, atol=1e-6, rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize("temperature", TEMPERATURES)
+@pytest.mark.parametrize("length", LENGTHS)
+def test_entropies_by_enumeration(length: int, temperature: float) -> None:
+    u = to_sphere(samples(length))
+    p = soft_codes(u, temperature)
+    torch.testing.assert_close(per_sample_entropy(u, temperature), entropy(p).mean())
+    torch.testing.assert_close(codebook_entropy(u, temperature), entropy(p.mean(0)))
+
+
+def test_entropies_take_any_batch_shape() -> None:
+    u = to_sphere(samples(4))
+    folded = u.view(5, 2, 20, 4)
+    torch.testing.assert_close(per_sample_entropy(folded), per_sample_entropy(u))
+    torch.testing.assert_close(codebook_entropy(folded), codebook_entropy(u))
+
+
+def test_grouped_codebook_entropy() -> None:
+    u = to_sphere(samples(6))
+    exact = codebook_entropy(u, 5.0)
+    grouped = {g: codebook_entropy(u, 5.0, g) for g in (1, 2, 3, 6)}
+    p = bit_probabilities(u, 5.0).mean(0)
+    torch.testing.assert_close(grouped[6], exact)
+    torch.testing.assert_close(grouped[1], (entropy(torch.stack([p, 1 - p], dim=-1))).sum())
+    pairs = soft_codes(u, 5.0).mean(0).view(4, 4, 4)
+    by_hand = sum(entropy(pairs.sum(other).flatten()) for other in [(1, 2), (0, 2), (0, 1)])
+    torch.testing.assert_close(grouped[2], by_hand)
+    assert exact + 0.01 < grouped[3] < grouped[2] < grouped[1] - 0.01
+
+
+def test_groups_keep_the_order_of_the_bits() -> None:
+    """Two bits that always agree have one bit of entropy in a group, two in separate groups."""
+    x = torch.randn(4000, 2, generator=torch.Generator().manual_seed(0)).sign()
+    twins = to_sphere(x[:, [0, 0, 1, 1]])
+    strangers = to_sphere(x[:, [0, 1, 0, 1]])
+    assert codebook_entropy(twins, 50.0, 2) / math.log(2) == pytest.approx(2, abs=0.01)
+    assert codebook_entropy(strangers, 50.0, 2) / math.log(2) == pytest.approx(4, abs=0.01)
+
+
+def test_codes_too_many_to_enumerate_are_refused() -> None:
+    u = to_sphere(samples(18, count=2))
+    with pytest.raises(ValueError, match="too much memory"):
+        codebook_entropy(u)
+    with pytest.raises(ValueError, match="split"):
+        codebook_entropy(u, group=4)
+
+
+@pytest.mark.parametrize("temperature", [100.0, 1e4])
+def test_entropies_of_certain_bits_are_finite(temperature: float) -> None:
+    """Their probabilities are 0 and 1 in float32."""
+    u = to_sphere(samples(4)).requires_grad_()
+    for figure in (
+        per_sample_entropy(u, temperature),
+        codebook_entropy(u, temperature),
+        codebook_entropy(u, temperature, 2),
+    ):
+        (gradient,) = torch.autograd.grad(figure, u)
+        assert 0 <= figure.item() <= 4 * math.log(2) + 1e-5
+        assert torch.isfinite(gradient).all()
+
+
+def test_penalty_wants_certain_and_diverse_codes() -> None:
+    every = corners(4)
+    diverse = entropy_penalty(every, 5.0)
+    monotonous = entropy_penalty(every[:1].expand(16, 4), 5.0)
+    uncertain = entropy_penalty(torch.zeros(16, 4), 5.0)
+    assert diverse < monotonous - 1
+    assert diverse < uncertain - 1
+
+
+def test_penalty_is_the_weighted_difference() -> None:
+    u = to_sphere(samples(6))
+    expected = per_sample_entropy(u, 2.0) - 0.7 * codebook_entropy(u, 2.0, 3)
+    torch.testing.assert_close(entropy_penalty(u, 2.0, 3, gamma=0.7), expected)
+
+
+def test_descending_the_penalty_spreads_the_codes() -> None:
+    generator = torch.Generator().manual_seed(0)
+    v = (1 + 0.3 * torch.randn(64, 3, generator=generator)).requires_grad_()
+    before = float(codebook_entropy(to_sphere(v.detach()), 5.0))
+    for _ in range(200):
+        (gradient,) = torch.autograd.grad(entropy_penalty(to_sphere(v), 5.0), v)
+        with torch.no_grad():
+            v -= 5.0 * gradient
+    u = to_sphere(v.detach())
+    assert float(codebook_entropy(u, 5.0)) > before + 0.3
+    assert len(torch.unique(binary_spherical_quantize(u)[0].sign(), dim=0)) > 2
+
+
+# Residual levels ---------------------------------------------------------------------------------
+
+
+def integers_and_fractions(levels: int, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """All integers n that the levels spell, [N, 1], and z within .49 of each, [N, 1]."""
+    limit = (3**levels - 1) // 2
+    n = torch.arange(-limit, limit + 1.0)[:, None]
+    noise = torch.rand(n.shape, generator=torch.Generator().manual_seed(seed)) - 0.5
+    return n, n + 0.98 * noise
+
+
+def test_a_level_is_bsq_of_its_projection() -> None:
+    residual = 3 * samples(4)
+    code, _ = binary_spherical_quantize(torch.cat([residual + 1.5, residual - 1.5], dim=-1))
+    assert torch.equal(level_bits(residual, 3.0), code.sign())
+
+
+@pytest.mark.parametrize("levels", [1, 2, 3, 6])
+def test_all_levels_spell_the_nearest_integer(levels: int) -> None:
+    n, z = integers_and_fractions(levels)
+    bits = residual_bsq(z, levels)
+    assert bits.shape == (len(n), levels, 2)
+    assert torch.equal(bits.abs(), torch.ones_like(bits))
+    assert torch.equal(reconstruct(bits, levels), torch.round(z))
+    assert torch.equal(torch.round(z), n)
+
+
+@pytest.mark.parametrize("levels", [2, 3, 6])
+def test_any_prefix_is_the_nearest_multiple(levels: int) -> None:
+    _, z = integers_and_fractions(levels)
+    bits = residual_bsq(z, levels)
+    for count in range(1, levels + 1):
+        step = 3.0 ** (levels - count)
+        multiple = reconstruct(bits[:, :count], levels)
+        assert torch.equal(multiple, step * torch.round(z / step))
+
+
+def test_digits_are_balanced_ternary() -> None:
+    n, z = integers_and_fractions(4)
+    digits = digits_from_bits(residual_bsq(z, 4))[..., 0]
+    spelled = {
+        tuple(row): value for row, value in zip(digits.tolist(), n[:, 0].tolist(), strict=True)
+    }
+    assert spelled == {
+        row: 27 * row[0] + 9 * row[1] + 3 * row[2] + row[3]
+        for row in itertools.product([-1.0, 0.0, 1.0], repeat=4)
+    }
+
+
+def test_channels_do_not_mix() -> None:
+    z = torch.tensor([[-4.2, 0.3, 13.0], [2.6, -0.6, -7.4]])
+    bits = residual_bsq(z, 3)
+    assert bits.shape == (2, 3, 6)
+    assert torch.equal(reconstruct(bits, 3), torch.round(z))
+    assert digits_from_bits(bits)[0].tolist() == [[0, 0, 1], [-1, 0, 1], [-1, 0, 1]]
+
+
+@given(st.floats(-1100, 1100, width=32))
+def test_no_value_is_further_than_it_must_be(value: float) -> None:
+    """Also for ties, and for values beyond the range, which take its end."""
+    z = torch.tensor([value])
+    found = float(reconstruct(residual_bsq(z, 7), 7)[0])
+    assert abs(found - max(-1093, min(1093, value))) <= 0.5
+    assert found == round(found) and abs(found) <= 1093
+
+
+def test_quantize_rounds_beyond_the_dead_zone_and_lets_the_gradient_through() -> None:
+    z = torch.tensor([-2.6, -0.59, -0.61, 0.0, 0.5, 1.5, 7.51], requires_grad=True)
+    weight = torch.tensor([1.0, -2.0, 3.0, 4.0, -5.0, 6.0, 7.0])
+    n = quantize_beyond(z, 0.6)
+    (gradient,) = torch.autograd.grad((n * weight).sum(), z)
+    assert n.tolist() == [-3, 0, -1, 0, 0, 2, 8]
+    assert torch.equal(gradient, weight)
+
+
+def test_dead_zone_may_differ_by_token() -> None:
+    z = torch.tensor([-1.4, 0.55, 0.9]).expand(2, 3)
+    n = quantize_beyond(z, torch.tensor([[0.5], [0.95]]))
+    assert n.tolist() == [[-1, 1, 1], [-1, 0, 0]]
+
+
+def test_straight_through_takes_value_and_gradient_from_different_sources() -> None:
+    hard = torch.tensor([1.0, 5.0], requires_grad=True)
+    soft = torch.tensor([2.0, -3.0], requires_grad=True)
+    mixed = quantizer.straight_through(hard, soft)
+    assert torch.equal(mixed, hard)
+    mixed.sum().backward()
+    assert hard.grad is None
+    assert soft.grad is not None and torch.equal(soft.grad, torch.ones(2))

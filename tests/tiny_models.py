@@ -1,0 +1,201 @@
+"""Tiny models of the real architecture, random but the same in every run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bsqcodec.entropy.motion_vectors import TABLE
+from bsqcodec.models import video_weight_files as video_weights
+from bsqcodec.models import weight_files as weights
+from bsqcodec.models.prior.integer import IntegerPrior, probability_table, quantize_prior
+from bsqcodec.models.prior.neighbour_context import CONTEXTS
+from bsqcodec.models.prior.network import Prior
+from bsqcodec.models.prior.order import BUCKETS, PriorConfig, stage_kinds
+from bsqcodec.models.transform.inter_network import Predicted
+from bsqcodec.models.transform.temporal_context import context_size
+from bsqcodec.models.transform.tokenizer import Tokenizer, TokenizerConfig
+
+TOKENIZER = TokenizerConfig(
+    channels=16,
+    width=32,
+    heads=2,
+    encoder_blocks=1,
+    decoder_blocks=1,
+    conv_channels=8,
+    encoder_convs=1,
+    decoder_convs=3,
+    knots=3,
+)
+
+PRIOR = PriorConfig(
+    channels=16, width=32, heads=2, blocks=2, hidden=64, bands=((4, 16), (8, 16), (16,))
+)
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """torch's random numbers from a seed, without a trace afterwards."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
+
+
+@torch.no_grad()
+def shake(module: nn.Module, strength: float) -> None:
+    """Add noise to all parameters, so that nothing stays at zero."""
+    for parameter in module.parameters():
+        parameter.add_(torch.randn_like(parameter) * strength)
+
+
+def linear_tokenizer(config: TokenizerConfig = TOKENIZER, seed: int = 0) -> Tokenizer:
+    """A tokenizer as its training begins, with a random orthonormal transform."""
+    with seeded(seed):
+        tokenizer = Tokenizer(config)
+        basis, _ = torch.linalg.qr(torch.randn(3 * config.patch**2, config.channels))
+        tokenizer.set_transform(basis.T.contiguous(), torch.linspace(300, 20, config.channels))
+    return tokenizer.eval().requires_grad_(False)
+
+
+def random_tokenizer(
+    seed: int = 0, strength: float = 0.05, config: TokenizerConfig = TOKENIZER
+) -> Tokenizer:
+    """A tokenizer whose every part matters."""
+    tokenizer = linear_tokenizer(config, seed)
+    with seeded(seed + 1):
+        shake(tokenizer, strength)
+    return tokenizer
+
+
+def some_planes(channels: int = PRIOR.channels) -> Tensor:
+    """Digits of each channel in each bucket: 4 at most, fewer for high channels and coarse steps.
+
+    Some channels have none.
+    """
+    bucket, channel = torch.arange(BUCKETS)[:, None], torch.arange(channels)
+    return (4 - bucket // 5 - 3 * channel // channels).clamp(0).to(torch.uint8)
+
+
+def random_prior(seed: int = 0, config: PriorConfig = PRIOR, planes: Tensor | None = None) -> Prior:
+    """A float prior whose every part matters."""
+    with seeded(seed):
+        prior = Prior(config, some_planes(config.channels) if planes is None else planes)
+        shake(prior, 0.1)
+    return prior.eval().requires_grad_(False)
+
+
+def integer_prior(seed: int = 0, int8: bool | None = None) -> IntegerPrior:
+    """The integer version of `random_prior`."""
+    return IntegerPrior(PRIOR, quantize_prior(random_prior(seed)), int8=int8)
+
+
+def random_predicted(tokenizer: Tokenizer, seed: int = 0, encoder_blocks: int = 0) -> Predicted:
+    """A decoder of predicted frames, near to that of the tokenizer's pictures."""
+    with seeded(seed):
+        predicted = Predicted(tokenizer, encoder_blocks)
+        shake(predicted, 0.005)
+    return predicted.eval().requires_grad_(False)
+
+
+def vector_chances() -> Tensor:
+    """65536 times the probability of a 1 in each slot, int32: none of them the same as its like."""
+    return (20000 + 97 * torch.arange(TABLE) % 24001).to(torch.int32)
+
+
+def save_video_weights(folder: Path, image: Path, seed: int = 0, encoder_blocks: int = 0) -> Path:
+    """Save tiny default weights of video into a folder, with a copy of weights of pictures.
+
+    Returns the file of those of video.
+    """
+    loaded = weights.load(image, torch.device("cpu"))
+    channels = loaded.tokenizer.config.channels
+    config = PriorConfig(
+        channels=channels,
+        width=32,
+        heads=2,
+        blocks=1,
+        hidden=32,
+        bands=((channels // 2, channels), (channels,)),
+        context=context_size(channels),
+    )
+    prior = random_prior(seed, config, torch.from_numpy(loaded.prior.planes))
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy(image, folder)
+    (folder / "index.json").write_text(json.dumps({"default": loaded.id.hex()}))
+    predicted = random_predicted(loaded.tokenizer, seed, encoder_blocks)
+    return video_weights.save(
+        folder,
+        loaded.id,
+        predicted,
+        config,
+        quantize_prior(prior),
+        vector_chances(),
+        patience=20,
+        default=True,
+    )
+
+
+def random_values(planes: Tensor, step: int, height: int, width: int, seed: int = 0) -> np.ndarray:
+    """Integers int32 [height, width, C] that the planes can spell at a step.
+
+    Two-sided geometric, with every third token zero and the extremes present.
+    """
+    generator = np.random.default_rng(seed)
+    limit = (3 ** planes[step * BUCKETS // 256].numpy().astype(np.int32) - 1) // 2
+    shape = (height, width, planes.shape[1])
+    n = generator.geometric(0.3, shape) - generator.geometric(0.3, shape)
+    n[generator.random((height, width)) < 1 / 3] = 0
+    n[0, 0], n[-1, -1] = limit, -limit
+    return np.clip(n, -limit, limit).astype(np.int32)
+
+
+def fixed_tensors(config: PriorConfig, planes: Tensor) -> dict[str, Tensor]:
+    """Integer weights of a prior spelled by SHAKE-256, the same with every library version."""
+
+    def stream(name: str, *shape: int) -> Tensor:
+        count = int(np.prod(shape))
+        data = hashlib.shake_256(name.encode()).digest(count)
+        return torch.from_numpy(np.frombuffer(data, np.int8).copy()).view(shape)
+
+    def small(name: str, *shape: int) -> Tensor:
+        """Positive multiples of 2^-10 below 1/4."""
+        return (stream(name, *shape).float() + 129) / 1024
+
+    result = {"planes": planes, "probability": probability_table()}
+
+    def linear(name: str, rows: int, columns: int, gain: float) -> None:
+        result[f"{name}.weight"] = stream(f"{name}.weight", rows, columns).clamp_min(-127)
+        result[f"{name}.bias"] = stream(f"{name}.bias", rows).int() * 16
+        result[f"{name}.multiplier"] = small(f"{name}.multiplier", rows) * gain
+
+    width, hidden, kinds = (
+        config.width,
+        config.hidden,
+        len(stage_kinds(config, int(planes.max()) - 1)),
+    )
+    linear("embed", width, 2 * config.channels, 2.0)
+    linear("head", -(-(2 * config.channels + 1) // 8) * 8, width, 1 / 64)
+    result["gain"] = small("gain", width)
+    for name, rows in {"embed_pass": 2 * kinds, "embed_bucket": BUCKETS, "embed_token": 4}.items():
+        result[name] = stream(name, rows, width).int()
+    for i in range(config.blocks):
+        n = f"blocks.{i}"
+        linear(f"{n}.qkv", 3 * width, width, 1 / 16)
+        linear(f"{n}.out", width, width, 1 / 4)
+        linear(f"{n}.up", hidden, 2 * width, 1 / 16)
+        linear(f"{n}.down", width, hidden, 1 / 4)
+        result[f"{n}.attention_gain"] = small(f"{n}.attention_gain", width)
+        result[f"{n}.mlp_gain"] = small(f"{n}.mlp_gain", width)
+        result[f"{n}.slope"] = small(f"{n}.slope", config.heads) / 64
+        result[f"{n}.score_bias"] = stream(f"{n}.score_bias", config.heads, 225).short() // 16
+    result["table"] = stream("table", kinds, config.channels, CONTEXTS, 2).short()
+    result["stop_table"] = stream("stop_table", kinds, BUCKETS).short()
+    return result
