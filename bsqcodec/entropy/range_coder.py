@@ -69,7 +69,3 @@ class BitDecoder:
         except AssertionError as error:  # what constriction raises for invalid data
             raise FormatError("the range-coded data is damaged") from error
         return bits
-
-    def exhausted(self) -> bool:
-        """False only if words are certainly left over."""
-        return bool(self._decoder.maybe_exhausted())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import overload
@@ -67,13 +66,6 @@ class VideoIndex(Sequence[GopEntry]):
         self._first_frames.append(entry.first_frame)
         self._frames.append(entry.frames)
         self._first_pts.append(entry.first_pts)
-
-    def gop_of_frame(self, frame: int) -> int:
-        """Which GOP holds a frame; raises SeekError when none does."""
-        i = bisect_right(self._first_frames, frame) - 1
-        if i < 0 or frame >= self._first_frames[i] + self._frames[i]:
-            raise SeekError(f"frame {frame} is not in the file")
-        return i
 
     def gop_of_pts(self, pts: int) -> int:
         """Which GOP is shown at a time, in units of the time base; the first for an earlier time.

@@ -132,14 +132,6 @@ class VideoFileReader:
         self._moved = True
         self._walk = self._walk_from(number=None, frame=entry.first_frame)
 
-    def read_gop(self, number: int) -> Gop | DamagedGop:
-        """One GOP of the index; a DamagedGop only with `allow_partial`. Raises as `seek_gop`."""
-        self.seek_gop(number)
-        part = next(self.chunks())
-        if isinstance(part, SideBytes):
-            raise FormatError(f"GOP {number} is not where the index says")
-        return part
-
     def _walk_from(self, number: int | None, frame: int) -> ChunkWalk:
         return ChunkWalk(
             self._reader,

@@ -1,4 +1,4 @@
-"""Training of the tokenizer and the prior; needs only torch, numpy, Pillow and safetensors."""
+"""Training of all networks; needs only torch, numpy, Pillow, safetensors and filelock."""
 
 import time
 

@@ -7,8 +7,6 @@ import logging
 
 from bsqcodec.training import (
     bsq,
-    causal,
-    evaluate_causal,
     exactness,
     export,
     export_video,
@@ -33,8 +31,6 @@ def main() -> None:
         "bsq": bsq,
         "video": video,
         "inter": inter,
-        "causal": causal,
-        "evaluate-causal": evaluate_causal,
         "export": export,
         "export-video": export_video,
         "exactness": exactness,

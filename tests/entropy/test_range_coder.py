@@ -78,7 +78,7 @@ def test_round_trip_in_parts(parts: list[list[tuple[bool, int]]]) -> None:
         found = decoder.decode(chances)
         assert found.dtype == bool and np.array_equal(found, wanted)
     assert bits == pytest.approx(sum(ideal(*part) for part in arrays))
-    assert decoder.exhausted()
+    assert decoder._decoder.maybe_exhausted()
 
 
 @given(st.integers(1, PRECISION - 1), st.integers(0, 10**6))
@@ -123,9 +123,9 @@ def test_words_left_over_are_noticed() -> None:
     bits, chances = pattern("fair")
     data, _ = coded((bits, chances))
     decoder = BitDecoder(data + bytes(range(1, 17)))
-    assert not decoder.exhausted()
+    assert not decoder._decoder.maybe_exhausted()
     assert np.array_equal(decoder.decode(chances), bits)
-    assert not decoder.exhausted()
+    assert not decoder._decoder.maybe_exhausted()
 
 
 @pytest.mark.parametrize("name", ["fair", "varied"])
@@ -139,4 +139,4 @@ def test_missing_words_give_other_bits_but_no_error(name: str) -> None:
 
 def test_nothing_is_asked_of_an_empty_decoder() -> None:
     assert BitDecoder(b"").decode(np.zeros(0, np.int32)).shape == (0,)
-    assert BitDecoder(b"").exhausted()
+    assert BitDecoder(b"")._decoder.maybe_exhausted()

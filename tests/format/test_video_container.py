@@ -37,6 +37,7 @@ from .video_files import (
     PARTS,
     OnlyRead,
     OnlyWrite,
+    gop_at,
     gops_of,
     header_bytes,
     partial,
@@ -238,7 +239,7 @@ def test_video_is_read_from_where_the_stream_stands() -> None:
     stream.seek(6)
     reader = VideoFileReader(stream)
     assert tuple(reader.chunks()) == PARTS
-    assert reader.read_gop(1) == PARTS[2]
+    assert gop_at(reader, 1) == PARTS[2]
 
 
 def test_non_blocking_streams() -> None:

@@ -41,6 +41,7 @@ from .video_files import (
     chunk,
     chunk_places,
     damage_of,
+    gop_at,
     gops_of,
     header_bytes,
     partial,
@@ -313,7 +314,7 @@ def test_random_contents_under_right_checksums() -> None:
         index = reader.index
         assert index is not None
         for number in range(len(index)):
-            reader.read_gop(number)
+            gop_at(reader, number)
 
 
 # Cost ---------------------------------------------------------------------------------------------

@@ -80,6 +80,12 @@ def strict(data: bytes) -> list[VideoPart]:
     return parts
 
 
+def gop_at(reader: VideoFileReader, number: int) -> VideoPart:
+    """The chunk that a reader gives next after it has sought a GOP of the index."""
+    reader.seek_gop(number)
+    return next(reader.chunks())
+
+
 def gops_of(parts: Iterable[VideoPart]) -> list[Gop]:
     return [part for part in parts if isinstance(part, Gop)]
 

@@ -237,7 +237,6 @@ def test_the_commands_have_help(
 ) -> None:
     for command in (
         *("tokenizer", "prior", "searched", "joint", "bsq", "video", "inter"),
-        *("causal", "evaluate-causal"),
         *("export", "export-video", "exactness"),
     ):
         with pytest.raises(SystemExit, match="0"):

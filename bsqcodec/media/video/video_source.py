@@ -7,7 +7,7 @@ import tempfile
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Final, TypeAlias
+from typing import BinaryIO, Final, TypeAlias
 
 import av
 from av.stream import Disposition
@@ -176,12 +176,12 @@ def _piped(file: Readable, cleanup: ExitStack) -> Readable:
         start += piece
     if not _index_at_end(start):
         return Prefixed(start, file)
-    spool: Any = cleanup.enter_context(tempfile.SpooledTemporaryFile(_MEMORY_BYTES))  # noqa: SIM115
+    spool = cleanup.enter_context(tempfile.SpooledTemporaryFile(_MEMORY_BYTES))  # noqa: SIM115
     spool.write(start)
     while piece := file.read(2**20):
         spool.write(piece)
     spool.seek(0)
-    return _Seekable(spool)
+    return spool
 
 
 def _index_at_end(start: bytes) -> bool:
@@ -202,15 +202,3 @@ def _index_at_end(start: bytes) -> bool:
             return False
         at += size
     return at > 0 and start[4:8] == b"ftyp"
-
-
-class _Seekable:
-    """A spooled temporary file that says it can seek; before Python 3.11 it does not say so."""
-
-    def __init__(self, file: Any) -> None:
-        self.read = file.read
-        self.seek = file.seek
-        self.tell = file.tell
-
-    def seekable(self) -> bool:
-        return True

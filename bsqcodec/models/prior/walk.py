@@ -105,7 +105,6 @@ def walk(
     inside: npt.NDArray[np.bool_],
     coder: Coder,
     *,
-    first_level: int = 0,
     progress: Callable[[float], None] | None = None,
     context: Tensor | None = None,
     most_planes: int | None = None,
@@ -113,14 +112,14 @@ def walk(
     """Code all levels of a grid of tokens at a step index; returns the values [h, w, C].
 
     inside [h, w]: which tokens are coded (the others are padding to whole windows). h and w are
-    multiples of 8. Levels before `first_level` are all zero. context [1, h, w, K]: what a prior
+    multiples of 8. context [1, h, w, K]: what a prior
     with context is told of each token. most_planes: planes that are coded, None for all.
     """
     # a caller's autocast would round the integers
     with torch.inference_mode(), torch.autocast(prior.device.type, enabled=False):
         stream = None if context is None else prior.context_stream(context.to(prior.device))
         order = stages(prior.config, prior.planes, step, most_planes)
-        return _walk(prior, step, order, inside, coder, first_level, progress, stream)
+        return _walk(prior, step, order, inside, coder, progress, stream)
 
 
 def _walk(
@@ -129,7 +128,6 @@ def _walk(
     order: list[Stage],
     inside: npt.NDArray[np.bool_],
     coder: Coder,
-    first_level: int,
     progress: Callable[[float], None] | None,
     context: Tensor | None,
 ) -> npt.NDArray[np.int32]:
@@ -141,11 +139,9 @@ def _walk(
     stopped = ~inside.reshape(-1)
     parity = lattice(h, w).reshape(-1)
     groups = levels(order)
-    total = sum(len(group) for group in groups[first_level:])
+    total = sum(len(group) for group in groups)
     done = 0
     for level, group in enumerate(groups):
-        if level < first_level:
-            continue
         if not coder.begin_level(level):
             break
         for stage in group:

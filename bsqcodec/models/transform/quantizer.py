@@ -1,6 +1,6 @@
-"""Binary spherical quantization: signs of a vector on the unit sphere, in one or several levels.
+"""Quantizers: binary spherical codes (signs of a vector on the unit sphere), and dead-zone rounding.
 
-Source: Zhao, Xiong, Kraehenbuehl, "Image and Video Tokenization with Binary Spherical
+Source of the first: Zhao, Xiong, Kraehenbuehl, "Image and Video Tokenization with Binary Spherical
 Quantization", arXiv 2406.07548, sections 4 (quantizer) and 4.1 (entropy regularisers).
 """
 
@@ -90,50 +90,6 @@ def entropy_penalty(
 ) -> Tensor:
     """The paper's regulariser: per-sample entropy down, codebook entropy (times gamma) up."""
     return per_sample_entropy(u, temperature) - gamma * codebook_entropy(u, temperature, group)
-
-
-# Residual levels ---------------------------------------------------------------------------------
-#
-# One level of C channels is BSQ with L = 2 C bits after the affine projection
-# [r + h, r - h], h being half the level's step: the two signs of a channel say whether its residual
-# r lies above -h and above +h. Half their sum is a digit -1, 0 or +1; the next level quantizes what
-# is left, with a third of the step. So the bits of all levels together spell the nearest integer in
-# balanced ternary, most significant digit first, and any prefix of them is its best approximation.
-
-
-def level_bits(residual: Tensor, step: float) -> Tensor:
-    """The signs [..., 2 C] (+1/-1) of one level for residual [..., C]: first all r + h, then r - h.
-
-    They equal `sign(to_sphere(...))` of the projection, the scale of a vector being no part of
-    its signs.
-    """
-    half = step / 2
-    return signs(to_sphere(torch.cat([residual + half, residual - half], dim=-1)))
-
-
-def digits_from_bits(bits: Tensor) -> Tensor:
-    """Signs [..., 2 C] of one level to its digits [..., C] in {-1, 0, +1}."""
-    above_low, above_high = bits.chunk(2, dim=-1)
-    return (above_low + above_high) / 2
-
-
-def residual_bsq(z: Tensor, levels: int) -> Tensor:
-    """Bits [..., levels, 2 C] (+1/-1), coarse to fine, of z [..., C] in units of the last step."""
-    bits = []
-    residual = z
-    for level in range(levels):
-        step = float(3 ** (levels - 1 - level))
-        code = level_bits(residual, step)
-        residual = residual - step * digits_from_bits(code)
-        bits.append(code)
-    return torch.stack(bits, dim=-2)
-
-
-def reconstruct(bits: Tensor, levels: int) -> Tensor:
-    """Inverse of `residual_bsq` for its first bits.shape[-2] of `levels` levels: z_hat [..., C]."""
-    steps = [float(3 ** (levels - 1 - level)) for level in range(bits.shape[-2])]
-    digits = digits_from_bits(bits)
-    return (digits * torch.tensor(steps, device=bits.device)[:, None]).sum(-2)
 
 
 def quantize_beyond(z: Tensor, dead_zone: Tensor | float) -> Tensor:

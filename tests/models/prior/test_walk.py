@@ -136,15 +136,6 @@ def test_fewer_levels_give_the_nearest_multiples(prior: IntegerPrior) -> None:
         assert np.array_equal(coarse, power * np.rint(n / power))
 
 
-def test_levels_before_the_first_are_zero_and_not_coded(prior: IntegerPrior) -> None:
-    inside = grid_of(5, 5)
-    n = np.sign(some_values(inside, 0))
-    coder = plain_encoder(n, 0)
-    assert np.array_equal(walk(prior, 0, inside, coder, first_level=3), n)
-    (payload,) = coder.payloads()
-    assert np.array_equal(walk(prior, 0, inside, DecodingCoder([payload]), first_level=3), n)
-
-
 def test_progress_reaches_one(prior: IntegerPrior) -> None:
     seen: list[float] = []
     inside = grid_of(3, 3)

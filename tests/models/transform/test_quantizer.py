@@ -5,8 +5,6 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import Tensor
 
 from bsqcodec.models.transform import quantizer
@@ -14,13 +12,9 @@ from bsqcodec.models.transform.quantizer import (
     binary_spherical_quantize,
     bit_probabilities,
     codebook_entropy,
-    digits_from_bits,
     entropy_penalty,
-    level_bits,
     per_sample_entropy,
     quantize_beyond,
-    reconstruct,
-    residual_bsq,
     to_sphere,
 )
 
@@ -183,72 +177,6 @@ def test_descending_the_penalty_spreads_the_codes() -> None:
     u = to_sphere(v.detach())
     assert float(codebook_entropy(u, 5.0)) > before + 0.3
     assert len(torch.unique(binary_spherical_quantize(u)[0].sign(), dim=0)) > 2
-
-
-# Residual levels ---------------------------------------------------------------------------------
-
-
-def integers_and_fractions(levels: int, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """All integers n that the levels spell, [N, 1], and z within .49 of each, [N, 1]."""
-    limit = (3**levels - 1) // 2
-    n = torch.arange(-limit, limit + 1.0)[:, None]
-    noise = torch.rand(n.shape, generator=torch.Generator().manual_seed(seed)) - 0.5
-    return n, n + 0.98 * noise
-
-
-def test_a_level_is_bsq_of_its_projection() -> None:
-    residual = 3 * samples(4)
-    code, _ = binary_spherical_quantize(torch.cat([residual + 1.5, residual - 1.5], dim=-1))
-    assert torch.equal(level_bits(residual, 3.0), code.sign())
-
-
-@pytest.mark.parametrize("levels", [1, 2, 3, 6])
-def test_all_levels_spell_the_nearest_integer(levels: int) -> None:
-    n, z = integers_and_fractions(levels)
-    bits = residual_bsq(z, levels)
-    assert bits.shape == (len(n), levels, 2)
-    assert torch.equal(bits.abs(), torch.ones_like(bits))
-    assert torch.equal(reconstruct(bits, levels), torch.round(z))
-    assert torch.equal(torch.round(z), n)
-
-
-@pytest.mark.parametrize("levels", [2, 3, 6])
-def test_any_prefix_is_the_nearest_multiple(levels: int) -> None:
-    _, z = integers_and_fractions(levels)
-    bits = residual_bsq(z, levels)
-    for count in range(1, levels + 1):
-        step = 3.0 ** (levels - count)
-        multiple = reconstruct(bits[:, :count], levels)
-        assert torch.equal(multiple, step * torch.round(z / step))
-
-
-def test_digits_are_balanced_ternary() -> None:
-    n, z = integers_and_fractions(4)
-    digits = digits_from_bits(residual_bsq(z, 4))[..., 0]
-    spelled = {
-        tuple(row): value for row, value in zip(digits.tolist(), n[:, 0].tolist(), strict=True)
-    }
-    assert spelled == {
-        row: 27 * row[0] + 9 * row[1] + 3 * row[2] + row[3]
-        for row in itertools.product([-1.0, 0.0, 1.0], repeat=4)
-    }
-
-
-def test_channels_do_not_mix() -> None:
-    z = torch.tensor([[-4.2, 0.3, 13.0], [2.6, -0.6, -7.4]])
-    bits = residual_bsq(z, 3)
-    assert bits.shape == (2, 3, 6)
-    assert torch.equal(reconstruct(bits, 3), torch.round(z))
-    assert digits_from_bits(bits)[0].tolist() == [[0, 0, 1], [-1, 0, 1], [-1, 0, 1]]
-
-
-@given(st.floats(-1100, 1100, width=32))
-def test_no_value_is_further_than_it_must_be(value: float) -> None:
-    """Also for ties, and for values beyond the range, which take its end."""
-    z = torch.tensor([value])
-    found = float(reconstruct(residual_bsq(z, 7), 7)[0])
-    assert abs(found - max(-1093, min(1093, value))) <= 0.5
-    assert found == round(found) and abs(found) <= 1093
 
 
 def test_quantize_rounds_beyond_the_dead_zone_and_lets_the_gradient_through() -> None:
