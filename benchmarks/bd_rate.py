@@ -44,6 +44,19 @@ def at_bpp(curve: Curve, bpp: float) -> float | None:
     return float(interpolate(rates, np.array(qualities), "akima")(math.log(bpp)))
 
 
+def at_quality(curve: Curve, quality: float) -> float | None:
+    """Rate in bpp at a quality, the inverse of `at_bpp`; None outside of the curve."""
+    front = pareto(curve)
+    if not front or not front[0][1] <= quality <= front[-1][1]:
+        return None
+    low, high = math.log(front[0][0]), math.log(front[-1][0])
+    while high - low > 1e-9:
+        middle = (low + high) / 2
+        reached = at_bpp(front, math.exp(middle))
+        low, high = (low, middle) if reached is None or reached >= quality else (middle, high)
+    return math.exp((low + high) / 2)
+
+
 def cut(curve: Curve, limits: Range) -> list[tuple[float, float]]:
     """The part of a curve within a range of bpp, its ends interpolated where the curve goes on."""
     inside = [point for point in pareto(curve) if limits[0] <= point[0] <= limits[1]]

@@ -1,11 +1,11 @@
 """The command that draws: figures, contact sheets and tables, from result files alone."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import click
 
-from benchmarks import contact_sheet, figures, markup, tables, tokenizer
+from benchmarks import contact_sheet, figures, markup, pages, tables
 from benchmarks.crops import PREFIX, Crops
 from benchmarks.results import RdResult, dataset_names, load_results
 from benchmarks.run import results_option
@@ -37,14 +37,6 @@ def load_crops(folder: Path, names: Sequence[str]) -> list[Crops]:
         raise click.ClickException(str(error)) from error
 
 
-def sections(found: dict[str, list[RdResult]], folder: Path) -> dict[str, str]:
-    """What stands between the markers of a page, by the names of the markers."""
-    texts = {name: tables.summary_text(results) for name, results in found.items()}
-    if blocks := tokenizer.blocks(folder):
-        texts["tokenizer"] = markup.markdown(blocks)
-    return texts
-
-
 def names_option(command: Callable[..., None]) -> Callable[..., None]:
     """Adds --dataset, as `names`."""
     return click.option(
@@ -64,12 +56,15 @@ def names_option(command: Callable[..., None]) -> Callable[..., None]:
     help="Folder for the figures.",
 )
 @click.option(
-    "--readme",
-    "page_path",
+    "--page",
+    "page_paths",
+    multiple=True,
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Also a page whose sections <!-- DATASET --> are to be replaced by the main tables.",
+    help="Also a page whose sections <!-- NAME --> are replaced by new tables; may be repeated.",
 )
-def main(names: tuple[str, ...], folder: Path, target: Path, page_path: Path | None) -> None:
+def main(
+    names: tuple[str, ...], folder: Path, target: Path, page_paths: tuple[Path, ...]
+) -> None:
     """Write FIGURES/DATASET_*.png and .svg, contact_PICTURE.png and .svg, RESULTS/TABLES*.md."""
     found, cut = load(folder, names), load_crops(folder, names)
     for name, results in found.items():
@@ -84,16 +79,21 @@ def main(names: tuple[str, ...], folder: Path, target: Path, page_path: Path | N
     for sheet in contact_sheet.sheets(cut):
         for path in sheet.save(target):
             click.echo(path)
-    if page_path is not None:
-        page = page_path.read_text(encoding="utf-8")
-        texts = sections(found, folder)
-        texts = {name: text for name, text in texts.items() if markup.has_section(page, name)}
-        if not texts:
-            raise click.ClickException(f"{page_path}: no section <!-- {next(iter(found))} -->")
-        for name, text in texts.items():
-            try:
-                page = markup.with_section(page, name, text)
-            except ValueError as error:
-                raise click.ClickException(f"{page_path}: {error}") from error
-        page_path.write_text(page, encoding="utf-8")
-        click.echo(page_path)
+    texts = pages.sections(found, folder)
+    for path in page_paths:
+        path.write_text(replaced(path, texts), encoding="utf-8")
+        click.echo(path)
+
+
+def replaced(path: Path, texts: Mapping[str, str]) -> str:
+    """A page with its sections made new. Raises click.ClickException if it has none of them."""
+    page = path.read_text(encoding="utf-8")
+    known = [name for name in texts if markup.has_section(page, name)]
+    if not known:
+        raise click.ClickException(f"{path}: no section <!-- {next(iter(texts))} -->")
+    for name in known:
+        try:
+            page = markup.with_section(page, name, texts[name])
+        except ValueError as error:
+            raise click.ClickException(f"{path}: {error}") from error
+    return page

@@ -2,6 +2,7 @@
 
 A point has `bpp` and the keys of benchmarks.measures. `published_lpips` is an LPIPS of another
 network than that of our plots (see benchmarks/lpips.py); no plot shows it.
+`published_lpips_of_webp` is what the same source has for WebP at that rate.
 """
 
 import json

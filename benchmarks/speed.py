@@ -22,6 +22,7 @@ from benchmarks.run import data_option
 if TYPE_CHECKING:
     from bsqcodec.image.codec import Codec
 
+FILE = "speed.json"
 SIZES = ((768, 512), (2448, 1632), (6000, 4000))  # 0.4, 4 and 24 megapixels
 IDEAL_QUALITIES = (10.0, 50.0, 90.0)
 LIMITS = {
@@ -206,8 +207,8 @@ def parse_sizes(text: str) -> list[tuple[int, int]]:
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    default=results.RESULTS / "speed.json",
-    help="The result file  [default: benchmarks/results/speed.json]",
+    default=results.RESULTS / FILE,
+    help=f"The result file  [default: benchmarks/results/{FILE}]",
 )
 def main(
     data: Path | None,

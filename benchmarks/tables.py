@@ -111,7 +111,7 @@ def provenance(result: RdResult) -> Paragraph:
 
 
 def summary(results: Sequence[RdResult]) -> list[Block]:
-    """The tables of the README: qualities at equal rate, and BD-rates.
+    """The main tables of a data set: qualities at equal rate, and BD-rates.
 
     BD-rates are those of bsqcodec against the others; without it, of all against REFERENCE.
     """

@@ -29,10 +29,10 @@ CAPTION = """\
 The tokenizer alone on the central {side}x{side} crops of the {count} Kodak pictures, integers
 rounded to the nearest, no entropy coding and no rate control. A token stands for 16x16 pixels and
 is {channels} integers, each spelled in balanced ternary with as many digits as the weights give its
-channel at that quality. A digit is two BSQ signs (above -1/2 and above +1/2 of its step), so
-`BSQ bits` is twice the number of digits, every digit of every channel counted whether it is 0 or
+channel at that quality. A digit is two signs (above -1/2 and above +1/2 of its step), so
+`sign bits` is twice the number of digits, every digit of every channel counted whether it is 0 or
 not; as one of the four sign pairs cannot occur, log2(3) bits a digit would do, which is `tight
-bits`. bpp is that of the BSQ bits. Most digits are 0, for this tokenizer leaves it to the prior to
+bits`. bpp is that of the sign bits. Most digits are 0, for this tokenizer leaves it to the prior to
 make that cheap: `static code` is the entropy of each channel's integers over all crops, what a fixed
 table for each channel would come to at best, and `after the prior` the code length that the prior
 promises for the same integers; both are bits a token. Seconds are those of one crop at a time on {cpu}, {threads} thread(s)."""
@@ -130,7 +130,7 @@ def blocks(folder: Path) -> list[Block]:
     )
     header = [
         "quality",
-        "BSQ bits",
+        "sign bits",
         "tight bits",
         "bpp",
         "static code",

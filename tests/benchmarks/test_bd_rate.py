@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from benchmarks.bd_rate import at_bpp, bd_rate, cut, pareto
+from benchmarks.bd_rate import at_bpp, at_quality, bd_rate, cut, pareto
 
 CURVE = [(0.1, 26.0), (0.2, 28.5), (0.4, 31.0), (0.8, 34.0), (1.2, 36.0)]
 
@@ -81,6 +81,18 @@ def test_quality_at_a_rate() -> None:
     assert at_bpp(CURVE[:2], math.sqrt(0.02)) == pytest.approx(27.25)
     fine = [(rate, 30 + 5 * math.log10(rate)) for rate in np.geomspace(0.1, 1, 9)]
     assert at_bpp(fine, 0.33) == pytest.approx(30 + 5 * math.log10(0.33), abs=1e-9)
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.13, 0.2, 0.55, 1.2])
+def test_the_rate_at_a_quality_is_the_inverse(rate: float) -> None:
+    quality = at_bpp(CURVE, rate)
+    assert quality is not None
+    assert at_quality(CURVE, quality) == pytest.approx(rate, rel=1e-6)
+
+
+def test_no_rate_beyond_a_curve() -> None:
+    assert at_quality(CURVE, 25.9) is None and at_quality(CURVE, 36.1) is None
+    assert at_quality([], 30.0) is None
 
 
 def test_lpips_counts_downwards() -> None:

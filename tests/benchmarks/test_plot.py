@@ -214,7 +214,7 @@ def test_results_about_other_items_are_not_mixed(folder: Path) -> None:
 def test_plot_fills_in_the_section_of_a_page(folder: Path, tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("a\n<!-- tiny -->\nold\n<!-- /tiny -->\nb\n", encoding="utf-8")
-    arguments = ["--results", str(folder), "--figures", str(tmp_path), "--readme", str(page)]
+    arguments = ["--results", str(folder), "--figures", str(tmp_path), "--page", str(page)]
     done = CliRunner().invoke(plot.main, arguments)
     assert done.exit_code == 0, done.output
     text = page.read_text(encoding="utf-8")

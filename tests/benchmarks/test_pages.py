@@ -1,0 +1,72 @@
+"""The parts of the documents that are made from results: the short table, the paper's, speed."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks import markup, pages, results
+from benchmarks.results import RdResult
+
+from .synthetic import synthetic
+
+LABELS = {
+    "bsqcodec": ("bsqcodec", 0.8),
+    "bsqcodec-effort2": ("bsqcodec, --effort 2", 0.7),
+    "avif": ("AVIF", 0.75),
+    "jpeg2000": ("JPEG 2000", 0.9),
+    "jpeg": ("JPEG", 2.0),
+    "webp": ("WebP", 1.0),
+}
+
+
+@pytest.fixture
+def kodak() -> list[RdResult]:
+    """Synthetic results of six codecs, as of the Kodak pictures."""
+    found = [synthetic(codec, label, factor) for codec, (label, factor) in LABELS.items()]
+    return [dataclasses.replace(r, dataset={**r.dataset, "name": "kodak"}) for r in found]
+
+
+def test_the_short_table_is_relative_to_webp(kodak: list[RdResult]) -> None:
+    text = markup.markdown(pages.short_blocks(kodak))
+    header, _, *rows = text.strip().splitlines()
+    assert header == "| bits relative to WebP | by PSNR | by MS-SSIM | by LPIPS |"
+    assert rows[0] == "| bsqcodec | −20.0 % | −20.0 % | −20.0 % |"
+    assert rows[4] == "| JPEG | +100.0 % | +100.0 % | +100.0 % |"
+    assert len(rows) == 5
+
+
+def test_there_is_no_short_table_without_all_codecs(kodak: list[RdResult]) -> None:
+    assert pages.short_blocks(kodak[:-1]) == []
+    assert pages.short_blocks([]) == []
+
+
+def test_rates_stand_beside_those_of_the_paper(kodak: list[RdResult]) -> None:
+    text = markup.markdown(pages.paper_blocks(kodak))
+    header, _, *rows = text.strip().splitlines()
+    assert "bpp at MS-SSIM 0.9481" in header and "at 0.2073 bpp" in header
+    assert rows[0] == "| BSQ-ViT, no entropy coding (published) | 0.2812 | 27.785 |  |"
+    assert rows[1] == "| BSQ-ViT, arithmetic coding (published) | 0.2073 | 27.785 | 0.50 |"
+    cells = [[cell.strip() for cell in row.split("|")[1:-1]] for row in rows[2:]]
+    assert [name for name, *_ in cells] == ["bsqcodec", "bsqcodec, --effort 2"]
+    # .9481 lies just below the synthetic .95 at .2 bpp, times .8 and .7.
+    assert 0.145 < float(cells[0][1]) < 0.16
+    assert float(cells[1][1]) == pytest.approx(float(cells[0][1]) * 7 / 8, abs=2e-4)
+    assert float(cells[0][3]) < 1
+    assert pages.paper_blocks(kodak[:-1]) == []
+
+
+def test_speed_is_that_of_the_result_file(tmp_path: Path) -> None:
+    assert pages.speed_blocks(tmp_path) == []
+    committed = json.loads((results.RESULTS / "speed.json").read_text(encoding="utf-8"))
+    text = markup.markdown(pages.speed_blocks(results.RESULTS))
+    assert committed["machine"]["cpu"] in text
+    for entry in committed["scaling"]:
+        assert f"| {entry['width']}x{entry['height']} |" in text
+        assert f"| {entry['seconds']:.2f} |" in text
+
+
+def test_only_sections_that_have_results_are_made(tmp_path: Path) -> None:
+    tiny = synthetic("webp", "WebP")
+    assert set(pages.sections({"tiny": [tiny]}, tmp_path)) == {"tiny"}
