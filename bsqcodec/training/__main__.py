@@ -6,6 +6,7 @@ import argparse
 import logging
 
 from bsqcodec.training import (
+    bit_prior,
     bsq,
     exactness,
     export,
@@ -29,6 +30,7 @@ def main() -> None:
         "searched": searched,
         "joint": joint,
         "bsq": bsq,
+        "bit-prior": bit_prior,
         "video": video,
         "inter": inter,
         "export": export,

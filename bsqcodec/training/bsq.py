@@ -1,8 +1,7 @@
-"""Training of the paper's own tokenizer: ViT encoder, one code of L balanced bits a token, ViT decoder.
+"""Training of the BSQ tokenizer: ViT encoder, one code of L balanced bits a token, ViT decoder.
 
-Source: arXiv 2406.07548, sections 4 and 4.1, without its perceptual and adversarial losses. For
-comparison with the tokenizer of `bsqcodec.models.transform.tokenizer`; no file format knows its
-bits.
+Source: arXiv 2406.07548, sections 4 and 4.1: squared error (as its logarithm in each crop), the
+entropy regularisers, LPIPS; MS-SSIM may take a part of the squared error's place.
 """
 
 from __future__ import annotations
@@ -10,16 +9,18 @@ from __future__ import annotations
 import argparse
 import logging
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bsqcodec.encoder.distortion import distortion
-from bsqcodec.models.transform.blocks import Block
+from bsqcodec.models.bsq.klt import start_from_klt
+from bsqcodec.models.bsq.network import BsqConfig, BsqTokenizer, bits_of
 from bsqcodec.models.transform.quantizer import entropy_penalty, signs, straight_through, to_sphere
 from bsqcodec.training.checkpoints import averaged
 from bsqcodec.training.distributed import World
@@ -32,152 +33,106 @@ from bsqcodec.training.options import (
     loop_config,
     set_up,
 )
+from bsqcodec.training.perceptual import Lpips
 from bsqcodec.training.tokenizer import quality_of, validation_pictures
 
 log = logging.getLogger(__name__)
 
-DEPTHS = 8
-"""A nested code keeps between one in so many of its bits and all of them."""
+DEPTHS = (6, 12, 18, 24, 36)
+"""Numbers of bits that a nested code may be cut to, if it has as many."""
 
-USUAL_ERROR = 100.0
-"""Squared error by which the MSE is divided as a loss."""
+SUB_CODE = 6
+"""Bits of a sub-code, whose use is reported."""
 
-PIXEL_UNIT = 64.0
-"""Networks see pixel values in this unit, around the middle of their range."""
-
-HEAD_WIDTH = 64
-"""Dimensions of an attention head."""
+START_CROPS = 1000
+"""Crops of one window of tokens from which the linear paths start."""
 
 
-@dataclass(frozen=True)
-class BsqConfig:
-    """Shape of a plain BSQ tokenizer; saved with its weights.
-
-    scale: what the kept bits of a nested code are worth, "fixed" or "sqrt"; see `nested_code`.
-    """
-
-    patch: int = 16
-    bits: int = 256
-    scale: str = "fixed"
-    width: int = 256
-    encoder_blocks: int = 3
-    decoder_blocks: int = 3
-
-    def __post_init__(self) -> None:
-        if self.scale not in ("fixed", "sqrt"):
-            raise ValueError(f"no scale of bits is called {self.scale!r}")
-        if self.width % HEAD_WIDTH:
-            raise ValueError(f"a width of {self.width} is no multiple of {HEAD_WIDTH}")
-
-
-def nested_code(v: Tensor, kept: Tensor, scale: str) -> Tensor:
-    """The first kept[b] signs of each v[b], zeros after them; v [B, h, w, L], kept [B].
-
-    The kept ones are BSQ of that prefix on its own sphere, 1 / sqrt(kept) each, with its
-    straight-through gradient; in units in which they are +-1 ("fixed"), or in which those of an
-    uncut code are, so that all prefixes have the same length ("sqrt": +-sqrt(L / kept)).
-    """
-    bits = v.shape[-1]
-    kept = kept[:, None, None, None]
-    inside = torch.arange(bits, device=v.device) < kept
-    u = to_sphere(v * inside) * kept.sqrt()
-    code = straight_through(signs(v) * inside, u)
-    return code * (bits / kept).sqrt() if scale == "sqrt" else code
-
-
-def vit(width: int, blocks: int) -> nn.Sequential:
-    return nn.Sequential(*[Block(width, width // HEAD_WIDTH) for _ in range(blocks)])
-
-
-class PlainBsq(nn.Module):
-    """Pixels [B, 3, H, W] to codes [B, H / patch, W / patch, bits] and back.
-
-    H and W are multiples of 8 patches (whole windows).
-    """
+class Trained(nn.Module):
+    """A tokenizer in training, whose tensors checkpoints call `tokenizer.*`."""
 
     def __init__(self, config: BsqConfig) -> None:
         super().__init__()
-        self.config = config
-        pixels = 3 * config.patch**2
-        self.embed = nn.Linear(pixels, config.width)
-        self.encoder_blocks = vit(config.width, config.encoder_blocks)
-        self.encoder_norm = nn.LayerNorm(config.width)
-        self.project = nn.Linear(config.width, config.bits)
-        self.expand = nn.Linear(config.bits, config.width)
-        self.decoder_blocks = vit(config.width, config.decoder_blocks)
-        self.decoder_norm = nn.LayerNorm(config.width)
-        self.out = nn.Linear(config.width, pixels)
-
-    def project_to_bits(self, pixels: Tensor) -> Tensor:
-        """What the bits are signs of, float32 [B, h, w, bits], for pixels 0..255."""
-        x = F.pixel_unshuffle((pixels - 127.5) / PIXEL_UNIT, self.config.patch)
-        tokens = self.encoder_blocks(self.embed(x.permute(0, 2, 3, 1)))
-        return self.project(self.encoder_norm(tokens)).float()
-
-    def decode(self, code: Tensor) -> Tensor:
-        """Pixels [B, 3, H, W], neither rounded nor clipped, of codes as `nested_code` makes them."""
-        tokens = self.decoder_norm(self.decoder_blocks(self.expand(code)))
-        patches = self.out(tokens).float().permute(0, 3, 1, 2)
-        return F.pixel_shuffle(patches, self.config.patch) * PIXEL_UNIT + 127.5
-
-    def forward(self, pixels: Tensor, kept: Tensor) -> tuple[Tensor, Tensor]:
-        """(reconstruction from the first kept[b] bits of each token, projection v of all bits)."""
-        v = self.project_to_bits(pixels)
-        return self.decode(nested_code(v, kept, self.config.scale)), v
+        self.tokenizer = BsqTokenizer(config)
 
 
-def regulariser(v: Tensor, temperature: float, group: int) -> Tensor:
-    """The paper's entropy penalty of projections v [..., L], in nats a bit.
+def nested_signs(v: Tensor, kept: Tensor) -> Tensor:
+    """The first kept[b] signs of each v[b], zeros after them; v [B, h, w, L], kept [B].
+
+    The kept ones are BSQ of that prefix on its own sphere, with its straight-through gradient, in
+    units in which they are +-1.
+    """
+    kept = kept[:, None, None, None]
+    inside = torch.arange(v.shape[-1], device=v.device) < kept
+    u = to_sphere(v * inside) * kept.sqrt()
+    return straight_through(signs(v) * inside, u)
+
+
+def depths_of(bits: int) -> tuple[int, ...]:
+    """Depths of a nested code of so many bits, the whole last."""
+    return (*(depth for depth in DEPTHS if depth < bits), bits)
+
+
+def regulariser(u: Tensor, temperature: float, group: int) -> Tensor:
+    """The paper's entropy penalty of u [..., L] on the sphere, in nats a bit.
 
     temperature: in units of L; a bit that is one among L equally sure ones then has the log-odds
     2 * temperature. With the paper's unit, all bits of long codes would be near even odds.
     """
-    bits = v.shape[-1]
-    with torch.autocast(v.device.type, enabled=False):
-        u = to_sphere(v).reshape(-1, bits)
-        return entropy_penalty(u, temperature * bits, group) / bits
+    bits = u.shape[-1]
+    with torch.autocast(u.device.type, enabled=False):
+        return entropy_penalty(u.float().reshape(-1, bits), temperature * bits, group) / bits
 
 
-def draw_depths(count: int, bits: int, generator: np.random.Generator) -> Tensor:
-    """Numbers of bits to keep, float [count]: bits / DEPTHS to bits, uniform in their logarithm."""
-    depths = bits * DEPTHS ** -generator.random(count)
-    return torch.from_numpy(np.maximum(np.rint(depths), 1)).float()
-
-
-def validation_depths(bits: int, nested: bool) -> list[int]:
-    """All bits, and for a nested code its halves down to bits / DEPTHS."""
-    return [bits >> shift for shift in range(DEPTHS.bit_length() if nested else 1) if bits >> shift]
+def sub_code_entropy(bits: Tensor) -> float:
+    """Entropy in bits a bit of sub-codes of bits [N, L], by their frequencies; 1 if all are used alike."""
+    count, length = bits.shape
+    total = 0.0
+    for part in bits.long().split(SUB_CODE, 1):
+        number = (part << torch.arange(part.shape[1], device=bits.device)).sum(1)
+        frequency = torch.bincount(number).double() / count
+        total += float(torch.special.entr(frequency).sum()) / math.log(2)
+    return total / length
 
 
 @torch.no_grad()
 def evaluate(
-    model: PlainBsq, pictures: list[Tensor], depths: list[int], device: torch.device
+    model: BsqTokenizer,
+    pictures: list[Tensor],
+    depths: tuple[int, ...],
+    device: torch.device,
+    lpips: Lpips | None = None,
 ) -> dict[str, Any]:
-    """Raw bpp, mean PSNR and MS-SSIM for each number of bits kept.
+    """Raw bpp, mean PSNR, MS-SSIM and LPIPS for each number of bits kept, and how bits are used.
 
-    And `bit_entropy`, the entropy of a bit by its share of ones over all pictures, mean over bits:
-    below 1, a fixed code for each bit would save what is missing.
+    `bit_entropy` is the entropy of a bit by its frequency over all pictures, the mean and the
+    least over bits; `sub_code_entropy` as the function of that name.
     """
     if not pictures:
         return {}
-    rows: dict[int, list[tuple[float, float]]] = {depth: [] for depth in depths}
-    positive = []
+    rows: dict[int, list[tuple[float, ...]]] = {depth: [] for depth in depths}
+    found = []
     for picture in pictures:
         x = picture.to(device).float()
-        v = model.project_to_bits(x)
-        positive.append((v >= 0).float().flatten(0, 2))
+        v = model.encoder(x)
+        found.append(bits_of(v).flatten(0, 2))
         for depth in depths:
             kept = torch.tensor([float(depth)], device=device)
-            y = model.decode(nested_code(v, kept, model.config.scale)).clamp(0, 255).round()
-            rows[depth].append(quality_of(y, x))
+            y = model.decoder(nested_signs(v, kept)).clamp(0, 255).round()
+            distance = float(lpips(y, x)[0]) if lpips else math.nan
+            rows[depth].append((*quality_of(y, x), distance))
     figures: dict[str, Any] = {}
     for depth in depths:
-        psnr, similarity = np.mean(rows[depth], axis=0)
+        psnr, similarity, distance = np.mean(rows[depth], axis=0)
         bpp = depth / model.config.patch**2
-        figures[f"k{depth}"] = f"{bpp:.4f}bpp/{psnr:.3f}dB/{similarity:.4f}"
-    share = torch.cat(positive).mean(0)
-    entropy = -(torch.xlogy(share, share) + torch.xlogy(1 - share, 1 - share)) / math.log(2)
-    return figures | {"bit_entropy": round(float(entropy.mean()), 4)}
+        figures[f"k{depth}"] = f"{bpp:.4f}bpp/{psnr:.3f}dB/{similarity:.4f}/{distance:.4f}"
+    bits = torch.cat(found)
+    share = bits.double().mean(0)
+    entropy = torch.special.entr(torch.stack([share, 1 - share])).sum(0) / math.log(2)
+    return figures | {
+        "bit_entropy": f"{float(entropy.mean()):.4f}/{float(entropy.min()):.4f}",
+        "sub_code_entropy": round(sub_code_entropy(bits), 4),
+    }
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -187,16 +142,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     shape = BsqConfig()
     add("--patch", type=int, choices=(8, 16), default=shape.patch, help="side of a token, pixels")
     add("--bits", type=int, default=shape.bits, help="of a token")
-    add("--scale", choices=("fixed", "sqrt"), default=shape.scale, help="of the kept bits")
     add("--nested", action="store_true", help="keep a random number of the bits in each crop")
     add("--width", type=int, default=shape.width)
     add("--encoder-blocks", type=int, default=shape.encoder_blocks)
     add("--decoder-blocks", type=int, default=shape.decoder_blocks)
-    add("--loss", choices=("log-mse", "mse"), default="log-mse", help="per crop, or over all")
-    add("--ms-ssim", type=float, default=0.0, help="share of MS-SSIM in what --loss calls MSE")
+    add("--ms-ssim", type=float, default=0.0, help="share of MS-SSIM in the squared error")
+    add("--lpips", type=Path, help="file of LPIPS weights")
+    add("--perceptual", type=float, default=1.0, help="weight of LPIPS, if --lpips is given")
     add("--entropy", type=float, default=0.1, help="weight of the entropy regularisers")
     add("--temperature", type=float, default=1.0, help="of the soft code, in units of --bits")
-    add("--group", type=int, default=4, help="bits enumerated together for the codebook entropy")
+    add("--group", type=int, default=6, help="bits enumerated together for the codebook entropy")
 
 
 def main(args: argparse.Namespace) -> None:
@@ -204,57 +159,98 @@ def main(args: argparse.Namespace) -> None:
         train(args, world)
 
 
-def train(args: argparse.Namespace, world: World) -> None:
-    device = world.device
-    config = BsqConfig(
+def config_of(args: argparse.Namespace) -> BsqConfig:
+    return BsqConfig(
         patch=args.patch,
         bits=args.bits,
-        scale=args.scale,
         width=args.width,
         encoder_blocks=args.encoder_blocks,
         decoder_blocks=args.decoder_blocks,
     )
+
+
+def new_parts(state: dict[str, Tensor], model: nn.Module) -> Iterator[str]:
+    """Names of a model's tensors that a state lacks or has in another shape."""
+    for name, value in model.state_dict().items():
+        if name not in state or state[name].shape != value.shape:
+            yield name
+
+
+class Objective(nn.Module):
+    """What a step minimises, for a model and the weights of its parts."""
+
+    def __init__(self, args: argparse.Namespace, lpips: Lpips | None) -> None:
+        super().__init__()
+        self.lpips = lpips
+        self.perceptual: float = args.perceptual
+        self.share: float = args.ms_ssim
+        self.entropy: float = args.entropy
+        self.temperature: float = args.temperature
+        self.group: int = args.group
+
+    def forward(
+        self, model: BsqTokenizer, pixels: Tensor, kept: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor], Tensor]:
+        """(loss, figures to log, reconstruction)."""
+        v = model.encoder(pixels)
+        decoded = model.decoder(nested_signs(v, kept))
+        d = distortion(decoded, pixels, self.share)
+        loss = torch.log1p(d).mean()
+        figures = {"rmse": d.clamp_min(0).sqrt().mean()}
+        if self.lpips is not None:
+            distance = self.lpips(decoded, pixels).mean()
+            loss = loss + self.perceptual * distance
+            figures["lpips"] = distance
+        if self.entropy:
+            penalty = regulariser(to_sphere(v), self.temperature, self.group)
+            loss = loss + self.entropy * penalty
+            figures["penalty"] = penalty
+        return loss, figures, decoded
+
+
+def train(args: argparse.Namespace, world: World) -> None:
+    device = world.device
+    config = config_of(args)
     pictures = load_pictures(args, world)
     log.info("%d pictures", len(pictures))
-    model = PlainBsq(config)
+    model = Trained(config)
     if args.init:
-        model.load_state_dict(averaged(args.init)[1])
+        state = averaged(args.init)[1]
+        lacking = list(new_parts(state, model))
+        log.info("new in this run: %s", ", ".join(lacking) or "nothing")
+        own = model.state_dict()
+        model.load_state_dict({k: own[k] if k in lacking else state[k] for k in own})
+    elif not (args.out / "checkpoint.pt").exists():
+        generator = np.random.default_rng(args.seed)
+        crops = pictures.crops(START_CROPS, config.window, generator)
+        error = start_from_klt(model.tokenizer, crops, torch.Generator().manual_seed(args.seed))
+        log.info("linear paths start at a squared error of %.1f", error)
     model.to(device)
+    lpips = Lpips.load(args.lpips).to(device) if args.lpips else None
     loop = Loop(model, make_optimizers(model, args.rate), loop_config(args), args.out, world)
     if loop.writes:
         write_config(args.out, asdict(config), args)
     loop.resume()
-
-    def loss_of(pixels: Tensor, kept: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        decoded, v = model(pixels, kept)
-        d = distortion(decoded, pixels, args.ms_ssim)
-        loss = (torch.log1p(d) if args.loss == "log-mse" else d / USUAL_ERROR).mean()
-        if not args.entropy:
-            return loss, d, torch.zeros_like(loss)
-        penalty = regulariser(v, args.temperature, args.group)
-        return loss + args.entropy * penalty, d, penalty
-
-    compiled = loss_of if args.no_compile else torch.compile(loss_of)
+    objective = Objective(args, lpips)
+    compiled = objective if args.no_compile else torch.compile(objective.forward)
     source = crop_source(args, pictures, device)
+    depths = depths_of(config.bits) if args.nested else (config.bits,)
 
     def step(generator: np.random.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         pixels = source.crops(args.batch, args.crop, generator).to(device).float()
-        kept = torch.full((args.batch,), float(config.bits))
-        if args.nested:
-            kept = draw_depths(args.batch, config.bits, generator)
+        kept = torch.from_numpy(generator.choice(depths, args.batch)).float().to(device)
         with torch.autocast(device.type, torch.bfloat16):
-            loss, d, penalty = compiled(pixels, kept.to(device))
-        return loss, {"rmse": d.clamp_min(0).sqrt().mean(), "penalty": penalty}
+            loss, figures, _ = compiled(model.tokenizer, pixels, kept)
+        return loss, figures
 
     held_out: list[Tensor] = []
     if args.validation:
         held_out = validation_pictures(args.validation, args.validation_limit)
-    shadow = PlainBsq(config).to(device).eval()
-    depths = validation_depths(config.bits, args.nested)
+    shadow = Trained(config).to(device).eval()
 
     def validate(state: dict[str, Tensor]) -> dict[str, Any]:
         shadow.load_state_dict(state)
         with torch.autocast(device.type, torch.bfloat16):
-            return evaluate(shadow, held_out, depths, device)
+            return evaluate(shadow.tokenizer, held_out, depths, device, lpips)
 
     loop.run(step, validate)

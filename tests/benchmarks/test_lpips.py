@@ -10,7 +10,8 @@ from PIL import ImageFilter
 
 from benchmarks import lpips
 from benchmarks.datasets import generated_picture
-from benchmarks.lpips import SCALE, SHIFT, Lpips
+from benchmarks.lpips import Lpips
+from bsqcodec.training.perceptual import SCALE, SHIFT
 
 DATA = os.environ.get("BSQCODEC_DATA")
 WEIGHTS = lpips.find(Path(DATA) if DATA else None)

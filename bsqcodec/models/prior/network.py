@@ -12,7 +12,7 @@ Activations are multiples of 1/32 within +-127/32, the running sum x of 1/256, l
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -181,8 +181,23 @@ class Mlp(nn.Module):
         return self.down.run(hidden, quantized)
 
 
+class BlockShape(Protocol):
+    """What a configuration says of its blocks; those of both families do."""
+
+    @property
+    def width(self) -> int: ...
+    @property
+    def heads(self) -> int: ...
+    @property
+    def hidden(self) -> int: ...
+    @property
+    def attention(self) -> bool: ...
+
+
 class PriorBlock(nn.Module):
-    def __init__(self, config: PriorConfig) -> None:
+    """Window attention, unless the configuration does without, and an MLP over neighbours."""
+
+    def __init__(self, config: BlockShape) -> None:
         super().__init__()
         self.attention = Attention(config.width, config.heads) if config.attention else None
         self.mlp = Mlp(config.width, config.hidden)

@@ -1,0 +1,246 @@
+"""Training of the prior of a BSQ tokenizer's bits, one random set of known bits a sample.
+
+Half of the samples are passes of the coding order, the others random sets, as in masked language
+models: single sub-codes, whole tokens, or all but a rectangle (a hole).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bsqcodec.models.bsq.bit_order import BitPriorConfig, lattice_of, passes
+from bsqcodec.models.bsq.bit_prior import BitPrior, cost_in_bits
+from bsqcodec.models.bsq.network import BsqConfig, BsqTokenizer, bits_of
+from bsqcodec.models.windows import WINDOW
+from bsqcodec.training.checkpoints import averaged
+from bsqcodec.training.distributed import World
+from bsqcodec.training.loop import Loop, write_config
+from bsqcodec.training.optim import make_optimizers
+from bsqcodec.training.options import (
+    add_shared_arguments,
+    crop_source,
+    load_pictures,
+    loop_config,
+    set_up,
+)
+from bsqcodec.training.tokenizer import validation_pictures
+
+log = logging.getLogger(__name__)
+
+SCHEDULED = 0.5
+"""Fraction of the samples that are passes of the coding order."""
+
+CUT = 0.25
+"""Probability that a sample's last window of a direction is partly padding."""
+
+
+class TrainedPrior(nn.Module):
+    """A prior in training, whose tensors checkpoints call `prior.*`."""
+
+    def __init__(self, config: BitPriorConfig) -> None:
+        super().__init__()
+        self.prior = BitPrior(config)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What is known of a batch's codes, and what is asked.
+
+    known, wanted: bool [B, h, w, sub-codes]; passes [B]: as `BitPrior` takes them; outside
+    [B, h, w] int64; weight [B]: bits a token that a mean bit of a wanted sub-code stands for.
+    """
+
+    known: Tensor
+    wanted: Tensor
+    passes: Tensor
+    outside: Tensor
+    weight: Tensor
+
+    def to(self, device: torch.device) -> Sample:
+        return Sample(*(part.to(device) for part in vars(self).values()))
+
+
+def _scheduled(
+    config: BitPriorConfig, index: int, shape: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Known and wanted sub-codes [h, w, sub-codes] of a pass."""
+    at = passes(config)[index]
+    lattice = lattice_of(*shape, at.lattices)
+    known = np.zeros((*shape, config.sub_codes), bool)
+    wanted = known.copy()
+    known[..., : at.sub_code] = True
+    known[..., at.sub_code] = lattice < at.lattice
+    wanted[..., at.sub_code] = lattice == at.lattice
+    return known, wanted
+
+
+def _random_known(
+    config: BitPriorConfig, shape: tuple[int, int], generator: np.random.Generator
+) -> np.ndarray:
+    """Known sub-codes [h, w, sub-codes], at least one of them not."""
+    full = (*shape, config.sub_codes)
+    kind = generator.integers(3)
+    if kind == 2:  # all but a hole
+        known = np.ones(full, bool)
+        height, width = (int(generator.integers(1, n + 1)) for n in shape)
+        top = int(generator.integers(shape[0] - height + 1))
+        left = int(generator.integers(shape[1] - width + 1))
+        known[top : top + height, left : left + width] = False
+        known &= generator.random(full) < 1 - generator.random() / 4
+    else:
+        fraction = np.cos(np.pi / 2 * generator.random())  # of what is not known
+        known = generator.random(full if kind else (*shape, 1)) >= fraction
+        known = np.broadcast_to(known, full).copy()
+    if known.all():
+        known[tuple(int(generator.integers(n)) for n in full)] = False
+    return known
+
+
+def _outside(shape: tuple[int, int], generator: np.random.Generator) -> np.ndarray:
+    """Which tokens [h, w] are padding: of the last window of a direction, sometimes."""
+    outside = np.zeros(shape, bool)
+    if generator.random() < CUT:
+        outside[shape[0] - int(generator.integers(WINDOW)) :] = True
+    if generator.random() < CUT:
+        outside[:, shape[1] - int(generator.integers(WINDOW)) :] = True
+    return outside
+
+
+def draw(
+    config: BitPriorConfig, count: int, shape: tuple[int, int], generator: np.random.Generator
+) -> Sample:
+    """Samples for `count` grids of `shape` tokens."""
+    rows = []
+    for _ in range(count):
+        index = config.passes
+        outside = _outside(shape, generator)
+        if generator.random() < SCHEDULED:
+            index = int(generator.integers(config.passes))
+            known, wanted = _scheduled(config, index, shape)
+            weight = config.passes / passes(config)[index].lattices
+        else:
+            known = _random_known(config, shape, generator)
+            wanted = ~known
+            weight = float(config.sub_codes)
+        inside = ~outside[..., None]
+        rows.append((known & inside, wanted & inside, index, outside.astype(np.int64), weight))
+    parts = [torch.from_numpy(np.stack(part)) for part in zip(*rows, strict=True)]
+    return Sample(parts[0], parts[1], parts[2], parts[3], parts[4].float())
+
+
+def signs_of(bits: Tensor, known: Tensor, sub_code: int) -> Tensor:
+    """+1 and -1 for known bits, 0 for others: bits [B, h, w, L], known [B, h, w, sub-codes]."""
+    return (bits.float() * 2 - 1) * known.repeat_interleave(sub_code, -1)
+
+
+def loss_of(prior: BitPrior, bits: Tensor, sample: Sample, quantized: bool) -> Tensor:
+    """Bits a token [B] that the samples' wanted sub-codes cost, each times the sample's weight."""
+    signs = signs_of(bits, sample.known, prior.config.sub_code)
+    logits = prior(signs, sample.passes, sample.outside, quantized)
+    cost = cost_in_bits(logits, bits) * sample.wanted
+    count = sample.wanted.sum((1, 2, 3)).clamp_min(1)
+    return cost.sum((1, 2, 3)) / count * sample.weight
+
+
+@torch.no_grad()
+def coded_bits(prior: BitPrior, bits: Tensor, quantized: bool = True) -> Tensor:
+    """Bits a token of each sub-code, [sub-codes], for whole pictures of bits [B, h, w, L]."""
+    config = prior.config
+    shape = (bits.shape[1], bits.shape[2])
+    total = torch.zeros(config.sub_codes, dtype=torch.float64)
+    outside = torch.zeros(bits.shape[:3], dtype=torch.int64, device=bits.device)
+    for at in passes(config):
+        known, wanted = (
+            torch.from_numpy(part).to(bits.device)[None].expand(len(bits), -1, -1, -1)
+            for part in _scheduled(config, at.index, shape)
+        )
+        signs = signs_of(bits, known, config.sub_code)
+        index = torch.full((len(bits),), at.index, device=bits.device)
+        cost = cost_in_bits(prior(signs, index, outside, quantized), bits)
+        total[at.sub_code] += float((cost * wanted).sum())
+    return total / outside.numel()
+
+
+def bsq_tokenizer_of(run: Path) -> BsqTokenizer:
+    """The averaged tokenizer of a run of `training.bsq`."""
+    config, state = averaged(run)
+    tokenizer = BsqTokenizer(BsqConfig(**config))
+    tokenizer.load_state_dict({k.removeprefix("tokenizer."): v for k, v in state.items()})
+    return tokenizer.eval().requires_grad_(False)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_shared_arguments(parser)
+    parser.set_defaults(rate=3e-3)
+    add = parser.add_argument
+    add("--tokenizer", type=Path, required=True, help="run folder of training.bsq")
+    add("--config", type=json.loads, default={}, help="JSON of BitPriorConfig")
+
+
+def main(args: argparse.Namespace) -> None:
+    with set_up(args) as world:
+        train(args, world)
+
+
+def train(args: argparse.Namespace, world: World) -> None:
+    device = world.device
+    tokenizer = bsq_tokenizer_of(args.tokenizer).to(device)
+    config = BitPriorConfig(**{"bits": tokenizer.config.bits} | args.config)
+    pictures = load_pictures(args, world)
+    log.info("%d pictures", len(pictures))
+    model = TrainedPrior(config)
+    if args.init:
+        model.load_state_dict(averaged(args.init)[1])
+    model.to(device)
+    loop = Loop(model, make_optimizers(model, args.rate), loop_config(args), args.out, world)
+    if loop.writes:
+        write_config(args.out, asdict(config), args)
+    loop.resume()
+    loss = loss_of if args.no_compile else torch.compile(loss_of)
+    source = crop_source(args, pictures, device)
+    side = args.crop // tokenizer.config.patch
+
+    @torch.no_grad()
+    def bits_in(pixels: Tensor) -> Tensor:
+        return bits_of(tokenizer.encoder(pixels.to(device).float()))
+
+    def step(generator: np.random.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        pixels = source.crops(args.batch, args.crop, generator)
+        sample = draw(config, args.batch, (side, side), generator).to(device)
+        with torch.autocast(device.type, torch.bfloat16):
+            each = loss(model.prior, bits_in(pixels), sample, True)
+        scheduled = sample.passes < config.passes
+        figures = {}
+        for name, chosen in (("coding", scheduled), ("masked", ~scheduled)):
+            if bool(chosen.any()):
+                figures[name] = each[chosen].mean()
+        return each.mean() / config.bits, figures
+
+    held_out: list[Tensor] = []
+    if args.validation:
+        with torch.autocast(device.type, torch.bfloat16):
+            pixels = validation_pictures(args.validation, args.validation_limit)
+            held_out = [bits_in(picture) for picture in pixels]
+    shadow = TrainedPrior(config).to(device).eval()
+
+    def validate(state: dict[str, Tensor]) -> dict[str, Any]:
+        shadow.load_state_dict(state)
+        if not held_out:
+            return {}
+        each = torch.stack([coded_bits(shadow.prior, bits) for bits in held_out]).mean(0)
+        return {
+            "coded": f"{float(each.sum()):.3f}/{config.bits}",
+            "sub_codes": "/".join(f"{float(b):.3f}" for b in each),
+            "saved": round(1 - float(each.sum()) / config.bits, 4),
+        }
+
+    loop.run(step, validate)

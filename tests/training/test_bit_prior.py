@@ -1,0 +1,101 @@
+"""The trainer of the prior of bits: what is drawn, what is counted, and a run end to end."""
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from PIL import Image
+
+from bsqcodec.models.bsq.bit_order import BitPriorConfig
+from bsqcodec.models.bsq.bit_prior import BitPrior
+from bsqcodec.training import bit_prior, bsq, speed
+from bsqcodec.training.bit_prior import coded_bits, draw, loss_of
+from bsqcodec.training.distributed import World
+
+from ..tiny_models import seeded, shake
+
+MakeScene = Callable[[int, int, int], npt.NDArray[np.uint8]]
+
+CONFIG = BitPriorConfig(bits=6, sub_code=3, lattices=(2, 4), width=32, heads=2, blocks=1, hidden=32)
+
+
+def tiny() -> BitPrior:
+    with seeded(0):
+        prior = BitPrior(CONFIG)
+        shake(prior, 0.1)
+    return prior.eval().requires_grad_(False)
+
+
+def test_known_and_wanted_never_overlap_and_padding_is_neither() -> None:
+    sample = draw(CONFIG, 200, (16, 8), np.random.default_rng(0))
+    assert sample.known.shape == sample.wanted.shape == (200, 16, 8, 2)
+    assert not (sample.known & sample.wanted).any()
+    outside = sample.outside.bool()
+    assert not (sample.known | sample.wanted)[outside].any()
+    assert 0.05 < float(outside.float().mean()) < 0.4
+    scheduled = sample.passes < CONFIG.passes
+    assert 0.35 < float(scheduled.float().mean()) < 0.65
+    assert set(sample.passes[scheduled].tolist()) == set(range(CONFIG.passes))
+    masked = ~scheduled
+    assert torch.equal((sample.known | sample.wanted)[masked].all(-1), ~outside[masked])
+    asked = sample.wanted[masked].flatten(1).any(1)  # padding may hide all that is not known
+    assert float(asked.float().mean()) > 0.95
+
+
+def test_the_mean_over_passes_is_what_a_picture_costs() -> None:
+    """All passes of one picture, each once, with their weights: the loss is unbiased."""
+    prior = tiny()
+    bits = torch.randn(1, 8, 8, 6, generator=torch.Generator().manual_seed(1)) > 0
+    costs = {}
+    generator = np.random.default_rng(2)
+    while len(costs) < CONFIG.passes:
+        sample = draw(CONFIG, 1, (8, 8), generator)
+        if sample.passes[0] < CONFIG.passes and not sample.outside.any():
+            costs[int(sample.passes[0])] = float(loss_of(prior, bits, sample, True)[0])
+    mean = sum(costs.values()) / CONFIG.passes
+    assert mean == pytest.approx(float(coded_bits(prior, bits).sum()), rel=1e-5)
+
+
+def test_a_prior_that_knows_nothing_costs_every_bit() -> None:
+    with seeded(0):
+        prior = BitPrior(CONFIG)
+    bits = torch.randn(2, 8, 8, 6, generator=torch.Generator().manual_seed(1)) > 0
+    torch.testing.assert_close(coded_bits(prior, bits), torch.full((2,), 3.0).double())
+
+
+def test_a_run_learns_and_resumes(
+    tmp_path: Path, make_scene: MakeScene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(speed, "MEASURED_SECONDS", 0.01)
+    monkeypatch.setattr(bsq, "START_CROPS", 60)
+    monkeypatch.chdir(tmp_path)
+    Path("data").mkdir()
+    for number in range(3):
+        Image.fromarray(make_scene(260, 290, number)).save(f"data/{number}.png")
+    common = ["--data", "data", "--cache", "cache", "--no-compile", "--batch", "2"]
+    common += ["--crop", "128", "--validation", "data", "--validation-limit", "1"]
+    shape = ["--bits", "12", "--width", "64", "--encoder-blocks", "1", "--decoder-blocks", "1"]
+
+    def parsed(trainer: object, *arguments: str) -> argparse.Namespace:
+        parser = argparse.ArgumentParser()
+        trainer.add_arguments(parser)  # type: ignore[attr-defined]
+        return parser.parse_args([*common, *arguments])
+
+    with torch.random.fork_rng(devices=[]):
+        bsq.train(parsed(bsq, *shape, "--out", "tokens", "--minutes", "0.003"), World())
+        config = {"lattices": [2, 2], "width": 32, "heads": 2, "blocks": 1, "hidden": 32}
+        arguments = ["--tokenizer", "tokens", "--out", "run", "--config", json.dumps(config)]
+        bit_prior.train(parsed(bit_prior, *arguments, "--minutes", "0.005"), World())
+        first = torch.load("run/checkpoint.pt", weights_only=True)
+        minutes = str(first["seconds"] / 60 + 0.003)
+        bit_prior.train(parsed(bit_prior, *arguments, "--minutes", minutes), World())
+    second = torch.load("run/checkpoint.pt", weights_only=True)
+    assert second["count"] > first["count"] >= 1
+    lines = [json.loads(line) for line in Path("run/log.jsonl").read_text().splitlines()]
+    assert lines[-1]["coded"].endswith("/12") and lines[-1]["saved"] < 1
+    assert BitPriorConfig(**json.loads(Path("run/config.json").read_text())["model"]).bits == 12
