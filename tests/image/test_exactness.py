@@ -66,7 +66,7 @@ def test_whole_codings_do_not_depend_on_the_products(golden: Path) -> None:
 def test_another_process(golden: Path, products: str, environment: dict[str, str]) -> None:
     """A restart, other numbers of threads, processors of fewer abilities; warnings are errors."""
     done = subprocess.run(
-        [sys.executable, "-W", "error", Path(__file__).parent / "golden_digests.py", products],
+        [sys.executable, "-W", "error", Path(__file__).parents[1] / "golden_digests.py", products],
         env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])} | environment,
         capture_output=True,
         text=True,
