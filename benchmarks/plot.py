@@ -62,9 +62,7 @@ def names_option(command: Callable[..., None]) -> Callable[..., None]:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Also a page whose sections <!-- NAME --> are replaced by new tables; may be repeated.",
 )
-def main(
-    names: tuple[str, ...], folder: Path, target: Path, page_paths: tuple[Path, ...]
-) -> None:
+def main(names: tuple[str, ...], folder: Path, target: Path, page_paths: tuple[Path, ...]) -> None:
     """Write FIGURES/DATASET_*.png and .svg, contact_PICTURE.png and .svg, RESULTS/TABLES*.md."""
     found, cut = load(folder, names), load_crops(folder, names)
     for name, results in found.items():

@@ -32,6 +32,8 @@ PYTHON_BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 COMMAND = re.compile(r"^ {4}(.*\bbsqcodec .*)$", re.MULTILINE)
 LINK = re.compile(r"\]\(([^()\s]+)\)")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+NAMED_FILE = re.compile(r"`((?:bsqcodec|tests|benchmarks|scripts|docs|weights)/[^`\s]*)`")
+NOT_KEPT = {"benchmarks/report.html"}  # written by a command, and not committed
 PLACEHOLDER = re.compile(r"@[A-Z_]{4,}@")
 by_path = pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 
@@ -61,7 +63,7 @@ def _commands(text: str) -> Iterator[tuple[list[str], bool]]:
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The current folder, with every input that the documents' commands name.
 
-    Workers of batches are no processes here, to save time; tests/test_batch_workers.py has those.
+    Workers of batches are no processes here, to save time; tests/batch/test_workers.py has those.
     """
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("bsqcodec.cli.batch._executor", lambda *_: Inline())
@@ -138,6 +140,13 @@ def test_links_lead_to_files_and_headings(path: Path) -> None:
         assert target.exists(), link
         if anchor:
             assert anchor in anchors(target.read_text(encoding="utf-8")), link
+
+
+@by_path
+def test_files_that_a_page_names_exist(path: Path) -> None:
+    for name in NAMED_FILE.findall(path.read_text(encoding="utf-8")):
+        placeholder = re.search(r"[A-Z]{4,}(?!\.md)", name)  # as in kodak_NAME.json
+        assert placeholder or name in NOT_KEPT or any(ROOT.glob(name)), name
 
 
 @by_path
