@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from bsqcodec.batch.digests import check_weights
+from bsqcodec.media.formats import PICTURE_FORMAT_NAMES
+from bsqcodec.media.suffixes import PICTURE_SUFFIXES
 
 if TYPE_CHECKING:
     from bsqcodec.batch.kinds import Options, Progress, Summary
@@ -15,15 +17,11 @@ if TYPE_CHECKING:
     from bsqcodec.image.codec import Codec, Encoded
     from bsqcodec.media.image.picture import Picture
 
-SUFFIXES: Final = (
-    *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".avif", ".gif", ".tif", ".tiff"),
-    *(".jp2", ".j2k", ".jpx", ".jpf", ".j2c", ".jpc", ".bmp", ".dib", ".tga", ".psd", ".qoi"),
-    *(".ppm", ".pgm", ".pbm", ".pnm", ".pcx", ".sgi", ".rgb", ".dds", ".ico", ".icns"),
-)
+SUFFIXES: Final = tuple(sorted(PICTURE_SUFFIXES))
 """Of files that are taken for pictures. Of GIF only still ones can be coded; others fail."""
 
-FORMATS: Final = ("png", "jpg", "webp", "avif", "tif", "jp2", "bmp", "tga", "ppm")
-"""Names of what is written; they are the suffixes of `image_writer.OUTPUT_FORMATS`."""
+FORMATS: Final = PICTURE_FORMAT_NAMES
+"""Names of what is written, which are suffixes too."""
 
 
 def encode(source: Path, destination: Path, options: Options, progress: Progress) -> Summary:

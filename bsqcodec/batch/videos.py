@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from bsqcodec.batch.digests import check_weights
+from bsqcodec.media.formats import PICTURE_FORMAT_NAMES, VIDEO_CONTAINER_NAMES
 from bsqcodec.media.suffixes import VIDEO_SUFFIXES
 
 if TYPE_CHECKING:
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 SUFFIXES: Final = tuple(sorted(VIDEO_SUFFIXES - {".yuv"}))
 """Of files that are taken for videos; not .yuv, whose frames have a size that no file tells."""
 
-FORMATS: Final = ("mkv", "mp4", "mov", "y4m")
-"""Names of what is written, which are suffixes too."""
+FORMATS: Final = tuple(name for name in VIDEO_CONTAINER_NAMES if name not in PICTURE_FORMAT_NAMES)
+"""Names of what is written, which are suffixes too; those of pictures mean pictures in a batch."""
 
 
 def encode(source: Path, destination: Path, options: Options, progress: Progress) -> Summary:

@@ -14,7 +14,6 @@ from bsqcodec.cli import options
 from bsqcodec.cli.codecs import Codecs
 from bsqcodec.cli.console import Console, format_bytes
 from bsqcodec.cli.decode_video import (
-    CONTAINERS,
     DecodingSettings,
     container_for,
     decode_one_video,
@@ -34,12 +33,18 @@ from bsqcodec.errors import BsqError, ChecksumError, TruncatedError
 from bsqcodec.format.byte_source import SupportsRead, as_stream
 from bsqcodec.format.rewind import is_seekable, seekable
 from bsqcodec.media.files import check_output, is_standard_stream, open_input, open_output
+from bsqcodec.media.formats import (
+    PICTURE_FORMAT_NAMES,
+    USUAL_PICTURE_FORMAT,
+    VIDEO_CONTAINER_NAMES,
+    output_format,
+)
 
 if TYPE_CHECKING:
     from bsqcodec.image.codec import Decoded
 
-FORMATS: Final = ("png", "jpg", "webp", "avif", "tif", "jp2", "bmp", "tga", "ppm")
-"""Names for --format, of pictures; they are the suffixes of `image_writer.OUTPUT_FORMATS`."""
+FORMAT_NAMES: Final = tuple(dict.fromkeys((*PICTURE_FORMAT_NAMES, *VIDEO_CONTAINER_NAMES)))
+"""Names for --format."""
 
 _LOST_ALPHA: Final = "; transparency, if there was any, may be missing"
 """Alpha is the last chunk before the end, so a cut file does not tell whether it had one."""
@@ -51,7 +56,7 @@ _LOST_ALPHA: Final = "; transparency, if there was any, may be missing"
 @click.option(
     "--format",
     "format_name",
-    type=click.Choice(tuple(dict.fromkeys((*FORMATS, *CONTAINERS))), case_sensitive=False),
+    type=click.Choice(FORMAT_NAMES, case_sensitive=False),
     help="Format to write; png of a video: numbered pictures."
     "  [default: by the suffix of OUT, else png, and mkv of videos]",
 )
@@ -95,7 +100,7 @@ def decode(
     numbered pictures of a video -o is a folder, or a pattern such as out%05d.png.
     """
     from bsqcodec.errors import MediaError
-    from bsqcodec.media.image.image_writer import output_format, write_picture
+    from bsqcodec.media.image.image_writer import write_picture
 
     if lossless and crf is not None:
         raise click.UsageError("--crf and --lossless exclude each other")
@@ -109,7 +114,9 @@ def decode(
 
     def suffix(source: str) -> str:
         is_video = source in videos
-        return suffix_of_video(format_name) if is_video else f".{format_name or FORMATS[0]}"
+        return (
+            suffix_of_video(format_name) if is_video else f".{format_name or USUAL_PICTURE_FORMAT}"
+        )
 
     if videos and format_name == "png" and len(inputs) == 1 and output is not None:
         jobs = [Job(inputs[0], output)]  # the folder itself, there or not
@@ -180,7 +187,6 @@ def decode(
 def _is_decoded(name: str) -> bool:
     """Whether a name is that of a picture or a video, which is never decoded."""
     from bsqcodec.errors import MediaError
-    from bsqcodec.media.image.image_writer import output_format
     from bsqcodec.media.video.video_files import container_of
 
     if not Path(name).suffix:

@@ -6,7 +6,7 @@ import io
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,14 +16,12 @@ from bsqcodec.cli.jobs import Job, display_name, display_target
 from bsqcodec.format.byte_source import SupportsRead
 from bsqcodec.format.rewind import is_seekable, seekable
 from bsqcodec.media.files import check_output, is_standard_stream, open_output
+from bsqcodec.media.formats import VIDEO_CONTAINER_NAMES
 from bsqcodec.video.info import count_of, missing_frames
 
 if TYPE_CHECKING:
     from bsqcodec.format.video_container import VideoIndex
     from bsqcodec.video.decode_file import StoredVideo
-
-CONTAINERS: Final = ("mkv", "mp4", "mov", "y4m", "png")
-"""Names for --format, of videos; "png" stands for numbered pictures. The first is the usual one."""
 
 
 @dataclass(frozen=True)
@@ -44,26 +42,26 @@ class DecodingSettings:
 
 def suffix_of_video(format_name: str | None) -> str:
     """Suffix of an output that is named after its input; "" for a folder of pictures."""
-    return "" if format_name == "png" else f".{format_name or CONTAINERS[0]}"
+    return "" if format_name == "png" else f".{format_name or VIDEO_CONTAINER_NAMES[0]}"
 
 
 def container_for(job: Job, format_name: str | None) -> str:
     """The container to write for a job. Raises click.UsageError where there is none."""
     from bsqcodec.media.video.video_files import container_of
 
-    if format_name is not None and format_name not in CONTAINERS:
+    if format_name is not None and format_name not in VIDEO_CONTAINER_NAMES:
         raise click.UsageError(
             f"{display_name(job.source)} is a video; it cannot be written as {format_name}"
         )
     if job.to_stdout:
         if format_name == "png":
             raise click.UsageError("numbered pictures cannot go to standard output")
-        return format_name or CONTAINERS[0]
+        return format_name or VIDEO_CONTAINER_NAMES[0]
     container = format_name or container_of(job.target)
     if container is None:
         raise click.UsageError(
             f"{display_target(job.target)}: cannot write videos like that;"
-            f" --format can be {', '.join(CONTAINERS)}"
+            f" --format can be {', '.join(VIDEO_CONTAINER_NAMES)}"
         )
     return container
 

@@ -12,10 +12,12 @@ VIDEO_SUFFIXES: Final = frozenset((
     ".wmv", ".y4m", ".yuv",
 ))  # fmt: skip
 PICTURE_SUFFIXES: Final = frozenset((
-    ".apng", ".avif", ".bmp", ".dib", ".exr", ".gif", ".heic", ".heif", ".ico", ".j2k", ".jfif",
-    ".jp2", ".jpe", ".jpeg", ".jpg", ".jxl", ".pbm", ".pcx", ".pgm", ".png", ".pnm", ".ppm",
-    ".qoi", ".svg", ".tga", ".tif", ".tiff", ".webp",
+    ".apng", ".avif", ".avifs", ".bmp", ".dds", ".dib", ".gif", ".heic", ".heif", ".hif", ".icns",
+    ".ico", ".j2c", ".j2k", ".jfif", ".jp2", ".jpc", ".jpe", ".jpeg", ".jpf", ".jpg", ".jpx",
+    ".jxl", ".pbm", ".pcx", ".pgm", ".png", ".pnm", ".ppm", ".psd", ".qoi", ".rgb", ".sgi",
+    ".tga", ".tif", ".tiff", ".webp",
 ))  # fmt: skip
+"""Of GIF, WebP, PNG and AVIF some are animations. HEIF and JPEG XL need packages to be read."""
 
 _AMBIGUOUS: Final = (".ts", ".mts")
 """Of MPEG transport streams, and of TypeScript."""

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from bsqcodec.errors import MediaError
+from bsqcodec.media.image.deep import DeepSamples, is_inverted
 from bsqcodec.media.image.metadata import icc_colour_space
 from bsqcodec.media.image.picture import Samples
 
@@ -18,6 +19,8 @@ Converted: TypeAlias = tuple[Samples, Samples | None]
 """Pixels uint8 [H, W] or [H, W, 3], and alpha uint8 [H, W] or None."""
 
 NOTE_16_BIT: Final = "16-bit samples were reduced to 8 bits"
+_REDUCED: Final = ((np.arange(2**16, dtype=np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
+"""The nearest of 8 bits to each sample of 16."""
 _SCALE_OF_FEW_BITS: Final = {"L;2": 85, "L;4": 17}
 """What Pillow multiplies grey samples of 2 and 4 bits by, but not PNG's transparent value."""
 
@@ -34,20 +37,31 @@ def raw_modes(image: Image.Image) -> list[str]:
 
 
 def convert_image(
-    image: Image.Image, icc: bytes | None, raw: list[str], notes: list[str]
+    image: Image.Image,
+    icc: bytes | None,
+    raw: list[str],
+    notes: list[str],
+    deep_samples: DeepSamples | None = None,
 ) -> Converted:
     """Return pixels and alpha of a loaded Pillow image of any mode, grey where it is grey.
 
     icc: the image's colour profile, by which CMYK is converted to sRGB.
     raw: what `raw_modes` returned before the image was loaded.
     notes: gets a sentence for each conversion that loses something.
+    deep_samples: all bits of the image, where Pillow has only a part of them.
     Raises MediaError for a mode that has no meaning as a picture.
     """
     mode = image.mode
-    deep = any(";16" in name for name in raw)
+    if deep_samples is not None:
+        return _from_deep(deep_samples, image, icc, notes)
+    deep = any(";16" in name and not name.endswith("S") for name in raw)
     if mode in ("I", "F") or mode.startswith("I;16"):
         samples = np.array(image)
-        return _to_8_bits(samples, deep, notes), _key_alpha(samples, image.info, 1)
+        alpha = _key_alpha(samples, image.info, 1)
+        if "I;12" in raw:
+            samples, deep = _widened(samples), True
+        grey = _to_8_bits(samples, deep, notes)
+        return (255 - grey if is_inverted(image) else grey), alpha
     if deep:
         notes.append(NOTE_16_BIT)
     if mode in ("1", "L"):
@@ -56,7 +70,9 @@ def convert_image(
         return grey, _key_alpha(grey, image.info, scale)
     if mode == "RGB":
         colours = np.array(image)
-        return colours, _key_alpha(colours, image.info, 1 / 256 if deep else 1)
+        key = image.info.get("transparency")
+        is_wide = deep or (isinstance(key, tuple) and max(key, default=0) > 255)
+        return colours, _key_alpha(colours, image.info, 1 / 256 if is_wide else 1)
     if mode == "CMYK":
         return np.array(_cmyk_to_rgb(image, icc, notes)), None
     if mode in ("LAB", "HSV", "YCbCr"):
@@ -105,6 +121,24 @@ def convert_array(array: NDArray[Any], notes: list[str]) -> Converted:
     return np.ascontiguousarray(samples), None
 
 
+def _from_deep(
+    deep: DeepSamples, image: Image.Image, icc: bytes | None, notes: list[str]
+) -> Converted:
+    """Pixels and alpha of samples of 16 bits; the transparent colour is compared at all of them."""
+    reduced = _to_8_bits(deep.values, True, notes)
+    if deep.mode == "CMYK":
+        inks = Image.frombytes("CMYK", image.size, reduced.tobytes())
+        return np.array(_cmyk_to_rgb(inks, icc, notes)), None
+    if deep.mode == "RGB":
+        return reduced, _key_alpha(deep.values, image.info, 1)
+    return _split_alpha(reduced)
+
+
+def _widened(samples: NDArray[Any]) -> NDArray[Any]:
+    """Samples of 12 bits in 16: 4095 becomes 65535."""
+    return (samples << 4) | (samples >> 8)
+
+
 def _split_alpha(samples: Samples) -> Converted:
     """Samples [H, W, 2] or [H, W, 4] as grey or RGB, and alpha."""
     pixels = samples[:, :, 0] if samples.shape[2] == 2 else samples[:, :, :3]
@@ -133,8 +167,7 @@ def _to_8_bits(samples: NDArray[Any], deep: bool, notes: list[str]) -> Samples:
     """
     if samples.dtype == np.uint16 or deep:
         notes.append(NOTE_16_BIT)
-        wide = samples.astype(np.uint32)
-        return ((wide * 255 + 32767) // 65535).astype(np.uint8)
+        return _REDUCED[samples.clip(0, 65535)]
     floating = np.issubdtype(samples.dtype, np.floating)
     values = np.nan_to_num(samples.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
     low, high = float(values.min()), float(values.max())
@@ -150,6 +183,31 @@ def _to_8_bits(samples: NDArray[Any], deep: bool, notes: list[str]) -> Samples:
     else:
         notes.append(f"samples from {low:g} to {high:g} were stretched to 8 bits")
     return np.rint((values - low) * (255 / (high - low or 1.0))).astype(np.uint8)
+
+
+def to_srgb(image: Image.Image, icc: bytes, notes: list[str]) -> Image.Image:
+    """Return a grey or RGB image, with alpha or without, converted from its profile to sRGB."""
+    alpha = image.getchannel("A") if "A" in image.mode else None
+    colours = image.convert("RGB" if icc_colour_space(icc) == "RGB" else "L")
+    try:
+        converted = ImageCms.profileToProfile(
+            colours,
+            ImageCms.ImageCmsProfile(io.BytesIO(icc)),
+            ImageCms.createProfile("sRGB"),
+            renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
+            outputMode="RGB",
+        )
+    except (ImageCms.PyCMSError, ImportError, OSError):
+        converted = None
+    if converted is None:
+        notes.append("the colour profile cannot be used: it was dropped")
+        return image
+    notes.append("converted to sRGB by the colour profile, which is not written in this format")
+    if image.mode in ("L", "LA"):
+        converted = converted.convert("L")
+    if alpha is not None:
+        converted.putalpha(alpha)
+    return converted
 
 
 def _cmyk_to_rgb(image: Image.Image, icc: bytes | None, notes: list[str]) -> Image.Image:

@@ -13,9 +13,25 @@ from PIL import Image
 
 from bsqcodec.errors import LimitError, MediaError
 from bsqcodec.format.image_container import DEFAULT_MAX_PIXELS
+from bsqcodec.media.foreign import refuse_foreign
 from bsqcodec.media.image.convert import convert_array, convert_image, raw_modes
+from bsqcodec.media.image.deep import deep_samples, mend_tiles, more_tiffs
+from bsqcodec.media.image.exif import with_resolution
 from bsqcodec.media.image.image_writer import write_picture
-from bsqcodec.media.image.metadata import Metadata, icc_colour_space, read_metadata, turn_upright
+from bsqcodec.media.image.item_facts import ItemFacts, read_item_facts
+from bsqcodec.media.image.lost_parts import drop_lost_parts
+from bsqcodec.media.image.metadata import (
+    Metadata,
+    icc_colour_space,
+    pixel_aspect,
+    read_metadata,
+    stored_resolution,
+    turn_metadata,
+    turn_upright,
+)
+from bsqcodec.media.image.named_colour import names_of, profile_of_names
+from bsqcodec.media.image.optional_formats import open_picture
+from bsqcodec.media.image.orientation import is_swapped
 from bsqcodec.media.image.picture import Picture, to_pil
 from bsqcodec.media.image.pillow_guard import check_size, pillow_guard
 
@@ -25,6 +41,9 @@ PictureSource: TypeAlias = str | Path | BinaryIO | bytes
 
 _ANIMATED_FORMATS: Final = ("GIF", "WEBP", "PNG", "AVIF", "FLI")
 """Formats whose further frames are later moments, not pages, layers or previews."""
+_BOXED: Final = ("AVIF", "HEIF")
+_JPEG2000_SIZ: Final = b"\xff\x4f\xff\x51"
+_HEAD_BYTES: Final = 2**16
 _UNSEEKABLE_BYTES_PER_PIXEL: Final = 8
 _UNSEEKABLE_BYTES_MORE: Final = 64 * 2**20
 
@@ -41,8 +60,13 @@ def read_picture(source: PictureSource, *, max_pixels: int = DEFAULT_MAX_PIXELS)
         if not file.read(1):
             raise MediaError(f"{name}: the file is empty")
         file.seek(0)
-        with pillow_guard(name, max_pixels), Image.open(file) as image:
-            return _picture_of(image, name, max_pixels)
+        refuse_foreign(file, name)
+        with (
+            pillow_guard(name, max_pixels),
+            more_tiffs(),
+            open_picture(file, name, max_pixels) as image,
+        ):
+            return _picture_of(image, file, name, max_pixels)
 
 
 def picture_from(
@@ -57,8 +81,8 @@ def picture_from(
         check_size(name, (image.width, image.height), max_pixels)
         return image
     if isinstance(image, Image.Image):
-        with pillow_guard(name, max_pixels):
-            return _picture_of(image, name, max_pixels)
+        with pillow_guard(name, max_pixels), more_tiffs():
+            return _picture_of(image, _copy_of_file(image), name, max_pixels)
     notes: list[str] = []
     pixels, alpha = convert_array(image, notes)
     picture = Picture(pixels, alpha, notes=notes)
@@ -66,8 +90,11 @@ def picture_from(
     return picture
 
 
-def _picture_of(image: Image.Image, name: str, max_pixels: int) -> Picture:
-    """The Picture of an open Pillow image; runs inside pillow_guard."""
+def _picture_of(image: Image.Image, file: BinaryIO | None, name: str, max_pixels: int) -> Picture:
+    """The Picture of an open Pillow image; runs inside pillow_guard and more_tiffs.
+
+    file: what the image was opened from, at its start, where that can be read once more.
+    """
     check_size(name, image.size, max_pixels)
     notes: list[str] = []
     if getattr(image, "is_animated", False):
@@ -77,15 +104,68 @@ def _picture_of(image: Image.Image, name: str, max_pixels: int) -> Picture:
             )
         count = getattr(image, "n_frames", 2)
         notes.append(f"the file holds {count} pictures; only the first is kept")
+    place = file.tell() if file is not None else 0
+    mend_tiles(image)
     raw = raw_modes(image)
+    facts = read_item_facts(file) if file is not None and image.format in _BOXED else None
+    deep = deep_samples(file, image) if file is not None else None
+    if file is not None:
+        file.seek(place)  # where the image, if it reads the same file, wants to go on
     image.load()
     check_size(name, image.size, max_pixels)  # of ICO and others the size is certain only now
     metadata = read_metadata(image, notes)
-    pixels, alpha = convert_image(image, metadata.icc, raw, notes)
+    drop_lost_parts(image, metadata, facts, notes)
+    pixels, alpha = convert_image(image, metadata.icc, raw, notes, deep)
+    _note_depth(image, file, facts, notes)
     picture = Picture(pixels, alpha, None, metadata.exif, metadata.xmp, notes)
     picture.icc = _fitting_icc(metadata, image.mode, picture.is_grey, notes)
-    turn_upright(picture)
+    if image.mode not in ("CMYK", "LAB"):
+        points = facts.code_points[:2] if facts is not None and facts.code_points else None
+        names = names_of(image, file, picture.exif, points, notes)
+        picture.icc = profile_of_names(names, picture.icc, is_grey=picture.is_grey, notes=notes)
+    _keep_resolution(image, picture, notes)
+    turned = image.info.get("original_orientation") or 1
+    if turned != 1:  # the decoder has turned the samples
+        size = (picture.width, picture.height)
+        turn_metadata(picture, turned, size[::-1] if is_swapped(turned) else size)
+    else:
+        turn_upright(picture)
     return picture
+
+
+def _note_depth(
+    image: Image.Image, file: BinaryIO | None, facts: ItemFacts | None, notes: list[str]
+) -> None:
+    """Say that samples had more than 8 bits, of formats whose decoders keep 8 without a word."""
+    bits = facts.bits if facts is not None else image.info.get("bit_depth", 8)
+    if image.format == "JPEG2000" and file is not None and image.mode != "I;16":
+        bits = _jpeg2000_bits(file)
+    if isinstance(bits, int) and bits > 8 and not any("reduced to 8 bits" in n for n in notes):
+        notes.append(f"{bits}-bit samples were reduced to 8 bits")
+
+
+def _jpeg2000_bits(file: BinaryIO) -> int:
+    """Bits of a sample by the SIZ marker of ISO/IEC 15444-1; 8 where it is not found."""
+    file.seek(0)
+    head = file.read(_HEAD_BYTES)
+    at = head.find(_JPEG2000_SIZ)
+    if at < 0 or at + 41 > len(head):
+        return 8
+    count = int.from_bytes(head[at + 40 : at + 42], "big")
+    depths = head[at + 42 : at + 42 + 3 * count : 3]
+    return max([8, *(1 + (depth & 0x7F) for depth in depths)])
+
+
+def _keep_resolution(image: Image.Image, picture: Picture, notes: list[str]) -> None:
+    """Have the EXIF data name the resolution that the file names elsewhere."""
+    found = stored_resolution(image)
+    if found is not None:
+        picture.exif = with_resolution(picture.exif, *found)
+    shape = pixel_aspect(image)
+    if shape is not None:
+        notes.append(
+            f"its pixels are not square ({shape[0]} : {shape[1]}), which is not carried on"
+        )
 
 
 def _fitting_icc(metadata: Metadata, mode: str, is_grey: bool, notes: list[str]) -> bytes | None:
@@ -98,6 +178,21 @@ def _fitting_icc(metadata: Metadata, mode: str, is_grey: bool, notes: list[str])
     kind = "grey" if is_grey else "RGB"
     notes.append(f"the colour profile is for {space}, the picture is {kind}: it was dropped")
     return None
+
+
+def _copy_of_file(image: Image.Image) -> BinaryIO | None:
+    """What a Pillow image that is not loaded was opened from, where it can be read once more."""
+    file: Any = getattr(image, "fp", None)
+    if file is None or not getattr(image, "tile", None):
+        return None
+    try:
+        place = file.tell()
+        file.seek(0)
+        data = file.read()
+        file.seek(place)
+    except (OSError, ValueError, AttributeError):
+        return None
+    return io.BytesIO(data)
 
 
 @contextmanager

@@ -5,89 +5,26 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from PIL import Image, PngImagePlugin
 
 from bsqcodec.errors import MediaError
+from bsqcodec.media.formats import OutputFormat, output_format
+from bsqcodec.media.image.convert import to_srgb
+from bsqcodec.media.image.exif import is_only_resolution, resolution
+from bsqcodec.media.image.icc import code_points_of
 from bsqcodec.media.image.metadata import icc_colour_space, photograph_exif
+from bsqcodec.media.image.optional_formats import save_heif, save_jxl
+from bsqcodec.media.image.optional_packages import HEIF, JXL
 from bsqcodec.media.image.picture import EXIF_PREFIX, Picture, to_pil
 from bsqcodec.media.image.pillow_guard import silent_pillow
 
 _JPEG_SEGMENT: Final = 65533
 _XMP_SEGMENT_HEAD: Final = 29
 _TIFF_XMP_TAG: Final = 700
-
-
-@dataclass(frozen=True)
-class OutputFormat:
-    """A format that pictures are written in.
-
-    name: Pillow's. suffixes: in lower case, the first is the usual one. alpha: modes with alpha
-    that it holds. grey: whether grey stays one channel. max_side: the most pixels in a row or
-    column. metadata: what it holds, by Pillow's names. options: how Pillow is to save it.
-    """
-
-    name: str
-    suffixes: tuple[str, ...]
-    alpha: tuple[str, ...] = ()
-    grey: bool = True
-    max_side: int = 2**31 - 1
-    metadata: tuple[str, ...] = ()
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-
-_ALL_METADATA: Final = ("icc_profile", "exif", "xmp")
-OUTPUT_FORMATS: Final = (
-    OutputFormat("PNG", (".png",), ("LA", "RGBA"), metadata=_ALL_METADATA),
-    OutputFormat(
-        "JPEG",
-        (".jpg", ".jpeg", ".jpe", ".jfif"),
-        max_side=65535,
-        metadata=_ALL_METADATA,
-        options={"quality": 95, "subsampling": 0, "optimize": True},
-    ),
-    OutputFormat(
-        "WEBP",
-        (".webp",),
-        ("RGBA",),
-        grey=False,
-        max_side=16383,
-        metadata=_ALL_METADATA,
-        options={"lossless": True, "exact": True},
-    ),
-    OutputFormat(
-        "AVIF",
-        (".avif",),
-        ("RGBA",),
-        grey=False,
-        max_side=65536,
-        metadata=_ALL_METADATA,
-        options={"quality": 95, "subsampling": "4:4:4"},
-    ),
-    OutputFormat("TIFF", (".tif", ".tiff"), ("LA", "RGBA"), metadata=_ALL_METADATA),
-    OutputFormat("JPEG2000", (".jp2", ".j2k", ".jpx"), ("LA", "RGBA")),
-    OutputFormat("BMP", (".bmp",)),
-    OutputFormat("TGA", (".tga",), ("LA", "RGBA"), max_side=65535),
-    OutputFormat("PPM", (".ppm", ".pgm", ".pnm")),
-)
-
-
-def output_format(target: str | Path | None, name: str | None = None) -> OutputFormat:
-    """Return the format called `name` ("png", "jpg", any case), or else that of target's suffix.
-
-    PNG where there is neither. Raises MediaError for a format that cannot be written.
-    """
-    suffix = f".{name}" if name else Path(target).suffix if target is not None else ""
-    if not suffix:
-        return OUTPUT_FORMATS[0]
-    for candidate in OUTPUT_FORMATS:
-        if suffix.lower() in candidate.suffixes or suffix[1:].upper() == candidate.name:
-            return candidate
-    known = ", ".join(candidate.suffixes[0][1:] for candidate in OUTPUT_FORMATS)
-    raise MediaError(f"cannot write pictures as {suffix[1:]!r}; choose one of {known}")
+_SAVERS: Final = {HEIF: save_heif, JXL: save_jxl}
 
 
 def write_picture(
@@ -96,16 +33,20 @@ def write_picture(
     """Write a picture; return notes on what the format cannot hold, such as a long EXIF block.
 
     format: "png", "jpeg" and so on; without it the target's suffix decides, and PNG where there
-    is none. JPEG and AVIF are written at quality 95 with full colour, all others without loss.
-    Raises MediaError where the format cannot hold the samples (transparency in JPEG, a side of
-    more than 16383 pixels in WebP) or is not known, OSError where writing fails.
+    is none. JPEG, AVIF and HEIC are written at quality 95 with full colour, all others without
+    loss. Raises MediaError where the format cannot hold the samples (transparency in JPEG, a side
+    of more than 16383 pixels in WebP), is not known or needs a package that is missing, OSError
+    where writing fails.
     """
     chosen = output_format(target if isinstance(target, (str, Path)) else None, format)
     notes: list[str] = []
     with silent_pillow(picture.width * picture.height):
         image = _fit(picture, chosen)
         image.info.clear()  # else Pillow writes metadata of its own choice beside the options'
-        options = dict(chosen.options) | _metadata_options(picture, chosen, notes)
+        if chosen.name == JXL and picture.icc is not None:
+            image = to_srgb(image, picture.icc, notes)
+        metadata = _metadata_options(picture, chosen, image.mode, notes)
+        options = dict(chosen.options) | metadata
         data = _saved(image, chosen, options)
     if isinstance(target, (str, Path)):
         Path(target).write_bytes(data)
@@ -118,8 +59,11 @@ def _saved(image: Image.Image, chosen: OutputFormat, options: Mapping[str, Any])
     """The bytes of the file; in memory first, as several of Pillow's writers must seek."""
     file = io.BytesIO()
     try:
-        image.save(file, chosen.name, **options)
-    except (OSError, ValueError, LookupError, SyntaxError, struct.error) as error:
+        if chosen.name in _SAVERS:
+            _SAVERS[chosen.name](image, file, dict(options))
+        else:
+            image.save(file, chosen.name, **options)
+    except (OSError, ValueError, LookupError, SyntaxError, RuntimeError, struct.error) as error:
         raise MediaError(f"cannot write this picture as {chosen.name}: {error}") from error
     return file.getvalue()
 
@@ -143,38 +87,61 @@ def _fit(picture: Picture, chosen: OutputFormat) -> Image.Image:
     raise MediaError(f"{chosen.name} cannot hold this picture's transparency; choose png")
 
 
-def _metadata_options(picture: Picture, chosen: OutputFormat, notes: list[str]) -> dict[str, Any]:
-    """Arguments of Pillow's `save` that carry the metadata; notes what the format cannot hold."""
+def _metadata_options(
+    picture: Picture, chosen: OutputFormat, mode: str, notes: list[str]
+) -> dict[str, Any]:
+    """Arguments of the writer that carry the metadata; notes what the format cannot hold.
+
+    mode: Pillow's, of the image that is written.
+    """
+    dpi = resolution(picture.exif)
+    exif, icc = picture.exif, picture.icc
+    exif_name = "the EXIF data"
+    if exif is not None and is_only_resolution(exif):
+        exif, exif_name = (None if chosen.has_dpi else exif), "the resolution"
+    if chosen.name == JXL:
+        icc = None  # the samples are sRGB by now
     found: dict[str, bytes] = {}
     profile = "the grey colour profile" if picture.is_grey else "the colour profile"
     for key, name, value in (
-        ("icc_profile", profile, picture.icc),
-        ("exif", "the EXIF data", picture.exif),
+        ("icc_profile", profile, icc),
+        ("exif", exif_name, exif),
         ("xmp", "the XMP data", picture.xmp),
     ):
         if value is None:
             continue
-        if key not in chosen.metadata or not _fits(key, value, chosen):
+        if key not in chosen.metadata or not _fits(key, value, chosen, mode):
             notes.append(f"{chosen.name} cannot hold {name}: it was dropped")
         else:
             found[key] = value
     options: dict[str, Any] = dict(found)
-    if "exif" in found:
-        options["exif"] = EXIF_PREFIX + found["exif"]
-    if "xmp" in found and chosen.name == "PNG":
-        text = PngImagePlugin.PngInfo()
-        text.add_itxt("XML:com.adobe.xmp", options.pop("xmp").decode())
-        options["pnginfo"] = text
+    if dpi is not None and chosen.has_dpi:
+        options["dpi"] = tuple(map(float, dpi))
     if chosen.name == "TIFF":
         options["exif"] = _tiff_tags(picture, notes)
         options.pop("xmp", None)
+    elif "exif" in found and chosen.name != JXL:
+        options["exif"] = EXIF_PREFIX + found["exif"]
+    if chosen.name == "PNG":
+        options["pnginfo"] = _png_chunks(options.pop("xmp", None), found.get("icc_profile"))
     return options
 
 
-def _fits(key: str, value: bytes, chosen: OutputFormat) -> bool:
+def _png_chunks(xmp: bytes | None, icc: bytes | None) -> PngImagePlugin.PngInfo:
+    """XMP, and the code points that a profile names: a cICP chunk says HDR to more readers."""
+    chunks = PngImagePlugin.PngInfo()
+    code_points = code_points_of(icc) if icc is not None else None
+    if code_points is not None:
+        chunks.add(b"cICP", bytes([*code_points, 0, 1]))
+    if xmp is not None:
+        chunks.add_itxt("XML:com.adobe.xmp", xmp.decode())
+    return chunks
+
+
+def _fits(key: str, value: bytes, chosen: OutputFormat, mode: str) -> bool:
     """Whether the format has room for this metadata, and it is still about the samples in it."""
     if key == "icc_profile":
-        return chosen.grey or icc_colour_space(value) != "GRAY"
+        return (chosen.grey and mode in ("L", "LA")) or icc_colour_space(value) != "GRAY"
     if chosen.name == "JPEG" and key == "exif":
         return len(value) + len(EXIF_PREFIX) <= _JPEG_SEGMENT
     if chosen.name == "JPEG" and key == "xmp":

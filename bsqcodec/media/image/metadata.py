@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import re
 import struct
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, Final
 
-import numpy as np
 from PIL import ExifTags, Image, TiffImagePlugin
 
+from bsqcodec.media.image.exif import orientation_of, turned_exif
+from bsqcodec.media.image.orientation import oriented
 from bsqcodec.media.image.picture import EXIF_PREFIX, Picture
+from bsqcodec.media.image.xmp import turned_xmp
 
-_ORIENTATION: Final = ExifTags.Base.Orientation
 _NO_EXIF: Final = Image.Exif().tobytes().removeprefix(EXIF_PREFIX)
-_ENTRY_BYTES: Final = 12
-_ENTRY_VALUE: Final = {1: "B", 3: "H", 4: "I"}
-"""TIFF's integer types in an IFD entry, as struct letters."""
+_LEAST_RESOLUTION: Final = 1
+"""Pillow's word, as dots an inch, for a file that names none."""
+_STEP_OF_PNG: Final = 0.0254
+"""Dots an inch in one dot a metre, the unit of PNG and BMP."""
 
 _PHOTOGRAPH_TAGS: Final = (
     ExifTags.Base.ImageDescription,
@@ -31,8 +33,6 @@ _PHOTOGRAPH_TAGS: Final = (
     ExifTags.Base.Copyright,
 )
 _PHOTOGRAPH_FOLDERS: Final = (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)
-
-_XMP_ORIENTATION: Final = re.compile(rb"(tiff:Orientation(?:\s*=\s*[\"']|>))[2-8](?=[\"'<])")
 
 
 @dataclass
@@ -66,55 +66,74 @@ def icc_colour_space(icc: bytes) -> str | None:
 
 
 def turn_upright(picture: Picture) -> None:
-    """Apply the EXIF orientation to the samples of `picture` and reset the tag, in place."""
+    """Apply the EXIF orientation to `picture`, in place: samples, and what metadata says of them."""
     if picture.exif is None:
         return
-    orientation, exif = reset_orientation(picture.exif)
+    orientation = orientation_of(picture.exif)
     if orientation == 1:
         return
-    picture.exif = exif
+    size = picture.width, picture.height
     picture.pixels = oriented(picture.pixels, orientation)
     if picture.alpha is not None:
         picture.alpha = oriented(picture.alpha, orientation)
-    if picture.xmp is not None:
-        picture.xmp = _XMP_ORIENTATION.sub(rb"\g<1>1", picture.xmp)
+    turn_metadata(picture, orientation, size)
 
 
-def oriented(samples: np.ndarray[Any, Any], orientation: int) -> np.ndarray[Any, Any]:
-    """Return samples [H, W, ...] as EXIF orientation 1..8 wants them shown; 5..8 swap the sides."""
-    if orientation >= 5:
-        samples = samples.swapaxes(0, 1)
-    if orientation in (3, 4, 7, 8):
-        samples = samples[::-1]
-    if orientation in (2, 3, 6, 7):
-        samples = samples[:, ::-1]
-    return np.ascontiguousarray(samples)
+def turn_metadata(picture: Picture, orientation: int, size: tuple[int, int]) -> None:
+    """Change EXIF and XMP for samples that have been turned from an orientation 1..8, in place.
 
-
-def reset_orientation(exif: bytes) -> tuple[int, bytes]:
-    """Return the orientation 1..8 that a TIFF structure names, and the structure with it set to 1.
-
-    Only that one value is touched: offsets, and maker notes that hang on them, stay valid.
-    Damage, or an orientation outside 1..8, counts as upright.
+    size: width and height before that.
     """
-    order = "<" if exif[:2] == b"II" else ">"
+    if orientation == 1:
+        return
+    if picture.exif is not None:
+        picture.exif = turned_exif(picture.exif, orientation, size)
+    if picture.xmp is not None:
+        picture.xmp = turned_xmp(picture.xmp, orientation)
+
+
+def stored_resolution(image: Image.Image) -> tuple[Fraction, Fraction] | None:
+    """Return the pixels an inch across and down that the file itself names, beside EXIF, or None.
+
+    A TIFF names them by tags that are taken for its EXIF data.
+    """
+    if image.format in ("JPEG", "MPO"):
+        units = {1: Fraction(1), 2: Fraction(254, 100)}
+        unit = units.get(image.info.get("jfif_unit", 0))
+        values = image.info.get("jfif_density") if unit is not None else None
+        factor = unit or Fraction(1)
+    else:
+        values, factor = image.info.get("dpi"), Fraction(1)
+        if isinstance(image, TiffImagePlugin.TiffImageFile):
+            return None
     try:
-        (start,) = struct.unpack_from(order + "I", exif, 4)
-        (entries,) = struct.unpack_from(order + "H", exif, start)
-        for at in range(start + 2, start + 2 + entries * _ENTRY_BYTES, _ENTRY_BYTES):
-            tag, kind, count = struct.unpack_from(order + "HHI", exif, at)
-            if tag != _ORIENTATION or kind not in _ENTRY_VALUE or count != 1:
-                continue
-            letter = order + _ENTRY_VALUE[kind]
-            (orientation,) = struct.unpack_from(letter, exif, at + 8)
-            if not 1 <= orientation <= 8:
-                break
-            patched = bytearray(exif)
-            struct.pack_into(letter, patched, at + 8, 1)
-            return orientation, bytes(patched)
-    except struct.error:
-        pass
-    return 1, exif
+        across, down = (_as_resolution(value) * factor for value in values or ())
+    except (TypeError, ValueError, OverflowError, ZeroDivisionError):
+        return None
+    return (across, down) if _LEAST_RESOLUTION < min(across, down) else None
+
+
+def pixel_aspect(image: Image.Image) -> tuple[int, int] | None:
+    """Return the width and height of a pixel where a file names others than equal ones."""
+    info = image.info
+    shape = info.get("aspect") if image.format == "PNG" else None
+    if image.format in ("JPEG", "MPO") and info.get("jfif_unit") == 0:
+        shape = info.get("jfif_density")
+    if image.format == "HEIF":
+        shape = info.get("pixel_aspect_ratio")
+    if not isinstance(shape, tuple) or len(shape) != 2 or min(shape) < 1 or shape[0] == shape[1]:
+        return None
+    # pixels a unit of length, so the more there are across, the narrower they are
+    return (shape[0], shape[1]) if image.format == "HEIF" else (shape[1], shape[0])
+
+
+def _as_resolution(value: Any) -> Fraction:
+    """A resolution; whole where the file's own unit is too coarse to tell it from that."""
+    number = float(value)
+    whole = round(number)
+    if abs(number - whole) < _STEP_OF_PNG / 2:
+        return Fraction(whole)
+    return Fraction(number).limit_denominator(10_000)
 
 
 def photograph_exif(source: Image.Exif) -> bytes:
@@ -128,7 +147,10 @@ def photograph_exif(source: Image.Exif) -> bytes:
             if tag in source:
                 kept[tag] = source[tag]
         for folder in _PHOTOGRAPH_FOLDERS:
-            if tags := source.get_ifd(folder):
+            if tags := dict(source.get_ifd(folder)):
+                # else this would be the offset of a directory in the file it came from
+                if tags.pop(ExifTags.IFD.Interop, None) is not None:
+                    tags[ExifTags.IFD.Interop] = dict(source.get_ifd(ExifTags.IFD.Interop))
                 kept.get_ifd(folder).update(tags)
         return kept.tobytes().removeprefix(EXIF_PREFIX)
     except (TypeError, LookupError, OverflowError, struct.error, SyntaxError) as error:

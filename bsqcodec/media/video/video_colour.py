@@ -12,7 +12,7 @@ from av.video.frame import PictureType
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
 from bsqcodec.errors import MediaError
-from bsqcodec.media.image.metadata import oriented
+from bsqcodec.media.image.orientation import oriented
 from bsqcodec.media.image.picture import Samples
 from bsqcodec.media.video.video_types import VideoColour
 

@@ -8,6 +8,7 @@ from typing import BinaryIO
 
 from bsqcodec.errors import OutputError
 from bsqcodec.format.image_container import DEFAULT_MAX_PIXELS
+from bsqcodec.media.formats import VIDEO_CONTAINER_NAMES, container_of_suffix
 from bsqcodec.media.video.frame_sequence import SequenceReader, SequenceWriter
 from bsqcodec.media.video.video_reader import FFmpegReader
 from bsqcodec.media.video.video_source import VideoSource, begins_video, is_sequence, is_video
@@ -37,15 +38,6 @@ __all__ = [
     "is_video",
     "open_video",
 ]
-
-_CONTAINER_OF_SUFFIX = {
-    ".mp4": "mp4",
-    ".m4v": "mp4",
-    ".mov": "mov",
-    ".qt": "mov",
-    ".mkv": "mkv",
-    ".y4m": "y4m",
-}
 
 
 def open_video(
@@ -95,8 +87,8 @@ def create_video(
         if not isinstance(target, Path):
             raise OutputError("numbered pictures need a folder or a name pattern")
         return SequenceWriter(target, format, overwrite=options.overwrite)
-    if container not in _CONTAINER_OF_SUFFIX.values():
-        raise OutputError(f"{container} is not among mp4, mov, mkv, y4m and png")
+    if container not in VIDEO_CONTAINER_NAMES:
+        raise OutputError(f"{container} is not among {', '.join(VIDEO_CONTAINER_NAMES)}")
     return FFmpegWriter(target, container, format, options, side)
 
 
@@ -107,13 +99,14 @@ def chosen_container(destination: object, options: OutputOptions) -> str:
         container = container_of(destination)
     if container is None:
         name = destination if isinstance(destination, Path) else "the output"
-        raise OutputError(f"{name}: name the container: mp4, mov, mkv, y4m or png")
+        raise OutputError(f"{name}: name the container: {', '.join(VIDEO_CONTAINER_NAMES)}")
     return container
 
 
 def container_of(destination: str | Path) -> str | None:
     """Return the container that a name stands for, "png" for folders and patterns; else None."""
     path = Path(destination)
-    if path.is_dir() or is_sequence(path) or path.suffix.lower() == ".png":
+    if path.is_dir() or is_sequence(path):
         return "png"
-    return _CONTAINER_OF_SUFFIX.get(path.suffix.lower())
+    container = container_of_suffix(path)
+    return None if container is None else container.name

@@ -14,6 +14,7 @@ from av.stream import Disposition
 
 from bsqcodec.errors import MediaError
 from bsqcodec.media.ffmpeg_io import BUFFER_BYTES, GuardedSource, Prefixed, Readable, ffmpeg_guard
+from bsqcodec.media.foreign import FOREIGN_SUFFIXES, HEAD_BYTES, foreign_kind
 from bsqcodec.media.suffixes import PICTURE_SUFFIXES, VIDEO_SUFFIXES
 from bsqcodec.media.video.video_types import RawVideo
 
@@ -32,6 +33,9 @@ _VIDEO_BEGINNINGS: Final = re.compile(
     re.DOTALL,
 )
 """First bytes of common videos, and of no picture."""
+
+_PICTURE_BRANDS: Final = re.compile(rb".{4}ftyp(avi[fs]|mif1|msf1|hei[cmsx]|hev[cmsx])", re.DOTALL)
+"""First bytes of AVIF and HEIF, which FFmpeg opens as videos."""
 
 _NO_OTHER_FILES: Final = {"protocol_whitelist": "none"}
 """A playlist could otherwise have FFmpeg open any file or address it names."""
@@ -59,17 +63,19 @@ def is_video(path: str | Path) -> bool:
     suffix = path.suffix.lower()
     if suffix in VIDEO_SUFFIXES:
         return True
-    if suffix in PICTURE_SUFFIXES or suffix == ".bsq" or not path.is_file():
+    if suffix in PICTURE_SUFFIXES | FOREIGN_SUFFIXES or suffix == ".bsq" or not path.is_file():
         return False
     try:
-        with (
-            open(path, "rb") as file,
-            _open_container(GuardedSource(file, str(path)), str(path), None) as container,
-        ):
-            return (
-                _PICTURE_FORMATS.search(container.format.name) is None
-                and main_picture(container) is not None
-            )
+        with open(path, "rb") as file:
+            head = file.read(HEAD_BYTES)
+            if _PICTURE_BRANDS.match(head) or foreign_kind(head, suffix, file) is not None:
+                return False
+            file.seek(0)
+            with _open_container(GuardedSource(file, str(path)), str(path), None) as container:
+                return (
+                    _PICTURE_FORMATS.search(container.format.name) is None
+                    and main_picture(container) is not None
+                )
     except (MediaError, OSError):
         return False
 
@@ -123,7 +129,11 @@ def open_source(source: VideoSource, raw: RawVideo | None) -> OpenSource:
         else:
             file = source
         if not file.seekable():
-            file = _piped(file, cleanup)
+            file = _piped(file, cleanup, name, raw)
+        elif raw is None:
+            place = file.tell()
+            _refuse_foreign(file.read(HEAD_BYTES) or b"", name)
+            file.seek(place)
         guarded = GuardedSource(file, name)
         container = _open_container(guarded, name, raw)
         return OpenSource(container, guarded, name, cleanup.pop_all())
@@ -169,11 +179,20 @@ def _open_container(
             raise
 
 
-def _piped(file: Readable, cleanup: ExitStack) -> Readable:
-    """A stream that cannot seek, in a form that FFmpeg can read."""
+def _refuse_foreign(head: bytes, name: str) -> None:
+    """Raise MediaError for a PDF and its like, of which FFmpeg would make a video of one frame."""
+    kind = foreign_kind(head, Path(name).suffix)
+    if kind is not None:
+        raise MediaError(f"{name}: {kind.sentence}")
+
+
+def _piped(file: Readable, cleanup: ExitStack, name: str, raw: RawVideo | None) -> Readable:
+    """A stream that cannot seek, in a form that FFmpeg can read. Raises MediaError."""
     start = b""
     while len(start) < _PEEK_BYTES and (piece := file.read(_PEEK_BYTES - len(start))):
         start += piece
+    if raw is None:
+        _refuse_foreign(start, name)
     if not _index_at_end(start):
         return Prefixed(start, file)
     spool = cleanup.enter_context(tempfile.SpooledTemporaryFile(_MEMORY_BYTES))  # noqa: SIM115

@@ -1,14 +1,14 @@
 """ICC, EXIF and XMP come in as they are; the orientation is applied and its tag reset."""
 
 import io
-import struct
 
 import numpy as np
 import pytest
 from PIL import ExifTags, Image, ImageCms, ImageOps, PngImagePlugin
 
+from bsqcodec.media.image.exif import orientation_of
 from bsqcodec.media.image.image_reader import read_picture, to_pil
-from bsqcodec.media.image.metadata import oriented, reset_orientation
+from bsqcodec.media.image.orientation import oriented
 
 RANDOM = np.random.default_rng(2)
 SAMPLES = RANDOM.integers(0, 256, (6, 9, 3), np.uint8)
@@ -73,7 +73,7 @@ def test_orientation_is_applied_as_pillow_does(orientation: int, format: str, mo
     np.testing.assert_array_equal(np.asarray(to_pil(picture)), upright)
     assert upright.shape[:2] == ((6, 9) if orientation < 5 else (9, 6))
     assert picture.exif is not None
-    assert reset_orientation(picture.exif)[0] == 1
+    assert orientation_of(picture.exif) == 1
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -106,25 +106,6 @@ def test_xmp_alone_does_not_turn_a_picture() -> None:
     picture = read_picture(saved(Image.fromarray(SAMPLES), "PNG", pnginfo=text))
     np.testing.assert_array_equal(picture.pixels, SAMPLES)
     assert picture.xmp == XMP
-
-
-@pytest.mark.parametrize("order", ["<", ">"])
-@pytest.mark.parametrize(("kind", "letter"), [(1, "B"), (3, "H"), (4, "I")])
-def test_reset_orientation_in_either_byte_order(order: str, kind: int, letter: str) -> None:
-    def block(orientation: int) -> bytes:
-        head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "IH", 8, 1)
-        value = struct.pack(order + letter, orientation).ljust(4, b"\0")
-        return head + struct.pack(order + "HHI", 0x0112, kind, 1) + value
-
-    assert reset_orientation(block(8)) == (8, block(1))
-    assert reset_orientation(block(9)) == (1, block(9))
-
-
-@pytest.mark.parametrize("length", range(20))
-def test_reset_orientation_of_a_cut_block(length: int) -> None:
-    block = b"II*\0" + struct.pack("<IHHHIH", 8, 1, 0x0112, 3, 1, 6)
-    assert reset_orientation(block)[0] == 6
-    assert reset_orientation(block[:length]) == (1, block[:length])
 
 
 def test_damaged_metadata_is_dropped_with_a_note() -> None:
