@@ -81,7 +81,7 @@ _DJVU: Final = ForeignKind(
 )
 _STARTS: Final = (
     (rb"II\x2a\0.{4}CR", _RAW),  # Canon CR2
-    (rb"II\x1a\0.{4}HEAP", _RAW),  # Canon CRW
+    (rb"II\x1a\0\0\0HEAP", _RAW),  # Canon CRW
     (rb"II(RO|RS|U\0)|MMOR", _RAW),  # Olympus ORF, Panasonic RW2
     (rb"FUJIFILMCCD-RAW|FOVb|\0MRM", _RAW),  # Fujifilm RAF, Sigma X3F, Minolta MRW
     (rb".{4}ftypcrx ", _RAW),  # Canon CR3

@@ -109,10 +109,7 @@ VIDEO_CONTAINERS: Final = (
     VideoContainer("mkv", (".mkv",), "matroska"),
     VideoContainer("mp4", (".mp4", ".m4v"), "mp4"),
     VideoContainer("mov", (".mov", ".qt"), "mov"),
-    VideoContainer("webm", (".webm",), "webm"),
     VideoContainer("y4m", (".y4m",), "yuv4mpegpipe", has_sides=False),
-    VideoContainer("gif", (".gif",), "gif", has_sides=False),
-    VideoContainer("webp", (".webp",), "webp", has_sides=False),
     VideoContainer("png", (".png",), None, has_sides=False),
 )
 """The first is the usual one; "png" stands for numbered pictures."""

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bsqcodec.cli.decode import FORMATS
+from bsqcodec.cli.decode import FORMAT_NAMES
 from bsqcodec.cli.main import main
 from bsqcodec.format.image_container import unpack
-from bsqcodec.media.image.image_writer import OUTPUT_FORMATS
+from bsqcodec.media.formats import OUTPUT_FORMATS
 
 Output = pytest.CaptureFixture[str]
 
@@ -77,7 +77,25 @@ def test_other_names_are_inputs(name: str, coded: Path) -> None:
 
 
 def test_format_names_are_those_that_can_be_written() -> None:
-    assert [f".{name}" for name in FORMATS] == [entry.suffixes[0] for entry in OUTPUT_FORMATS]
+    for name in ("jpeg", "jpg", "tiff", "tif", "heif", "heic", "jxl", "png"):
+        assert name in FORMAT_NAMES
+    assert {suffix[1:] for entry in OUTPUT_FORMATS for suffix in entry.suffixes} < set(FORMAT_NAMES)
+
+
+@pytest.mark.parametrize(
+    ("name", "format"),
+    [("jpeg", "JPEG"), ("tiff", "TIFF"), ("heif", "HEIF"), ("JPG", "JPEG"), ("jxl", "JXL")],
+)
+def test_formats_by_their_own_names(name: str, format: str, coded: Path) -> None:
+    assert main(["decode", "photo.bsq", "--format", name]) == 0
+    from bsqcodec.media.image.image_reader import read_picture
+    from bsqcodec.media.image.optional_formats import open_picture
+
+    path = Path(f"photo.{name.lower()}")
+    assert read_picture(path).width > 0
+    with open(path, "rb") as file:
+        image = open_picture(file, "a", 10**9)
+        assert image.format == format
 
 
 @pytest.mark.parametrize(

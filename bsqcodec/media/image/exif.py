@@ -292,8 +292,8 @@ def _turn_thumbnail(block: _Block, first: _Folder, orientation: int) -> None:
         second = block.folder(start)
         offset = block.integer(second, _THUMBNAIL_OFFSET)
         count = block.integer(second, _THUMBNAIL_BYTES)
-        if offset is None or count is None:
-            raise ValueError("no JPEG thumbnail")
+        if offset is None or count is None or offset + count > len(block.data):
+            raise ValueError("no JPEG thumbnail, or not all of it")
         turned, size = _turned_jpeg(bytes(block.data[offset : offset + count]), orientation)
         _turn_folder(block, second, orientation, size)
         if len(turned) > count:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-from PIL import Image, PngImagePlugin
+from PIL import ExifTags, Image, PngImagePlugin
 
 from bsqcodec.errors import MediaError
 from bsqcodec.media.formats import OutputFormat, output_format
@@ -165,6 +165,8 @@ def _tiff_tags(picture: Picture, notes: list[str]) -> Image.Exif:
             source = Image.Exif()
             source.load(picture.exif)
             tags.load(photograph_exif(source))
+            # Pillow would write the offset of a directory that it leaves out
+            tags.get_ifd(ExifTags.IFD.Exif).pop(ExifTags.IFD.Interop, None)
         except (ValueError, SyntaxError, struct.error):
             notes.append("TIFF cannot hold the EXIF data: it was dropped")
     if picture.xmp is not None:

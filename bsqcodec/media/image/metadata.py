@@ -148,9 +148,11 @@ def photograph_exif(source: Image.Exif) -> bytes:
                 kept[tag] = source[tag]
         for folder in _PHOTOGRAPH_FOLDERS:
             if tags := dict(source.get_ifd(folder)):
-                # else this would be the offset of a directory in the file it came from
+                # the tag's value is the offset of a directory, in the file that it came from
                 if tags.pop(ExifTags.IFD.Interop, None) is not None:
-                    tags[ExifTags.IFD.Interop] = dict(source.get_ifd(ExifTags.IFD.Interop))
+                    index = dict(source.get_ifd(ExifTags.IFD.Interop))
+                    if index:
+                        tags[ExifTags.IFD.Interop] = index
                 kept.get_ifd(folder).update(tags)
         return kept.tobytes().removeprefix(EXIF_PREFIX)
     except (TypeError, LookupError, OverflowError, struct.error, SyntaxError) as error:

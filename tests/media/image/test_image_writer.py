@@ -1,6 +1,7 @@
 """Writing pictures: samples and metadata come back, and what a format cannot hold is said."""
 
 import io
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +9,11 @@ import pytest
 from PIL import ExifTags, Image, ImageCms
 
 from bsqcodec.errors import MediaError
+from bsqcodec.media.formats import OUTPUT_FORMATS, PICTURE_FORMAT_NAMES, output_format
+from bsqcodec.media.image.exif import resolution, with_resolution
+from bsqcodec.media.image.icc import build_profile, colour_of_code_points
 from bsqcodec.media.image.image_reader import read_picture
-from bsqcodec.media.image.image_writer import OUTPUT_FORMATS, output_format, write_picture
+from bsqcodec.media.image.image_writer import write_picture
 from bsqcodec.media.image.picture import Picture
 
 RANDOM = np.random.default_rng(3)
@@ -36,7 +40,9 @@ def a_picture(grey: bool, alpha: bool, *, metadata: bool = False) -> Picture:
 
 @pytest.mark.parametrize("grey", [True, False], ids=["grey", "rgb"])
 @pytest.mark.parametrize("alpha", [True, False], ids=["alpha", "opaque"])
-@pytest.mark.parametrize("suffix", [".png", ".webp", ".tif", ".jp2", ".bmp", ".tga", ".ppm"])
+@pytest.mark.parametrize(
+    "suffix", [".png", ".webp", ".tif", ".jp2", ".bmp", ".tga", ".ppm", ".jxl"]
+)
 def test_lossless_formats_give_the_samples_back(
     grey: bool, alpha: bool, suffix: str, tmp_path: Path
 ) -> None:
@@ -57,7 +63,7 @@ def test_lossless_formats_give_the_samples_back(
 
 
 @pytest.mark.parametrize("grey", [True, False], ids=["grey", "rgb"])
-@pytest.mark.parametrize("suffix", [".jpg", ".avif"])
+@pytest.mark.parametrize("suffix", [".jpg", ".avif", ".heic", ".heif"])
 def test_lossy_formats_stay_close(grey: bool, suffix: str, tmp_path: Path) -> None:
     ramp = np.linspace(0, 255, 32 * 32).reshape(32, 32).astype(np.uint8)
     picture = Picture(ramp if grey else np.stack([ramp, ramp.T, 255 - ramp], axis=2))
@@ -69,7 +75,7 @@ def test_lossy_formats_stay_close(grey: bool, suffix: str, tmp_path: Path) -> No
     assert np.abs(error).max() <= 8
 
 
-@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".avif", ".tif"])
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".avif", ".tif", ".heic"])
 def test_metadata_comes_back(suffix: str, tmp_path: Path) -> None:
     picture, path = a_picture(False, False, metadata=True), tmp_path / f"picture{suffix}"
     assert write_picture(picture, path) == []
@@ -174,7 +180,85 @@ def test_every_suffix_is_one_that_pillow_knows() -> None:
     known = Image.registered_extensions()
     for entry in OUTPUT_FORMATS:
         for suffix in entry.suffixes:
-            assert known[suffix] == entry.name
+            assert known.get(suffix, entry.name) == entry.name
+            assert suffix in known or entry.name in ("HEIF", "JXL")
+
+
+def test_names_are_the_suffixes_and_the_formats_own() -> None:
+    for name in ("png", "jpg", "jpeg", "tif", "tiff", "heif", "heic", "jxl", "webp", "jpeg2000"):
+        assert name in PICTURE_FORMAT_NAMES
+    for name in PICTURE_FORMAT_NAMES:
+        file = io.BytesIO()
+        write_picture(a_picture(False, False), file, format=name)
+        back = read_picture(file.getvalue())
+        assert (back.width, back.height) == (7, 5)
+
+
+@pytest.mark.parametrize(
+    "suffix", [".png", ".jpg", ".tif", ".bmp", ".webp", ".avif", ".heic", ".jxl"]
+)
+@pytest.mark.parametrize(("across", "down"), [(300, 300), (300, 150), (72, 72), (1200, 1200)])
+def test_a_resolution_comes_back(suffix: str, across: int, down: int, tmp_path: Path) -> None:
+    picture = a_picture(False, False)
+    picture.exif = with_resolution(None, Fraction(across), Fraction(down))
+    path = tmp_path / f"picture{suffix}"
+    assert write_picture(picture, path) == []
+    back = read_picture(path)
+    assert resolution(back.exif) == (across, down)
+    if suffix in (".png", ".jpg", ".tif", ".bmp"):
+        with Image.open(path) as image:
+            dpi = [float(value) for value in image.info["dpi"]]
+            np.testing.assert_allclose(dpi, (across, down), atol=0.02)
+    if suffix in (".png", ".jpg"):
+        with Image.open(path) as image:
+            assert "exif" not in image.info, "a resolution alone needs no EXIF here"
+
+
+def test_a_resolution_beside_a_photographs_tags(tmp_path: Path) -> None:
+    picture = a_picture(False, False, metadata=True)
+    picture.exif = with_resolution(picture.exif, Fraction(300), Fraction(300))
+    for suffix in (".png", ".jpg", ".tif"):
+        path = tmp_path / f"picture{suffix}"
+        assert write_picture(picture, path) == []
+        with Image.open(path) as image:
+            dpi = [float(value) for value in image.info["dpi"]]
+            np.testing.assert_allclose(dpi, (300, 300), atol=0.02)
+            assert image.getexif()[ExifTags.Base.Artist] == "somebody"
+
+
+@pytest.mark.parametrize("suffix", [".ppm", ".jp2"])
+def test_a_resolution_without_a_place_is_named(suffix: str, tmp_path: Path) -> None:
+    picture = a_picture(False, False)
+    picture.exif = with_resolution(None, Fraction(300), Fraction(300))
+    (note,) = write_picture(picture, tmp_path / f"a{suffix}")
+    assert note.endswith("cannot hold the resolution: it was dropped")
+
+
+def test_jpeg_xl_gets_srgb_samples() -> None:
+    picture = a_picture(False, True)
+    colour = colour_of_code_points(12, 13)
+    assert colour is not None
+    picture.icc = build_profile(colour, grey=False)
+    picture.pixels[:] = (200, 100, 100)
+    file = io.BytesIO()
+    (note,) = write_picture(picture, file, format="jxl")
+    assert note.startswith("converted to sRGB by the colour profile")
+    back = read_picture(file.getvalue())
+    assert back.icc is None
+    assert back.pixels[0, 0, 0] > 208 and back.pixels[0, 0, 1] < 97
+    np.testing.assert_array_equal(back.alpha, picture.alpha)
+
+
+def test_jpeg_xl_holds_exif_as_its_box_begins() -> None:
+    picture = a_picture(False, False)
+    picture.exif, picture.xmp = exif_bytes(), XMP
+    file = io.BytesIO()
+    assert write_picture(picture, file, format="jxl") == []
+    data = file.getvalue()
+    at = data.index(b"Exif")
+    assert data[at + 4 : at + 8] == bytes(4), "the offset of the TIFF structure"
+    back = read_picture(data)
+    assert (back.exif, back.xmp) == (picture.exif, XMP)
 
 
 def test_stream_without_a_format_gets_png() -> None:
