@@ -11,6 +11,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from math import ceil
 from typing import Final
 
 import numpy as np
@@ -30,6 +31,7 @@ _Y_RESOLUTION: Final = int(ExifTags.Base.YResolution)
 _RESOLUTION_UNIT: Final = int(ExifTags.Base.ResolutionUnit)
 _RESOLUTION: Final = (_X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT)
 _INCH, _CENTIMETRE = 2, 3
+_MAX_LONG: Final = 2**32 - 1
 _CM_OF_INCH: Final = Fraction(254, 100)
 _FOLDERS: Final = {int(ExifTags.IFD.Exif): (int(ExifTags.IFD.Interop),)}
 _SWAPPED_PAIRS: Final = (
@@ -323,7 +325,7 @@ def _turned_jpeg(data: bytes, orientation: int) -> tuple[bytes, tuple[int, int]]
 
 
 def _rational(order: str, value: Fraction) -> bytes:
-    value = value.limit_denominator(10**6)
+    value = value.limit_denominator(min(10_000, _MAX_LONG // max(1, ceil(value))))
     return struct.pack(order + "II", value.numerator, value.denominator)
 
 

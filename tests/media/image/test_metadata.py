@@ -1,13 +1,15 @@
 """ICC, EXIF and XMP come in as they are; the orientation is applied and its tag reset."""
 
 import io
+import struct
+from zlib import crc32
 
 import numpy as np
 import pytest
 from PIL import ExifTags, Image, ImageCms, ImageOps, PngImagePlugin
 
-from bsqcodec.media.image.exif import orientation_of
-from bsqcodec.media.image.image_reader import read_picture, to_pil
+from bsqcodec.media.image.exif import orientation_of, resolution
+from bsqcodec.media.image.image_reader import picture_from, read_picture, to_pil
 from bsqcodec.media.image.orientation import oriented
 
 RANDOM = np.random.default_rng(2)
@@ -145,3 +147,79 @@ def test_a_profile_must_be_for_the_samples(mode: str, space: str, kept: bool, bu
     notes = [note for note in picture.notes if "profile" in note]
     assert len(notes) == (0 if kept else 1)
     assert kept or f"is for {space}" in notes[0]
+
+
+@pytest.mark.parametrize(
+    ("format", "options", "expected"),
+    [
+        ("JPEG", {"dpi": (300, 300)}, (300, 300)),
+        ("JPEG", {"dpi": (300, 150)}, (300, 150)),
+        ("PNG", {"dpi": (300, 300)}, (300, 300)),
+        ("PNG", {"dpi": (72, 96)}, (72, 96)),
+        ("TIFF", {"dpi": (600, 600)}, (600, 600)),
+        ("TIFF", {"resolution_unit": "cm", "x_resolution": 100.0, "y_resolution": 50.0}, (254, 127)),
+        ("BMP", {"dpi": (200, 200)}, (200, 200)),
+    ],
+)  # fmt: skip
+def test_a_resolution_comes_in_as_exif(
+    format: str, options: dict[str, object], expected: tuple[int, int]
+) -> None:
+    picture = read_picture(saved(Image.fromarray(SAMPLES), format, **options))
+    assert resolution(picture.exif) == expected
+    assert picture.notes == []
+
+
+def test_a_resolution_in_centimetres_of_jpeg() -> None:
+    data = bytearray(saved(Image.fromarray(SAMPLES), "JPEG", dpi=(100, 100)))
+    at = data.index(b"JFIF\0") + 7
+    assert data[at] == 1
+    data[at] = 2
+    assert resolution(read_picture(bytes(data)).exif) == (254, 254)
+
+
+def test_a_files_own_resolution_counts_more_than_that_of_its_exif() -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Artist] = "somebody"
+    exif[ExifTags.Base.XResolution] = exif[ExifTags.Base.YResolution] = 72.0
+    exif[ExifTags.Base.ResolutionUnit] = 2
+    picture = read_picture(saved(Image.fromarray(SAMPLES), "JPEG", dpi=(300, 300), exif=exif))
+    assert resolution(picture.exif) == (300, 300)
+    assert picture.exif is not None and b"somebody" in picture.exif
+    kept = read_picture(saved(Image.fromarray(SAMPLES), "WEBP", exif=exif))
+    assert resolution(kept.exif) == (72, 72)
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "TIFF", "WEBP", "GIF", "PPM", "TGA"])
+def test_no_resolution_is_made_up(format: str) -> None:
+    assert read_picture(saved(Image.fromarray(SAMPLES), format)).exif is None
+
+
+def test_a_turned_picture_has_its_resolution_turned() -> None:
+    data = saved(Image.fromarray(SAMPLES), "PNG", dpi=(300, 150), exif=exif_bytes(6))
+    assert resolution(read_picture(data).exif) == (150, 300)
+
+
+def test_a_resolution_of_the_callers_image() -> None:
+    image = Image.fromarray(SAMPLES)
+    assert picture_from(image).exif is None
+    image.info["dpi"] = (300.0, 300.0)
+    assert resolution(picture_from(image).exif) == (300, 300)
+    for nonsense in ((0, 0), (-3, 4), ("a", "b"), 300, (1e300, 1e300), (float("nan"), 1.0)):
+        image.info["dpi"] = nonsense
+        assert picture_from(image).exif is None
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG"])
+def test_pixels_that_are_not_square_are_noted(format: str) -> None:
+    if format == "PNG":
+        chunk = b"pHYs" + bytes([0, 0, 0, 1, 0, 0, 0, 2, 0])
+        png = saved(Image.fromarray(SAMPLES), "PNG")
+        data = png[:33] + struct.pack(">I", 9) + chunk + struct.pack(">I", crc32(chunk)) + png[33:]
+    else:
+        whole = bytearray(saved(Image.fromarray(SAMPLES), "JPEG"))
+        at = whole.index(b"JFIF\0") + 7
+        whole[at : at + 5] = bytes([0, 0, 1, 0, 2])
+        data = bytes(whole)
+    picture = read_picture(data)
+    assert picture.notes == ["its pixels are not square (2 : 1), which is not carried on"]
+    assert picture.exif is None
