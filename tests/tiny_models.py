@@ -16,9 +16,11 @@ from torch import Tensor, nn
 from bsqcodec.entropy.motion_vectors import TABLE
 from bsqcodec.models import video_weight_files as video_weights
 from bsqcodec.models import weight_files as weights
-from bsqcodec.models.prior.integer import IntegerPrior, probability_table, quantize_prior
+from bsqcodec.models.bsq.bit_order import BitPriorConfig
+from bsqcodec.models.prior.integer import IntegerPrior, quantize_prior
+from bsqcodec.models.prior.integer_blocks import probability_table
 from bsqcodec.models.prior.neighbour_context import CONTEXTS
-from bsqcodec.models.prior.network import Prior
+from bsqcodec.models.prior.network import BlockShape, Prior
 from bsqcodec.models.prior.order import BUCKETS, PriorConfig, stage_kinds
 from bsqcodec.models.transform.inter_network import Predicted
 from bsqcodec.models.transform.temporal_context import context_size
@@ -157,45 +159,63 @@ def random_values(planes: Tensor, step: int, height: int, width: int, seed: int 
     return np.clip(n, -limit, limit).astype(np.int32)
 
 
+def _stream(name: str, *shape: int) -> Tensor:
+    """int8 values spelled by SHAKE-256 of a name."""
+    data = hashlib.shake_256(name.encode()).digest(int(np.prod(shape)))
+    return torch.from_numpy(np.frombuffer(data, np.int8).copy()).view(shape)
+
+
+def _small(name: str, *shape: int) -> Tensor:
+    """Positive multiples of 2^-10 below 1/4."""
+    return (_stream(name, *shape).float() + 129) / 1024
+
+
+def _fixed_linear(name: str, rows: int, columns: int, gain: float) -> dict[str, Tensor]:
+    return {
+        f"{name}.weight": _stream(f"{name}.weight", rows, columns).clamp_min(-127),
+        f"{name}.bias": _stream(f"{name}.bias", rows).int() * 16,
+        f"{name}.multiplier": _small(f"{name}.multiplier", rows) * gain,
+    }
+
+
+def _fixed_network(
+    shape: BlockShape, inputs: int, outputs: int, embeddings: dict[str, int]
+) -> dict[str, Tensor]:
+    """Integer weights of a prior's network: its layers, and rows of its embeddings."""
+    width, hidden = shape.width, shape.hidden
+    result = {
+        "probability": probability_table(),
+        "gain": _small("gain", width),
+        **_fixed_linear("embed", width, inputs, 2.0),
+        **_fixed_linear("head", -(-outputs // 8) * 8, width, 1 / 64),
+    }
+    for name, rows in embeddings.items():
+        result[name] = _stream(name, rows, width).int()
+    for i in range(shape.blocks):
+        n = f"blocks.{i}"
+        result |= _fixed_linear(f"{n}.qkv", 3 * width, width, 1 / 16)
+        result |= _fixed_linear(f"{n}.out", width, width, 1 / 4)
+        result |= _fixed_linear(f"{n}.up", hidden, 2 * width, 1 / 16)
+        result |= _fixed_linear(f"{n}.down", width, hidden, 1 / 4)
+        result[f"{n}.attention_gain"] = _small(f"{n}.attention_gain", width)
+        result[f"{n}.mlp_gain"] = _small(f"{n}.mlp_gain", width)
+        result[f"{n}.slope"] = _small(f"{n}.slope", shape.heads) / 64
+        result[f"{n}.score_bias"] = _stream(f"{n}.score_bias", shape.heads, 225).short() // 16
+    return result
+
+
 def fixed_tensors(config: PriorConfig, planes: Tensor) -> dict[str, Tensor]:
     """Integer weights of a prior spelled by SHAKE-256, the same with every library version."""
-
-    def stream(name: str, *shape: int) -> Tensor:
-        count = int(np.prod(shape))
-        data = hashlib.shake_256(name.encode()).digest(count)
-        return torch.from_numpy(np.frombuffer(data, np.int8).copy()).view(shape)
-
-    def small(name: str, *shape: int) -> Tensor:
-        """Positive multiples of 2^-10 below 1/4."""
-        return (stream(name, *shape).float() + 129) / 1024
-
-    result = {"planes": planes, "probability": probability_table()}
-
-    def linear(name: str, rows: int, columns: int, gain: float) -> None:
-        result[f"{name}.weight"] = stream(f"{name}.weight", rows, columns).clamp_min(-127)
-        result[f"{name}.bias"] = stream(f"{name}.bias", rows).int() * 16
-        result[f"{name}.multiplier"] = small(f"{name}.multiplier", rows) * gain
-
-    width, hidden, kinds = (
-        config.width,
-        config.hidden,
-        len(stage_kinds(config, int(planes.max()) - 1)),
-    )
-    linear("embed", width, 2 * config.channels, 2.0)
-    linear("head", -(-(2 * config.channels + 1) // 8) * 8, width, 1 / 64)
-    result["gain"] = small("gain", width)
-    for name, rows in {"embed_pass": 2 * kinds, "embed_bucket": BUCKETS, "embed_token": 4}.items():
-        result[name] = stream(name, rows, width).int()
-    for i in range(config.blocks):
-        n = f"blocks.{i}"
-        linear(f"{n}.qkv", 3 * width, width, 1 / 16)
-        linear(f"{n}.out", width, width, 1 / 4)
-        linear(f"{n}.up", hidden, 2 * width, 1 / 16)
-        linear(f"{n}.down", width, hidden, 1 / 4)
-        result[f"{n}.attention_gain"] = small(f"{n}.attention_gain", width)
-        result[f"{n}.mlp_gain"] = small(f"{n}.mlp_gain", width)
-        result[f"{n}.slope"] = small(f"{n}.slope", config.heads) / 64
-        result[f"{n}.score_bias"] = stream(f"{n}.score_bias", config.heads, 225).short() // 16
-    result["table"] = stream("table", kinds, config.channels, CONTEXTS, 2).short()
-    result["stop_table"] = stream("stop_table", kinds, BUCKETS).short()
+    kinds = len(stage_kinds(config, int(planes.max()) - 1))
+    embeddings = {"embed_pass": 2 * kinds, "embed_bucket": BUCKETS, "embed_token": 4}
+    result = _fixed_network(config, 2 * config.channels, 2 * config.channels + 1, embeddings)
+    result["planes"] = planes
+    result["table"] = _stream("table", kinds, config.channels, CONTEXTS, 2).short()
+    result["stop_table"] = _stream("stop_table", kinds, BUCKETS).short()
     return result
+
+
+def fixed_bit_tensors(config: BitPriorConfig) -> dict[str, Tensor]:
+    """Integer weights of a prior of bits spelled by SHAKE-256."""
+    embeddings = {"embed_pass": config.passes + 1, "embed_token": 2}
+    return _fixed_network(config, config.bits, config.sub_codes * config.nodes, embeddings)

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from bsqcodec.errors import WeightsError
 from bsqcodec.models import weight_files as weights_files
-from bsqcodec.models.prior.integer import int8_products_are_exact, quantize_prior
+from bsqcodec.models.prior.integer import quantize_prior
+from bsqcodec.models.prior.integer_blocks import int8_products_are_exact
 from bsqcodec.models.weight_files import ENVIRONMENT, find, find_default, folders, load, save
 
 from ..tiny_models import PRIOR, random_prior, random_tokenizer

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from bsqcodec.format.video_container import VideoFileReader
-from bsqcodec.models.prior import integer
+from bsqcodec.models.prior import integer_blocks
 from bsqcodec.video.codec import VideoCodec
 
 from .scenes import ListReader, Pixels, clip, coded, psnr
@@ -61,7 +61,7 @@ def test_the_clip_is_worth_a_test(data: bytes, whole: list[Pixels]) -> None:
 def test_chunks_change_no_byte(
     shipped: VideoCodec, data: bytes, windows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(integer, "CHUNK", windows)
+    monkeypatch.setattr(integer_blocks, "CHUNK", windows)
     assert stream(shipped) == data
     shipped.verify(io.BytesIO(data), FRAMES)
 

@@ -1,87 +1,30 @@
-"""Exact inference of the prior: the same integers on every machine, thread count and device.
-
-Every tensor holds integers. Matrix products have int8 operands and partial sums below 2^24, which
-makes them exact in float32 in any order of summation (and even if a backend rounds the operands to
-bfloat16 or TF32, which hold 8 bits); on CPUs that do so exactly they run as int8 products.
-Everything else is single IEEE operations (multiply, divide, round half to even, compare) on float32
-numbers that hold integers or stored constants; they are correctly rounded everywhere and never
-fused, because each is an eager operation of its own. There is no exponential and no float
-reduction.
-"""
+"""Exact inference of the prior of integers; its arithmetic is that of `integer_blocks`."""
 
 from __future__ import annotations
 
 import copy
 import hashlib
 import json
-import math
-import platform
-from functools import cache
+from collections.abc import Iterable
 from typing import Any, cast
 
-import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from bsqcodec.entropy.range_coder import PRECISION
 from bsqcodec.errors import WeightsError
-from bsqcodec.models.prior.neighbour_context import CLIP, CONTEXTS, clipped, contexts
-from bsqcodec.models.prior.network import (
-    ACTIVATION,
-    CLIP_UNIT,
-    LOGIT,
-    SCORE_MAX,
-    STREAM,
-    Prior,
-    PriorBlock,
-    QuantLinear,
-    neighbours_inside,
-    padded,
-    with_neighbours_of,
+from bsqcodec.models.prior.integer_blocks import (
+    LOGIT_LIMIT,
+    IntegerBlocks,
+    probability_table,
+    quantize_blocks,
+    quantize_linear,
 )
+from bsqcodec.models.prior.neighbour_context import CLIP, CONTEXTS, clipped, contexts
+from bsqcodec.models.prior.network import ACTIVATION, CLIP_UNIT, LOGIT, STREAM, Prior, PriorBlock
 from bsqcodec.models.prior.order import BUCKETS, PriorConfig, stage_kinds
-from bsqcodec.models.windows import WINDOW, from_windows, relative_index, to_windows
-
-EXACT = 2**24
-"""Integers up to this magnitude are exact in float32."""
-
-LOGIT_LIMIT = 12 * LOGIT
-"""Logits are clipped to +- 12 nats."""
 
 MAX_PLANES = 10
 """Digits of an integer, at most: it fits 16 bits, and the sums that contexts take of it 2^24."""
-
-CHUNK = 64
-"""Windows that go through a layer at once, which bounds the memory; no result depends on it."""
-
-MOST = 0.85
-"""From this share of the tokens on, a block does all rather than those that are wanted."""
-
-
-def probability_table() -> Tensor:
-    """65536 times the logistic function of k / 64, k = -768 .. 768, clipped to 1 .. 65535.
-
-    Stored with the weights, so that nobody's `exp` matters.
-    """
-    k = np.arange(-LOGIT_LIMIT, LOGIT_LIMIT + 1) / LOGIT
-    p = np.round(PRECISION / (1 + np.exp(-k)))
-    return torch.from_numpy(np.clip(p, 1, PRECISION - 1).astype(np.int32))
-
-
-def _linear(name: str, layer: QuantLinear, unit_in: float, unit_out: float) -> dict[str, Tensor]:
-    """int8 weights, biases in units of the accumulator, and the multiplier to the output's unit."""
-    weight = layer.weight.detach().double()
-    scale = weight.abs().amax(1).clamp_min(1e-8) / 127
-    rows = -len(weight) % 8  # int8 products want multiples of 8
-    pad = torch.nn.functional.pad
-    bias = layer.bias.detach().double() / scale * unit_in
-    bound = EXACT // 2
-    return {
-        f"{name}.weight": pad(torch.round(weight / scale[:, None]), (0, 0, 0, rows)).to(torch.int8),
-        f"{name}.bias": pad(torch.round(bias).clamp(-bound, bound), (0, rows)).to(torch.int32),
-        f"{name}.multiplier": pad(scale * unit_out / unit_in, (0, rows)).float(),
-    }
 
 
 def quantize_prior(prior: Prior) -> dict[str, Tensor]:
@@ -93,27 +36,15 @@ def quantize_prior(prior: Prior) -> dict[str, Tensor]:
         "planes": prior.planes,
         "probability": probability_table(),
         "gain": (prior.gain.detach() * (unit / STREAM)).float(),
-        **_linear("embed", prior.embed, CLIP_UNIT, STREAM),
-        **_linear("head", prior.head, unit, LOGIT),
+        **quantize_linear("embed", prior.embed, CLIP_UNIT, STREAM),
+        **quantize_linear("head", prior.head, unit, LOGIT),
     }
     if config.context:
-        result |= _linear("embed_context", prior.embed_context, CLIP_UNIT, STREAM)
+        result |= quantize_linear("embed_context", prior.embed_context, CLIP_UNIT, STREAM)
     for name in ("embed_pass", "embed_bucket", "embed_token"):
         weight = getattr(prior, name).weight.detach()
         result[name] = torch.round(weight * STREAM).to(torch.int32)
-    for i, block in enumerate(prior.blocks):
-        attention, mlp = cast(PriorBlock, block).attention, cast(PriorBlock, block).mlp
-        n = f"blocks.{i}"
-        if attention is not None:
-            bias = torch.round(attention.bias.detach() * SCORE_MAX)
-            result[f"{n}.attention_gain"] = (attention.gain.detach() * (unit / STREAM)).float()
-            result |= _linear(f"{n}.qkv", attention.qkv, unit, unit)
-            result |= _linear(f"{n}.out", attention.out, unit, STREAM)
-            result[f"{n}.slope"] = (attention.slope.detach() * (SCORE_MAX / unit**2)).float()
-            result[f"{n}.score_bias"] = bias.to(torch.int16)
-        result[f"{n}.mlp_gain"] = (mlp.gain.detach() * (unit / STREAM)).float()
-        result |= _linear(f"{n}.up", mlp.up, unit, unit)
-        result |= _linear(f"{n}.down", mlp.down, unit, STREAM)
+    result |= quantize_blocks(cast(Iterable[PriorBlock], prior.blocks))
     kinds = len(stage_kinds(config, prior.top_plane))
     own = prior.table.weight.detach().view(kinds, config.channels, CONTEXTS, 2)
     table = own + prior.shared_table.weight.detach().view(kinds, 1, CONTEXTS, 2)
@@ -134,29 +65,7 @@ def identity(config: dict[str, Any], tensors: dict[str, Tensor]) -> bytes:
     return digest.digest()
 
 
-@cache
-def int8_products_are_exact(device: torch.device) -> bool:
-    """Whether `torch._int_mm` can be trusted here; else float32 products take its place.
-
-    Without VNNI instructions x86 kernels add pairs of products in 16 bits, which saturates
-    (pytorch issue 136746), or torch falls back to plain loops, which are slow.
-    """
-    x86 = device.type == "cpu" and platform.machine() in ("x86_64", "AMD64")
-    has_vnni = getattr(torch.cpu, "_is_vnni_supported", None)
-    if x86 and (has_vnni is None or not has_vnni()):
-        return False
-    a = torch.full((64, 64), 127, dtype=torch.int8, device=device)
-    a[::2, 1::2] = -127
-    exact = a.double() @ a.t().double()
-    try:
-        return all(
-            torch.equal(torch._int_mm(a[:rows], a.t()).double(), exact[:rows]) for rows in (32, 64)
-        )
-    except (AttributeError, RuntimeError):  # not made for this device or version
-        return False
-
-
-class IntegerPrior:
+class IntegerPrior(IntegerBlocks):
     """Runs integer weights on a device, by int8 or by float32 products: the results are the same.
 
     int8: False takes float32 products even on a CPU whose int8 products are exact.
@@ -171,113 +80,17 @@ class IntegerPrior:
         int8: bool | None = None,
     ) -> None:
         self.config = config
-        self.device = torch.device(device)
-        wanted = self.device.type == "cpu" and int8 is not False
-        self.int8 = wanted and int8_products_are_exact(self.device)
         self.planes = tensors["planes"].cpu().numpy()
+        if int(self.planes.max()) > MAX_PLANES:
+            raise WeightsError(f"prior is not exact: it has more than {MAX_PLANES} planes")
         every = stage_kinds(config, int(self.planes.max()) - 1)
         self.kinds = len(every)
         self._depths = [config.depth(plane) for plane, _ in every]
-        self._check(tensors)
-        self._int8_weight: dict[str, Tensor] = {}
-        self._t: dict[str, Tensor] = {}
-        for name, tensor in tensors.items():
-            if name.endswith(".weight") and self.int8:
-                self._int8_weight[name] = tensor.to(self.device).t()
-            else:
-                self._t[name] = tensor.to(self.device)
-                if name not in ("table", "stop_table", "probability", "planes"):
-                    self._t[name] = self._t[name].float()
+        largest = {"embed": CLIP, "head": 127} | ({"embed_context": CLIP} if config.context else {})
+        embeddings = ("embed_pass", "embed_bucket", "embed_token")
+        super().__init__(config, tensors, largest, embeddings, device, int8)
         by_kind = self._t.pop("table").view(self.kinds, -1, 2)
         self._digit_tables = [by_kind[..., i].contiguous() for i in (0, 1)]
-        index = relative_index().to(self.device)
-        self._score_bias = [
-            self._t[f"blocks.{i}.score_bias"][:, index]
-            for i in range(config.blocks if config.attention else 0)
-        ]
-
-    def _check(self, t: dict[str, Tensor]) -> None:
-        """Bounds of every partial sum, from the weights themselves."""
-        if int(t["planes"].max()) > MAX_PLANES:
-            raise WeightsError(f"prior is not exact: it has more than {MAX_PLANES} planes")
-        for name, tensor in t.items():
-            if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-                raise WeightsError(f"prior has a value that is not finite in {name}")
-
-        def accumulator(name: str, largest: int) -> Tensor:
-            sums = t[f"{name}.weight"].long().abs().sum(1) * largest
-            return sums + t[f"{name}.bias"].long().abs()
-
-        tokens = WINDOW * WINDOW
-        head_width = self.config.width // self.config.heads
-        bounds = {"attention scores": 127 * 127 * head_width}
-        bounds["attention sums"] = SCORE_MAX**2 * 127 * tokens
-        stream = sum(
-            int(t[n].long().abs().max()) for n in ("embed_pass", "embed_bucket", "embed_token")
-        )
-
-        def contribution(name: str, sums: Tensor) -> int:
-            return math.ceil(float((sums * t[f"{name}.multiplier"].abs()).max())) + 1
-
-        layers = {"embed": CLIP, "head": 127}
-        if self.config.context:
-            layers["embed_context"] = CLIP
-        for i in range(self.config.blocks):
-            names = ("qkv", "out", "up", "down") if self.config.attention else ("up", "down")
-            layers |= {f"blocks.{i}.{n}": 127 for n in names}
-        for name, largest in layers.items():
-            sums = accumulator(name, largest)
-            bounds[name] = int(sums.max())
-            if name.startswith("embed") or name.endswith((".out", ".down")):
-                stream += contribution(name, sums)
-        bounds["residual stream"] = stream
-        for name, bound in bounds.items():
-            if bound >= EXACT:
-                raise WeightsError(f"prior is not exact: {name} can reach {bound}, limit {EXACT}")
-
-    def _product(self, name: str, a: Tensor, rows: Tensor | None = None) -> Tensor:
-        """a [n, K] of integers within int8, times the layer's weights, plus bias, times multiplier.
-
-        Returns float32 [n, N], not yet rounded; with only these rows of the layer, if given.
-        """
-        names = (f"{name}.weight", f"{name}.bias", f"{name}.multiplier")
-        bias, multiplier = (self._t[n] if rows is None else self._t[n][rows] for n in names[1:])
-        if self.int8:
-            weight = self._int8_weight[names[0]]
-            weight = weight if rows is None else weight.t()[rows].t()
-            y = torch._int_mm(self._operand(a), weight).float()
-        else:
-            weight = self._t[names[0]]
-            y = a @ (weight if rows is None else weight[rows]).t()
-        return y.add_(bias).mul_(multiplier)
-
-    def _operand(self, x: Tensor) -> Tensor:
-        """Integers within int8 as the products take them."""
-        return x.to(torch.int8) if self.int8 else x
-
-    @staticmethod
-    def _activation(x: Tensor, low: int = -127) -> Tensor:
-        return x.round_().clamp_(low, 127)
-
-    def _attention(self, i: int, x: Tensor) -> Tensor:
-        """Contribution to the stream of windows x [n, 64, width]."""
-        name, heads = f"blocks.{i}", self.config.heads
-        n, t, d = x.shape
-        a = self._activation(x * self._t[f"{name}.attention_gain"])
-        qkv = self._activation(self._product(f"{name}.qkv", a.reshape(n * t, d)))
-        q, k, v = qkv.view(n, t, 3, heads, d // heads).permute(2, 0, 3, 1, 4)
-        score = (q @ k.transpose(-1, -2)).mul_(self._t[f"{name}.slope"][:, None, None])
-        score = score.round_().add_(self._score_bias[i]).clamp_(0, SCORE_MAX).square_()
-        total = score.sum(-1, keepdim=True).add_(1)
-        y = self._activation((score @ v).div_(total))
-        y = y.transpose(1, 2).reshape(n * t, d)
-        return self._product(f"{name}.out", y).round_().view(n, t, d)
-
-    def _mlp(self, i: int, a: Tensor) -> Tensor:
-        """Contribution to the stream of tokens a [n, 2 width]: their own and their neighbours'."""
-        name = f"blocks.{i}"
-        hidden = self._product(f"{name}.up", a)
-        return self._product(f"{name}.down", self._activation(hidden, low=0)).round_()
 
     def context_stream(self, context: Tensor) -> Tensor:
         """What context [B, h, w, K], integers within +-7, adds to the stream: [B, h, w, width]."""
@@ -303,29 +116,14 @@ class IntegerPrior:
         b, h, w, c = v.shape
         width = self.config.width
         x = self._embedding(v.view(-1, c), power).view(b, h, w, width)
-        rows = max(1, CHUNK // max(1, b * (w // WINDOW))) * WINDOW
-        parts = x.split(rows, 1)
-        tops = range(0, h, rows)
         constant = self._t["embed_pass"][kind] + self._t["embed_bucket"][bucket]
         token = self._t["embed_token"] + constant
-        for part, each in zip(parts, flags.split(rows, 1), strict=True):
+        rows = self._rows_at_once(b, w)
+        for part, each in zip(x.split(rows, 1), flags.split(rows, 1), strict=True):
             part += token[each]
         if context is not None:
             x += context
-        for i, region in enumerate(self._regions(wanted, (b, h, w), self._depths[kind // 2])):
-            for part in parts if self.config.attention else ():
-                part += from_windows(self._attention(i, to_windows(part)), part.shape[1], w)
-            gain = self._t[f"blocks.{i}.mlp_gain"]
-            a = torch.cat([self._operand(self._activation(part * gain)) for part in parts], 1)
-            a = padded(a)
-            if region is None:
-                for top, part in zip(tops, parts, strict=True):
-                    around = neighbours_inside(a[:, top : top + part.shape[1] + 2])
-                    part += self._mlp(i, around.view(-1, 2 * width)).view(part.shape)
-            else:
-                stream = x.view(-1, width)
-                for some in region.split(CHUNK * WINDOW**2):
-                    stream.index_add_(0, some, self._mlp(i, with_neighbours_of(a, some)))
+        self._run_blocks(x, self._depths[kind // 2], wanted)
         return x
 
     def _embedding(self, v: Tensor, power: int) -> Tensor:
@@ -334,31 +132,10 @@ class IntegerPrior:
         nothing = v.new_zeros(8, 2 * self.config.channels)
         x = self._product("embed", nothing)[:1].round_().repeat(len(v), 1)
         begun = v.any(1).nonzero()[:, 0]
-        for some in begun.split(CHUNK * WINDOW**2):
+        for some in begun.split(self._tokens_at_once()):
             u = self._operand(clipped(v if len(some) == len(v) else v[some], scale))
             x[some] = self._product("embed", torch.cat([u, u.abs()], dim=-1)).round_()
         return x
-
-    def _regions(
-        self, wanted: Tensor | None, shape: tuple[int, int, int], depth: int
-    ) -> list[Tensor | None]:
-        """Tokens for which the MLP of each block has to run, flat; None for all of them.
-
-        A block looks at the neighbours of a token, or at its whole window.
-        """
-        regions: list[Tensor | None] = [None] * depth
-        count = math.prod(shape)
-        for i in reversed(range(depth)):
-            if wanted is None or len(wanted) > MOST * count:
-                break
-            regions[i] = wanted
-            if self.config.attention:
-                break
-            mask = torch.zeros(count, device=self.device, dtype=torch.float32)
-            mask[wanted] = 1
-            near = F.max_pool2d(mask.view(shape)[:, None], 3, 1, 1)
-            wanted = near.view(-1).nonzero()[:, 0]
-        return regions
 
     def head(self, x: Tensor, channels: Tensor | None = None) -> Tensor:
         """Logits of tokens x [n, width], in 1/64 nat, without the tables.
@@ -391,8 +168,3 @@ class IntegerPrior:
 
     def stop_table(self, stage_index: int, bucket: int) -> Tensor:
         return self._t["stop_table"][stage_index, bucket].float()
-
-    def chance(self, logits: Tensor) -> Tensor:
-        """Integer logits to 65536 times the probability of a 1, int32 of the same shape."""
-        index = logits.clamp(-LOGIT_LIMIT, LOGIT_LIMIT).int() + LOGIT_LIMIT
-        return self._t["probability"].index_select(0, index.view(-1)).view(logits.shape)

@@ -15,15 +15,9 @@ import torch
 from torch import Tensor
 
 from bsqcodec.errors import WeightsError
-from bsqcodec.models.prior import integer
-from bsqcodec.models.prior.integer import (
-    EXACT,
-    LOGIT_LIMIT,
-    IntegerPrior,
-    identity,
-    probability_table,
-    quantize_prior,
-)
+from bsqcodec.models.prior import integer, integer_blocks
+from bsqcodec.models.prior.integer import IntegerPrior, identity, quantize_prior
+from bsqcodec.models.prior.integer_blocks import EXACT, LOGIT_LIMIT, probability_table
 from bsqcodec.models.prior.neighbour_context import CONTEXTS, features
 from bsqcodec.models.prior.network import LOGIT, STREAM, Prior, QuantLinear
 from bsqcodec.models.prior.order import PriorConfig
@@ -119,8 +113,8 @@ def test_int8_products_that_cannot_be_trusted_are_not_used(
 ) -> None:
     v, flags = grid(1, 8, 16)
     expected = logits(integer_prior(int8=False), v, flags, *PASSES[1])
-    uncached = integer.int8_products_are_exact.__wrapped__
-    monkeypatch.setattr(integer, "int8_products_are_exact", uncached)
+    uncached = integer_blocks.int8_products_are_exact.__wrapped__
+    monkeypatch.setattr(integer_blocks, "int8_products_are_exact", uncached)
     monkeypatch.setattr(torch, "_int_mm", product)
     prior = integer_prior(int8=True)
     assert not prior.int8
@@ -144,7 +138,7 @@ def test_chunks_change_nothing(chunk: int, int8: bool, monkeypatch: pytest.Monke
     prior = integer_prior(int8=int8)
     v, flags = grid(2, 24, 16)
     expected = logits(prior, v, flags, *PASSES[1])
-    monkeypatch.setattr(integer, "CHUNK", chunk)
+    monkeypatch.setattr(integer_blocks, "CHUNK", chunk)
     assert torch.equal(logits(prior, v, flags, *PASSES[1]), expected)
 
 

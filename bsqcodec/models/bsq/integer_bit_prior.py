@@ -1,0 +1,89 @@
+"""Exact inference of the prior of bits; its arithmetic is that of `models.prior.integer_blocks`."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from bsqcodec.models.bsq.bit_order import BitPriorConfig
+from bsqcodec.models.bsq.bit_prior import SIGN, BitPrior
+from bsqcodec.models.prior.integer_blocks import (
+    IntegerBlocks,
+    probability_table,
+    quantize_blocks,
+    quantize_linear,
+)
+from bsqcodec.models.prior.network import ACTIVATION, LOGIT, STREAM, PriorBlock
+
+EMBEDDINGS = ("embed_pass", "embed_token")
+
+
+def quantize_bit_prior(prior: BitPrior) -> dict[str, Tensor]:
+    """The integer weights of a trained prior, ready to be saved and run by `IntegerBitPrior`."""
+    prior = copy.deepcopy(prior).cpu().float()
+    unit = float(ACTIVATION)
+    result = {
+        "probability": probability_table(),
+        "gain": (prior.gain.detach() * (unit / STREAM)).float(),
+        **quantize_linear("embed", prior.embed, SIGN, STREAM),
+        **quantize_linear("head", prior.head, unit, LOGIT),
+        **quantize_blocks(cast(Iterable[PriorBlock], prior.blocks)),
+    }
+    for name in EMBEDDINGS:
+        weight = getattr(prior, name).weight.detach()
+        result[name] = torch.round(weight * STREAM).to(torch.int32)
+    return {name: tensor.contiguous() for name, tensor in result.items()}
+
+
+class IntegerBitPrior(IntegerBlocks):
+    """Runs integer weights on a device; int8 as `IntegerBlocks` takes it.
+
+    Raises WeightsError if the weights could make a partial sum inexact.
+    """
+
+    def __init__(
+        self,
+        config: BitPriorConfig,
+        tensors: dict[str, Tensor],
+        device: torch.device | str = "cpu",
+        int8: bool | None = None,
+    ) -> None:
+        self.config = config
+        super().__init__(config, tensors, {"embed": SIGN, "head": 127}, EMBEDDINGS, device, int8)
+
+    def trunk(
+        self, signs: Tensor, index: int, outside: Tensor, wanted: Tensor | None = None
+    ) -> Tensor:
+        """The residual stream [B, h, w, width] after all blocks.
+
+        signs [B, h, w, L]: +1 or -1 for known bits, 0 for others; index: of the pass, or the number
+        of passes for other sets of known bits; outside [B, h, w] int64: 1 for padding; wanted [n]
+        int64: flat indices of the tokens whose stream matters, the others' is not to be used.
+        """
+        b, h, w, bits = signs.shape
+        x = self._product("embed", signs.reshape(-1, bits) * SIGN).round_()
+        x = x.view(b, h, w, self.config.width)
+        token = self._t["embed_token"] + self._t["embed_pass"][index]
+        rows = self._rows_at_once(b, w)
+        for part, each in zip(x.split(rows, 1), outside.split(rows, 1), strict=True):
+            part += token[each]
+        self._run_blocks(x, self.config.blocks, wanted)
+        return x
+
+    def trees(self, x: Tensor, sub_code: int) -> Tensor:
+        """65536 times the probability of a 1 at each node of a sub-code's tree, int32 [n, nodes].
+
+        x [n, width]: the stream of tokens.
+        """
+        nodes = self.config.nodes
+        a = self._activation(x * self._t["gain"])
+        first = sub_code * nodes
+        last = min(first + nodes + -nodes % 8, len(self._t["head.bias"]))
+        rows = torch.arange(last - (nodes + -nodes % 8), last, device=self.device)
+        logits = self._product("head", a, rows).round_()
+        first -= int(rows[0])
+        return self.chance(logits[:, first : first + nodes].contiguous())
