@@ -83,7 +83,7 @@ def test_strips_change_nothing(
     monkeypatch.setattr("bsqcodec.models.prior.walk.STRIP_TOKENS", strip_tokens)
     payloads, values = encode(prior, n, 100, inside)
     assert payloads == expected[0] and np.array_equal(values, expected[1])
-    monkeypatch.setattr("bsqcodec.models.prior.integer.CHUNK", 1)
+    monkeypatch.setattr("bsqcodec.models.prior.integer_blocks.CHUNK", 1)
     assert np.array_equal(walk(prior, 100, inside, DecodingCoder(payloads)), n)
 
 
