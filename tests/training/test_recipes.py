@@ -1,0 +1,144 @@
+"""scripts/recipes: every stage runs, at a tiny size, on generated pictures, and makes weights that code.
+
+The scripts run as they are. Their interpreter is a small program that hands each command to this
+process, which saves importing torch in every stage.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shlex
+import subprocess
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from bsqcodec.encoder.targets import Quality
+from bsqcodec.image.codec import Codec
+from bsqcodec.models.video_weight_files import load as load_video
+from bsqcodec.models.weight_files import load
+from bsqcodec.training import searched
+from bsqcodec.video.codec import VideoCodec
+
+from ..tiny_models import PRIOR, TOKENIZER
+from ..video.scenes import ListReader, clip
+from .commands import checkpoint, small
+
+Train = Callable[..., None]
+
+RECIPES = Path(__file__).parents[2] / "scripts" / "recipes"
+FORWARD = """\
+#!/usr/bin/env bash
+printf '%s\\n' "$(printf '%q ' "$@")" > requests
+read -r status < replies
+exit "$status"
+"""
+SIZE = {k: v for k, v in asdict(TOKENIZER).items() if not k.endswith("_blocks")}
+INTER = {"width": 32, "heads": 2, "hidden": 32, "blocks": 1, "bands": [[16]], "depths": [1, 0]}
+TINY = {
+    "SCALE": "1e-5",
+    "OPTIONS": "--crop 128 --batch 2 --threads 1 --no-compile",
+    "TOKENIZER": "".join(f"{json.dumps(k)}: {json.dumps(v)}, " for k, v in SIZE.items()),
+    "PRIOR": small(PRIOR),
+    "CROPS": "--count 2 --crop 128 --threads 1",
+    "INTER": json.dumps(INTER),
+    "MOVING": "2",
+}
+
+
+def run(train: Train, script: str, *arguments: str) -> list[str]:
+    """Run a recipe in the current folder with its commands in this process; the trainers' names.
+
+    A command that fails here fails in the script, which then ends with its status.
+    """
+    folder = Path.cwd()
+    program = folder / "forward"
+    program.write_text(FORWARD)
+    program.chmod(0o755)
+    for name in ("requests", "replies"):
+        (folder / name).unlink(missing_ok=True)
+        os.mkfifo(folder / name)
+    environment = {**os.environ, **TINY, "PYTHON": str(program)}
+    names = []
+    with subprocess.Popen([str(RECIPES / script), *arguments], env=environment) as process:
+        while (request := next_request(folder / "requests", process)) is not None:
+            module, *words = request[1:]
+            assert (request[0], module) == ("-m", "bsqcodec.training")
+            names.append(words[0])
+            try:
+                train(*words)
+            except BaseException:
+                (folder / "replies").write_text("1\n")
+                process.wait()
+                raise
+            (folder / "replies").write_text("0\n")
+    assert process.returncode == 0
+    return names
+
+
+def next_request(path: Path, process: subprocess.Popen[bytes]) -> list[str] | None:
+    """The next command of the script, split into words; None once the script has ended."""
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    text = b""
+    try:
+        while not text.endswith(b"\n"):
+            ended = process.poll() is not None
+            try:
+                text += os.read(reader, 1 << 16)
+            except BlockingIOError:
+                pass
+            if ended and not text:
+                return None
+    finally:
+        os.close(reader)
+    return shlex.split(text.decode())
+
+
+def test_the_recipes_from_pictures_to_coded_videos(
+    folder: Path, train: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(searched, "PART", 2)
+    names = run(train, "pictures.sh", "data", "held_out", "runs", "out")
+    assert names == [
+        *["tokenizer"] * 4,
+        *("prior", "joint", "prior", "tokenizer", "export", "searched", "tokenizer", "export"),
+    ]
+    (image,) = (folder / "out").glob("image-*.safetensors")
+    codec = Codec(image, device="cpu")
+    picture = clip(1)[0]
+    encoded = codec.encode(picture, Quality(60), verify=True)
+    assert codec.decode(encoded.data).picture.pixels.shape == picture.shape
+
+    names = run(train, "video.sh", "data", "runs", "out")
+    assert names == ["video", "video", "inter", "video", "inter", "export-video"]
+    (video,) = (folder / "out").glob("video-*.safetensors")
+    assert load_video(video, codec.device).image.id == load(image, codec.device).id
+    frames, sink = clip(3), io.BytesIO()
+    video_codec = VideoCodec(video, device="cpu")
+    video_codec.encode(ListReader(frames), sink)
+    decoded = list(video_codec.decode(sink.getvalue()).frames())
+    assert [frame.pixels.shape for frame in decoded] == [frame.shape for frame in frames]
+
+    runs = sorted((folder / "runs").glob("inter-*"))
+    steps = [checkpoint(path)["count"] for path in runs]
+    run(train, "video.sh", "data", "runs", "out")  # every stage is done
+    assert [checkpoint(path)["count"] for path in runs] == steps
+    assert list((folder / "out").glob("video-*")) == [video]
+
+
+def test_a_stage_that_fails_ends_the_recipe(folder: Path, train: Train) -> None:
+    (folder / "empty").mkdir()
+    with pytest.raises((SystemExit, ValueError, FileNotFoundError)):
+        run(train, "pictures.sh", "empty", "held_out", "runs", "out")
+    assert not (folder / "out").exists()
+
+
+@pytest.mark.parametrize("script", sorted(RECIPES.glob("*.sh")), ids=lambda path: path.name)
+def test_a_recipe_is_complete(script: Path) -> None:
+    text = script.read_text(encoding="utf-8")
+    assert "..." not in text.replace("CLIPS...", "").replace("ARGUMENT...", "")
+    subprocess.run(["bash", "-n", str(script)], check=True)
