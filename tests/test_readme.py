@@ -26,6 +26,7 @@ DOCUMENTS = [
     *(ROOT / "weights").glob("*.md"),
     *(ROOT / "benchmarks").glob("*.md"),
 ]
+EXPERIMENTS = sorted((ROOT / "docs" / "experiments").glob("[a-z]*.md"))
 WITH_COMMANDS = ["README.md", "docs/PICTURES.md", "docs/VIDEO.md", "docs/BATCH.md"]
 WITH_PYTHON = ["README.md", "docs/PYTHON.md"]
 PYTHON_BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -109,6 +110,20 @@ def test_the_readme_is_short_and_has_ten_commands() -> None:
     assert len(commands(text)) == 10
     used = {words[0] for words in commands(text)}
     assert used == {"encode", "decode", "info", "batch"}
+
+
+def test_the_page_of_training_is_short() -> None:
+    assert len((ROOT / "docs" / "TRAINING.md").read_text(encoding="utf-8").splitlines()) <= 200
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.name)
+def test_an_experiment_begins_with_a_summary_of_three_lines(path: Path) -> None:
+    title, blank, *summary, end, _ = path.read_text(encoding="utf-8").split("\n", 6)
+    assert title.startswith("# ") and blank == end == ""
+    summary = [line.split(": ")[0] for line in summary]
+    assert summary == ["- Question", "- Measured", "- Answer"]
+    index = (ROOT / "docs" / "experiments" / "README.md").read_text(encoding="utf-8")
+    assert f"]({path.name})" in index
 
 
 @pytest.mark.usefixtures("tiny_video_weights", "folder")

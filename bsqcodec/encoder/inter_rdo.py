@@ -19,7 +19,7 @@ from bsqcodec.video.frame_loop import Pixels
 PACE = Pace(rounds=1, looks=8, elasticity=0.25)
 """How a predicted frame is searched: shorter, since there are many of them, and with less readiness
 to lose quality for bits, since the frames after it are predicted from it. Measured; see
-docs/TRAINING.md."""
+docs/experiments/inter_rdo.md."""
 
 
 class PredictedTask:
