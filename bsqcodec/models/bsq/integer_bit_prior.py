@@ -12,6 +12,7 @@ from torch import Tensor
 from bsqcodec.models.bsq.bit_order import BitPriorConfig
 from bsqcodec.models.bsq.bit_prior import SIGN, BitPrior
 from bsqcodec.models.prior.integer_blocks import (
+    LOGIT_LIMIT,
     IntegerBlocks,
     probability_table,
     quantize_blocks,
@@ -74,10 +75,11 @@ class IntegerBitPrior(IntegerBlocks):
         self._run_blocks(x, self.config.blocks, wanted)
         return x
 
-    def trees(self, x: Tensor, sub_code: int) -> Tensor:
+    def trees(self, x: Tensor, sub_code: int, temperature: float = 1.0) -> Tensor:
         """65536 times the probability of a 1 at each node of a sub-code's tree, int32 [n, nodes].
 
-        x [n, width]: the stream of tokens.
+        x [n, width]: the stream of tokens. temperature: logits are divided by it; 0 is the limit,
+        in which the likelier bit has all of the probability that the range coder allows.
         """
         nodes = self.config.nodes
         a = self._activation(x * self._t["gain"])
@@ -86,4 +88,10 @@ class IntegerBitPrior(IntegerBlocks):
         rows = torch.arange(last - (nodes + -nodes % 8), last, device=self.device)
         logits = self._product("head", a, rows).round_()
         first -= int(rows[0])
-        return self.chance(logits[:, first : first + nodes].contiguous())
+        logits = logits[:, first : first + nodes].contiguous()
+        if temperature == 0:
+            logits = torch.where(logits < 0, -float(LOGIT_LIMIT), float(LOGIT_LIMIT))
+        elif temperature != 1:
+            # by a tensor: GPUs multiply by the reciprocal of a plain number
+            logits = (logits / torch.tensor([temperature], device=self.device)).round_()
+        return self.chance(logits)

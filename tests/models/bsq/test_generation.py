@@ -1,0 +1,94 @@
+"""Drawing bits: the same for a seed, only where they are not known, by the prior's probabilities."""
+
+import zlib
+
+import numpy as np
+import pytest
+
+from bsqcodec.models.bsq.generation import RandomBits, draw_sub_codes, fill, left_after
+from bsqcodec.models.bsq.integer_bit_prior import IntegerBitPrior
+
+from ...tiny_models import fixed_bit_tensors
+from .test_bit_walk import CONFIG, integer_prior
+
+
+def known_but_a_hole() -> np.ndarray:
+    signs = np.where(np.random.default_rng(0).random((16, 16, 18)) < 0.5, 1, -1).astype(np.int8)
+    signs[4:9, 3:12] = 0
+    return signs
+
+
+INSIDE = np.ones((16, 16), bool)
+
+
+def test_what_is_known_stays_and_the_hole_is_filled() -> None:
+    signs = known_but_a_hole()
+    filled = fill(integer_prior(), signs, INSIDE, seed=1)
+    assert np.array_equal(filled[signs != 0], signs[signs != 0])
+    assert (np.abs(filled) == 1).all()
+    assert not signs[4:9, 3:12].any()  # the argument is left alone
+
+
+def test_padding_stays_empty() -> None:
+    inside = INSIDE.copy()
+    inside[12:] = False
+    filled = fill(integer_prior(), np.zeros((16, 16, 18), np.int8), inside, seed=1)
+    assert not filled[12:].any() and (np.abs(filled[:12]) == 1).all()
+
+
+def test_seeds() -> None:
+    empty = np.zeros((16, 16, 18), np.int8)
+    prior = integer_prior()
+    first, again, other = (fill(prior, empty, INSIDE, seed=s, steps=4) for s in (1, 1, 2))
+    assert np.array_equal(first, again) and not np.array_equal(first, other)
+
+
+@pytest.mark.parametrize("int8", [True, False])
+def test_a_seed_gives_the_same_bits_everywhere(int8: bool) -> None:
+    prior = IntegerBitPrior(CONFIG, fixed_bit_tensors(CONFIG), int8=int8)
+    empty = np.zeros((16, 16, 18), np.int8)
+    found = [
+        zlib.crc32(fill(prior, empty, INSIDE, seed=7, steps=5, temperature=t).tobytes())
+        for t in (1.0, 0.7, 0.0)
+    ]
+    assert found == [3340067778, 4081321253, 2910581903]
+
+
+def test_no_temperature_takes_the_likelier_bit() -> None:
+    """With one step and no temperature nothing is left to chance."""
+    empty = np.zeros((16, 16, 18), np.int8)
+    prior = integer_prior()
+    first, second = (fill(prior, empty, INSIDE, seed=s, steps=1, temperature=0) for s in (1, 2))
+    assert (first == second).mean() > 0.999  # 65535 of 65536
+
+
+def test_bits_are_drawn_by_their_probabilities() -> None:
+    trees = np.tile(np.array([49152, 16384, 58982], np.int32), (40000, 1))
+    bits, sure = draw_sub_codes(trees, 2, RandomBits(3))
+    assert bits[:, 0].mean() == pytest.approx(0.75, abs=0.01)
+    assert bits[~bits[:, 0], 1].mean() == pytest.approx(0.25, abs=0.015)
+    assert bits[bits[:, 0], 1].mean() == pytest.approx(0.9, abs=0.01)
+    both = bits.all(1)
+    assert sure[both][0] / 2**32 == pytest.approx(0.75 * 58982 / 65536, abs=1e-4)
+    assert sure[~bits.any(1)][0] / 2**32 == pytest.approx(0.25 * 0.75, abs=1e-4)
+
+
+def test_the_cosine() -> None:
+    left = [left_after(step, 8, 1000) for step in range(8)]
+    assert left == sorted(left, reverse=True)
+    assert left[0] == 980 and left[3] == 707 and left[-1] == 0
+    assert left_after(0, 1, 5) == 0
+    assert [left_after(step, 12, 1) for step in range(3)] == [0, 0, 0]
+
+
+def test_random_bits_are_pcg64s() -> None:
+    """The first words of PCG64(42), as numpy has given them since 1.17."""
+    words = np.random.PCG64(42).random_raw(2)
+    parts = [int(word) >> shift & 0xFFFF for word in words for shift in (0, 16, 32, 48)]
+    assert RandomBits(42).draw(7).tolist() == parts[:7]
+
+
+@pytest.mark.parametrize("wrong", [{"steps": 0}, {"temperature": -1.0}, {"temperature": np.inf}])
+def test_impossible_options_are_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="steps|temperature"):
+        fill(integer_prior(), known_but_a_hole(), INSIDE, seed=1, **wrong)  # type: ignore[arg-type]
