@@ -17,6 +17,7 @@ from bsqcodec.cli import options
 from bsqcodec.cli.batch_report import Report, ignored_lines, reason_of_error, shown
 from bsqcodec.cli.console import Console
 from bsqcodec.cli.video_options import given, group_options, refuse
+from bsqcodec.media.formats import PICTURE_FORMATS_TEXT
 
 if TYPE_CHECKING:
     from bsqcodec.batch.executor import Executor
@@ -70,8 +71,10 @@ _WORDS: Final = {"code": "to do", "record": "done", "skip": "done", "refuse": "r
     "--format",
     "formats",
     type=click.Choice(FORMATS, case_sensitive=False),
+    metavar="FORMAT",
     multiple=True,
-    help="Format to decode to, once for pictures and once for videos.  [default: png, mkv]",
+    help=f"Format to decode to, once for pictures ({PICTURE_FORMATS_TEXT}) and once for videos"
+    f" ({', '.join(VIDEO.formats)}).  [default: png, mkv]",
 )
 @options.force_option
 @options.machine_options

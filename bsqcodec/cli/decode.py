@@ -35,6 +35,7 @@ from bsqcodec.format.rewind import is_seekable, seekable
 from bsqcodec.media.files import check_output, is_standard_stream, open_input, open_output
 from bsqcodec.media.formats import (
     PICTURE_FORMAT_NAMES,
+    PICTURE_FORMATS_TEXT,
     USUAL_PICTURE_FORMAT,
     VIDEO_CONTAINER_NAMES,
     output_format,
@@ -57,8 +58,10 @@ _LOST_ALPHA: Final = "; transparency, if there was any, may be missing"
     "--format",
     "format_name",
     type=click.Choice(FORMAT_NAMES, case_sensitive=False),
-    help="Format to write; png of a video: numbered pictures."
-    "  [default: by the suffix of OUT, else png, and mkv of videos]",
+    metavar="FORMAT",
+    help=f"Format to write: {PICTURE_FORMATS_TEXT} of pictures;"
+    f" {', '.join(VIDEO_CONTAINER_NAMES)} of videos (gif and webp: animations; png: numbered"
+    " pictures).  [default: by the suffix of OUT, else png, and mkv of videos]",
 )
 @click.option(
     "--levels",

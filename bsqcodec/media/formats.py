@@ -89,6 +89,9 @@ PICTURE_FORMAT_NAMES: Final = tuple(
 )
 """Names of what pictures are written as, for --format: the suffixes and the formats' own names."""
 
+PICTURE_FORMATS_TEXT: Final = ", ".join(entry.suffixes[0][1:] for entry in OUTPUT_FORMATS)
+"""One name of each, for people."""
+
 USUAL_PICTURE_FORMAT: Final = PICTURE_FORMAT_NAMES[0]
 
 
@@ -109,7 +112,10 @@ VIDEO_CONTAINERS: Final = (
     VideoContainer("mkv", (".mkv",), "matroska"),
     VideoContainer("mp4", (".mp4", ".m4v"), "mp4"),
     VideoContainer("mov", (".mov", ".qt"), "mov"),
+    VideoContainer("webm", (".webm",), "webm"),
     VideoContainer("y4m", (".y4m",), "yuv4mpegpipe", has_sides=False),
+    VideoContainer("gif", (".gif",), "gif", has_sides=False),
+    VideoContainer("webp", (".webp",), "webp", has_sides=False),
     VideoContainer("png", (".png",), None, has_sides=False),
 )
 """The first is the usual one; "png" stands for numbered pictures."""
@@ -132,6 +138,11 @@ def output_format(target: str | Path | None, name: str | None = None) -> OutputF
             return candidate
     known = ", ".join(candidate.suffixes[0][1:] for candidate in OUTPUT_FORMATS)
     raise MediaError(f"cannot write pictures as {suffix[1:]!r}; choose one of {known}")
+
+
+def container_called(name: str) -> VideoContainer | None:
+    """Return the container of this name, or None."""
+    return next((entry for entry in VIDEO_CONTAINERS if entry.name == name), None)
 
 
 def container_of_suffix(path: Path) -> VideoContainer | None:

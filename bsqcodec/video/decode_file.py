@@ -18,6 +18,7 @@ from bsqcodec.format.image_container import DEFAULT_MAX_PIXELS
 from bsqcodec.format.rewind import is_seekable
 from bsqcodec.format.video_container import DamagedGop, SideBytes, VideoFileReader
 from bsqcodec.media.files import atomic_folder, atomic_output
+from bsqcodec.media.formats import container_called
 from bsqcodec.media.side.side_tracks import list_tracks
 from bsqcodec.media.video.video_files import (
     OutputOptions,
@@ -27,9 +28,6 @@ from bsqcodec.media.video.video_files import (
 )
 from bsqcodec.media.video.video_writer import NO_SIDES
 from bsqcodec.video.codec import DecodedVideo, VideoCodec
-
-WITH_SOUND = ("mp4", "mov", "mkv")
-"""Containers that can hold the side stream."""
 
 _PIECE_BYTES = 2**20
 
@@ -123,7 +121,8 @@ def _store(
     with ExitStack() as cleanup:
         side: IO[bytes] | None = None
         lost: tuple[str, ...] = ()
-        if options.container in WITH_SOUND:
+        container = container_called(str(options.container))
+        if container is not None and container.has_sides:
             if not is_seekable(source):
                 source = _spooled(source, cleanup)
             side = _side_stream(cast(BinaryIO, source), partial, max_pixels, cleanup)
@@ -133,8 +132,9 @@ def _store(
             source, start=part.start, duration=part.duration, partial=partial, max_pixels=max_pixels
         )
         dropped: set[str] = set()
-        if options.container == "y4m":
-            decoded.on_side_bytes(lambda data: dropped.add(NO_SIDES.format("y4m")))
+        if container is not None and container.muxer is not None and not container.has_sides:
+            lost_sides = NO_SIDES.format(container.name)
+            decoded.on_side_bytes(lambda data: dropped.add(lost_sides))
         frames = cleanup.enter_context(closing(decoded.frames()))
         first = next(frames, None)
         if first is None:

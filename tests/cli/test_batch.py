@@ -323,7 +323,7 @@ def test_an_interrupt(folder: Path, capsys: Output, monkeypatch: pytest.MonkeyPa
         ("in out --workers 2 --scheduler tcp://x:1", 2, "only one of --workers and --scheduler"),
         ("in out --format jpg", 2, "--format is for decoding, and this batch encodes"),
         ("in out --decode --strip", 2, "--strip and --verify are for encoding"),
-        ("in out --format gif", 2, "gif"),
+        ("in out --format flv", 2, "flv"),
         ("in out --weights absent", 1, "absent: No such file or directory"),
         ("in out --log absent/log", 1, "absent/log: No such file or directory"),
     ],

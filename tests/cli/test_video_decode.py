@@ -74,6 +74,27 @@ def near(found: np.ndarray, wanted: np.ndarray, most: float) -> bool:
 # Outputs ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("container", ["gif", "webp"])
+@pytest.mark.parametrize(
+    "arguments", ["clip.bsq out.{}", "clip.bsq -o out.{}", "--format {} clip.bsq"]
+)
+def test_animations(container: str, arguments: str, frames: np.ndarray, capsys: Output) -> None:
+    assert main(["decode", *arguments.format(container).split()]) == 0
+    warning = f"{container} holds no sound, subtitles or chapters"
+    assert capsys.readouterr().err.count(warning) == 1
+    name = "out" if "out" in arguments else "clip"
+    with Image.open(f"{name}.{container}") as image:
+        assert image.n_frames == FRAMES and image.info["loop"] == 0
+        image.seek(FRAMES - 1)
+        last = np.asarray(image.convert("RGB"))
+    assert near(last, frames[-1], 12)
+
+
+def test_webm(frames: np.ndarray) -> None:
+    assert main(["decode", "clip.bsq", "out.webm"]) == 0
+    assert near(frames_of("out.webm"), frames, 4)
+
+
 def test_matroska_is_the_default(frames: np.ndarray, capsys: Output) -> None:
     assert main(["decode", "clip.bsq"]) == 0
     assert "clip.bsq -> clip.mkv: 48x32, " in capsys.readouterr().err

@@ -12,10 +12,19 @@ from bsqcodec.errors import OutputError
 from bsqcodec.media.video.video_types import OutputOptions, VideoFormat
 
 DEFAULT_CRF: Final = 6
-"""By libx264 in yuv420p it kept 43 to 44 dB PSNR of RGB on two clips (12: 38 to 41 dB)."""
+"""By libx264 in yuv420p it kept 43 to 44 dB PSNR of RGB on two clips (12: 38 to 41 dB), by
+libvpx-vp9 the same on two others."""
 
-_DEFAULT_CODEC: Final = "libx264"
-_DEFAULT_LOSSLESS: Final = {"mkv": "ffv1", "mp4": "libx264rgb", "mov": "libx264rgb"}
+_DEFAULT_CODEC: Final = {"webm": "libvpx-vp9"}
+_USUAL_CODEC: Final = "libx264"
+_DEFAULT_LOSSLESS: Final = {
+    "mkv": "ffv1",
+    "mp4": "libx264rgb",
+    "mov": "libx264rgb",
+    "webm": "libvpx-vp9",
+}
+_WEBM_CODECS: Final = ("libvpx-vp9", "libvpx", "libsvtav1")
+"""Of VP8, VP9 and AV1, which alone WebM holds."""
 _LOSSLESS: Final[dict[str, tuple[str, dict[str, str]]]] = {
     "ffv1": ("bgr0", {}),
     "libx264rgb": ("rgb24", {"qp": "0"}),
@@ -33,6 +42,7 @@ _USUAL_OPTIONS: Final = {
     "libx264": {"mbtree": "0"},
     "libx264rgb": {"mbtree": "0"},
     "libx265": {"x265-params": "log-level=error"},
+    "libvpx-vp9": {"deadline": "good", "cpu-used": "4", "row-mt": "1"},
 }
 """With x264's macroblock tree and several threads, the same frames gave other bytes at times."""
 _SMALLEST_SIDE: Final = {"libx265": 16}
@@ -51,9 +61,9 @@ class EncoderChoice:
 def choose_encoder(
     container: str, format: VideoFormat, options: OutputOptions, notes: list[str]
 ) -> EncoderChoice:
-    """Return the encoder for a container ("mp4", "mov", "mkv" or "y4m").
+    """Return the encoder for a container ("mp4", "mov", "mkv", "webm" or "y4m").
 
-    By default that is libx264 in yuv420p at DEFAULT_CRF.
+    By default that is libx264 in yuv420p at DEFAULT_CRF, and libvpx-vp9 in webm.
     notes: gets a sentence where the default was changed for the video's sake.
     Raises OutputError for what does not go together.
     """
@@ -61,8 +71,11 @@ def choose_encoder(
         return _plain(format, options, notes)
     codec = options.codec
     if codec is None:
-        codec = _DEFAULT_LOSSLESS[container] if options.lossless else _DEFAULT_CODEC
+        usual = _DEFAULT_CODEC.get(container, _USUAL_CODEC)
+        codec = _DEFAULT_LOSSLESS[container] if options.lossless else usual
     formats = pixel_formats_of(codec)
+    if container == "webm" and codec not in _WEBM_CODECS:
+        raise OutputError(f"webm cannot hold {codec}; it holds {', '.join(_WEBM_CODECS)}")
     smallest = _SMALLEST_SIDE.get(codec, 1)
     if min(format.width, format.height) < smallest:
         raise OutputError(

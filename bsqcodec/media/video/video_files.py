@@ -8,7 +8,8 @@ from typing import BinaryIO
 
 from bsqcodec.errors import OutputError
 from bsqcodec.format.image_container import DEFAULT_MAX_PIXELS
-from bsqcodec.media.formats import VIDEO_CONTAINER_NAMES, container_of_suffix
+from bsqcodec.media.formats import VIDEO_CONTAINER_NAMES, container_called, container_of_suffix
+from bsqcodec.media.video.animation_writer import ANIMATED, AnimationWriter
 from bsqcodec.media.video.frame_sequence import SequenceReader, SequenceWriter
 from bsqcodec.media.video.video_reader import FFmpegReader
 from bsqcodec.media.video.video_source import VideoSource, begins_video, is_sequence, is_video
@@ -87,8 +88,11 @@ def create_video(
         if not isinstance(target, Path):
             raise OutputError("numbered pictures need a folder or a name pattern")
         return SequenceWriter(target, format, overwrite=options.overwrite)
-    if container not in VIDEO_CONTAINER_NAMES:
+    entry = container_called(container)
+    if entry is None:
         raise OutputError(f"{container} is not among {', '.join(VIDEO_CONTAINER_NAMES)}")
+    if container in ANIMATED:
+        return AnimationWriter(target, entry, format, options, side)
     return FFmpegWriter(target, container, format, options, side)
 
 

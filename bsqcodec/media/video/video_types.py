@@ -90,9 +90,10 @@ class RawVideo:
 class OutputOptions:
     """How a decoded video is stored.
 
-    container: "mp4", "mov", "mkv", "y4m" or "png" (numbered pictures); None to tell by the
-    destination's name. codec: FFmpeg's name of an encoder, None for the container's default:
-    libx264, and with `lossless` FFV1 in mkv or libx264rgb in mp4 and mov. crf: the encoder's
+    container: "mkv", "mp4", "mov", "webm", "y4m", "gif", "webp" or "png" (numbered pictures); None
+    to tell by the destination's name. codec: FFmpeg's name of an encoder, None for the container's
+    default: libx264 or, in webm, libvpx-vp9, and with `lossless` FFV1 in mkv or libx264rgb in mp4
+    and mov. crf: the encoder's
     quality, smaller is better; None for 6, which is near to transparent. lossless: the frames'
     RGB values come back exactly. pix_fmt: None for yuv420p, or yuv444p where a side is odd and the
     codec wants even ones. codec_options: passed to the encoder as they are. overwrite: numbered

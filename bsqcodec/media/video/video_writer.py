@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -18,6 +17,7 @@ from bsqcodec.media.ffmpeg_io import (
     Prefixed,
     ffmpeg_guard,
 )
+from bsqcodec.media.formats import container_called
 from bsqcodec.media.side.side_packets import SidePackets
 from bsqcodec.media.video.video_codecs import choose_encoder
 from bsqcodec.media.video.video_colour import (
@@ -38,20 +38,7 @@ _LARGEST_TIMESCALE: Final = 2**31 - 1
 _LEAST_MOVIE_TIMESCALE: Final = 1000
 
 
-@dataclass(frozen=True)
-class _Container:
-    """What the writer must know of a format. name: FFmpeg's."""
-
-    name: str
-    has_sides: bool = True
-
-
-_CONTAINERS: Final = {
-    "mp4": _Container("mp4"),
-    "mov": _Container("mov"),
-    "mkv": _Container("matroska"),
-    "y4m": _Container("yuv4mpegpipe", has_sides=False),
-}
+_MATROSKA: Final = ("mkv", "webm")
 
 
 class FFmpegWriter(VideoWriter):
@@ -69,7 +56,9 @@ class FFmpegWriter(VideoWriter):
         self._format = format
         self._kind = container
         self._trim, self._duration = options.trim, options.duration
-        self._container = _CONTAINERS[container]
+        entry = container_called(container)
+        self._muxer = (entry.muxer if entry is not None else None) or container
+        self._has_sides = entry is not None and entry.has_sides
         self._side_source = side
         self._side: SidePackets | None = None
         self._shift = Fraction(0)
@@ -144,7 +133,7 @@ class FFmpegWriter(VideoWriter):
         """Open the container and the encoder, and write the header with all tracks."""
         format, choice = self._format, self._choice
         output = av.open(
-            self._sink, "w", format=self._container.name, options=self._muxer_options(),
+            self._sink, "w", format=self._muxer, options=self._muxer_options(),
             buffer_size=BUFFER_BYTES,
         )  # fmt: skip
         self._output = output
@@ -172,7 +161,7 @@ class FFmpegWriter(VideoWriter):
         context.sample_aspect_ratio = format.sample_aspect_ratio
         tag_stream(context, choice.pix_fmt, format.colour)
         start = self._side_source.read(1) if self._side_source is not None else b""
-        if not self._container.has_sides:
+        if not self._has_sides:
             if start:
                 self.notes.append(NO_SIDES.format(self._kind))
         else:
@@ -184,7 +173,7 @@ class FFmpegWriter(VideoWriter):
                 if begin is not None and self._duration is not None:
                     end = begin + self._duration
                 self._side = SidePackets(
-                    source, output, self._container.name, self.notes, begin=begin, end=end
+                    source, output, self._muxer, self.notes, begin=begin, end=end
                 )
         output.start_encoding()
         if self._side is not None:
@@ -194,7 +183,7 @@ class FFmpegWriter(VideoWriter):
         """FFmpeg's options of the container, by which timestamps stay what they are."""
         if self._kind == "y4m":
             return {}
-        if self._kind == "mkv":
+        if self._kind in _MATROSKA:
             return {**REPRODUCIBLE, "avoid_negative_ts": "disabled"}
         options = dict(REPRODUCIBLE)
         scale = self._format.time_base.denominator
@@ -209,7 +198,7 @@ class FFmpegWriter(VideoWriter):
         """What to ask of the muxer; Matroska takes milliseconds whatever it is asked for."""
         if self._kind == "y4m":
             return 1 / self._rate
-        if self._kind == "mkv":
+        if self._kind in _MATROSKA:
             return _MATROSKA_TIME_BASE
         return Fraction(1, self._format.time_base.denominator)
 
@@ -228,7 +217,7 @@ class FFmpegWriter(VideoWriter):
         else:
             encoded.pts = round(time / base)
             encoded.duration = max(1, round(1 / (self._rate * base)))
-        if self._kind == "mkv":
+        if self._kind in _MATROSKA:
             self._is_rounded |= (time / _MATROSKA_TIME_BASE).denominator != 1
         encoded.time_base = self._encoder_time_base
         for packet in self._stream.encode(encoded):

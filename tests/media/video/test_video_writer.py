@@ -221,7 +221,12 @@ def test_other_codecs(codec: str, options: dict[str, str]) -> None:
         ("mp4", {"pix_fmt": "bayer_rggb8"}, "cannot encode bayer_rggb8"),
         ("y4m", {"crf": 3}, "y4m holds plain samples"),
         ("y4m", {"pix_fmt": "rgb24"}, "not rgb24"),
-        ("webm", {}, "webm is not among"),
+        ("flv", {}, "flv is not among mkv, mp4, mov, webm, y4m, gif, webp, png"),
+        ("webm", {"codec": "libx264"}, "webm cannot hold libx264; it holds libvpx-vp9"),
+        ("gif", {"codec": "libx264"}, "gif takes neither a codec"),
+        ("gif", {"crf": 3}, "gif has no crf"),
+        ("gif", {"lossless": True}, "gif is not lossless"),
+        ("webp", {"crf": 3}, "webp has no crf"),
         ("png", {}, "need a folder or a name pattern"),
         (None, {}, "name the container"),
         ("mov", {"codec": "ffv1"}, "mov cannot hold ffv1"),
@@ -352,7 +357,8 @@ def test_frames_that_do_not_fit() -> None:
     ("name", "container"),
     [
         ("a.MP4", "mp4"), ("a.m4v", "mp4"), ("a.mov", "mov"), ("a.mkv", "mkv"), ("a.y4m", "y4m"),
-        ("a%03d.png", "png"), ("a.png", "png"), ("a.webm", None), ("a", None),
+        ("a%03d.png", "png"), ("a.png", "png"), ("a.webm", "webm"), ("a.GIF", "gif"),
+        ("a.webp", "webp"), ("a.flv", None), ("a", None),
     ],
 )  # fmt: skip
 def test_container_of_a_name(name: str, container: str | None) -> None:
