@@ -57,7 +57,8 @@ class BsqVideo:
         self._codec = codec
         self._gop = 1 if intra else None
         self._effort = 2 if searching else 1
-        self.name, self.label, self.settings = OURS, "bsqcodec", QUALITIES
+        self.name, self.label = OURS, "bsqcodec"
+        self.settings: tuple[float, ...] = QUALITIES
         if intra:
             self.name, self.label = INTRA, "bsqcodec, every frame alone"
             self.settings = INTRA_QUALITIES

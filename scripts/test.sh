@@ -8,5 +8,6 @@ cd "$(dirname "$0")/.."
 prepare_environment tests,benchmarks
 
 .venv/bin/ruff check .
+.venv/bin/ruff format --check .
 .venv/bin/mypy
 .venv/bin/pytest "$@"

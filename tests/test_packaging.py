@@ -61,6 +61,7 @@ def test_a_wheel_holds_the_weights_and_the_command(sources: Path, tmp_path: Path
         wheel.extractall(installed)
     for name in ("some.safetensors", "index.json"):
         assert f"bsqcodec/weights_data/{name}" in names
+    assert "bsqcodec/py.typed" in names  # type checkers of others read our annotations
     assert {name.split("/")[0].split("-")[0] for name in names} == {"bsqcodec"}
     (entry_points,) = installed.glob("*.dist-info/entry_points.txt")
     assert "bsqcodec = bsqcodec.cli.main:main" in entry_points.read_text()

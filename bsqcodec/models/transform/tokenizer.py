@@ -1,9 +1,9 @@
-"""The BSQ-ViT tokenizer: a linear transform and networks that correct it, at any rate.
+"""The tokenizer of the transform family: a linear transform and ViT networks that correct it.
 
     pixels [B, 3, H, W] 0..255
       |-- 16x16 transform (conv, stride 16) --> y -- z = y * gain / step --(+)--> z [B, h, w, C]
       `-- unshuffle 4 -> convs 1/4 -> unshuffle 4 -> ViT blocks -> linear --'
-    n = round(z): integers, whose balanced ternary digits are the BSQ bits
+    n = round(z): integers, whose balanced ternary digits are coded plane by plane
     y_hat = n * step / gain                 (both inside a companding of tokens, if configured)
       |-- inverse transform ------------------------------------------------------(+)--> pixels
       `-- linear -> ViT blocks -> linear -> shuffle 4 -> convs 1/4 -> shuffle 4 ---'
