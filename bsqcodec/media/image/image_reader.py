@@ -17,6 +17,7 @@ from bsqcodec.media.foreign import refuse_foreign
 from bsqcodec.media.image.convert import convert_array, convert_image, raw_modes
 from bsqcodec.media.image.deep import deep_samples, mend_tiles, more_tiffs
 from bsqcodec.media.image.exif import with_resolution
+from bsqcodec.media.image.hidden_colour import hidden_profile
 from bsqcodec.media.image.image_writer import write_picture
 from bsqcodec.media.image.item_facts import ItemFacts, read_item_facts
 from bsqcodec.media.image.lost_parts import drop_lost_parts
@@ -41,6 +42,7 @@ PictureSource: TypeAlias = str | Path | BinaryIO | bytes
 
 _ANIMATED_FORMATS: Final = ("GIF", "WEBP", "PNG", "AVIF", "FLI")
 """Formats whose further frames are later moments, not pages, layers or previews."""
+_PROFILE_HIDDEN: Final = ("JPEG2000", "BMP")
 _BOXED: Final = ("AVIF", "HEIF")
 _JPEG2000_SIZ: Final = b"\xff\x4f\xff\x51"
 _HEAD_BYTES: Final = 2**16
@@ -113,6 +115,8 @@ def _picture_of(image: Image.Image, file: BinaryIO | None, name: str, max_pixels
         file.seek(place)  # where the image, if it reads the same file, wants to go on
     image.load()
     check_size(name, image.size, max_pixels)  # of ICO and others the size is certain only now
+    if file is not None and image.format in _PROFILE_HIDDEN:
+        image.info.setdefault("icc_profile", hidden_profile(file))
     metadata = read_metadata(image, notes)
     drop_lost_parts(image, metadata, facts, notes)
     pixels, alpha = convert_image(image, metadata.icc, raw, notes, deep)

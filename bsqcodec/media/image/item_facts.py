@@ -68,15 +68,18 @@ def _meta_content(file: BinaryIO) -> bytes | None:
     return None
 
 
-def _boxes(data: bytes) -> Iterator[Box]:
-    """The boxes that fill some bytes; raises ValueError where one is too long."""
+def boxes(data: bytes, *, allow_cut: bool = False) -> Iterator[Box]:
+    """Yield the boxes that fill some bytes, as ISO/IEC 14496-12 and 15444-1 have them.
+
+    allow_cut: the last may go on behind the data. Raises ValueError where one is too long.
+    """
     at = 0
     while at + 8 <= len(data):
         size, start = int.from_bytes(data[at : at + 4], "big"), at + 8
         if size == 1:
             size, start = int.from_bytes(data[at + 8 : at + 16], "big"), at + 16
         end = at + size if size else len(data)
-        if end < start or end > len(data):
+        if end < start or (end > len(data) and not allow_cut):
             raise ValueError("a box is longer than what holds it")
         yield data[at + 4 : at + 8], data[start:end]
         at = end
@@ -84,24 +87,24 @@ def _boxes(data: bytes) -> Iterator[Box]:
 
 def _read_meta(content: bytes) -> _Meta:
     meta = _Meta()
-    for kind, data in _boxes(content[4:]):
+    for kind, data in boxes(content[4:]):
         if kind == b"pitm":
             meta.primary = int.from_bytes(data[4:6] if data[0] == 0 else data[4:8], "big")
         elif kind == b"iinf":
-            for name, entry in _boxes(data[6:] if data[0] == 0 else data[8:]):
+            for name, entry in boxes(data[6:] if data[0] == 0 else data[8:]):
                 if name == b"infe" and entry[0] >= 2:
                     width = 2 if entry[0] == 2 else 4
                     number = int.from_bytes(entry[4 : 4 + width], "big")
                     meta.item_types[number] = entry[6 + width : 10 + width]
         elif kind == b"iprp":
-            for name, inner in _boxes(data):
+            for name, inner in boxes(data):
                 if name == b"ipco":
-                    meta.properties = list(_boxes(inner))
+                    meta.properties = list(boxes(inner))
                 elif name == b"ipma":
                     _read_links(inner, meta.links)
         elif kind == b"iref":
             width = 2 if data[0] == 0 else 4
-            for name, inner in _boxes(data[4:]):
+            for name, inner in boxes(data[4:]):
                 if name == b"dimg":
                     numbers = inner[:width], inner[width + 2 :]
                     item = int.from_bytes(numbers[0], "big")

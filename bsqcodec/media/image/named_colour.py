@@ -9,6 +9,7 @@ from typing import Any, BinaryIO, Final
 from PIL import Image, TiffImagePlugin
 
 from bsqcodec.media.image.exif import colour_of_exif
+from bsqcodec.media.image.hidden_colour import bmp_colour
 from bsqcodec.media.image.icc import (
     ADOBE_RGB_CURVE,
     ADOBE_RGB_PRIMARIES,
@@ -72,6 +73,7 @@ class ColourNames:
 
     code_points: primaries and transfer of ITU-T H.273; they count more than a profile where
     `over_profile` is set, as PNG's cICP does. chunks: PNG's. exif: as in Picture. tiff: its tags.
+    bmp: what the header of a BMP names.
     """
 
     code_points: tuple[int, int] | None = None
@@ -79,6 +81,7 @@ class ColourNames:
     chunks: dict[bytes, bytes] | None = None
     exif: bytes | None = None
     tiff: Any = None
+    bmp: NamedColour | None = None
 
 
 def profile_of_names(
@@ -121,7 +124,7 @@ def _colour(names: ColourNames, notes: list[str]) -> NamedColour | None:
         return NamedColour(SRGB_PRIMARIES, SRGB_CURVE, "sRGB")
     if b"gAMA" in chunks or b"cHRM" in chunks:
         return _png_colour(chunks, notes)
-    found = _tiff_colour(names.tiff) if names.tiff is not None else None
+    found = _tiff_colour(names.tiff) if names.tiff is not None else names.bmp
     return found or _exif_colour(names.exif)
 
 
@@ -210,7 +213,8 @@ def names_of(
         points = code_points_of_png(chunks, notes)
         return ColourNames(points, True, chunks, exif)
     tags = image.tag_v2 if isinstance(image, TiffImagePlugin.TiffImageFile) else None
-    return ColourNames(items, False, None, exif, tags)
+    bmp = bmp_colour(file) if file is not None and image.format == "BMP" else None
+    return ColourNames(items, False, None, exif, tags, bmp)
 
 
 def _chunks_of_info(info: dict[Any, Any]) -> dict[bytes, bytes]:

@@ -51,7 +51,7 @@ _ORIENTATION: Final = f"{_TIFF} Orientation"
 _THUMBNAILS: Final = {_XMP: re.compile("Thumbnails$")}
 _DECLARATION: Final = re.compile(rb"\sxmlns:([\w.-]+)\s*=\s*[\"']([^\"']*)[\"']")
 _LOOSE_ORIENTATION: Final = re.compile(rb"(tiff:Orientation(?:\s*=\s*[\"']|>))[2-8](?=[\"'<])")
-_ATTRIBUTE: Final = re.compile(rb"\s+([^\s=/>]+)\s*=\s*(\"[^\"]*\"|'[^']*')")
+_ATTRIBUTE: Final = re.compile(rb"(?<=\s)([^\s=/>\"']+)\s*=\s*(\"[^\"]*\"|'[^']*')")
 
 
 @dataclass
@@ -152,7 +152,10 @@ def _parse(xmp: bytes) -> list[_Property]:
             if local and prefix in spaces:
                 full = f"{spaces[prefix]} {local}"
                 value = match.start(2) + 1, match.end(2) - 1
-                properties.append(_Property(full, match.start(), match.end(), *value))
+                start = match.start()
+                while xmp[start - 1 : start].isspace():
+                    start -= 1
+                properties.append(_Property(full, start, match.end(), *value))
 
     def ended(name: str) -> None:
         at = parser.CurrentByteIndex
@@ -193,7 +196,7 @@ def _without(xmp: bytes, cuts: list[_Property]) -> bytes | None:
     rest = _changed(xmp, {(each.start, each.end): b"" for each in cuts})
     for prefix, uri in set(re.findall(_DECLARATION, rest)):
         if uri.decode() in _CLAIMED_SPACES and prefix + b":" not in rest:
-            declared = rb"\s+xmlns:" + re.escape(prefix) + rb"\s*=\s*(\"[^\"]*\"|'[^']*')"
+            declared = rb"\sxmlns:" + re.escape(prefix) + rb"\s*=\s*(\"[^\"]*\"|'[^']*')"
             rest = re.sub(declared, b"", rest)
     left = [each.name for each in _parse(rest)]
     frames = {f"{_RDF} RDF", f"{_RDF} Description", f"{_RDF} about", "adobe:ns:meta/ xmpmeta"}

@@ -14,6 +14,7 @@ import numpy as np
 
 from bsqcodec.errors import MediaError, OutputError
 from bsqcodec.media.files import atomic_output, check_output
+from bsqcodec.media.image.icc import code_points_of
 from bsqcodec.media.image.image_reader import read_picture, write_picture
 from bsqcodec.media.image.picture import Picture
 from bsqcodec.media.suffixes import PICTURE_SUFFIXES
@@ -78,9 +79,10 @@ class SequenceReader(VideoReader):
         self.expected_frames = len(self._paths)
         self._first: Picture | None = read_picture(self._paths[0], max_pixels=max_pixels)
         size = self._first.width, self._first.height
+        self._code_points = _code_points(self._first) or _SRGB
         self._note(self._first)
         self.format = VideoFormat(
-            *size, 1 / rate, rate, VideoColour(guessed_matrix(size[1]), False, *_SRGB),
+            *size, 1 / rate, rate, VideoColour(guessed_matrix(size[1]), False, *self._code_points),
             notes=tuple(self.notes),
         )  # fmt: skip
 
@@ -109,9 +111,16 @@ class SequenceReader(VideoReader):
         notes = list(picture.notes)
         if picture.alpha is not None and int(picture.alpha.min()) < 255:
             notes.append("transparency was dropped")
-        if picture.icc is not None:
+        if (_code_points(picture) or _SRGB) != self._code_points:
+            notes.append("the colours of the pictures are not all named alike: the first's count")
+        elif picture.icc is not None and _code_points(picture) is None:
             notes.append("colour profiles are not carried: samples are taken as sRGB")
         self.notes += [note for note in dict.fromkeys(notes) if note not in self.notes]
+
+
+def _code_points(picture: Picture) -> tuple[int, int] | None:
+    """Primaries and transfer of ITU-T H.273 that a picture's profile names, if it does."""
+    return None if picture.icc is None else code_points_of(picture.icc)
 
 
 class SequenceWriter(VideoWriter):

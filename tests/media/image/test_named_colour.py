@@ -267,3 +267,101 @@ def test_damaged_chunks() -> None:
         except BsqError as error:
             assert "\n" not in str(error)
     assert read < 112
+
+
+def jpeg2000(colr: bytes) -> bytes:
+    """A JPEG 2000 file whose colr box is replaced."""
+    file = io.BytesIO()
+    Image.fromarray(SAMPLES).save(file, "JPEG2000")
+    data = file.getvalue()
+    at = data.index(b"colr") - 4
+    old = int.from_bytes(data[at : at + 4], "big")
+    header = data.index(b"jp2h") - 4
+    size = int.from_bytes(data[header : header + 4], "big") + 8 + len(colr) - old
+    box = struct.pack(">I", 8 + len(colr)) + b"colr" + colr
+    return data[:header] + struct.pack(">I", size) + data[header + 4 : at] + box + data[at + old :]
+
+
+def test_a_profile_in_jpeg_2000() -> None:
+    colour = colour_of_code_points(12, 13)
+    assert colour is not None
+    icc = build_profile(colour, grey=False)
+    picture = read_picture(jpeg2000(b"\2\0\0" + icc))
+    assert (picture.icc, picture.notes) == (icc, [])
+    assert read_picture(jpeg2000(b"\1\0\0" + struct.pack(">I", 16))).icc is None
+    assert read_picture(jpeg2000(b"\2\0\0short")).notes == [
+        "the colour profile is damaged and was dropped"
+    ]
+
+
+def bmp(space: bytes, ends: tuple[float, ...] = (), gamma: float = 0, icc: bytes = b"") -> bytes:
+    """A BMP of version 5 with a colour space."""
+    file = io.BytesIO()
+    Image.fromarray(SAMPLES).save(file, "BMP")
+    plain = file.getvalue()
+    samples = plain[54:]
+    header = struct.pack("<I", 124) + plain[18:54] + bytes(16) + space
+    header += b"".join(struct.pack("<I", round(value * 2**30)) for value in ends).ljust(36, b"\0")
+    header += struct.pack("<3I", *[round(gamma * 2**16)] * 3)
+    header += struct.pack("<4I", 4, 124 + len(samples), len(icc), 0)
+    assert len(header) == 124
+    start = 14 + len(header)
+    total = start + len(samples) + len(icc)
+    return b"BM" + struct.pack("<IHHI", total, 0, 0, start) + header + samples + icc
+
+
+def test_colour_of_bmp() -> None:
+    colour = colour_of_code_points(12, 13)
+    assert colour is not None
+    icc = build_profile(colour, grey=False)
+    assert read_picture(bmp(b"DEBM", icc=icc)).icc == icc
+    assert read_picture(bmp(b"BGRs")).icc is None
+    assert read_picture(bmp(bytes(4))).icc is None
+    p3 = (0.4866, 0.2290, 0.0, 0.2657, 0.6917, 0.0451, 0.1982, 0.0793, 1.0439)
+    made = read_picture(bmp(bytes(4), p3, 2.2)).icc
+    assert made is not None
+    red = to_srgb(made, (200, 100, 100))
+    assert red[0] > 208 and red[1] < 97
+
+
+def avif(primaries: int, transfer: int, matrix: int = 6, full: int = 1) -> bytes:
+    """An AVIF whose colr box names these code points."""
+    file = io.BytesIO()
+    Image.fromarray(SAMPLES).save(file, "AVIF", quality=100, subsampling="4:4:4")
+    data = bytearray(file.getvalue())
+    at = data.index(b"nclx") + 4
+    data[at : at + 7] = struct.pack(">3HB", primaries, transfer, matrix, full << 7)
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("primaries", "transfer", "note"),
+    [
+        (1, 13, None),
+        (2, 2, None),
+        (2, 13, None),
+        (1, 2, None),
+        (12, 13, ""),
+        (9, 1, ""),
+        (1, 8, ""),
+        (9, 18, "HDR (HLG)"),
+        (1, 16, "HDR (PQ)"),
+        (99, 13, "primaries 99"),
+    ],
+)
+def test_code_points_of_avif(primaries: int, transfer: int, note: str | None) -> None:
+    picture = read_picture(avif(primaries, transfer))
+    if note is None or note.startswith("primaries"):
+        assert picture.icc is None
+        assert len(picture.notes) == (note is not None)
+        return
+    assert picture.icc is not None
+    assert code_points_of(picture.icc) == (primaries, transfer)
+    assert picture.notes == [] if not note else picture.notes[0].startswith(note)
+
+
+def test_a_profile_of_avif_counts_more_than_code_points() -> None:
+    icc = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    file = io.BytesIO()
+    Image.fromarray(SAMPLES).save(file, "AVIF", icc_profile=icc)
+    assert read_picture(file.getvalue()).icc == icc

@@ -175,3 +175,17 @@ def test_videos_by_content(tmp_path: Path) -> None:
         path = tmp_path / "unknown"
         path.write_bytes(data)
         assert is_video(path) == answer
+
+
+def test_hdr_pictures_make_an_hdr_video(tmp_path: Path) -> None:
+    case = Path(__file__).parents[2] / "cases" / "pq_cicp.png"
+    for index in range(3):
+        (tmp_path / f"{index}.png").write_bytes(case.read_bytes())
+    with open_video(tmp_path) as reader:
+        assert len(list(reader.frames())) == 3
+        assert (reader.format.colour.primaries, reader.format.colour.transfer) == (9, 16)
+        assert reader.notes == ["HDR (PQ) is kept at 8 bits, which may show bands"]
+    Image.new("RGB", (64, 48)).save(tmp_path / "9.png")
+    with open_video(tmp_path) as reader:
+        assert len(list(reader.frames())) == 4
+        assert "not all named alike" in reader.notes[-1]
