@@ -172,7 +172,7 @@ def orientation_of(exif: bytes) -> int:
 
 
 def turned_exif(exif: bytes, orientation: int, size: tuple[int, int]) -> bytes:
-    """Return EXIF data of a picture that has been turned upright from an orientation of 2..8.
+    """Return EXIF data of a picture that has been turned upright from an orientation of 1..8.
 
     size: width and height as stored, before turning. The orientation becomes 1; widths and heights
     are swapped where the picture's were, positions moved, and the thumbnail is turned, or dropped
@@ -186,7 +186,8 @@ def turned_exif(exif: bytes, orientation: int, size: tuple[int, int]) -> bytes:
     folders = [first, *block.below(first)]
     for folder in folders:
         _turn_folder(block, folder, orientation, size)
-    _turn_thumbnail(block, first, orientation)
+    if orientation != 1:
+        _turn_thumbnail(block, first, orientation)
     return bytes(block.data)
 
 

@@ -128,8 +128,8 @@ def _picture_of(image: Image.Image, file: BinaryIO | None, name: str, max_pixels
         names = names_of(image, file, picture.exif, points, notes)
         picture.icc = profile_of_names(names, picture.icc, is_grey=picture.is_grey, notes=notes)
     _keep_resolution(image, picture, notes)
-    turned = image.info.get("original_orientation") or 1
-    if turned != 1:  # the decoder has turned the samples
+    if "original_orientation" in image.info:  # the decoder has turned the samples
+        turned = image.info["original_orientation"] or 1
         size = (picture.width, picture.height)
         turn_metadata(picture, turned, size[::-1] if is_swapped(turned) else size)
     else:

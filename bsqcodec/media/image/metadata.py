@@ -83,13 +83,12 @@ def turn_upright(picture: Picture) -> None:
 def turn_metadata(picture: Picture, orientation: int, size: tuple[int, int]) -> None:
     """Change EXIF and XMP for samples that have been turned from an orientation 1..8, in place.
 
-    size: width and height before that.
+    size: width and height before that. The EXIF data may name another orientation, as in JPEG XL,
+    where it counts for nothing.
     """
-    if orientation == 1:
-        return
-    if picture.exif is not None:
+    if picture.exif is not None and (orientation, orientation_of(picture.exif)) != (1, 1):
         picture.exif = turned_exif(picture.exif, orientation, size)
-    if picture.xmp is not None:
+    if picture.xmp is not None and orientation != 1:
         picture.xmp = turned_xmp(picture.xmp, orientation)
 
 

@@ -138,6 +138,23 @@ def test_jpeg_xl_made_of_a_jpeg_is_that_jpeg(tmp_path: Path) -> None:
     assert (picture.width, picture.height) == (48, 64)
 
 
+def test_exif_does_not_turn_a_jpeg_xl() -> None:
+    """ISO/IEC 18181-2: the orientation of the codestream counts, that of EXIF does not."""
+    samples = smooth(64, 48)
+    picture = read_picture(jxl(samples, exif=exif_bytes(6)))
+    np.testing.assert_array_equal(picture.pixels, samples)
+    assert picture.exif is not None and orientation_of(picture.exif) == 1
+
+
+def test_the_orientation_of_a_codestream() -> None:
+    bits = (
+        "0" + "00" + f"{29:09b}"[::-1] + "100" + "0" + "1" + f"{5:03b}"[::-1] + "000" + "0" + "00"
+    )
+    data = int(bits[::-1], 2).to_bytes(len(bits) // 8 + 1, "little")
+    header = read_jxl_header(b"\xff\x0a" + data)
+    assert (header.width, header.height, header.orientation) == (30, 30, 6)
+
+
 def test_a_jpeg_xl_that_claims_to_be_huge_is_refused_before_it_is_decoded() -> None:
     file = io.BytesIO()
     Image.new("L", (4000, 4000)).save(file, "JXL", lossless=True, effort=1)
