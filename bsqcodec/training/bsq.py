@@ -1,7 +1,7 @@
 """Training of the BSQ tokenizer: ViT encoder, one code of L balanced bits a token, ViT decoder.
 
 Source: arXiv 2406.07548, sections 4 and 4.1: squared error (as its logarithm in each crop), the
-entropy regularisers, LPIPS; MS-SSIM may take a part of the squared error's place.
+entropy regularisers, LPIPS, an adversary; MS-SSIM may take a part of the squared error's place.
 """
 
 from __future__ import annotations
@@ -23,6 +23,12 @@ from bsqcodec.models.bsq.klt import start_from_klt
 from bsqcodec.models.bsq.network import BsqConfig, BsqTokenizer, bits_of
 from bsqcodec.models.transform.quantizer import entropy_penalty, signs, straight_through, to_sphere
 from bsqcodec.training.checkpoints import averaged
+from bsqcodec.training.discriminator import (
+    PENALTY_EVERY,
+    PatchDiscriminator,
+    discriminator_loss,
+    generator_loss,
+)
 from bsqcodec.training.distributed import World
 from bsqcodec.training.loop import Loop, write_config
 from bsqcodec.training.optim import make_optimizers
@@ -44,16 +50,23 @@ DEPTHS = (6, 12, 18, 24, 36)
 SUB_CODE = 6
 """Bits of a sub-code, whose use is reported."""
 
+ADVERSARIAL_ALONE = 2.0
+"""Minutes in which the adversary learns before the tokenizer heeds it."""
+
+ADVERSARIAL_RAMP = 10.0
+"""Minutes in which its weight then rises to the whole."""
+
 START_CROPS = 1000
 """Crops of one window of tokens from which the linear paths start."""
 
 
 class Trained(nn.Module):
-    """A tokenizer in training, whose tensors checkpoints call `tokenizer.*`."""
+    """A tokenizer in training and its adversary, `tokenizer.*` and `adversary.*` in checkpoints."""
 
-    def __init__(self, config: BsqConfig) -> None:
+    def __init__(self, config: BsqConfig, adversarial: bool = False) -> None:
         super().__init__()
         self.tokenizer = BsqTokenizer(config)
+        self.adversary = PatchDiscriminator() if adversarial else None
 
 
 def nested_signs(v: Tensor, kept: Tensor) -> Tensor:
@@ -149,6 +162,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--ms-ssim", type=float, default=0.0, help="share of MS-SSIM in the squared error")
     add("--lpips", type=Path, help="file of LPIPS weights")
     add("--perceptual", type=float, default=1.0, help="weight of LPIPS, if --lpips is given")
+    add("--adversarial", type=float, default=0.0, help="weight of the adversary")
+    add("--adversarial-after", type=float, default=0.0, help="minutes until it begins to learn")
+    add("--r1", type=float, default=0.1, help="weight of the adversary's penalty R1")
     add("--entropy", type=float, default=0.1, help="weight of the entropy regularisers")
     add("--temperature", type=float, default=1.0, help="of the soft code, in units of --bits")
     add("--group", type=int, default=6, help="bits enumerated together for the codebook entropy")
@@ -208,12 +224,22 @@ class Objective(nn.Module):
         return loss, figures, decoded
 
 
+def adversarial_fraction(minutes: float, after: float) -> float:
+    """Fraction 0..1 of the adversary's weight at a time; below 0 before the adversary begins.
+
+    It learns alone at first, then its weight rises for `ADVERSARIAL_RAMP` minutes.
+    """
+    if minutes < after:
+        return -1.0
+    return min(max((minutes - after - ADVERSARIAL_ALONE) / ADVERSARIAL_RAMP, 0.0), 1.0)
+
+
 def train(args: argparse.Namespace, world: World) -> None:
     device = world.device
     config = config_of(args)
     pictures = load_pictures(args, world)
     log.info("%d pictures", len(pictures))
-    model = Trained(config)
+    model = Trained(config, args.adversarial > 0)
     if args.init:
         state = averaged(args.init)[1]
         lacking = list(new_parts(state, model))
@@ -227,7 +253,8 @@ def train(args: argparse.Namespace, world: World) -> None:
         log.info("linear paths start at a squared error of %.1f", error)
     model.to(device)
     lpips = Lpips.load(args.lpips).to(device) if args.lpips else None
-    loop = Loop(model, make_optimizers(model, args.rate), loop_config(args), args.out, world)
+    optimizers = make_optimizers(model, args.rate, slow=("adversary",), slow_factor=0.1)
+    loop = Loop(model, optimizers, loop_config(args), args.out, world)
     if loop.writes:
         write_config(args.out, asdict(config), args)
     loop.resume()
@@ -240,13 +267,24 @@ def train(args: argparse.Namespace, world: World) -> None:
         pixels = source.crops(args.batch, args.crop, generator).to(device).float()
         kept = torch.from_numpy(generator.choice(depths, args.batch)).float().to(device)
         with torch.autocast(device.type, torch.bfloat16):
-            loss, figures, _ = compiled(model.tokenizer, pixels, kept)
+            loss, figures, decoded = compiled(model.tokenizer, pixels, kept)
+            if model.adversary is not None:
+                fraction = adversarial_fraction(loop.seconds / 60, args.adversarial_after)
+                if fraction >= 0:
+                    weight = args.adversarial * fraction
+                    loss = loss + weight * generator_loss(model.adversary, decoded)
+                    due = loop.count % PENALTY_EVERY == 0
+                    told, accuracy = discriminator_loss(
+                        model.adversary, decoded, pixels, args.r1 * PENALTY_EVERY * due
+                    )
+                    loss = loss + told
+                    figures |= {"adversary": told, "told_apart": accuracy}
         return loss, figures
 
     held_out: list[Tensor] = []
     if args.validation:
         held_out = validation_pictures(args.validation, args.validation_limit)
-    shadow = Trained(config).to(device).eval()
+    shadow = Trained(config, args.adversarial > 0).to(device).eval()
 
     def validate(state: dict[str, Tensor]) -> dict[str, Any]:
         shadow.load_state_dict(state)

@@ -203,6 +203,29 @@ def test_losses_and_their_parts(train: Callable[..., dict[str, Any]]) -> None:
     assert len({log["loss"] for log in logs.values()}) == len(logs)
 
 
+def test_an_adversary_joins_and_resumes(
+    train: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bsq, "ADVERSARIAL_ALONE", 0.0)
+    monkeypatch.setattr(bsq, "ADVERSARIAL_RAMP", 1e-6)
+    options = ["--adversarial", "0.1"]
+    first = train(*options)
+    last = log_of("run")[-1]
+    assert last["adversary"] > 0 and 0 <= last["told_apart"] <= 1
+    second = train(*options, "--minutes", str(first["seconds"] / 60 + 0.003))
+    for name in ("tokenizer.decoder.out.weight", "adversary.out.weight"):
+        assert not torch.equal(second["module"][name], first["module"][name])
+    plain = train("--init", "run", "--rate", "0", out="plain")
+    assert not any(name.startswith("adversary") for name in plain["module"])
+    late = train(*options, "--adversarial-after", "100", "--stop-after", "0", out="late")
+    assert "adversary" not in log_of("late")[-1] and late["count"] == 1
+
+
+def test_the_adversary_begins_alone_and_its_weight_rises() -> None:
+    fractions = [bsq.adversarial_fraction(m, 5) for m in (0, 4.9, 5, 7, 12, 17, 100)]
+    assert fractions == pytest.approx([-1, -1, 0, 0, 0.5, 1, 1])
+
+
 def test_the_linear_start_is_better_than_none(train: Callable[..., dict[str, Any]]) -> None:
     """The first step's error is that of the linear paths, far below the pictures' variance."""
     train("--minutes", "10", "--stop-after", "0")
