@@ -38,6 +38,8 @@ from bsqcodec.media.formats import (
     PICTURE_FORMATS_TEXT,
     USUAL_PICTURE_FORMAT,
     VIDEO_CONTAINER_NAMES,
+    container_of_suffix,
+    format_of_suffix,
     output_format,
 )
 
@@ -189,15 +191,8 @@ def decode(
 
 def _is_decoded(name: str) -> bool:
     """Whether a name is that of a picture or a video, which is never decoded."""
-    from bsqcodec.errors import MediaError
-    from bsqcodec.media.video.video_files import container_of
-
-    if not Path(name).suffix:
-        return False
-    try:
-        return container_of(name) is not None or output_format(name) is not None
-    except MediaError:
-        return False
+    path = Path(name)
+    return container_of_suffix(path) is not None or format_of_suffix(path.suffix) is not None
 
 
 @dataclass(frozen=True)

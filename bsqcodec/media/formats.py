@@ -132,12 +132,19 @@ def output_format(target: str | Path | None, name: str | None = None) -> OutputF
     suffix = f".{name}" if name else Path(target).suffix if target is not None else ""
     if not suffix:
         return OUTPUT_FORMATS[0]
-    for candidate in OUTPUT_FORMATS:
-        if suffix.lower() in candidate.suffixes or suffix[1:].upper() == candidate.name:
-            require(candidate.name)
-            return candidate
-    known = ", ".join(candidate.suffixes[0][1:] for candidate in OUTPUT_FORMATS)
-    raise MediaError(f"cannot write pictures as {suffix[1:]!r}; choose one of {known}")
+    found = format_of_suffix(suffix)
+    if found is None:
+        raise MediaError(
+            f"cannot write pictures as {suffix[1:]!r}; choose one of {PICTURE_FORMATS_TEXT}"
+        )
+    require(found.name)
+    return found
+
+
+def format_of_suffix(suffix: str) -> OutputFormat | None:
+    """Return the picture format that a suffix, or a name behind a dot, stands for, or None."""
+    name = suffix[1:].upper()
+    return next((e for e in OUTPUT_FORMATS if suffix.lower() in e.suffixes or e.name == name), None)
 
 
 def container_called(name: str) -> VideoContainer | None:
