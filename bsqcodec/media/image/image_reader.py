@@ -118,7 +118,7 @@ def _picture_of(image: Image.Image, file: BinaryIO | None, name: str, max_pixels
     if file is not None and image.format in _PROFILE_HIDDEN:
         image.info.setdefault("icc_profile", hidden_profile(file))
     metadata = read_metadata(image, notes)
-    drop_lost_parts(image, metadata, facts, notes)
+    drop_lost_parts(image, file, metadata, facts, notes)
     pixels, alpha = convert_image(image, metadata.icc, raw, notes, deep)
     _note_depth(image, file, facts, notes)
     picture = Picture(pixels, alpha, None, metadata.exif, metadata.xmp, notes)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 from PIL import Image
 
 from bsqcodec.media.image.item_facts import ItemFacts
 from bsqcodec.media.image.metadata import Metadata
-from bsqcodec.media.image.xmp import drop_claims
+from bsqcodec.media.image.xmp import GAIN_MAP_SPACES, drop_claims
 
 _ISO_GAIN_MAP: Final = b"urn:iso:std:iso:ts:21496:-1"
 """ISO 21496-1, in an APP2 segment of JPEG."""
@@ -21,17 +21,23 @@ _DEPTH_NOTE: Final = "the depth map was dropped"
 
 
 def drop_lost_parts(
-    image: Image.Image, metadata: Metadata, facts: ItemFacts | None, notes: list[str]
+    image: Image.Image,
+    file: BinaryIO | None,
+    metadata: Metadata,
+    facts: ItemFacts | None,
+    notes: list[str],
 ) -> None:
     """Note gain maps, motion photos and depth maps of a loaded image; cut claims out of its XMP.
 
-    facts: of the boxes of a HEIF or AVIF file.
+    file: what the image was opened from. facts: of the boxes of a HEIF or AVIF file.
     """
     kinds: set[str] = set()
     if metadata.xmp is not None:
         metadata.xmp, kinds = drop_claims(metadata.xmp)
     segments: Any = getattr(image, "applist", ())
     if any(name == "APP2" and data.startswith(_ISO_GAIN_MAP) for name, data in segments):
+        kinds.add("gain map")
+    if image.format == "MPO" and file is not None and _names_gain_map(file):
         kinds.add("gain map")
     auxiliary = [*map(str, image.info.get("aux", ()))]
     if facts is not None:
@@ -44,6 +50,13 @@ def drop_lost_parts(
     notes += [text for kind, text in _NOTES.items() if kind in kinds]
     if image.info.get("depth_images") or any("depth" in urn.lower() for urn in auxiliary):
         notes.append(_DEPTH_NOTE)
+
+
+def _names_gain_map(file: BinaryIO) -> bool:
+    """Whether a JPEG of several pictures says that one is a gain map, which that one's XMP does."""
+    file.seek(0)
+    data = file.read()
+    return any(name.encode() in data for name in GAIN_MAP_SPACES)
 
 
 def _counts_pictures(image: Image.Image, note: str) -> bool:

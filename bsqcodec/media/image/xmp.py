@@ -17,13 +17,13 @@ _CONTAINER: Final = "http://ns.google.com/photos/1.0/container/"
 _GAIN_MAP: Final = "http://ns.adobe.com/hdr-gain-map/1.0/"
 _APPLE_GAIN_MAP: Final = "http://ns.apple.com/HDRGainMap/1.0/"
 
+_APPLE_TONE_MAP: Final = "http://ns.apple.com/HDRToneMap/1.0/"
+GAIN_MAP_SPACES: Final = (_GAIN_MAP, _APPLE_GAIN_MAP, _APPLE_TONE_MAP)
+"""Namespaces of what XMP says of gain maps, or in them."""
+
 _ALL: Final = re.compile("")
 _CLAIMS: Final = {
-    "gain map": {
-        _GAIN_MAP: _ALL,
-        _APPLE_GAIN_MAP: _ALL,
-        "http://ns.apple.com/HDRToneMap/1.0/": _ALL,
-    },
+    "gain map": dict.fromkeys(GAIN_MAP_SPACES, _ALL),
     "motion photo": {_CAMERA: re.compile("Motion|MicroVideo")},
     "other pictures or data": {
         _CONTAINER: _ALL,

@@ -2,6 +2,7 @@
 
 import io
 import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -166,6 +167,43 @@ def test_png_of_16_bits(colour: int, channels: int, way: str, build_png, tmp_pat
         parts.append(picture.alpha[..., None])
     np.testing.assert_array_equal(np.concatenate(parts, axis=2), reduced(samples))
     assert picture.notes == [NOTE]
+
+
+ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2),
+         (0, 1, 1, 2))  # fmt: skip
+
+
+def interlaced(samples: np.ndarray, colour: int, key: bytes = b"") -> bytes:
+    """A PNG of 16 bits in seven passes."""
+
+    def chunk(kind: bytes, payload: bytes) -> bytes:
+        crc = zlib.crc32(kind + payload)
+        return struct.pack(">I", len(payload)) + kind + payload + struct.pack(">I", crc)
+
+    height, width = samples.shape[:2]
+    rows = b""
+    for x, y, step_x, step_y in ADAM7:
+        part = samples[y::step_y, x::step_x]
+        rows += b"".join(b"\0" + row.astype(">u2").tobytes() for row in part if row.size)
+    head = struct.pack(">IIBBBBB", width, height, 16, colour, 0, 0, 1)
+    transparent = chunk(b"tRNS", key) if key else b""
+    data = transparent + chunk(b"IDAT", zlib.compress(rows))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + data + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(("colour", "channels"), [(0, 1), (4, 2), (2, 3), (6, 4)])
+def test_an_interlaced_png_of_16_bits(colour: int, channels: int) -> None:
+    samples = wide(13, 17, channels)
+    picture = read_picture(interlaced(samples, colour))
+    parts = [picture.pixels.reshape(13, 17, -1)]
+    if picture.alpha is not None:
+        parts.append(picture.alpha[..., None])
+    np.testing.assert_array_equal(np.concatenate(parts, axis=2), reduced(samples))
+    if colour == 2:
+        samples[5, 5] = samples[2, 3]
+        key = samples[2, 3].astype(">u2").tobytes()
+        alpha = read_picture(interlaced(samples, colour, key)).alpha
+        assert alpha is not None and np.argwhere(alpha == 0).tolist() == [[2, 3], [5, 5]]
 
 
 def test_a_colour_key_is_compared_at_16_bits(build_png) -> None:

@@ -120,6 +120,20 @@ def test_an_mpo_of_two_views_is_noted_as_before() -> None:
     ]
 
 
+def test_a_gain_map_that_only_its_own_xmp_names() -> None:
+    """As in the JPEG files of iPhones."""
+    xmp = ELEMENTS.replace(b"ns.adobe.com/hdr-gain-map", b"ns.apple.com/HDRGainMap")
+    file = io.BytesIO()
+    second = Image.fromarray(SAMPLES[::2, ::2].copy())
+    second.encoderinfo = {"xmp": xmp}
+    Image.fromarray(SAMPLES).save(file, "MPO", save_all=True, append_images=[second])
+    data = file.getvalue()
+    if b"HDRGainMap" not in data:  # what Pillow writes of a second picture differs by version
+        data += xmp
+    picture = read_picture(data)
+    assert len(picture.notes) == 1 and picture.notes[0].startswith(GAIN_MAP_NOTE)
+
+
 def test_plain_xmp_is_not_touched() -> None:
     xmp = ELEMENTS.replace(b"hdr-gain-map", b"another")
     assert drop_claims(xmp) == (xmp, set())

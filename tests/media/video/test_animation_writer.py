@@ -177,3 +177,9 @@ def test_webm(lossless: bool) -> None:
             np.testing.assert_array_equal(got.pixels, frame.pixels)
         else:
             assert np.abs(got.pixels.astype(int) - frame.pixels).mean() < 6
+
+
+@ANIMATED
+def test_a_pipe_gets_the_same_bytes(container: str) -> None:
+    frames = frames_of(64, 48, [0, 100, 200])
+    assert write_video(FORMAT, frames, container, pipe=True) == animation(container, frames)
