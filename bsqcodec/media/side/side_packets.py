@@ -12,6 +12,7 @@ from av.stream import Disposition
 
 from bsqcodec.errors import FormatError
 from bsqcodec.media.ffmpeg_io import BUFFER_BYTES, GuardedSource, Readable, ffmpeg_guard
+from bsqcodec.media.side.opus_track import OpusTrack, can_convert
 from bsqcodec.media.side.packet_times import TAG, TimeGrid
 from bsqcodec.media.side.side_stream import PLACEHOLDER_TAG
 from bsqcodec.media.side.subtitle_text import (
@@ -55,6 +56,8 @@ class SidePackets:
         self._tracks: dict[int, Any] = {}
         self._as_mov_text: set[int] = set()
         self._grids: dict[int, TimeGrid] = {}
+        self._converted: dict[int, OpusTrack] = {}
+        self._shift = Fraction(0)
         self._covers: list[av.Packet[Any]] = []
         self._refused = 0
         self._styled = False
@@ -89,7 +92,10 @@ class SidePackets:
             self._next = next(self._packets, None)
 
     def close(self) -> None:
-        """Release the input and count what was left out."""
+        """Write what converted sound is left, release the input and count what was left out."""
+        for track in self._converted.values():
+            for packet in track.rest(self._shift):
+                self._output.mux(packet)
         self._packets.close()
         self._input.close()
         if self._refused:
@@ -155,6 +161,13 @@ class SidePackets:
             track.codec_context.subtitle_header = MOV_TEXT_HEADER
             track.codec_context.time_base = track.time_base = Fraction(1, 1000)
             self._as_mov_text.add(stream.index)
+        elif self._container == "webm" and can_convert(stream):
+            self._converted[stream.index] = OpusTrack(self._output, stream)
+            track = self._converted[stream.index].track
+            grid = None
+            self._notes.append(
+                f"{stream.type} stream {stream.index} ({codec}) was converted to Opus for webm"
+            )
         else:
             self._notes.append(
                 f"{stream.type} stream {stream.index} ({codec}) does not fit into"
@@ -204,6 +217,10 @@ class SidePackets:
     def _mux(self, packet: av.Packet[Any], shift: Fraction) -> None:
         """Write one packet; one that the output refuses is counted and left out."""
         index = packet.stream_index
+        self._shift = shift
+        if index in self._converted:
+            self._convert(packet, shift)
+            return
         if index in self._as_mov_text:
             packet = self._mov_text(packet)
         if shift:
@@ -214,6 +231,14 @@ class SidePackets:
         try:
             self._output.mux(packet)
         except (ValueError, av.error.ArgumentError, av.error.InvalidDataError):
+            self._refused += 1
+
+    def _convert(self, packet: av.Packet[Any], shift: Fraction) -> None:
+        """Write what a packet of sound gives once it is converted; one that is damaged counts."""
+        try:
+            for each in self._converted[packet.stream_index].packets(packet, shift):
+                self._output.mux(each)
+        except (ValueError, av.error.InvalidDataError):
             self._refused += 1
 
     def _mov_text(self, packet: av.Packet[Any]) -> av.Packet[Any]:
