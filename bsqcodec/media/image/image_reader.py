@@ -32,6 +32,7 @@ from bsqcodec.media.image.metadata import (
 )
 from bsqcodec.media.image.named_colour import names_of, profile_of_names
 from bsqcodec.media.image.optional_formats import open_picture
+from bsqcodec.media.image.optional_packages import HEIF, JXL
 from bsqcodec.media.image.orientation import is_swapped
 from bsqcodec.media.image.picture import Picture, to_pil
 from bsqcodec.media.image.pillow_guard import check_size, pillow_guard
@@ -43,7 +44,7 @@ PictureSource: TypeAlias = str | Path | BinaryIO | bytes
 _ANIMATED_FORMATS: Final = ("GIF", "WEBP", "PNG", "AVIF", "FLI")
 """Formats whose further frames are later moments, not pages, layers or previews."""
 _PROFILE_HIDDEN: Final = ("JPEG2000", "BMP")
-_BOXED: Final = ("AVIF", "HEIF")
+_BOXED: Final = ("AVIF", HEIF)
 _JPEG2000_SIZ: Final = b"\xff\x4f\xff\x51"
 _HEAD_BYTES: Final = 2**16
 _UNSEEKABLE_BYTES_PER_PIXEL: Final = 8
@@ -105,7 +106,8 @@ def _picture_of(image: Image.Image, file: BinaryIO | None, name: str, max_pixels
                 f"{name}: an animation ({image.format}), no still picture; it can be coded as a video"
             )
         count = getattr(image, "n_frames", 2)
-        notes.append(f"the file holds {count} pictures; only the first is kept")
+        kept = "primary one" if image.format == HEIF else "first"
+        notes.append(f"the file holds {count} pictures; only the {kept} is kept")
     place = file.tell() if file is not None else 0
     mend_tiles(image)
     raw = raw_modes(image)
@@ -115,26 +117,36 @@ def _picture_of(image: Image.Image, file: BinaryIO | None, name: str, max_pixels
         file.seek(place)  # where the image, if it reads the same file, wants to go on
     image.load()
     check_size(name, image.size, max_pixels)  # of ICO and others the size is certain only now
-    if file is not None and image.format in _PROFILE_HIDDEN:
-        image.info.setdefault("icc_profile", hidden_profile(file))
-    metadata = read_metadata(image, notes)
+    is_hidden = file is not None and image.format in _PROFILE_HIDDEN
+    metadata = read_metadata(image, notes, hidden_profile(file) if file and is_hidden else None)
     drop_lost_parts(image, file, metadata, facts, notes)
     pixels, alpha = convert_image(image, metadata.icc, raw, notes, deep)
     _note_depth(image, file, facts, notes)
     picture = Picture(pixels, alpha, None, metadata.exif, metadata.xmp, notes)
     picture.icc = _fitting_icc(metadata, image.mode, picture.is_grey, notes)
     if image.mode not in ("CMYK", "LAB"):
-        points = facts.code_points[:2] if facts is not None and facts.code_points else None
-        names = names_of(image, file, picture.exif, points, notes)
+        names = names_of(image, file, picture.exif, _code_points(image, facts), notes)
         picture.icc = profile_of_names(names, picture.icc, is_grey=picture.is_grey, notes=notes)
     _keep_resolution(image, picture, notes)
-    if "original_orientation" in image.info:  # the decoder has turned the samples
-        turned = image.info["original_orientation"] or 1
+    if (
+        "original_orientation" in image.info or image.format == JXL
+    ):  # the decoder has turned the samples
+        turned = image.info.get("original_orientation") or 1
         size = (picture.width, picture.height)
         turn_metadata(picture, turned, size[::-1] if is_swapped(turned) else size)
     else:
         turn_upright(picture)
     return picture
+
+
+def _code_points(image: Image.Image, facts: ItemFacts | None) -> tuple[int, int] | None:
+    """Primaries and transfer of ITU-T H.273 that a HEIF or AVIF names, by the file or its plugin."""
+    if facts is not None:
+        return facts.code_points[:2] if facts.code_points else None
+    named = image.info.get("nclx_profile")
+    if not isinstance(named, dict):
+        return None
+    return int(named["color_primaries"]), int(named["transfer_characteristics"])
 
 
 def _note_depth(

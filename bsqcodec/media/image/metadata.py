@@ -45,10 +45,15 @@ class Metadata:
     xmp: bytes | None = None
 
 
-def read_metadata(image: Image.Image, notes: list[str]) -> Metadata:
-    """Return the metadata of a loaded Pillow image; damaged parts are dropped with a note."""
+def read_metadata(
+    image: Image.Image, notes: list[str], hidden_icc: bytes | None = None
+) -> Metadata:
+    """Return the metadata of a loaded Pillow image; damaged parts are dropped with a note.
+
+    hidden_icc: a profile of the file that Pillow does not see.
+    """
     info = image.info
-    icc = _as_bytes(info.get("icc_profile"))
+    icc = _as_bytes(info.get("icc_profile")) or hidden_icc
     if icc is not None and icc_colour_space(icc) is None:
         notes.append("the colour profile is damaged and was dropped")
         icc = None

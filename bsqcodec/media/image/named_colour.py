@@ -16,7 +16,6 @@ from bsqcodec.media.image.icc import (
     HDR_NAMES,
     SRGB_CURVE,
     SRGB_PRIMARIES,
-    SRGB_TRANSFER,
     UNSPECIFIED,
     Curve,
     Gamma,
@@ -29,7 +28,8 @@ from bsqcodec.media.image.icc import (
 
 _PNG_START: Final = b"\x89PNG\r\n\x1a\n"
 _MAX_CHUNKS: Final = 10_000
-_COLOUR_CHUNKS: Final = (b"cICP", b"iCCP", b"sRGB", b"gAMA", b"cHRM")
+_MAX_CHUNK_BYTES: Final = 64
+_COLOUR_CHUNKS: Final = (b"cICP", b"sRGB", b"gAMA", b"cHRM")
 
 _SRGB_SPACE: Final = 1
 _ADOBE_SPACE: Final = 2
@@ -41,29 +41,21 @@ _TIFF_WHITE, _TIFF_PRIMARIES, _TIFF_TRANSFER = 318, 319, 301
 _MAX_TABLE: Final = 2**16
 
 
-def is_png(file: BinaryIO) -> bool:
-    """Return whether a file begins like a PNG."""
-    file.seek(0)
-    return file.read(8) == _PNG_START
-
-
 def png_colour_chunks(file: BinaryIO) -> dict[bytes, bytes]:
     """Return the chunks of a PNG that name its colour, by their names."""
     found: dict[bytes, bytes] = {}
-    if not is_png(file):
+    file.seek(0)
+    if file.read(len(_PNG_START)) != _PNG_START:
         return found
     for _ in range(_MAX_CHUNKS):
         head = file.read(8)
         if len(head) < 8 or head[4:] == b"IDAT":
             break
         size = int.from_bytes(head[:4], "big")
-        if head[4:] in _COLOUR_CHUNKS and size <= 64:
+        if head[4:] in _COLOUR_CHUNKS and size <= _MAX_CHUNK_BYTES:
             found.setdefault(head[4:], file.read(size))
-            file.seek(4, 1)
-        else:
-            if head[4:] == b"iCCP":
-                found.setdefault(b"iCCP", b"")
-            file.seek(size + 4, 1)
+            size = 0
+        file.seek(size + 4, 1)
     return found
 
 
@@ -231,6 +223,3 @@ def _chunks_of_info(info: dict[Any, Any]) -> dict[bytes, bytes]:
     except (TypeError, ValueError, struct.error):
         pass
     return found
-
-
-__all__ = ["SRGB_TRANSFER", "ColourNames", "names_of", "profile_of_names"]

@@ -288,6 +288,9 @@ def test_a_profile_in_jpeg_2000() -> None:
     icc = build_profile(colour, grey=False)
     picture = read_picture(jpeg2000(b"\2\0\0" + icc))
     assert (picture.icc, picture.notes) == (icc, [])
+    image = Image.open(io.BytesIO(jpeg2000(b"\2\0\0" + icc)))
+    assert picture_from(image).icc == icc
+    assert "icc_profile" not in image.info, "the caller's image stays as it is"
     assert read_picture(jpeg2000(b"\1\0\0" + struct.pack(">I", 16))).icc is None
     assert read_picture(jpeg2000(b"\2\0\0short")).notes == [
         "the colour profile is damaged and was dropped"

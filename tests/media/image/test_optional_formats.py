@@ -13,6 +13,7 @@ from PIL import ExifTags, Image, ImageCms
 from bsqcodec.errors import BsqError, LimitError, MediaError
 from bsqcodec.media.formats import output_format
 from bsqcodec.media.image.exif import orientation_of
+from bsqcodec.media.image.icc import code_points_of
 from bsqcodec.media.image.image_reader import picture_from, read_picture
 from bsqcodec.media.image.jxl_header import read_jxl_header
 from bsqcodec.media.image.optional_formats import save_heif, save_jxl
@@ -103,7 +104,7 @@ def test_of_several_heic_pictures_the_primary_one_is_kept() -> None:
     first.add_from_pillow(Image.fromarray(255 - smooth(64, 48)))
     first.save(file, quality=95, primary_index=1)
     picture = read_picture(file.getvalue())
-    assert picture.notes == ["the file holds 2 pictures; only the first is kept"]
+    assert picture.notes == ["the file holds 2 pictures; only the primary one is kept"]
     assert np.abs(picture.pixels.astype(int) - (255 - smooth(64, 48).astype(int))).mean() < 3
 
 
@@ -244,8 +245,21 @@ def test_images_of_a_plugin_that_the_caller_registered() -> None:
     assert pillow_jxl is not None
     image = Image.open(io.BytesIO(jxl(smooth(64, 48))))
     np.testing.assert_array_equal(picture_from(image).pixels, smooth(64, 48))
+    turned = Image.open(io.BytesIO(jxl(smooth(64, 48), exif=exif_bytes(6))))
+    np.testing.assert_array_equal(picture_from(turned).pixels, smooth(64, 48))
     opened = pillow_heif.HeifImageFile(io.BytesIO(heic(smooth(64, 48))))
     assert picture_from(opened).width == 64
+
+
+def test_code_points_of_a_heic_that_the_caller_opened() -> None:
+    file = io.BytesIO()
+    pillow_heif.encode(
+        "RGB", (64, 48), smooth(64, 48).tobytes(), file, quality=90, chroma=444,
+        color_primaries=12, transfer_characteristics=13, matrix_coefficients=6, full_range_flag=1,
+    )  # fmt: skip
+    expected = read_picture(file.getvalue()).icc
+    assert expected is not None and code_points_of(expected) == (12, 13)
+    assert picture_from(pillow_heif.HeifImageFile(io.BytesIO(file.getvalue()))).icc == expected
 
 
 def test_struct_of_boxes() -> None:
