@@ -183,3 +183,11 @@ def test_webm(lossless: bool) -> None:
 def test_a_pipe_gets_the_same_bytes(container: str) -> None:
     frames = frames_of(64, 48, [0, 100, 200])
     assert write_video(FORMAT, frames, container, pipe=True) == animation(container, frames)
+
+
+@ANIMATED
+def test_the_last_frame_is_shown_as_long_as_it_says(container: str) -> None:
+    frames = frames_of(64, 48, [0, 100, 200, 300])
+    object.__setattr__(frames[-1], "duration", 3000)
+    _, durations, _ = played(animation(container, frames))
+    assert durations == [100, 100, 100, 3000]
