@@ -16,6 +16,9 @@ from bsqcodec.errors import BsqError, MediaError
 BUFFER_BYTES: Final = 2**18
 """How much FFmpeg reads or writes at once."""
 
+HEAD_BYTES: Final = 2**16
+"""How much of a file's beginning is kept, for a look into headers of files that cannot seek."""
+
 
 @contextmanager
 def ffmpeg_guard(
@@ -127,12 +130,14 @@ class _Guarded:
 class GuardedSource(_Guarded):
     """A readable file for `av.open`; a failing read looks like the end of the file to FFmpeg.
 
-    read_bytes: how far into the file anything was read.
+    read_bytes: how far into the file anything was read. head: its first bytes, as far as they were
+    read in order, at most HEAD_BYTES.
     """
 
     def __init__(self, file: Readable, name: str) -> None:
         super().__init__(file, name)
         self.read_bytes = 0
+        self.head = b""
         self._file = file
 
     def readable(self) -> bool:
@@ -143,9 +148,38 @@ class GuardedSource(_Guarded):
         if self._kept.failure is None:
             with self._kept:
                 data = self._file.read(size) or b""
+        if self._at == len(self.head) < HEAD_BYTES:
+            self.head += data[: HEAD_BYTES - len(self.head)]
         self._at += len(data)
         self.read_bytes = max(self.read_bytes, self._at)
         return data
+
+    def look(self, start: int, count: int) -> bytes:
+        """Return `count` bytes from byte `start` on, fewer where the file or the head ends.
+
+        The place from which FFmpeg reads on stays. Of a file that cannot seek there is the head.
+        """
+        if not self._seekable:
+            return self.head[start : start + count]
+        data = b""
+        with self._kept:
+            here = self._file.tell()
+            self._file.seek(start + self._start)
+            data = self._file.read(count) or b""
+            self._file.seek(here)
+        return data
+
+    @property
+    def size(self) -> int | None:
+        """The file's size in bytes; None where it cannot be told without reading all of it."""
+        if not self._seekable:
+            return None
+        end = self._start
+        with self._kept:
+            here = self._file.tell()
+            end = self._file.seek(0, io.SEEK_END)
+            self._file.seek(here)
+        return end - self._start
 
 
 class GuardedSink(_Guarded):
@@ -195,7 +229,8 @@ class Pieces(io.RawIOBase):
 class Prefixed(io.RawIOBase):
     """A stream with its first bytes, which have been read already, in front of it again."""
 
-    def __init__(self, start: bytes, file: Readable) -> None:
+    def __init__(self, start: bytes, file: Readable, name: str | None = None) -> None:
+        self.name = name
         self._start = start
         self._file = file
 

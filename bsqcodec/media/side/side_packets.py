@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from fractions import Fraction
-from math import ceil, floor
 from typing import Any, Final
 
 import av
@@ -14,6 +13,7 @@ from bsqcodec.errors import FormatError
 from bsqcodec.media.ffmpeg_io import BUFFER_BYTES, GuardedSource, Readable, ffmpeg_guard
 from bsqcodec.media.side.opus_track import OpusTrack, can_convert
 from bsqcodec.media.side.packet_times import TAG, TimeGrid
+from bsqcodec.media.side.side_cut import cut_chapters, cut_packet
 from bsqcodec.media.side.side_stream import PLACEHOLDER_TAG
 from bsqcodec.media.side.subtitle_text import (
     MOV_TEXT_HEADER,
@@ -74,7 +74,7 @@ class SidePackets:
                 self._add_track(stream)
         chapters = self._input.chapters()
         if chapters:
-            output.set_chapters(chapters if begin is None else _chapters_from(chapters, begin, end))
+            output.set_chapters(chapters if begin is None else cut_chapters(chapters, begin, end))
         self._packets = self._demux()
         self._next = next(self._packets, None)
         while self._next is not None and self._next.stream.type == "video":
@@ -113,28 +113,13 @@ class SidePackets:
                 self._source.check()
                 if packet.size:
                     self._restore_times(packet)
-                    if packet.stream.type == "video" or self._is_within(packet):
+                    if packet.stream.type == "video" or self._is_wanted(packet):
                         yield packet
         self._source.check()
 
-    def _is_within(self, packet: av.Packet[Any]) -> bool:
-        """Whether a packet is in the part that is wanted; a subtitle that lasts is cut to it."""
-        if self._begin is None or packet.pts is None:
-            return True
-        base = Fraction(packet.time_base)
-        if self._end is not None and packet.stream.type == "subtitle":
-            left = floor(self._end / base) - packet.pts
-            if left <= 0:
-                return False
-            packet.duration = min(packet.duration or 0, left)
-        late = self._begin / base - packet.pts
-        if late <= 0:
-            return True
-        if packet.stream.type != "subtitle" or not packet.duration or late >= packet.duration:
-            return False
-        packet.pts = packet.dts = packet.pts + ceil(late)
-        packet.duration = max(packet.duration - ceil(late), 1)
-        return True
+    def _is_wanted(self, packet: av.Packet[Any]) -> bool:
+        """Whether a packet is in the part that is wanted, if only one is."""
+        return self._begin is None or cut_packet(packet, self._begin, self._end)
 
     def _restore_times(self, packet: av.Packet[Any]) -> None:
         """Undo Matroska's rounding to milliseconds where the track's grid tells how."""
@@ -253,17 +238,3 @@ class SidePackets:
         converted.duration = packet.duration
         converted.is_keyframe = True
         return converted
-
-
-def _chapters_from(chapters: list[Any], begin: Fraction, end: Fraction | None = None) -> list[Any]:
-    """The chapters that are not wholly outside of these times in seconds; the first becomes 0."""
-    result = []
-    for chapter in chapters:
-        shift = round(begin / chapter["time_base"])
-        last = chapter["end"]
-        if end is not None:
-            last = min(last, floor(end / chapter["time_base"]))
-        if last > max(shift, chapter["start"]):
-            start = max(chapter["start"] - shift, 0)
-            result.append({**chapter, "start": start, "end": last - shift})
-    return result

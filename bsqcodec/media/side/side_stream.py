@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from fractions import Fraction
 from typing import Any, Final
 
 import av
 from av.bitstream import BitStreamFilterContext
-from av.stream import Disposition
+from av.stream import Discard, Disposition
 
 from bsqcodec.media.ffmpeg_io import BUFFER_BYTES, REPRODUCIBLE, Pieces, ffmpeg_guard
 from bsqcodec.media.side.packet_times import TAG, TimeGrid
+from bsqcodec.media.side.side_cut import SideCut, cut_chapters
 from bsqcodec.media.side.subtitle_text import has_styles, packet_text
 from bsqcodec.media.side.track_copy import can_hold, copy_track
+from bsqcodec.media.video.track_facts import TIME_CODE
 
 PLACEHOLDER_TAG: Final = "BSQ_EMPTY"
 """Tag of a track of one blank line: FFmpeg reads no Matroska file without any packets."""
@@ -30,6 +32,7 @@ _OPTIONS: Final = {**REPRODUCIBLE, "avoid_negative_ts": "disabled", "cluster_tim
 class SideStream:
     """Packs the packets of all streams but the picture; `take` gives the bytes as they come.
 
+    known: indices of streams that are no tracks of their own, such as that of the picture's alpha.
     notes: gets a sentence for each stream that Matroska cannot hold.
     problems: gets one for packets that could not be stored.
     """
@@ -40,6 +43,7 @@ class SideStream:
         picture: av.VideoStream,
         notes: list[str],
         problems: list[str],
+        known: Collection[int] = (),
     ) -> None:
         self._notes = notes
         self._problems = problems
@@ -47,6 +51,8 @@ class SideStream:
         self._output: av.container.OutputContainer | None = None
         self._chapters: list[Any] = list(source.chapters())
         self._attachments: list[tuple[str, str, bytes]] = []
+        self._cut: SideCut | None = None
+        self._undecided: list[av.Packet[Any]] = []
         self._streams: dict[int, Any] = {}
         self._covers: dict[int, Any] = {}
         self._tracks: dict[int, Any] = {}
@@ -57,13 +63,31 @@ class SideStream:
         self._refused = 0
         self._styled = False
         for stream in source.streams:
-            if stream.index != picture.index:
+            if stream.index != picture.index and stream.index not in known:
                 self._choose(stream)
 
     @property
     def streams(self) -> list[int]:
         """Indices of the source's streams whose packets `add` wants."""
         return [*self._streams, *self._covers]
+
+    @property
+    def sounds(self) -> list[int]:
+        """Indices of those of them that are sound."""
+        return [index for index, stream in self._streams.items() if stream.type == "audio"]
+
+    def cut(self, cut: SideCut) -> None:
+        """Keep only a part; packets wait until `begin_part` says when it begins."""
+        self._cut = cut
+
+    def begin_part(self, begin: Fraction) -> None:
+        """Have the part begin at the time of its first frame, in seconds of the source."""
+        assert self._cut is not None
+        self._cut.begin = begin
+        self._chapters = cut_chapters(self._chapters, begin, self._cut.end)
+        undecided, self._undecided = self._undecided, []
+        for packet in undecided:
+            self.add(packet)
 
     def add(self, packet: av.Packet[Any]) -> None:
         """Store a packet of one of `streams`."""
@@ -75,6 +99,13 @@ class SideStream:
                 suffix, kind = _COVER_KINDS[self._covers[index].name]
                 self._attachments.append((f"cover{index}.{suffix}", kind, bytes(packet)))
             return
+        if self._cut is not None:
+            if self._cut.begin is None:
+                if not self._cut.is_early(packet):
+                    self._undecided.append(packet)
+                return
+            if not self._cut.take(packet):
+                return
         if self._output is not None:
             self._mux(packet)
             return
@@ -114,13 +145,19 @@ class SideStream:
             if stream.type == "audio":
                 self._silent.add(stream.index)
         elif stream.type != "video":
-            self._drop(stream)
+            if not self._is_kept_elsewhere(stream):
+                self._drop(stream)
         elif stream.disposition & Disposition.attached_pic and stream.name in _COVER_KINDS:
             self._covers[stream.index] = stream
         else:
             self._notes.append(
                 f"video stream {stream.index} is not the main picture and was dropped"
             )
+
+    def _is_kept_elsewhere(self, stream: Any) -> bool:
+        """Whether a track of data is one that FFmpeg makes chapters of, or only names a time code."""
+        is_chapters = stream.discard == Discard.all and bool(self._chapters)
+        return is_chapters or TIME_CODE in stream.metadata
 
     def _drop(self, stream: Any) -> None:
         name = getattr(stream, "name", None) or "unknown"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any, Final
 
 import av
@@ -14,6 +13,7 @@ from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoRef
 from bsqcodec.errors import MediaError
 from bsqcodec.media.image.orientation import oriented
 from bsqcodec.media.image.picture import Samples
+from bsqcodec.media.video.track_facts import Crop, side_data_of
 from bsqcodec.media.video.video_types import VideoColour
 
 SCALING: Final = int(
@@ -71,6 +71,9 @@ _ORIENTATION: Final = {
 }
 """EXIF orientation of (sides swapped, then upside down, then left to right)."""
 
+_MATRIX_OF_ROTATION: Final = {90: (0, -1, 1, 0), 180: (-1, 0, 0, -1), 270: (0, 1, -1, 0)}
+"""Signs of a display matrix by the degrees, against the clock, by which it turns a picture."""
+
 
 def guessed_matrix(height: int) -> str:
     """Return the matrix that a video of so many rows usually has where it names none."""
@@ -115,11 +118,14 @@ def is_rgb(frame: av.VideoFrame) -> bool:
 
 def orientation_of(frame: av.VideoFrame, notes: list[str]) -> int:
     """Return the EXIF orientation 1..8 by which the frame's display matrix wants it shown."""
-    sides: Iterable[Any] = frame.side_data  # its stub says that it yields names
+    sides = side_data_of(frame)
     data = next((side for side in sides if side.type == SideDataType.DISPLAYMATRIX), None)
-    if data is None:
+    if data is not None:
+        a, b, _, c, d = (int(value) for value in np.frombuffer(bytes(data), np.int32)[:5])
+    elif frame.rotation:  # known where PyAV cannot list the side data
+        a, b, c, d = _MATRIX_OF_ROTATION.get(frame.rotation % 360, (1, 1, 1, 1))
+    else:
         return 1
-    a, b, _, c, d = (int(value) for value in np.frombuffer(bytes(data), np.int32)[:5])
     if a and d and not b and not c:
         orientation = _ORIENTATION[False, d < 0, a < 0]
     elif b and c and not a and not d:
@@ -136,13 +142,20 @@ class ToRgb:
     """Turns FFmpeg's frames into upright RGB arrays.
 
     given: matrix and range where they are known better than by the frames' tags.
-    orientation: EXIF orientation 1..8 of the frames.
+    orientation: EXIF orientation 1..8 of the frames. crop: what is left out before they are turned.
     """
 
-    def __init__(self, colour: VideoColour, given: VideoColour | None, orientation: int) -> None:
+    def __init__(
+        self,
+        colour: VideoColour,
+        given: VideoColour | None,
+        orientation: int,
+        crop: Crop | None = None,
+    ) -> None:
         self._fallback = colour
         self._given = given
         self._orientation = orientation
+        self._crop = crop or Crop()
         self._reformatter = VideoReformatter()
 
     def __call__(self, frame: av.VideoFrame) -> Samples:
@@ -163,7 +176,9 @@ class ToRgb:
                 threads=1,
             )
         pixels = np.asarray(converted.to_ndarray(), np.uint8)
-        return oriented(pixels, self._orientation)
+        width, height = self._crop.size(frame.width, frame.height)
+        top, left = self._crop.top, self._crop.left
+        return oriented(pixels[top : top + height, left : left + width], self._orientation)
 
     def _matrix(self, frame: av.VideoFrame) -> Colorspace:
         code = int(frame.colorspace)
@@ -261,8 +276,6 @@ def _note_samples(frame: av.VideoFrame, notes: list[str]) -> None:
     bits = max(component.bits for component in layout.components)
     if bits > 8 and not layout.has_palette:
         notes.append(f"{bits}-bit samples were reduced to 8 bits")
-    if any(component.is_alpha for component in layout.components):
-        notes.append("transparency was dropped")
     if not is_rgb(frame) and len(layout.components) >= 3:
         width, height = layout.chroma_width(4), layout.chroma_height(4)
         ratio = {(4, 4): "4:4:4", (2, 4): "4:2:2", (1, 4): "4:1:1", (4, 2): "4:4:0"}

@@ -10,9 +10,19 @@ from bsqcodec.errors import OutputError
 from bsqcodec.format.image_container import DEFAULT_MAX_PIXELS
 from bsqcodec.media.formats import VIDEO_CONTAINER_NAMES, container_called, container_of_suffix
 from bsqcodec.media.video.animation_writer import ANIMATED, AnimationWriter
+from bsqcodec.media.video.animation import HEAD_BYTES, AnimationReader, is_animated_webp
 from bsqcodec.media.video.frame_sequence import SequenceReader, SequenceWriter
+from bsqcodec.media.video.part import Part
+from bsqcodec.media.video.part_reader import PartReader
 from bsqcodec.media.video.video_reader import FFmpegReader
-from bsqcodec.media.video.video_source import VideoSource, begins_video, is_sequence, is_video
+from bsqcodec.media.video.video_source import (
+    VideoSource,
+    begins_video,
+    is_sequence,
+    is_video,
+    peek,
+    source_name,
+)
 from bsqcodec.media.video.video_types import (
     OutputOptions,
     RawVideo,
@@ -26,6 +36,7 @@ from bsqcodec.media.video.video_writer import FFmpegWriter
 
 __all__ = [
     "OutputOptions",
+    "Part",
     "RawVideo",
     "VideoColour",
     "VideoFormat",
@@ -48,21 +59,31 @@ def open_video(
     frame_rate: Fraction | None = None,
     max_pixels: int = DEFAULT_MAX_PIXELS,
     allow_damage: bool = False,
+    part: Part | None = None,
 ) -> VideoReader:
     """Open a video for reading.
 
     source: a file; a stream of bytes, which need not seek; a name pattern such as frame%05d.png or
     frame*.png, or a folder of pictures. raw: for bare samples (.yuv), what the file does not say.
     frame_rate: of numbered pictures, 25 by default. max_pixels: limit of one frame's pixels.
-    allow_damage: pass over damage and list it in `problems`, instead of raising.
+    allow_damage: pass over damage and list it in `problems`, instead of raising. part: what is wanted
+    of it; it begins at time 0 then, and the side stream is cut with the frames.
     Raises MediaError where there is no video or no frame in it, DamagedVideoError where not even
     the first frame is sound, LimitError for frames over the limit, OSError as `open` does.
     """
-    if isinstance(source, (str, Path)) and raw is None:
-        path = Path(source)
-        if path.is_dir() or is_sequence(path):
-            return SequenceReader(path, frame_rate, max_pixels=max_pixels)
-    return FFmpegReader(source, raw, max_pixels=max_pixels, allow_damage=allow_damage)
+    if isinstance(source, str):
+        source = Path(source)
+    reader: VideoReader | None = None
+    if raw is None and isinstance(source, Path) and (source.is_dir() or is_sequence(source)):
+        reader = SequenceReader(source, frame_rate, max_pixels=max_pixels)
+    elif raw is None:
+        name = source_name(source)
+        head, source = peek(source, HEAD_BYTES)
+        if is_animated_webp(head):
+            reader = AnimationReader(source, name, max_pixels=max_pixels, allow_damage=allow_damage)
+    if reader is not None:
+        return reader if part is None else PartReader(reader, part)
+    return FFmpegReader(source, raw, max_pixels=max_pixels, allow_damage=allow_damage, part=part)
 
 
 def create_video(

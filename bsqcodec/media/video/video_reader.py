@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from fractions import Fraction
-from typing import Any, Final
+from math import floor
+from typing import Final
 
 import av
 
-from bsqcodec.errors import DamagedVideoError, MediaError
-from bsqcodec.media.ffmpeg_io import ffmpeg_guard
+from bsqcodec.errors import MediaError
 from bsqcodec.media.image.pillow_guard import check_size
+from bsqcodec.media.side.side_cut import SideCut
 from bsqcodec.media.side.side_stream import SideStream
-from bsqcodec.media.video.ffv1 import SliceChecks
+from bsqcodec.media.video.frame_times import TimedFrame
+from bsqcodec.media.video.part import Part
+from bsqcodec.media.video.picture_decoder import PictureDecoder
+from bsqcodec.media.video.track_facts import (
+    TIME_CODE,
+    Crop,
+    SideDataNotes,
+    TrackFacts,
+    metadata_of,
+    read_facts,
+)
+from bsqcodec.media.video.transparency import Transparency
 from bsqcodec.media.video.video_colour import (
     CHROMA_SITING,
     USUAL_SITING,
@@ -20,22 +32,22 @@ from bsqcodec.media.video.video_colour import (
     describe_colour,
     orientation_of,
 )
-from bsqcodec.media.video.video_source import VideoSource, main_picture, open_source
+from bsqcodec.media.video.video_source import (
+    VideoSource,
+    is_picture_file,
+    main_picture,
+    open_source,
+    picture_aids,
+)
 from bsqcodec.media.video.video_types import RawVideo, VideoFormat, VideoFrame, VideoReader
 
-_CONTAINER_TEXTS: Final = frozenset(
-    ("major_brand", "minor_version", "compatible_brands", "encoder", "duration")
-)
-"""Metadata that tells about the container itself, not about the video."""
 _USUAL_RATE: Final = Fraction(25)
-_DURATION_SLACK_S: Final = Fraction(1, 4)
+_FASTEST_RATE: Final = 300
+"""No common video has more frames a second."""
+
 _SWAPPED_ORIENTATIONS: Final = (5, 6, 7, 8)
-_LENGTH_IN_HEADER: Final = ("avi", "ivf", "mxf")
-"""FFmpeg's formats whose header counts the frames; of MP4 FFmpeg itself misses what is cut off, and
-there the count may include frames that an edit list leaves out."""
 _PLAIN: Final = "yuv4mpegpipe"
-"""FFmpeg's y4m, whose reader passes over a frame that is cut."""
-_CUT: Final = "its last frame is cut"
+"""FFmpeg's y4m, which always says where samples of chroma lie."""
 
 
 class FFmpegReader(VideoReader):
@@ -45,19 +57,24 @@ class FFmpegReader(VideoReader):
     """
 
     def __init__(
-        self, source: VideoSource, raw: RawVideo | None, *, max_pixels: int, allow_damage: bool
+        self,
+        source: VideoSource,
+        raw: RawVideo | None,
+        *,
+        max_pixels: int,
+        allow_damage: bool,
+        part: Part | None = None,
     ) -> None:
         self.notes = []
         self.problems = []
         self._raw = raw
         self._max_pixels = max_pixels
         self._allow_damage = allow_damage
-        self._delivered = 0
+        self._part = part
         self._last_pts: int | None = None
-        self._end = Fraction(0)
-        self._place = 0
-        self._corrupt: list[int] = []
-        self._moved_times = 0
+        self._last_own_pts: int | None = None
+        self._part_end: Fraction | None = None
+        self._origin = self._count = self._moved_times = 0
         self._source = open_source(source, raw)
         try:
             self._open()
@@ -74,226 +91,230 @@ class FFmpegReader(VideoReader):
         if stream.codec_context is None:
             raise MediaError(f"{name}: FFmpeg cannot decode its video stream")
         self._stream = stream
-        self._is_plain = container.format.name == _PLAIN
-        if not self._is_plain:  # which always says, as do most decoders
+        if container.format.name != _PLAIN:
             stream.codec_context.options = {CHROMA_SITING: USUAL_SITING}
         self._time_base = stream.time_base or 1 / _USUAL_RATE
+        self._rate = nominal_rate(stream)
         if stream.codec_context.width and stream.codec_context.height:
             size = (stream.codec_context.width, stream.codec_context.height)
             check_size(name, size, self._max_pixels)
-        is_ffv1 = stream.codec_context.name == "ffv1"
-        self._slices = SliceChecks() if is_ffv1 else None
-        self._side = SideStream(container, stream, self.notes, self.problems)
-        self._decoded = self._decode()
+        alpha, aids = picture_aids(container, stream)
+        self._transparency = Transparency(self.notes, alpha)
+        side = SideStream(container, stream, self.notes, self.problems, aids)
+        self._side = side
+        self._decoder = PictureDecoder(
+            self._source, stream, side, self._transparency, self.problems,
+            allow_damage=self._allow_damage, is_raw=self._raw is not None,
+        )  # fmt: skip
+        self._decoded = self._decoder.frames()
         self._first = next(self._decoded, None)
         if self._first is None:
+            self._decoder.check_end(None, 1 / _USUAL_RATE)
             raise MediaError(f"{name}: it holds no frames that can be decoded")
-        self.format = self._describe(self._first)
+        facts = read_facts(container, stream)
+        self._side_data = SideDataNotes(facts.unkept)
+        self.format = self._describe(self._first.frame, facts)
         self.expected_frames = self._expect()
 
     def frames(self) -> Iterator[VideoFrame]:
-        first, self._first = self._first, None
-        if first is None:
+        if self._first is None:
             return
-        size = first.width, first.height
-        yield self._convert(first)
-        del first
-        for frame in self._decoded:
-            if (frame.width, frame.height) != size:
-                change = (
-                    f"the picture size changes from {size[0]} x {size[1]} to"
-                    f" {frame.width} x {frame.height} after {self._delivered} frames"
-                )
-                if not self._allow_damage:
-                    raise MediaError(f"{self._source.name}: {change}")
-                self.problems.append(f"{change}, and the rest is left out")
-                break
-            yield self._convert(frame)
-            del frame
+        waiting: tuple[TimedFrame, int] | None = None
+        try:
+            for wanted in self._wanted():
+                if waiting is not None:
+                    yield self._convert(*waiting)
+                waiting = wanted
+                del wanted
+        except MediaError:
+            if waiting is not None:
+                yield self._convert(*waiting)
+            raise
+        if waiting is None:
+            raise MediaError(f"{self._source.name}: it has no frames in the part that is wanted")
+        yield self._convert(*waiting, is_last=True)
         self._side.finish()
-        if self._moved_times:
-            self.notes.append(
-                f"{self._moved_times} timestamps were missing, repeated or went back: set anew"
-            )
+        self._note_end()
 
     def take_side_bytes(self) -> bytes:
         return self._side.take()
 
     def close(self) -> None:
-        self._decoded.close()
+        self._decoder.close()
         self._source.close()
 
-    def _describe(self, frame: av.VideoFrame) -> VideoFormat:
+    def _wanted(self) -> Iterator[tuple[TimedFrame, int]]:
+        """The frames of the part that is wanted, with rising times of the source."""
+        first, self._first = self._first, None
+        assert first is not None
+        size = first.frame.width, first.frame.height
+        pts = self._pts_of(first)
+        begin, end = Fraction(pts), None
+        if self._part is not None:
+            begin, end = self._part.limits(pts, self._time_base)
+            base = self._time_base
+            self._side.cut(SideCut(begin * base, None if end is None else end * base))
+            self._decoder.start_part(begin)
+        timed: TimedFrame | None = first
+        del first
+        is_begun = False
+        while timed is not None:
+            if (timed.frame.width, timed.frame.height) != size:
+                self._refuse_size(timed.frame, size)
+                return
+            if end is not None and pts >= end:
+                self._part_end = end
+                self._decoder.finish_part(end * self._time_base)
+                return
+            if pts >= begin:
+                if self._part is not None and not is_begun:
+                    self._origin = pts
+                    self._side.begin_part(pts * self._time_base)
+                is_begun = True
+                self._count += 1
+                yield timed, pts
+            timed = next(self._decoded, None)
+            if timed is not None:
+                pts = self._pts_of(timed)
+        self._decoder.check_end(self._last_pts, self._step_s)
+
+    def _refuse_size(self, frame: av.VideoFrame, size: tuple[int, int]) -> None:
+        """Raise MediaError for a frame of another size, or say that the rest is left out."""
+        change = (
+            f"the picture size changes from {size[0]} x {size[1]} to"
+            f" {frame.width} x {frame.height} after {self._count} frames"
+        )
+        if not self._allow_damage:
+            raise MediaError(f"{self._source.name}: {change}")
+        self.problems.append(f"{change}, and the rest is left out")
+
+    def _pts_of(self, timed: TimedFrame) -> int:
+        """A time for the next frame that is later than the last one's."""
+        own, last = timed.pts, self._last_pts
+        step = max(1, round(self._step_s / self._time_base))
+        if last is None:
+            pts = own or 0
+        elif own is None or own == self._last_own_pts:
+            pts = last + step
+            self._moved_times += 1
+        elif own <= last:
+            pts = last + 1
+            self._moved_times += 1
+        else:
+            pts = own
+        self._last_pts, self._last_own_pts = pts, own
+        return pts
+
+    def _convert(self, timed: TimedFrame, pts: int, *, is_last: bool = False) -> VideoFrame:
+        """The frame in RGB."""
+        duration = 0
+        if is_last and self._part_end is not None:
+            duration = max(floor(self._part_end - pts), 1)
+        elif is_last:
+            duration = self._decoder.end.held(pts, timed.duration)
+        self._side_data.look(timed.frame)
+        self._transparency.frame(timed.frame)
+        return VideoFrame(self._to_rgb(timed.frame), pts - self._origin, duration)
+
+    @property
+    def _step_s(self) -> Fraction:
+        """Seconds from one frame to the next, by the nominal rate."""
+        return 1 / (self._rate or _USUAL_RATE)
+
+    def _describe(self, frame: av.VideoFrame, facts: TrackFacts) -> VideoFormat:
         """The format, by the first frame and the container's header."""
         check_size(self._source.name, (frame.width, frame.height), self._max_pixels)
         given = self._raw.colour if self._raw is not None else None
+        crop = self._usable(facts.crop, frame)
         orientation = orientation_of(frame, self.notes)
         try:
             colour = describe_colour(frame, given, self.notes)
         except MediaError as error:
             raise MediaError(f"{self._source.name}: {error}") from error
+        self._transparency.frame(frame)
         if frame.interlaced_frame:
             self.notes.append("interlaced: both fields are coded as one frame, marked progressive")
-        self._to_rgb = ToRgb(colour, given, orientation)
+        self._side_data.look(frame)
+        self.notes += self._side_data.notes()
+        self._to_rgb = ToRgb(colour, given, orientation, crop)
         aspect = self._stream.sample_aspect_ratio or Fraction(1)
-        width, height = frame.width, frame.height
+        width, height = crop.size(frame.width, frame.height)
         if orientation in _SWAPPED_ORIENTATIONS:
             width, height, aspect = height, width, 1 / aspect
-        rate = self._stream.guessed_rate or self._stream.average_rate
-        metadata = {
-            key: text
-            for key, text in self._source.container.metadata.items()
-            if key.lower() not in _CONTAINER_TEXTS
-        }
+        container = self._source.container
+        metadata = metadata_of(container, None if is_picture_file(container) else self._stream)
+        if TIME_CODE in metadata and self._part is not None and self._part.start:
+            del metadata[TIME_CODE]
+            self.notes.append("the time code is of the whole video and was dropped")
         return VideoFormat(
-            width, height, self._time_base, rate or None, colour, aspect, metadata,
-            tuple(self.notes),
-        )  # fmt: skip
-
-    def _convert(self, frame: av.VideoFrame) -> VideoFrame:
-        """The frame in RGB, with a timestamp later than the last one's."""
-        step = max(1, round(1 / ((self.format.frame_rate or _USUAL_RATE) * self._time_base)))
-        pts = frame.pts
-        if self._last_pts is None:
-            pts = 0 if pts is None else pts
-        elif pts is None:
-            pts = self._last_pts + step
-            self._moved_times += 1
-        elif pts <= self._last_pts:
-            pts = self._last_pts + 1
-            self._moved_times += 1
-        self._last_pts = pts
-        pixels = self._to_rgb(frame)
-        self._delivered += 1
-        return VideoFrame(pixels, pts)
-
-    def _decode(self) -> Generator[av.VideoFrame, None, None]:
-        """FFmpeg's frames; all packets of other streams go to the side stream on the way."""
-        for packet in self._demux():
-            if packet.stream_index != self._stream.index:
-                self._side.add(packet)
-                continue
-            self._look_at(packet)
-            if self._slices is not None and packet.size and self._slices.is_damaged(bytes(packet)):
-                yield from self._damage("a frame's checksum is wrong")
-            try:
-                frames = packet.decode()
-            except av.error.EOFError:
-                continue
-            except av.error.FFmpegError as error:
-                reason = error.strerror or "it cannot be decoded"
-                yield from self._damage(reason if self._raw is None else _CUT)
-                continue
-            for frame in frames:
-                if frame.is_corrupt:
-                    yield from self._damage("a frame could only be decoded in part")
-                yield frame
-        if self._corrupt and not self.problems:
-            count = len(self._corrupt)
-            packets = "a packet was" if count == 1 else f"{count} packets were"
-            first = self._corrupt[0]
-            self.problems.append(f"{packets} damaged or missing, first after {first} frames")
-        early = self._ends_early()
-        if early is not None:
-            yield from self._damage(early)
-
-    def _look_at(self, packet: av.Packet[Any]) -> None:
-        """Remember what a packet of the picture tells about the whole."""
-        if packet.is_corrupt:
-            self._corrupt.append(self._delivered)
-        if packet.size:
-            self._place = (packet.pos or 0) + packet.size
-            shown_until = ((packet.pts or 0) + (packet.duration or 0)) * packet.time_base
-            self._end = max(self._end, shown_until)
-
-    def _demux(self) -> Iterator[av.Packet[Any]]:
-        """All packets of the picture and of the side stream."""
-        wanted = [self._stream.index, *self._side.streams]
-        streams = [self._source.container.streams[index] for index in wanted]
-        packets = self._source.container.demux(*streams)
-        while True:
-            try:
-                packet = next(packets, None)
-            except av.error.FFmpegError as error:
-                yield from self._broken_off(error)
-                return
-            self._source.file.check()
-            if packet is None:
-                return
-            yield packet
-
-    def _broken_off(self, error: av.error.FFmpegError) -> Iterator[av.Packet[Any]]:
-        """The container cannot be read on: an empty packet has the decoder give what it holds."""
-        self._source.file.check()
-        flush: av.Packet[Any] = av.Packet()
-        flush.stream = self._stream
-        flush.time_base = self._time_base
-        yield flush
-        for _ in self._damage(error.strerror or "the container is damaged"):
-            pass
-
-    def _damage(self, reason: str) -> Iterator[av.VideoFrame]:
-        """Pass over damage where that is allowed; else yield what precedes it, and raise."""
-        if self._allow_damage:
-            self._report(reason)
-            return
-        with ffmpeg_guard(self._source.name, "damaged"):
-            try:
-                held = self._stream.codec_context.decode(None)
-            except av.error.FFmpegError:
-                held = []
-        for frame in held:
-            if not frame.is_corrupt:
-                frame.time_base = self._time_base
-                yield frame
-        raise DamagedVideoError(
-            f"{self._source.name}: damaged after {self._delivered} frames ({reason})",
-            self._delivered,
+            width, height, self._time_base, self._rate, colour, aspect, metadata, tuple(self.notes)
         )
 
-    def _report(self, reason: str) -> None:
-        """Add to the problems, once for each place."""
-        text = f"damage after {self._delivered} frames ({reason})"
-        if text not in self.problems:
-            self.problems.append(text)
+    def _usable(self, crop: Crop | None, frame: av.VideoFrame) -> Crop:
+        """The crop that the container asks for, if it leaves anything of the picture."""
+        if crop is None:
+            return Crop()
+        width, height = crop.size(frame.width, frame.height)
+        if width < 1 or height < 1:
+            self.notes.append("the file asks for a crop that leaves nothing: not applied")
+            return Crop()
+        self.notes.append(f"cropped to {width} x {height} as the file asks")
+        return crop
 
     def _expect(self) -> int | None:
         """About how many frames there are, by the container's header."""
+        count = self._decoder.end.counted_frames
+        if self._part is None and count is not None:
+            return count
+        seconds = self._seconds()
+        if seconds is not None and self._part is not None:
+            seconds = max(seconds - self._part.start, Fraction(0))
+        if self._part is not None and self._part.duration is not None:
+            seconds = min(self._part.duration, seconds or self._part.duration)
+        if seconds is None or self._rate is None:
+            return None
+        return max(1, round(seconds * self._rate))
+
+    def _seconds(self) -> Fraction | None:
+        """How long the video is, by the container's header; None where nothing tells."""
         stream, container = self._stream, self._source.container
-        if stream.frames:
-            return int(stream.frames)
-        seconds = _tagged_duration(stream)
-        if seconds is None and stream.duration is not None:
-            seconds = stream.duration * self._time_base
-        if seconds is None and container.duration is not None:
-            seconds = Fraction(container.duration, av.time_base)
-        if seconds is None or self.format.frame_rate is None:
+        promised = self._decoder.end.promised()
+        if promised is not None:
+            return promised
+        if stream.frames and self._decoder.end.counted_frames is None:
             return None
-        return max(1, round(seconds * self.format.frame_rate))
+        if stream.duration is not None:
+            return stream.duration * self._time_base
+        return None if container.duration is None else Fraction(container.duration, av.time_base)
 
-    def _ends_early(self) -> str | None:
-        """How the video ends before it should; None where it does not."""
-        if self._is_plain and 0 < self._place < self._source.file.read_bytes:
-            return _CUT
-        stream = self._stream
-        promised = _tagged_duration(stream)
-        if promised is None and self._source.container.format.name in _LENGTH_IN_HEADER:
-            units = (stream.start_time or 0) + (stream.duration or 0)
-            promised = units * self._time_base
-        if promised is None or self._last_pts is None:
-            return None
-        step = 1 / (self.format.frame_rate or _USUAL_RATE)
-        end = max(self._end, self._last_pts * self._time_base + step)
-        if promised - end <= step + _DURATION_SLACK_S:
-            return None
-        return f"it ends at {float(end):.2f} s, its header promises {float(promised):.2f} s"
+    def _note_end(self) -> None:
+        """Add the notes that follow from all of the video."""
+        self.notes += self._side_data.notes()
+        joined = self._decoder.joined
+        if joined.joints:
+            count = "" if joined.joints == 1 else f" and {joined.joints - 1} times more"
+            self.notes.append(
+                f"the clock starts over after {float(joined.first_joint):.2f} s{count}:"
+                " times are carried on"
+            )
+        if self._moved_times:
+            self.notes.append(
+                f"{self._moved_times} timestamps were missing, repeated or went back: set anew"
+            )
+        if self._part_end is None:
+            note = self._decoder.end.note(self._last_pts, self._step_s)
+            self.notes += [] if note is None else [note]
 
 
-def _tagged_duration(stream: av.VideoStream) -> Fraction | None:
-    """The end of a Matroska track in seconds, as its DURATION tag (hh:mm:ss) names it."""
-    parts = stream.metadata.get("DURATION", "").split(":")
-    try:
-        hours, minutes, seconds = (Fraction(part) for part in parts)
-    except ValueError:
+def nominal_rate(stream: av.VideoStream) -> Fraction | None:
+    """Return the frames a second that a stream promises; None where it has no such rate.
+
+    Where FFmpeg finds no regular steps, it takes one frame for each of the fine units of time.
+    """
+    rate = stream.guessed_rate or stream.average_rate
+    if not rate:
         return None
-    return hours * 3600 + minutes * 60 + seconds
+    is_fine = stream.time_base is not None and stream.time_base * _FASTEST_RATE < 1
+    if not stream.average_rate and is_fine and rate * (stream.time_base or 0) >= 1:
+        return None
+    return rate

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 import tempfile
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Final, TypeAlias
+from typing import Any, BinaryIO, Final, TypeAlias, cast
 
 import av
 from av.stream import Disposition
@@ -36,6 +36,9 @@ _VIDEO_BEGINNINGS: Final = re.compile(
 
 _PICTURE_BRANDS: Final = re.compile(rb".{4}ftyp(avi[fs]|mif1|msf1|hei[cmsx]|hev[cmsx])", re.DOTALL)
 """First bytes of AVIF and HEIF, which FFmpeg opens as videos."""
+
+_BRANDS_OF_PICTURES: Final = ("avif", "avis", "mif1", "msf1")
+"""Brands of files of pictures: AVIF (its specification, 8), HEIF (ISO/IEC 23008-12, 10)."""
 
 _NO_OTHER_FILES: Final = {"protocol_whitelist": "none"}
 """A playlist could otherwise have FFmpeg open any file or address it names."""
@@ -87,14 +90,63 @@ def is_sequence(path: Path) -> bool:
 
 
 def main_picture(container: av.container.InputContainer) -> av.VideoStream | None:
-    """Return the stream to code: the default one, or else the first, that is no cover picture."""
+    """Return the stream to code: the default one, or else the first, that is no cover picture.
+
+    Of an animated AVIF it is the sequence, not the picture that stands for it.
+    """
     streams = [
         stream
         for stream in container.streams.video
         if not stream.disposition & Disposition.attached_pic
     ]
+    animation = _animation(container, streams)
     default = [stream for stream in streams if stream.disposition & Disposition.default]
-    return next(iter(default or streams), None)
+    return next(iter(animation or default or streams), None)
+
+
+def picture_aids(
+    container: av.container.InputContainer, picture: av.VideoStream
+) -> tuple[av.VideoStream | None, list[int]]:
+    """Return the alpha of an AVIF or HEIF file, and the indices of its streams that are no videos.
+
+    picture: as `main_picture` returned it. Of other files there are none.
+    """
+    if not is_picture_file(container):
+        return None, []
+    others = [stream for stream in container.streams.video if stream is not picture]
+    size = picture.width, picture.height
+    alphas = [
+        stream
+        for stream in others
+        if _is_grey(stream)
+        and (stream.width, stream.height) == size
+        and (stream.frames > 1) == (picture.frames > 1)
+    ]
+    return next(iter(alphas), None), [stream.index for stream in others]
+
+
+def is_picture_file(container: av.container.InputContainer) -> bool:
+    """Return whether a file of the MP4 family is of pictures: AVIF or HEIF, still or animated."""
+    metadata = container.metadata
+    brands = metadata.get("major_brand", "") + metadata.get("compatible_brands", "")
+    return any(brand in brands for brand in _BRANDS_OF_PICTURES)
+
+
+def _animation(
+    container: av.container.InputContainer, streams: list[av.VideoStream]
+) -> list[av.VideoStream]:
+    """The sequences of a file of pictures, those with colour first; empty for other files.
+
+    Single pictures of such a file are streams of one frame.
+    """
+    if not is_picture_file(container):
+        return []
+    return sorted((stream for stream in streams if stream.frames > 1), key=_is_grey)
+
+
+def _is_grey(stream: av.VideoStream) -> bool:
+    """Whether a stream has no colour, as alpha has none."""
+    return (stream.codec_context.pix_fmt or "").startswith("gray")
 
 
 @dataclass
@@ -147,6 +199,27 @@ def source_name(source: VideoSource) -> str:
     if name == "<stdin>":
         return "standard input"
     return name if isinstance(name, str) else "the video"
+
+
+def peek(source: Path | BinaryIO, count: int) -> tuple[bytes, Path | BinaryIO]:
+    """Return the first bytes of a file or stream, fewer at its end, and what to read it from then.
+
+    Of a file that cannot be opened there are none.
+    """
+    if isinstance(source, Path):
+        if source.is_file():  # a pipe with a name could not be opened again
+            with suppress(OSError), source.open("rb") as file:
+                return file.read(count), source
+        return b"", source
+    if source.seekable():
+        place = source.tell()
+        head = source.read(count)
+        source.seek(place)
+        return head, source
+    head = b""
+    while len(head) < count and (piece := source.read(count - len(head))):
+        head += piece
+    return head, cast("BinaryIO", Prefixed(head, source, source_name(source)))
 
 
 def _open_container(

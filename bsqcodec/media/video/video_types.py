@@ -60,10 +60,15 @@ class VideoFormat:
 
 @dataclass(frozen=True, eq=False)
 class VideoFrame:
-    """One frame. pixels: uint8 [H, W, 3] RGB, 0..255. pts: when it is shown, in time_base."""
+    """One frame. pixels: uint8 [H, W, 3] RGB, 0..255. pts: when it is shown, in time_base.
+
+    duration: how long it is shown, in time_base, of the last frame; 0 where nothing tells. Others
+    are shown until the next one.
+    """
 
     pixels: Samples
     pts: int
+    duration: int = 0
 
     def __post_init__(self) -> None:
         shape = self.pixels.shape

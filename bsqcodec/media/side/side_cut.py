@@ -1,0 +1,81 @@
+"""Sound, subtitles and chapters cut to a part of a video, as its frames are."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from math import ceil, floor
+from typing import Any
+
+import av
+
+
+def cut_packet(packet: av.Packet[Any], begin: Fraction | None, end: Fraction | None) -> bool:
+    """Return whether a packet is in the part from `begin` to `end`, in seconds; None: no limit.
+
+    A subtitle that lasts longer is cut to the part. Sound is kept in whole packets.
+    """
+    if packet.pts is None:
+        return True
+    base = Fraction(packet.time_base)
+    is_text = packet.stream.type == "subtitle"
+    if end is not None and is_text:
+        left = floor(end / base) - packet.pts
+        if left <= 0:
+            return False
+        packet.duration = min(packet.duration or 0, left)
+    late = Fraction(0) if begin is None else begin / base - packet.pts
+    if late <= 0:
+        return True
+    if not is_text or not packet.duration or late >= packet.duration:
+        return False
+    packet.pts = packet.dts = packet.pts + ceil(late)
+    packet.duration = max(packet.duration - ceil(late), 1)
+    return True
+
+
+def cut_chapters(chapters: list[Any], begin: Fraction, end: Fraction | None = None) -> list[Any]:
+    """Return the chapters that are not wholly outside of these times in seconds; `begin` becomes 0."""
+    result = []
+    for chapter in chapters:
+        shift = round(begin / chapter["time_base"])
+        last = chapter["end"]
+        if end is not None:
+            last = min(last, floor(end / chapter["time_base"]))
+        if last > max(shift, chapter["start"]):
+            start = max(chapter["start"] - shift, 0)
+            result.append({**chapter, "start": start, "end": last - shift})
+    return result
+
+
+class SideCut:
+    """The part of a video that its side stream is cut to.
+
+    earliest, end: seconds of the source. The first frame that is kept, at `begin`, is shown then or
+    later; it is known once frames come, and becomes time 0.
+    """
+
+    def __init__(self, earliest: Fraction, end: Fraction | None) -> None:
+        self.begin: Fraction | None = None
+        self.end = end
+        self._earliest = earliest
+
+    def is_early(self, packet: av.Packet[Any]) -> bool:
+        """Return whether a packet is surely before the part."""
+        if packet.pts is None:
+            return False
+        until = packet.pts + (packet.duration or 0 if packet.stream.type == "subtitle" else 0)
+        return until * Fraction(packet.time_base) < self._earliest
+
+    def take(self, packet: av.Packet[Any]) -> bool:
+        """Cut and move a packet; return whether anything of it is in the part."""
+        begin = self.begin
+        assert begin is not None
+        if not cut_packet(packet, begin, self.end):
+            return False
+        base = Fraction(packet.time_base)
+        if self.end is not None and packet.pts is not None and packet.pts * base >= self.end:
+            return False
+        moved = round(begin / base)
+        packet.pts = None if packet.pts is None else packet.pts - moved
+        packet.dts = None if packet.dts is None else packet.dts - moved
+        return True

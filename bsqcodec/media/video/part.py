@@ -1,0 +1,38 @@
+"""A part of a video that is wanted: from when on, and how much."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Self
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a video, in seconds from its first frame on.
+
+    start: frames before it are left out. duration: of what is left, None for all.
+    """
+
+    start: Fraction = Fraction(0)
+    duration: Fraction | None = None
+
+    @classmethod
+    def of(cls, start: float | None, duration: float | None) -> Self | None:
+        """Return the part by its decimals: .1 is not after a frame at 1/10. None for all.
+
+        Raises ValueError for a time that is negative or no number.
+        """
+        for name, seconds in (("start", start), ("duration", duration)):
+            if seconds is not None and not (math.isfinite(seconds) and seconds >= 0):
+                raise ValueError(f"the {name} of {seconds:g} seconds is not a time")
+        if not start and duration is None:
+            return None
+        length = None if duration is None else Fraction(str(duration))
+        return cls(Fraction(str(start or 0)), length)
+
+    def limits(self, first_pts: int, time_base: Fraction) -> tuple[Fraction, Fraction | None]:
+        """Return the first time and the one that ends the part, in units of the time base."""
+        begin = first_pts + self.start / time_base
+        return begin, None if self.duration is None else begin + self.duration / time_base
