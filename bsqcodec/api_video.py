@@ -53,6 +53,8 @@ def encode_video(
     overwrite: bool = False,
     raw: RawVideo | None = None,
     frame_rate: Fraction | None = None,
+    start: float | None = None,
+    duration: float | None = None,
     max_pixels: int = MAX_PIXELS,
     weights: str | Path | None = None,
     device: str = "auto",
@@ -73,11 +75,14 @@ def encode_video(
     place of a mix with MS-SSIM; "ms-ssim" changes nothing, since frames that others are predicted
     from serve it best with the mix. partial: pass over damage of the source.
     overwrite: replace the destination. raw: what a file of bare samples does not say. frame_rate:
-    of numbered pictures. max_pixels: of one frame.
-    Raises ValueError for another effort, tune or gop, MediaError, LimitError, TargetError,
+    of numbered pictures. start, duration: in seconds, of the part that is wanted, which begins at
+    time 0; sound and subtitles are cut with the frames. max_pixels: of one frame.
+    Raises ValueError for another effort, tune or gop, or a part that begins or lasts less than 0
+    seconds, MediaError, LimitError, TargetError,
     WeightsError, VerifyError, OutputExistsError or OSError.
     """
     from bsqcodec.media.files import atomic_output
+    from bsqcodec.media.video.part import Part
     from bsqcodec.video.encode_file import encode_video_file
     from bsqcodec.video.video_input import VideoInput
 
@@ -90,6 +95,7 @@ def encode_video(
         max_pixels=max_pixels,
         allow_damage=partial,
         strip=strip,
+        part=Part.of(start, duration),
     )
     with (
         atomic_output(Path(destination), force=overwrite)

@@ -19,6 +19,7 @@ from bsqcodec.batch.find import Ignored
 from bsqcodec.batch.job import Result, Status
 from bsqcodec.batch.plan import Plan, Task
 from bsqcodec.cli.console import QUIET, Console, describe_error, format_bytes
+from bsqcodec.media.remarks import remark_of
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -122,7 +123,11 @@ class Report:
 
     def _lines(self) -> list[str]:
         """What the table leaves unsaid."""
-        count = sum(bool(r.coded and r.coded.summary.notes) for r in self._results)
+        count = sum(
+            any(remark_of(note) is None for note in result.coded.summary.notes)
+            for result in self._results
+            if result.coded is not None
+        )
         if not count or self._console.verbosity >= 1:
             return []
         return [f"of {count} files something was converted or dropped (see -v or --log)"]
@@ -137,8 +142,7 @@ class Report:
             return
         sizes = f"{format_bytes(result.coded.source_bytes)} -> {format_bytes(result.coded.bytes)}"
         self._console.summary(f"{name} -> {destination}: {sizes}, {result.seconds:.2f} s")
-        for note in result.coded.summary.notes:
-            self._console.warning(f"{name}: {note}")
+        self._console.tell(name, result.coded.summary.notes)
 
     def _write(self, facts: dict[str, Any]) -> None:
         """One line of the log, at once, as the next moment may be the last."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import click
+
+from bsqcodec.media.remarks import remark_of
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -25,6 +27,7 @@ class Console:
     """Messages of one run. verbosity: -1 errors only, 0 a line a file, 1 details, 2 tracebacks."""
 
     verbosity: int = 0
+    _told: set[str] = field(default_factory=set)
 
     def error(self, message: str) -> None:
         """Say what went wrong, on one line, however quiet the run is."""
@@ -43,6 +46,21 @@ class Console:
         """Say what the user may not expect, such as a conversion."""
         if self.verbosity > QUIET:
             click.echo(f"{PROGRAM}: warning: {_one_line(message)}", err=True)
+
+    def note(self, message: str) -> None:
+        """Say what is usual but good to know."""
+        if self.verbosity > QUIET:
+            click.echo(f"{PROGRAM}: note: {_one_line(message)}", err=True)
+
+    def tell(self, name: str, notes: Iterable[str]) -> None:
+        """Give the notes on a file as warnings, and those that are only remarks once a run."""
+        for text in notes:
+            remark = remark_of(text)
+            if remark is None:
+                self.warning(f"{name}: {text}")
+            elif remark not in self._told:
+                self._told.add(remark)
+                self.note(f"{name}: {text}")
 
     def summary(self, message: str) -> None:
         """The line that sums up what was done with a file."""

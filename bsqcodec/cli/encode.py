@@ -72,6 +72,8 @@ def encode(
     fps: Fraction | None,
     pix_fmt: str | None,
     partial: bool,
+    start: float | None,
+    duration: float | None,
     force: bool,
     device: str,
     threads: int | None,
@@ -92,13 +94,21 @@ def encode(
     check_standard_input(inputs)
     videos = {source for source in inputs if _is_video(source, as_video, raw)}
     if len(videos) < len(set(inputs)):
-        only_videos = {"--bitrate": bitrate, "--gop": gop, "--fps": fps, "--partial": partial}
+        only_videos = {
+            "--bitrate": bitrate,
+            "--gop": gop,
+            "--fps": fps,
+            "--partial": partial,
+            "--start": start,
+            "--duration": duration,
+        }
         refuse(only_videos, "pictures")
     if raw is None and fps is not None and not all(map(_is_series, videos)):
         refuse({"--fps": fps}, "videos that tell their own")
     settings = VideoSettings(
-        target, gop, effort, tune, strip, verify, partial, raw, fps, force, max_pixels, as_json
-    )
+        target, gop, effort, tune, strip, verify, partial, raw, fps, start, duration, force,
+        max_pixels, as_json,
+    )  # fmt: skip
 
     codecs = Codecs(weights, device, threads)
 

@@ -38,6 +38,8 @@ class VideoSettings:
     partial: bool
     raw: RawVideo | None
     fps: Fraction | None
+    start: float | None
+    duration: float | None
     force: bool
     max_pixels: int
     as_json: bool
@@ -74,6 +76,7 @@ def _encode(
     codecs: Codecs,
     settings: VideoSettings,
 ) -> None:
+    from bsqcodec.media.video.part import Part
     from bsqcodec.video.encode_file import encode_video_file
     from bsqcodec.video.video_input import VideoInput
 
@@ -85,6 +88,7 @@ def _encode(
         max_pixels=settings.max_pixels,
         allow_damage=settings.partial,
         strip=settings.strip,
+        part=Part.of(settings.start, settings.duration),
     )
     total = video.check()
     codec = codecs.video
@@ -103,8 +107,7 @@ def _encode(
             verify=settings.verify,
             progress=progress,
         )
-    for text in (*coded.notes, *coded.problems):
-        console.warning(f"{name}: {text}")
+    console.tell(name, (*coded.notes, *coded.problems))
     input_bytes = source.stat().st_size if isinstance(source, Path) and source.is_file() else None
     if settings.as_json:
         console.record(_facts(job, coded, input_bytes), data_on_stdout=job.to_stdout)

@@ -98,8 +98,27 @@ def group_options(command: Command) -> Command:
     return command
 
 
+def part_options(command: Command) -> Command:
+    """Add --start and --duration."""
+    for option in reversed(
+        (
+            click.option(
+                "--start",
+                callback=parse_seconds,
+                metavar="TIME",
+                help="Videos: begin here (90, 1:30 or 0:01:30.5).",
+            ),
+            click.option(
+                "--duration", callback=parse_seconds, metavar="TIME", help="Videos: only so much."
+            ),
+        )
+    ):
+        command = option(command)
+    return command
+
+
 def video_encoding_options(command: Command) -> Command:
-    """Add --bitrate, --gop, --video, --partial, and what bare samples do not say."""
+    """Add --bitrate, --gop, --video, --partial, a part, and what bare samples do not say."""
     for option in reversed(
         (
             click.option(
@@ -129,22 +148,13 @@ def video_encoding_options(command: Command) -> Command:
         )
     ):
         command = option(command)
-    return group_options(command)
+    return group_options(part_options(command))
 
 
 def video_decoding_options(command: Command) -> Command:
     """Add --start, --duration, --codec, --crf and --lossless."""
     for option in reversed(
         (
-            click.option(
-                "--start",
-                callback=parse_seconds,
-                metavar="TIME",
-                help="Videos: begin here (90, 1:30 or 0:01:30.5).",
-            ),
-            click.option(
-                "--duration", callback=parse_seconds, metavar="TIME", help="Videos: only so much."
-            ),
             click.option(
                 "--codec",
                 "encoder",
@@ -163,7 +173,7 @@ def video_decoding_options(command: Command) -> Command:
         )
     ):
         command = option(command)
-    return command
+    return part_options(command)
 
 
 def raw_video(

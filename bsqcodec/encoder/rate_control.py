@@ -46,8 +46,11 @@ class Control(Protocol):
     def first_step(self) -> int:
         """The step with which the next group is tried."""
 
-    def judge(self, step: int, coded: CodedGroup) -> int | None:
-        """Another step to code the group with, or None if it is good as it is."""
+    def judge(self, step: int, coded: CodedGroup, seconds: float) -> int | None:
+        """Another step to code the group with, or None if it is good as it is.
+
+        seconds: how long the frames of the group are shown.
+        """
 
 
 class Constant:
@@ -61,7 +64,7 @@ class Constant:
     def first_step(self) -> int:
         return self._step
 
-    def judge(self, step: int, coded: CodedGroup) -> int | None:
+    def judge(self, step: int, coded: CodedGroup, seconds: float) -> int | None:
         return None
 
 
@@ -70,12 +73,12 @@ MISSED = 1.1
 
 
 class Rate:
-    """So many bits a frame on average; a group may differ, later ones make up for it."""
+    """So many bits a frame, or a second, on average; a group may differ, later ones make up for it."""
 
     dry = False
 
-    def __init__(self, bits_per_frame: float) -> None:
-        self._per_frame = bits_per_frame
+    def __init__(self, *, per_frame: float = 0.0, per_second: float = 0.0) -> None:
+        self._per_frame, self._per_second = per_frame, per_second
         self._step = float(USUAL_STEP)
         self._saved = 0.0
         self._tries = 0
@@ -83,9 +86,9 @@ class Rate:
     def first_step(self) -> int:
         return self._clamped(self._step)
 
-    def missed(self, bits: int, frames: int) -> str | None:
-        """A sentence if so many bits are far more than `frames` should have had."""
-        wanted = self._per_frame * frames
+    def missed(self, bits: int, frames: int, seconds: float) -> str | None:
+        """A sentence if so many bits are far more than frames of so many seconds should have."""
+        wanted = self._per_frame * frames + self._per_second * seconds
         if bits <= MISSED * wanted:
             return None
         return f"the frames take {bits / wanted:.2f} times the bits asked for"
@@ -94,9 +97,9 @@ class Rate:
     def _clamped(step: float) -> int:
         return min(max(round(step), FINEST), LAST_STEP)
 
-    def judge(self, step: int, coded: CodedGroup) -> int | None:
+    def judge(self, step: int, coded: CodedGroup, seconds: float) -> int | None:
         frames, bits = len(coded.payloads), 8 * coded.size
-        usual = self._per_frame * frames
+        usual = self._per_frame * frames + self._per_second * seconds
         wanted = max(usual + self._saved / HORIZON, usual / 4)
         off = math.log2(bits / wanted)
         better = self._clamped(step + OCTAVE * off)
@@ -125,7 +128,7 @@ class Fidelity:
     def first_step(self) -> int:
         return self._step
 
-    def judge(self, step: int, coded: CodedGroup) -> int | None:
+    def judge(self, step: int, coded: CodedGroup, seconds: float) -> int | None:
         if not self.dry:
             self._step = step
             self._begin()
@@ -154,14 +157,14 @@ class Fidelity:
         return min(max(guess, FINEST), LAST_STEP)
 
 
-def make_control(target: Target, geometry: Geometry, frame_rate: float) -> Control:
+def make_control(target: Target, geometry: Geometry) -> Control:
     """The control for a target. Raises ValueError for one that needs the whole video first."""
     if isinstance(target, Quality):
         return Constant(step_of_quality(target.value))
     if isinstance(target, Psnr):
         return Fidelity(target.db)
     if isinstance(target, BitsPerPixel):
-        return Rate(target.value * geometry.height * geometry.width)
+        return Rate(per_frame=target.value * geometry.height * geometry.width)
     if isinstance(target, Bitrate):
-        return Rate(target.value / frame_rate)
+        return Rate(per_second=target.value)
     raise ValueError("a size can be met only for a video whose length is known")

@@ -60,7 +60,7 @@ class Budget:
         cost = self._cost / self._done * self._frames
         return min(max(math.ceil(OCTAVE * math.log2(cost / self._left)), FINEST), LAST_STEP)
 
-    def judge(self, step: int, coded: CodedGroup) -> int | None:
+    def judge(self, step: int, coded: CodedGroup, seconds: float) -> int | None:
         frames = len(coded.payloads)
         wanted = max(self._left * frames / max(self._frames, 1), 1.0)
         early = 4 * frames <= self._frames

@@ -32,6 +32,7 @@ from bsqcodec.format.video_container import (
     VideoHeader,
 )
 from bsqcodec.image.codec import set_up_machine
+from bsqcodec.media.video.even_times import usual_rate
 from bsqcodec.media.video.video_files import VideoColour, VideoFormat, VideoFrame, VideoReader
 from bsqcodec.models import video_weight_files as video_weights
 from bsqcodec.models.video_weight_files import VideoWeights
@@ -153,7 +154,6 @@ class VideoCodec:
         check_tune(tune)
         started = time.perf_counter()
         weights, form = self._default, reader.format
-        rate = form.frame_rate or DEFAULT_RATE
         slack = 0
         if gop is None:
             gop = usual_gop(form)
@@ -162,14 +162,16 @@ class VideoCodec:
             raise ValueError(f"a group of {gop} frames is outside 1..{MAX_GOP_FRAMES}")
         geometry = Geometry(form.height, form.width)
         if control is None:
-            control = make_control(target or Quality(50), geometry, float(rate))
+            control = make_control(target or Quality(50), geometry)
         area = form.height * form.width
         searching, notes = is_searched(effort, area), notes_on(effort, area, "each frame")
         groups: list[int] = []
+        first_pts: int | None = None
+        end = 0
         squared, picture_bytes = 0.0, 0
         with self.workers(weights, reader.expected_frames, not searching) as workers:
             writer = VideoFileWriter(sink, _header(form, weights), form.metadata)
-            frames = _Ahead(reader.frames(), slack)
+            frames = _Ahead(reader.frames(), slack, _nominal_step(form))
 
             def tell(done: int) -> None:
                 """Of a group that is being coded."""
@@ -178,9 +180,11 @@ class VideoCodec:
 
             while frames:
                 taken, coded = self._group(
-                    frames, gop, geometry, control, workers, searching, tune, tell
+                    frames, gop, geometry, control, workers, searching, tune, tell, form.time_base
                 )
                 pts = tuple(frame.pts for frame in taken)
+                first_pts = pts[0] if first_pts is None else first_pts
+                end = frames.end
                 writer.gop(Gop(writer.frames, pts, coded.payloads))
                 side = reader.take_side_bytes()
                 if side:
@@ -192,9 +196,13 @@ class VideoCodec:
             side = reader.take_side_bytes()
             if side:
                 writer.side(side)
-            writer.close()
+            duration = end - (first_pts or 0)
+            writer.close(duration)
         count = sum(groups)
-        missed = control.missed(8 * picture_bytes, count) if isinstance(control, Rate) else None
+        missed = None
+        if isinstance(control, Rate):
+            seconds = float(duration * form.time_base)
+            missed = control.missed(8 * picture_bytes, count, seconds)
         if missed is not None:
             notes = (*notes, missed)
         area = count * form.height * form.width
@@ -220,6 +228,7 @@ class VideoCodec:
         searching: bool,
         tune: Tune | None,
         tell: Progress,
+        time_base: Fraction,
     ) -> tuple[list[VideoFrame], CodedGroup]:
         """Code the next group, again with other steps until the control is content.
 
@@ -244,7 +253,8 @@ class VideoCodec:
                     taken.append(frames.take())
                     tell(len(taken))
             coded = encoder.finish()
-            following = control.judge(step, coded)
+            shown = (frames.end - taken[0].pts) * time_base
+            following = control.judge(step, coded, float(shown))
             if following is None:
                 return taken, coded
             step = following
@@ -293,12 +303,22 @@ def usual_gop(form: VideoFormat) -> int:
     return min(max(round(rate * Fraction(DEFAULT_SECONDS)), 1), LONGEST_USUAL)
 
 
-class _Ahead:
-    """Frames of an iterator, of which the next two, and `slack` after the next, are looked at."""
+def _nominal_step(form: VideoFormat) -> int:
+    """How long a frame is shown by the frame rate, in units of the time base."""
+    return round(1 / ((form.frame_rate or DEFAULT_RATE) * form.time_base))
 
-    def __init__(self, frames: Iterator[VideoFrame], slack: int) -> None:
+
+class _Ahead:
+    """Frames of an iterator, of which the next two, and `slack` after the next, are looked at.
+
+    step: how long the last frame is shown, in units of the time base, if nothing else tells.
+    """
+
+    def __init__(self, frames: Iterator[VideoFrame], slack: int, step: int) -> None:
         self._frames = frames
         self._slack = slack
+        self._step = step
+        self._taken: tuple[int, int] | None = None
         self._next: deque[VideoFrame] = deque(islice(frames, max(slack, 1) + 1))
 
     def __bool__(self) -> bool:
@@ -319,7 +339,18 @@ class _Ahead:
     def take(self) -> VideoFrame:
         taken = self._next.popleft()
         self._next.extend(islice(self._frames, 1))
+        if self._taken is not None:
+            self._step = taken.pts - self._taken[0]
+        self._taken = taken.pts, taken.duration
         return taken
+
+    @property
+    def end(self) -> int:
+        """Until when the frame that was taken last is shown, in units of the time base."""
+        if self._next:
+            return self._next[0].pts
+        pts, duration = self._taken or (0, 0)
+        return pts + (duration or self._step)
 
 
 class DecodedVideo:
@@ -350,6 +381,14 @@ class DecodedVideo:
         """Have the side stream's bytes given to `take` as `frames` comes across them."""
         self._side = take
 
+    @property
+    def average_rate(self) -> Fraction | None:
+        """A usual number of frames a second that is not below the average; None if not known."""
+        index, totals = self.file.index, self.file.totals
+        if not index or totals is None or not totals.duration:
+            return None
+        return usual_rate(Fraction(totals.frames) / (totals.duration * self.file.header.time_base))
+
     def frames(self) -> Generator[VideoFrame, None, None]:
         """The frames in order. Raises FormatError and its children, unless `partial`."""
         header = self.file.header
@@ -376,7 +415,9 @@ class DecodedVideo:
                     self.missing.append(part)
                     continue
                 following: tuple[Gop, GroupDecoder] | None = None
+                until = None
                 if isinstance(part, Gop):
+                    until = part.pts[0]
                     if begin is None:
                         first_pts = part.pts[0] if first_pts is None else first_pts
                         begin = first_pts + (self._start or 0) / base
@@ -387,9 +428,13 @@ class DecodedVideo:
                         loop = FrameLoop(tokenizer, predicted, geometry, self._codec.device)
                         priors = self._weights.priors
                         following = part, GroupDecoder(loop, priors, part.frames, workers)
+                elif self.file.totals is not None and first_pts is not None:
+                    until = first_pts + self.file.totals.duration
                 if waiting is not None:
                     assert begin is not None
-                    for frame in self._shown(*waiting):
+                    if end is not None:
+                        until = math.ceil(end) if until is None else min(until, math.ceil(end))
+                    for frame in self._shown(*waiting, until):
                         if frame.pts >= begin and (end is None or frame.pts < end):
                             yield frame
                 if isinstance(part, BsqError):
@@ -398,13 +443,18 @@ class DecodedVideo:
                     return
                 waiting = following
 
-    def _shown(self, gop: Gop, decoder: GroupDecoder) -> Iterator[VideoFrame]:
-        """The frames of a group, up to where it turns out to be damaged, if that may be."""
+    def _shown(self, gop: Gop, decoder: GroupDecoder, until: int | None) -> Iterator[VideoFrame]:
+        """The frames of a group, up to where it turns out to be damaged, if that may be.
+
+        until: when the last of them ends at the latest; None if that is not known.
+        """
         sound = 0
+        ends = (*gop.pts[1:], until)
         try:
-            for pts, pixels in zip(gop.pts, decoder.frames(), strict=True):
+            for pts, end, pixels in zip(gop.pts, ends, decoder.frames(), strict=True):
                 sound += 1
-                yield VideoFrame(pixels, pts)
+                latest = min((time for time in (end, until) if time is not None), default=pts)
+                yield VideoFrame(pixels, pts, max(latest - pts, 0))
         except FormatError as error:
             if not self._partial:
                 raise

@@ -140,6 +140,8 @@ def _store(
         if first is None:
             raise _no_frames(decoded, part)
         count = 0
+        if decoded.format.frame_rate is None:
+            options = replace(options, frame_rate=decoded.average_rate)
         with create_video(output, decoded.format, options, cast("BinaryIO | None", side)) as writer:
             for frame in chain((first,), frames):
                 writer.write(frame)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from bsqcodec.format.image_container import DEFAULT_MAX_PIXELS
-from bsqcodec.media.video.video_files import RawVideo, VideoFrame, VideoReader, open_video
+from bsqcodec.media.video.video_files import Part, RawVideo, VideoFrame, VideoReader, open_video
 
 USUAL_RATE = Fraction(25)
 """Frames a second of a video that does not say."""
@@ -18,8 +18,8 @@ USUAL_RATE = Fraction(25)
 class VideoInput:
     """A video file, stream or series of pictures, and how it is to be read.
 
-    source, raw, frame_rate, max_pixels, allow_damage: as `open_video` takes them; a stream is read
-    from its present position on. strip: leave the file's texts, such as a title, out.
+    source, raw, frame_rate, max_pixels, allow_damage, part: as `open_video` takes them; a stream is
+    read from its present position on. strip: leave the file's texts, such as a title, out.
     """
 
     def __init__(
@@ -31,8 +31,10 @@ class VideoInput:
         max_pixels: int = DEFAULT_MAX_PIXELS,
         allow_damage: bool = False,
         strip: bool = False,
+        part: Part | None = None,
     ) -> None:
         self._source = source
+        self._part = part
         self._raw, self._frame_rate, self._max_pixels = raw, frame_rate, max_pixels
         self._allow_damage, self._strip = allow_damage, strip
         self._start = None
@@ -64,6 +66,7 @@ class VideoInput:
             frame_rate=self._frame_rate,
             max_pixels=self._max_pixels,
             allow_damage=self._allow_damage,
+            part=self._part,
         )
         return CountedReader(reader, strip=self._strip)
 
@@ -77,21 +80,24 @@ class CountedReader(VideoReader):
         self.notes, self.problems = reader.notes, reader.problems
         self.expected_frames = reader.expected_frames
         self.frame_count = self.side_bytes = 0
-        self._first_pts = self._last_pts = 0
+        self._first_pts = self._last_pts = self._last_duration = self._last_step = 0
 
     @property
     def duration(self) -> float:
         """Seconds from the first frame to the end of the last one that was read."""
         if not self.frame_count:
             return 0.0
-        shown = (self._last_pts - self._first_pts) * self.format.time_base
-        return float(shown + 1 / (self.format.frame_rate or USUAL_RATE))
+        base = self.format.time_base
+        last = (self._last_duration or self._last_step) * base
+        last = last or 1 / (self.format.frame_rate or USUAL_RATE)
+        return float((self._last_pts - self._first_pts) * base + last)
 
     def frames(self) -> Iterator[VideoFrame]:
         for frame in self._reader.frames():
             if not self.frame_count:
                 self._first_pts = frame.pts
-            self._last_pts = frame.pts
+            self._last_step = frame.pts - self._last_pts if self.frame_count else 0
+            self._last_pts, self._last_duration = frame.pts, frame.duration
             self.frame_count += 1
             yield frame
             del frame

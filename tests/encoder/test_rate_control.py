@@ -55,7 +55,7 @@ def drive(control: Control, weights: list[float], frames: int = 25) -> list[tupl
             assert FINEST <= step <= LAST_STEP
             made = dry_group if control.dry else group
             coded = made(step, weight, frames)
-            following = control.judge(step, coded)
+            following = control.judge(step, coded, frames / 25)
             if following is None:
                 break
             step = following
@@ -75,14 +75,14 @@ def weights_of(kind: str, count: int = 40) -> list[float]:
 
 
 def test_quality_is_a_constant_step() -> None:
-    control = make_control(Quality(30), GEOMETRY, 25)
+    control = make_control(Quality(30), GEOMETRY)
     assert {step for step, _ in drive(control, weights_of("wild"))} == {step_of_quality(30)}
 
 
 @pytest.mark.parametrize("kind", ["even", "rising", "wild"])
 @pytest.mark.parametrize("kilobits", [60, 300, 2000])
 def test_a_bitrate_is_met_on_average(kind: str, kilobits: int) -> None:
-    control = make_control(Bitrate(1000.0 * kilobits), GEOMETRY, 25)
+    control = make_control(Bitrate(1000.0 * kilobits), GEOMETRY)
     coded = drive(control, weights_of(kind))
     seconds = len(coded)
     assert 8 * sum(c.size for _, c in coded) / seconds == pytest.approx(1000 * kilobits, rel=0.1)
@@ -90,15 +90,33 @@ def test_a_bitrate_is_met_on_average(kind: str, kilobits: int) -> None:
 
 def test_bits_per_pixel_are_a_bitrate_in_other_words() -> None:
     pixels = GEOMETRY.height * GEOMETRY.width
-    first = drive(make_control(BitsPerPixel(0.1), GEOMETRY, 30), weights_of("wild"))
-    second = drive(make_control(Bitrate(0.1 * pixels * 30), GEOMETRY, 30), weights_of("wild"))
+    first = drive(make_control(BitsPerPixel(0.1), GEOMETRY), weights_of("wild"))
+    second = drive(make_control(Bitrate(0.1 * pixels * 25), GEOMETRY), weights_of("wild"))
     assert [step for step, _ in first] == [step for step, _ in second]
+
+
+def test_a_bitrate_goes_by_time_and_not_by_frames() -> None:
+    """Of groups with as many frames, those that are shown four times as long get more bits."""
+    control = make_control(Bitrate(300_000.0), GEOMETRY)
+    spans = [4.0, 1.0] * 30
+    sizes = []
+    for seconds in spans:
+        step = control.first_step()
+        while True:
+            coded = group(step, 1.0)
+            following = control.judge(step, coded, seconds)
+            if following is None:
+                break
+            step = following
+        sizes.append(coded.size)
+    assert 8 * sum(sizes) / sum(spans) == pytest.approx(300_000, rel=0.1)
+    assert sum(sizes[::2]) > 2 * sum(sizes[1::2])
 
 
 @pytest.mark.parametrize("wanted", [28.0, 33.3, 40.0])
 def test_a_psnr_is_reached_with_the_coarsest_step(wanted: float) -> None:
     for (step, _), weight in zip(
-        drive(make_control(Psnr(wanted), GEOMETRY, 25), weights_of("wild")),
+        drive(make_control(Psnr(wanted), GEOMETRY), weights_of("wild")),
         weights_of("wild"),
         strict=True,
     ):
@@ -109,11 +127,11 @@ def test_a_psnr_is_reached_with_the_coarsest_step(wanted: float) -> None:
 
 
 def test_frames_without_error_have_every_psnr() -> None:
-    control = make_control(Psnr(90), GEOMETRY, 25)
+    control = make_control(Psnr(90), GEOMETRY)
     step = control.first_step()
     still = CodedGroup((), (0.0,))
     for _ in range(20):
-        following = control.judge(step, still if control.dry else CodedGroup((b"x",), (0.0,)))
+        following = control.judge(step, still if control.dry else CodedGroup((b"x",), (0.0,)), 0.04)
         if following is None:
             break
         step = following
@@ -122,12 +140,12 @@ def test_frames_without_error_have_every_psnr() -> None:
 
 def test_a_psnr_out_of_reach() -> None:
     with pytest.raises(TargetError, match="70 dB is out of reach: the finest step gives"):
-        drive(make_control(Psnr(70), GEOMETRY, 25), [1.0])
+        drive(make_control(Psnr(70), GEOMETRY), [1.0])
 
 
 def test_a_size_needs_the_length() -> None:
     with pytest.raises(ValueError, match="length is known"):
-        make_control(Size(1000), GEOMETRY, 25)
+        make_control(Size(1000), GEOMETRY)
 
 
 # Size ---------------------------------------------------------------------------------------------

@@ -48,23 +48,23 @@ def cut_chapters(chapters: list[Any], begin: Fraction, end: Fraction | None = No
 
 
 class SideCut:
-    """The part of a video that its side stream is cut to.
+    """The part of a video that its side stream is cut to, in seconds of the source.
 
-    earliest, end: seconds of the source. The first frame that is kept, at `begin`, is shown then or
-    later; it is known once frames come, and becomes time 0.
+    All is unknown at first. earliest: before it nothing is wanted. begin: of the first frame that is
+    kept, `earliest` or a little later; it becomes time 0. end: None for all that is left.
     """
 
-    def __init__(self, earliest: Fraction, end: Fraction | None) -> None:
+    def __init__(self) -> None:
+        self.earliest: Fraction | None = None
         self.begin: Fraction | None = None
-        self.end = end
-        self._earliest = earliest
+        self.end: Fraction | None = None
 
     def is_early(self, packet: av.Packet[Any]) -> bool:
         """Return whether a packet is surely before the part."""
-        if packet.pts is None:
+        if packet.pts is None or self.earliest is None:
             return False
         until = packet.pts + (packet.duration or 0 if packet.stream.type == "subtitle" else 0)
-        return until * Fraction(packet.time_base) < self._earliest
+        return until * Fraction(packet.time_base) < self.earliest
 
     def take(self, packet: av.Packet[Any]) -> bool:
         """Cut and move a packet; return whether anything of it is in the part."""

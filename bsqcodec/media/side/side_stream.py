@@ -33,6 +33,7 @@ class SideStream:
     """Packs the packets of all streams but the picture; `take` gives the bytes as they come.
 
     known: indices of streams that are no tracks of their own, such as that of the picture's alpha.
+    cut: the part that is wanted; packets wait until `begin_part` says when it begins.
     notes: gets a sentence for each stream that Matroska cannot hold.
     problems: gets one for packets that could not be stored.
     """
@@ -44,6 +45,7 @@ class SideStream:
         notes: list[str],
         problems: list[str],
         known: Collection[int] = (),
+        cut: SideCut | None = None,
     ) -> None:
         self._notes = notes
         self._problems = problems
@@ -51,7 +53,7 @@ class SideStream:
         self._output: av.container.OutputContainer | None = None
         self._chapters: list[Any] = list(source.chapters())
         self._attachments: list[tuple[str, str, bytes]] = []
-        self._cut: SideCut | None = None
+        self._cut = cut
         self._undecided: list[av.Packet[Any]] = []
         self._streams: dict[int, Any] = {}
         self._covers: dict[int, Any] = {}
@@ -76,14 +78,11 @@ class SideStream:
         """Indices of those of them that are sound."""
         return [index for index, stream in self._streams.items() if stream.type == "audio"]
 
-    def cut(self, cut: SideCut) -> None:
-        """Keep only a part; packets wait until `begin_part` says when it begins."""
-        self._cut = cut
-
     def begin_part(self, begin: Fraction) -> None:
         """Have the part begin at the time of its first frame, in seconds of the source."""
         assert self._cut is not None
         self._cut.begin = begin
+        self._cut.earliest = begin
         self._chapters = cut_chapters(self._chapters, begin, self._cut.end)
         undecided, self._undecided = self._undecided, []
         for packet in undecided:

@@ -60,7 +60,8 @@ class StreamEnd:
         self._shown_until = Fraction(0)
         self._first_dts = 0
         self._next_dts: int | None = None
-        self._first_lead = self._last_lead = 0
+        self._first_lead: int | None = None
+        self._last_lead = 0
         self._avi = _avi_end(file, stream.index) if self._kind == "avi" else None
 
     @property
@@ -78,12 +79,13 @@ class StreamEnd:
             self._place = (packet.pos or 0) + packet.size
             shown_until = ((packet.pts or 0) + (packet.duration or 0)) * packet.time_base
             self._shown_until = max(self._shown_until, shown_until)
-            if packet.dts is not None and not packet.is_discard:
+            if packet.dts is not None:
                 lead = (packet.dts if packet.pts is None else packet.pts) - packet.dts
-                if self._next_dts is None:
+                if self._first_lead is None:
                     self._first_dts, self._first_lead = packet.dts, lead
-                self._last_lead = lead
-                self._next_dts = packet.dts + (packet.duration or 0)
+                if not packet.is_discard:
+                    self._last_lead = lead
+                    self._next_dts = packet.dts + (packet.duration or 0)
         return bool(packet.size) and packet.is_corrupt and self._kind in _SHORT_READ
 
     def missing(self, last_pts: int | None, step: Fraction) -> str | None:
@@ -114,7 +116,7 @@ class StreamEnd:
         Empty chunks of AVI hold it, and in MP4 it stays until the end of the track.
         pts, duration: its own.
         """
-        if self._next_dts is None:
+        if self._next_dts is None or self._first_lead is None:
             return duration
         if self._avi is not None:
             chunks = self._avi.chunks
@@ -123,7 +125,8 @@ class StreamEnd:
             empty = chunks - (self._next_dts - self._first_dts)
             return duration + max(empty, 0)
         if self._kind.startswith("mov,") and self._last_lead < self._first_lead:
-            return max(self._next_dts + self._first_lead - pts, duration)
+            until_end = self._next_dts + self._first_lead - pts  # its own is that of a decoding step
+            return until_end if until_end > 0 else duration
         return duration
 
     def promised(self) -> Fraction | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from threading import Lock
 from typing import Any, Final
 
@@ -51,6 +52,7 @@ _OF_FRAME: Final = {
     Type.S12M_TIMECODE: "time codes in the pictures",
 }
 
+_TIME_CODE: Final = re.compile(r"\d\d:[0-5]\d:[0-5]\d([:;.])(\d\d)")
 _STREAM_LINE: Final = re.compile(r"  Stream #0:(\d+)")
 _SIDE_LINE: Final = re.compile(r"      (\S[^:,]*?)\s*(?:[:,]\s*(.*))?")
 _logging: Final = Lock()
@@ -131,6 +133,23 @@ def split_metadata(metadata: Mapping[str, str]) -> tuple[dict[str, str], dict[st
     return {
         key: text for key, text in metadata.items() if not key.startswith(PICTURE_TAG)
     }, of_track
+
+
+def drop_unusable_time_code(texts: dict[str, str], rate: Fraction, notes: list[str]) -> None:
+    """Take a time code that MP4 cannot hold at this frame rate out of a container's texts.
+
+    FFmpeg would refuse to write the file: hours, minutes, seconds and frames are counted, with a
+    semicolon or a point before the frames where some numbers are left out.
+    """
+    for key, text in list(texts.items()):
+        if key.lower() != TIME_CODE:
+            continue
+        match = _TIME_CODE.fullmatch(text)
+        counts = match is not None and int(match[2]) < round(rate)
+        skips = match is not None and match[1] != ":"
+        if not counts or (skips and round(rate) % 30):
+            del texts[key]
+            notes.append(f"the time code {text} does not go with the frame rate and was dropped")
 
 
 class SideDataNotes:

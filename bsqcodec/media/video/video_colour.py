@@ -13,6 +13,7 @@ from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoRef
 from bsqcodec.errors import MediaError
 from bsqcodec.media.image.orientation import oriented
 from bsqcodec.media.image.picture import Samples
+from bsqcodec.media.remarks import MATRIX_ASSUMED
 from bsqcodec.media.video.track_facts import Crop, side_data_of
 from bsqcodec.media.video.video_types import VideoColour
 
@@ -105,7 +106,7 @@ def describe_colour(
         notes.append(f"the colour matrix {name} is carried on as {matrix}")
     elif code in (_RGB_CODE, *_UNNAMED_CODES):
         matrix = guess
-        notes.append(f"no colour matrix is named: {matrix} is assumed")
+        notes.append(f"{MATRIX_ASSUMED}: {matrix} is assumed")
     else:
         raise MediaError(f"its colour matrix (code {code} of ITU-T H.273) is not supported")
     return VideoColour(matrix, _full_range(frame), int(frame.color_primaries), transfer)

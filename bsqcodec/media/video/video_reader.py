@@ -100,7 +100,8 @@ class FFmpegReader(VideoReader):
             check_size(name, size, self._max_pixels)
         alpha, aids = picture_aids(container, stream)
         self._transparency = Transparency(self.notes, alpha)
-        side = SideStream(container, stream, self.notes, self.problems, aids)
+        self._cut = None if self._part is None else SideCut()
+        side = SideStream(container, stream, self.notes, self.problems, aids, self._cut)
         self._side = side
         self._decoder = PictureDecoder(
             self._source, stream, side, self._transparency, self.problems,
@@ -150,10 +151,10 @@ class FFmpegReader(VideoReader):
         size = first.frame.width, first.frame.height
         pts = self._pts_of(first)
         begin, end = Fraction(pts), None
-        if self._part is not None:
+        if self._part is not None and self._cut is not None:
             begin, end = self._part.limits(pts, self._time_base)
-            base = self._time_base
-            self._side.cut(SideCut(begin * base, None if end is None else end * base))
+            self._cut.earliest = begin * self._time_base
+            self._cut.end = None if end is None else end * self._time_base
             self._decoder.start_part(begin)
         timed: TimedFrame | None = first
         del first

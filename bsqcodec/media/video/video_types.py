@@ -105,6 +105,7 @@ class OutputOptions:
     pictures may replace files that are there (other outputs always do). trim: the first frame is
     moved to time 0, and what sounds or is shown before it, or after the last one, is left out.
     duration: seconds of it, where that is known before; subtitles and chapters end there.
+    frame_rate: of containers without timestamps, if the video has none of its own.
     """
 
     container: str | None = None
@@ -116,6 +117,7 @@ class OutputOptions:
     overwrite: bool = False
     trim: bool = False
     duration: Fraction | None = None
+    frame_rate: Fraction | None = None
 
 
 class _Closing(ABC):

@@ -19,6 +19,8 @@ from bsqcodec.media.ffmpeg_io import (
 )
 from bsqcodec.media.formats import container_called
 from bsqcodec.media.side.side_packets import SidePackets
+from bsqcodec.media.video.even_times import EvenTimes
+from bsqcodec.media.video.track_facts import drop_unusable_time_code, split_metadata
 from bsqcodec.media.video.video_codecs import choose_encoder
 from bsqcodec.media.video.video_colour import (
     CHROMA_SITING,
@@ -34,6 +36,9 @@ NO_SIDES: Final = "{} holds no sound, subtitles or chapters"
 """A note, of a container."""
 
 _MATROSKA_TIME_BASE: Final = Fraction(1, 1000)
+_LONGEST_LAST_S: Final = 86400
+"""A last frame that is to be shown for longer than a day is shown as long as any other."""
+
 _LARGEST_TIMESCALE: Final = 2**31 - 1
 _LEAST_MOVIE_TIMESCALE: Final = 1000
 
@@ -62,11 +67,17 @@ class FFmpegWriter(VideoWriter):
         self._side_source = side
         self._side: SidePackets | None = None
         self._shift = Fraction(0)
-        self._count = 0
+        self._count = self._slot = 0
         self._last_pts: int | None = None
         self._first_time = Fraction(0)
-        self._is_rounded = self._is_uneven = False
-        self._rate = format.frame_rate or DEFAULT_RATE
+        self._is_rounded = False
+        self._rate = format.frame_rate or options.frame_rate or DEFAULT_RATE
+        self._even = EvenTimes(self._rate) if container == "y4m" else None
+        self._waiting: av.VideoFrame | None = None
+        self._last_duration: Fraction | None = None
+        self._lead = 0
+        self._packet: av.Packet[Any] | None = None
+        self._final: tuple[int, int] | None = None
         self._siting = "center" if container == "y4m" else USUAL_SITING
         self._choice = choose_encoder(container, format, options, self.notes)
         self._from_rgb = FromRgb(
@@ -99,14 +110,15 @@ class FFmpegWriter(VideoWriter):
         self._sink.check()
         self._last_pts = frame.pts
         self._count += 1
+        duration = frame.duration * self._format.time_base
+        self._last_duration = duration if 0 < duration <= _LONGEST_LAST_S else None
 
     def close(self) -> None:
         try:
             if self._output is None:
                 raise OutputError(f"{self._name}: no frames were written")
             with ffmpeg_guard(self._name, "cannot be finished", OutputError):
-                for packet in self._stream.encode():
-                    self._output.mux(packet)
+                self._write_last()
                 if self._side is not None:
                     self._side.mux_until(self._end() if self._trim else None, self._shift)
                     self._side.close()
@@ -165,7 +177,11 @@ class FFmpegWriter(VideoWriter):
             if start:
                 self.notes.append(NO_SIDES.format(self._kind))
         else:
-            output.metadata.update(format.metadata)
+            texts, of_track = split_metadata(format.metadata)
+            if self._kind not in _MATROSKA:
+                drop_unusable_time_code(texts, self._rate, self.notes)
+            output.metadata.update(texts)
+            stream.metadata.update(of_track)
             if self._side_source is not None and start:
                 source = Prefixed(start, self._side_source)
                 begin = self._first_time if self._trim else None
@@ -210,32 +226,81 @@ class FFmpegWriter(VideoWriter):
         if self._side is not None:
             self._side.mux_until(time, self._shift)
         encoded = self._from_rgb(frame.pixels)
-        if self._kind == "y4m":
-            encoded.pts = self._count
-            ideal = self._first_time + self._shift + self._count / self._rate
-            self._is_uneven |= abs(time - ideal) > 1 / (2 * self._rate)
-        else:
-            encoded.pts = round(time / base)
-            encoded.duration = max(1, round(1 / (self._rate * base)))
+        encoded.time_base = self._encoder_time_base
+        if self._even is not None:
+            if self._waiting is None:
+                self._even.begin(time)
+            else:
+                self._repeat(self._even.times_until(time))
+            self._waiting = encoded
+            return
+        encoded.pts = round(time / base)
+        encoded.duration = max(1, round(1 / (self._rate * base)))
         if self._kind in _MATROSKA:
             self._is_rounded |= (time / _MATROSKA_TIME_BASE).denominator != 1
-        encoded.time_base = self._encoder_time_base
-        for packet in self._stream.encode(encoded):
-            self._output.mux(packet)
+        self._mux(self._stream.encode(encoded))
+
+    def _repeat(self, count: int) -> None:
+        """Write the frame that waits so many times, at an even rate."""
+        assert self._waiting is not None
+        for _ in range(count):
+            self._waiting.pts = self._slot
+            self._slot += 1
+            self._mux(self._stream.encode(self._waiting))
+
+    def _mux(self, packets: list[av.Packet[Any]]) -> None:
+        """Write all packets but the last one so far, whose duration is not sure yet."""
+        for packet in packets:
+            if self._packet is None:
+                self._lead = (packet.pts or 0) - (packet.dts or 0)
+            else:
+                self._mux_one(self._packet)
+            self._packet = packet
+
+    def _mux_one(self, packet: av.Packet[Any]) -> None:
+        """Write a packet; that of the last frame lasts until the video ends."""
+        assert self._output is not None
+        if self._final is not None and packet.pts is not None and packet.pts >= self._final[0]:
+            packet.duration = self._final[1]
+        self._output.mux(packet)
+
+    def _write_last(self) -> None:
+        """Write what the encoder holds."""
+        if self._even is not None:
+            self._repeat(self._even.times_until(self._end(), is_last=True))
+        elif self._last_duration is not None and self._last_pts is not None:
+            base = self._encoder_time_base
+            pts = round(self._last_pts * self._format.time_base / base + self._shift / base)
+            self._final = pts, max(round(self._last_duration / base), 1)
+        self._mux(self._stream.encode())
+        last = self._packet
+        if last is None:
+            return
+        if self._final is not None and self._kind not in _MATROSKA and last.dts is not None:
+            # MP4 adds up the durations of packets in the order of decoding
+            last.duration = max(sum(self._final) - last.dts - self._lead, 1)
+            assert self._output is not None
+            self._output.mux(last)
+        else:
+            self._mux_one(last)
 
     def _end(self) -> Fraction:
         """When the last frame ends in the output, in seconds."""
         assert self._last_pts is not None
-        return self._last_pts * self._format.time_base + self._shift + 1 / self._rate
+        duration = self._last_duration or 1 / self._rate
+        return self._last_pts * self._format.time_base + self._shift + duration
 
     def _note_times(self) -> None:
         """Say what the container did not keep."""
         if self._is_rounded:
             self.notes.append("Matroska holds milliseconds: timestamps were rounded to them")
-        if self._is_uneven:
+        if self._even is not None and (self._even.repeated or self._even.left_out):
             self.notes.append(
-                f"y4m holds no timestamps: frames are shown at an even {float(self._rate):g} fps"
+                f"y4m holds no timestamps: at an even {float(self._rate):g} fps,"
+                f" {self._even.repeated} frames are repeated and {self._even.left_out} left out"
             )
+        if self._even is not None and self._even.shortened:
+            self.notes.append("frames that are shown for over 10 minutes are shown for less")
         if self._kind == "y4m" and self._format.colour.matrix != guessed_matrix(
             self._format.height
         ):

@@ -85,14 +85,78 @@ def test_times_before_0_are_moved_and_it_is_said(container: str) -> None:
     assert "timestamps begin before 0: all were moved by 0.200 s" in notes
 
 
-def test_y4m_says_that_times_are_lost() -> None:
+def test_y4m_keeps_time_by_repeating_frames() -> None:
     notes: list[str] = []
-    read = Read(write_video(PLAIN, frames_of(64, 48, UNEVEN), "y4m", notes=notes))
-    assert read.pts == list(range(FRAMES))
-    assert any("even 25 fps" in note for note in notes)
+    frames = frames_of(64, 48, UNEVEN)
+    read = Read(write_video(PLAIN, frames, "y4m", notes=notes))
+    assert read.pts == list(range(101))
+    for frame, time in zip(frames, UNEVEN, strict=True):
+        assert psnr(read.frames[time].pixels, frame.pixels) > 40
+        assert psnr(read.frames[max(time - 1, 0)].pixels, frame.pixels) < 40 or time == 0
+    assert notes == [
+        "y4m holds no timestamps: at an even 25 fps, 91 frames are repeated and 0 left out"
+    ]
     notes.clear()
     write_video(PLAIN, frames_of(64, 48, range(7, 17)), "y4m", notes=notes)
     assert notes == []
+
+
+def test_y4m_leaves_frames_out_that_come_too_often() -> None:
+    format = replace(PLAIN, time_base=Fraction(1, 100))
+    notes: list[str] = []
+    frames = frames_of(64, 48, range(0, 100, 2))
+    frames[-1] = replace(frames[-1], duration=2)
+    read = Read(write_video(format, frames, "y4m", notes=notes))
+    assert len(read.frames) == 25
+    assert notes == [
+        "y4m holds no timestamps: at an even 25 fps, 0 frames are repeated and 25 left out"
+    ]
+
+
+def test_y4m_passes_over_small_unevenness() -> None:
+    format = replace(PLAIN, time_base=Fraction(1, 1000), frame_rate=Fraction(30000, 1001))
+    times = [round(index * 1001 / 30) + index % 3 * 8 for index in range(60)]
+    notes: list[str] = []
+    read = Read(write_video(format, frames_of(64, 48, times), "y4m", notes=notes))
+    assert len(read.frames) == 60 and notes == []
+
+
+@pytest.mark.parametrize("container", ["mp4", "mov", "mkv", "y4m"])
+@pytest.mark.parametrize("piped", [True, False])
+@pytest.mark.parametrize("times", [[0, 2000, 4000], [0], list(range(0, 1000, 40))])
+def test_the_last_frame_is_shown_as_long_as_it_should(
+    container: str, piped: bool, times: list[int]
+) -> None:
+    format = replace(PLAIN, time_base=Fraction(1, 1000))
+    frames = frames_of(64, 48, times)
+    frames[-1] = replace(frames[-1], duration=1720)
+    output = write_video(format, frames, container, pipe=piped)
+    read = Read(output)
+    last = read.frames[-1]
+    end = (last.pts + last.duration) * read.format.time_base
+    assert end == Fraction(times[-1] + 1720, 1000)
+    if not piped:
+        with av.open(io.BytesIO(output)) as opened:
+            assert opened.duration == end * 1_000_000
+
+
+def test_a_last_frame_that_lasts_for_years_is_shown_as_any_other() -> None:
+    frames = frames_of(64, 48)
+    frames[-1] = replace(frames[-1], duration=2**62)
+    for container in ("mp4", "mkv", "y4m"):
+        read = Read(write_video(PLAIN, frames, container))
+        assert len(read.frames) == FRAMES
+        last = read.frames[-1]
+        assert (last.pts + last.duration) * read.format.time_base == Fraction(FRAMES, 25)
+
+
+def test_a_long_gap_is_cut_short_in_y4m() -> None:
+    frames = frames_of(2, 2, [0, 10_000_000])
+    format = replace(PLAIN, width=2, height=2, frame_rate=Fraction(1), time_base=Fraction(1))
+    notes: list[str] = []
+    read = Read(write_video(format, frames, "y4m", notes=notes))
+    assert len(read.frames) == 601
+    assert "frames that are shown for over 10 minutes are shown for less" in notes
 
 
 @pytest.mark.parametrize("container", ["mp4", "mkv", "mov"])
