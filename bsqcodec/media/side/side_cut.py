@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from fractions import Fraction
 from math import ceil, floor
-from typing import Any
+from typing import Any, Final
 
 import av
+
+_FINE: Final = Fraction(1, 1000)
+_FINER: Final = 1000
+"""By how much a unit of time that is over a millisecond is made finer."""
 
 
 def cut_packet(packet: av.Packet[Any], begin: Fraction | None, end: Fraction | None) -> bool:
@@ -47,6 +51,20 @@ def cut_chapters(chapters: list[Any], begin: Fraction, end: Fraction | None = No
     return result
 
 
+def move_packet(packet: av.Packet[Any], seconds: Fraction) -> None:
+    """Move a packet's times; where their unit is coarse, as in AVI, they get a finer one."""
+    base = Fraction(packet.time_base)
+    if base > _FINE and (seconds / base).denominator != 1:
+        base /= _FINER
+        packet.time_base = base
+        packet.pts = None if packet.pts is None else packet.pts * _FINER
+        packet.dts = None if packet.dts is None else packet.dts * _FINER
+        packet.duration = (packet.duration or 0) * _FINER
+    moved = round(seconds / base)
+    packet.pts = None if packet.pts is None else packet.pts + moved
+    packet.dts = None if packet.dts is None else packet.dts + moved
+
+
 class SideCut:
     """The part of a video that its side stream is cut to, in seconds of the source.
 
@@ -75,7 +93,5 @@ class SideCut:
         base = Fraction(packet.time_base)
         if self.end is not None and packet.pts is not None and packet.pts * base >= self.end:
             return False
-        moved = round(begin / base)
-        packet.pts = None if packet.pts is None else packet.pts - moved
-        packet.dts = None if packet.dts is None else packet.dts - moved
+        move_packet(packet, -begin)
         return True

@@ -13,7 +13,7 @@ from bsqcodec.errors import FormatError
 from bsqcodec.media.ffmpeg_io import BUFFER_BYTES, GuardedSource, Readable, ffmpeg_guard
 from bsqcodec.media.side.opus_track import OpusTrack, can_convert
 from bsqcodec.media.side.packet_times import TAG, TimeGrid
-from bsqcodec.media.side.side_cut import cut_chapters, cut_packet
+from bsqcodec.media.side.side_cut import cut_chapters, cut_packet, move_packet
 from bsqcodec.media.side.side_stream import PLACEHOLDER_TAG
 from bsqcodec.media.side.subtitle_text import (
     MOV_TEXT_HEADER,
@@ -209,9 +209,7 @@ class SidePackets:
         if index in self._as_mov_text:
             packet = self._mov_text(packet)
         if shift:
-            moved = round(shift / Fraction(packet.time_base))
-            packet.pts = None if packet.pts is None else packet.pts + moved
-            packet.dts = None if packet.dts is None else packet.dts + moved
+            move_packet(packet, shift)
         packet.stream = self._tracks[index]
         try:
             self._output.mux(packet)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
+from math import floor
 from typing import Any, Final
 
 import av
@@ -17,6 +18,12 @@ _JITTER_S: Final = Fraction(1, 10)
 
 _GAP_S: Final = 10
 """A longer step ahead, of a clock that may start over at any time, is a new beginning too."""
+
+_WRAP: Final = 2**33
+"""Where clocks of MPEG streams, in 90,000ths of a second, begin anew (ISO/IEC 13818-1, 2.4.2.2)."""
+
+_LATE_S: Final = 10
+"""Where such a clock shows more at the beginning, times are counted from there."""
 
 _HELD_PACKETS: Final = 512
 _HELD_BYTES: Final = 2**23
@@ -109,13 +116,13 @@ class JoinedTimes:
     each new beginning until picture and sound have begun anew.
 
     picture: index of its stream. sounds: of those of sound; other tracks go with these.
-    may_leap: the clock may also jump ahead (MPEG streams): a gap of over 10 s in all tracks is
-    closed. joints: how many new beginnings there were; first_joint: at how many seconds of the
+    is_mpeg: the clock is that of an MPEG stream. It wraps, it shows any time at the beginning, and it
+    may jump ahead: a gap of over 10 s in all tracks is closed. joints: how many new beginnings there were; first_joint: at how many seconds of the
     video the first one was.
     """
 
     def __init__(
-        self, streams: Iterable[Any], picture: int, sounds: Iterable[int], *, may_leap: bool
+        self, streams: Iterable[Any], picture: int, sounds: Iterable[int], *, is_mpeg: bool
     ) -> None:
         dense = {picture, *sounds}
         self._picture = picture
@@ -124,7 +131,8 @@ class JoinedTimes:
             for stream in streams
             if stream.index in dense and stream.time_base
         }
-        self._may_leap = may_leap
+        self._is_mpeg = is_mpeg
+        self._clock: int | None = None
         self._offsets = [Fraction(0)]
         self._now: Fraction | None = None
         self._begun: Fraction | None = None
@@ -139,6 +147,8 @@ class JoinedTimes:
         """Yield the packets that can go on, in the order they came in, with their new times."""
         index = packet.stream_index
         track, begun = self._tracks.get(index), self._anew.get(index)
+        if self._is_mpeg:
+            self._unwrap(packet)
         if track is None or (packet.dts is None and packet.pts is None):
             if self._held:
                 self._hold(packet)
@@ -151,7 +161,7 @@ class JoinedTimes:
                 return
             begun.note(packet)
             self._hold(packet)
-        elif not track.starts_over(packet) and not (self._may_leap and track.leaps(packet)):
+        elif not track.starts_over(packet) and not (self._is_mpeg and track.leaps(packet)):
             self._passed += bool(self._held)
             yield self._moved(packet)
         elif track.part + 1 < len(self._offsets):
@@ -175,6 +185,28 @@ class JoinedTimes:
             self._join(held, anew)
         for packet in held:
             yield self._moved(packet)
+
+    def _unwrap(self, packet: av.Packet[Any]) -> None:
+        """Put a packet's times where they are nearest to those of the packet before, by the clock."""
+        time = packet.pts if packet.dts is None else packet.dts
+        if time is None:
+            return
+        if self._clock is None:
+            self._begin_clock(packet, time)
+        turns = round(((self._clock or 0) - time) / _WRAP)
+        if turns:
+            packet.pts = None if packet.pts is None else packet.pts + turns * _WRAP
+            packet.dts = None if packet.dts is None else packet.dts + turns * _WRAP
+        self._clock = time + turns * _WRAP
+
+    def _begin_clock(self, packet: av.Packet[Any], time: int) -> None:
+        """Count from 1 to 2 s on where the clock shows a late time, or one before 0, at first."""
+        self._clock = time
+        seconds = time * Fraction(packet.time_base)
+        if not -_JITTER_S < seconds < _LATE_S:
+            self._offsets[0] = Fraction(1 - floor(seconds))
+            for track in self._tracks.values():
+                self._move(track, 0)
 
     def _hold(self, packet: av.Packet[Any]) -> None:
         self._held.append(packet)
@@ -242,7 +274,7 @@ class JoinedTimes:
 
     def _shift_of_other(self, packet: av.Packet[Any]) -> int:
         """For a subtitle: of all parts so far the one in which it comes nearest to the present."""
-        if len(self._offsets) == 1 or not packet.time_base:
+        if not packet.time_base:
             return 0
         base, now = Fraction(packet.time_base), self._now or Fraction(0)
         time = _time_of(packet) * base

@@ -21,8 +21,8 @@ from bsqcodec.media.video.video_source import OpenSource
 _DECODE_TIMES_ONLY: Final = ("avi", "asf")
 """FFmpeg's formats that store when packets are decoded, not when frames are shown."""
 
-_LEAPING: Final = ("mpegts", "mpeg")
-"""FFmpeg's formats whose clocks may start over anywhere."""
+_MPEG: Final = ("mpegts", "mpeg")
+"""FFmpeg's formats with the clock of MPEG streams."""
 
 _JOINT_PACKETS: Final = 3
 """So near to where captures were joined, packets that count as missing are none."""
@@ -68,7 +68,7 @@ class PictureDecoder:
             may_reorder=lambda: bool(self._context.has_b_frames),
         )
         self.joined = JoinedTimes(
-            source.container.streams, stream.index, side.sounds, may_leap=kind in _LEAPING
+            source.container.streams, stream.index, side.sounds, is_mpeg=kind in _MPEG
         )
         self._packet_count = 0
         self._joints = 0

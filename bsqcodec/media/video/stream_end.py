@@ -31,6 +31,11 @@ _LEAST_FRAME_BYTES: Final = {"avi": 8, "ivf": _IVF_HEAD_BYTES}
 _LEAST_PLACEHOLDER: Final = 2**30
 """A count of so many frames is none: writers to a pipe leave 2**30 (FFmpeg) or 2**32 - 1."""
 
+_BEGINNINGS: Final = {"flv": b"FLV\x01", "matroska,webm": b"\x1aE\xdf\xa3"}
+"""First bytes of FFmpeg's formats that are sometimes written one behind the other in a file, of
+which FFmpeg reads one or two."""
+
+_LOOK_BYTES: Final = 2**16
 _MOST_INDEX_BYTES: Final = 2**26
 
 
@@ -76,7 +81,8 @@ class StreamEnd:
     def is_cut(self, packet: av.Packet[Any]) -> bool:
         """Take in a packet of the picture; return whether the file ends within it."""
         if packet.size:
-            self._place = (packet.pos or 0) + packet.size
+            head = _IVF_HEAD_BYTES if self._kind == "ivf" else 0  # where FFmpeg says packets begin
+            self._place = (packet.pos or 0) + head + packet.size
             shown_until = ((packet.pts or 0) + (packet.duration or 0)) * packet.time_base
             self._shown_until = max(self._shown_until, shown_until)
             if packet.dts is not None:
@@ -103,7 +109,12 @@ class StreamEnd:
         return self._early(self.promised(), last_pts, step) or (CUT if self._avi else None)
 
     def note(self, last_pts: int | None, step: Fraction) -> str | None:
-        """Say that the header of a whole file counts more frames than there are."""
+        """Say what is odd about the end of a whole file; None where nothing is."""
+        beginning = _BEGINNINGS.get(self._kind)
+        if beginning is not None and self._file.size is not None:
+            rest = self._file.look(self._place, _LOOK_BYTES).find(beginning)
+            if rest >= 0:
+                return f"another video begins at byte {self._place + rest}: it was not read"
         if self._kind != "ivf" or self.counted_frames is None:
             return None
         if self._early((self._stream.duration or 0) * self._base, last_pts, step) is None:
@@ -125,7 +136,9 @@ class StreamEnd:
             empty = chunks - (self._next_dts - self._first_dts)
             return duration + max(empty, 0)
         if self._kind.startswith("mov,") and self._last_lead < self._first_lead:
-            until_end = self._next_dts + self._first_lead - pts  # its own is that of a decoding step
+            until_end = (
+                self._next_dts + self._first_lead - pts
+            )  # its own is that of a decoding step
             return until_end if until_end > 0 else duration
         return duration
 

@@ -7,7 +7,7 @@ import tempfile
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Final, TypeAlias, cast
+from typing import BinaryIO, Final, TypeAlias, cast
 
 import av
 from av.stream import Disposition
@@ -44,6 +44,9 @@ _NO_OTHER_FILES: Final = {"protocol_whitelist": "none"}
 """A playlist could otherwise have FFmpeg open any file or address it names."""
 
 _PATTERN: Final = re.compile(r"%0?\d*d")
+_PNG: Final = b"\x89PNG\r\n\x1a\n"
+"""FFmpeg goes back in animated PNG files."""
+
 _PEEK_BYTES: Final = 2**16
 _MEMORY_BYTES: Final = 2**24
 
@@ -168,7 +171,7 @@ def open_source(source: VideoSource, raw: RawVideo | None) -> OpenSource:
     """Open a file or stream; raises MediaError where FFmpeg does not know it, OSError as `open`.
 
     A stream that cannot seek is read as it comes, unless it is an MP4 or MOV file whose index
-    stands at the end: that goes through a temporary file.
+    stands at the end, or an animated PNG: that goes through a temporary file.
     """
     name = source_name(source)
     with ExitStack() as cleanup:
@@ -266,7 +269,7 @@ def _piped(file: Readable, cleanup: ExitStack, name: str, raw: RawVideo | None) 
         start += piece
     if raw is None:
         _refuse_foreign(start, name)
-    if not _index_at_end(start):
+    if not (_index_at_end(start) or start.startswith(_PNG)):
         return Prefixed(start, file)
     spool = cleanup.enter_context(tempfile.SpooledTemporaryFile(_MEMORY_BYTES))  # noqa: SIM115
     spool.write(start)
