@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import islice, zip_longest
 from pathlib import Path
@@ -396,6 +396,7 @@ class DecodedVideo:
         first_pts: int | None = None
         begin: Fraction | None = None
         end: Fraction | None = None
+        origin: int | None = None
         index = self.file.index
         if self._start is not None and index:
             first_pts = index[0].first_pts
@@ -432,11 +433,14 @@ class DecodedVideo:
                     until = first_pts + self.file.totals.duration
                 if waiting is not None:
                     assert begin is not None
-                    if end is not None:
-                        until = math.ceil(end) if until is None else min(until, math.ceil(end))
                     for frame in self._shown(*waiting, until):
-                        if frame.pts >= begin and (end is None or frame.pts < end):
-                            yield frame
+                        if frame.pts < begin or (end is not None and frame.pts >= end):
+                            continue
+                        if self._duration is not None:
+                            origin = frame.pts if origin is None else origin
+                            left = math.floor(origin + self._duration / base) - frame.pts
+                            frame = replace(frame, duration=min(frame.duration, max(left, 1)))
+                        yield frame
                 if isinstance(part, BsqError):
                     raise part
                 if following is None:

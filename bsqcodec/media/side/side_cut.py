@@ -77,6 +77,12 @@ class SideCut:
         self.begin: Fraction | None = None
         self.end: Fraction | None = None
 
+    def begin_at(self, begin: Fraction) -> None:
+        """Have the part begin at the time of its first frame; it is as long as it was to be."""
+        if self.end is not None and self.earliest is not None:
+            self.end += begin - self.earliest
+        self.begin = self.earliest = begin
+
     def is_early(self, packet: av.Packet[Any]) -> bool:
         """Return whether a packet is surely before the part."""
         if packet.pts is None or self.earliest is None:

@@ -81,8 +81,7 @@ class SideStream:
     def begin_part(self, begin: Fraction) -> None:
         """Have the part begin at the time of its first frame, in seconds of the source."""
         assert self._cut is not None
-        self._cut.begin = begin
-        self._cut.earliest = begin
+        self._cut.begin_at(begin)
         self._chapters = cut_chapters(self._chapters, begin, self._cut.end)
         undecided, self._undecided = self._undecided, []
         for packet in undecided:

@@ -199,8 +199,7 @@ class AnimationWriter(VideoWriter):
     def _write_last(self) -> None:
         """Write the last packet, whose frame lasts until the video ends."""
         assert self._output is not None and self._last is not None and self._first_time is not None
-        shown = Fraction(getattr(self._last, "duration", 0))
-        duration = shown * self._format.time_base or 1 / self._rate
+        duration = self._last.duration * self._format.time_base or 1 / self._rate
         end = self._last.pts * self._format.time_base + duration - self._first_time
         step = max(round(end / self._kind.time_base) - self._tick, self._kind.least_step)
         self._is_long |= step > self._kind.most_step

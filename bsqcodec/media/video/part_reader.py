@@ -26,10 +26,12 @@ class PartReader(VideoReader):
         origin: int | None = None
         begin = end = None
         waiting: VideoFrame | None = None
+        following: int | None = None
         for frame in self._reader.frames():
             if begin is None:
                 begin, end = self._part.limits(frame.pts, self.format.time_base)
             if end is not None and frame.pts >= end:
+                following = frame.pts
                 break
             if frame.pts < begin:
                 continue
@@ -39,9 +41,11 @@ class PartReader(VideoReader):
             waiting = replace(frame, pts=frame.pts - origin)
         if waiting is None or origin is None:
             raise MediaError("the video has no frames in the part that is wanted")
-        if end is not None:
-            left = max(floor(end) - origin - waiting.pts, 1)
-            waiting = replace(waiting, duration=min(waiting.duration or left, left))
+        if following is not None:
+            waiting = replace(waiting, duration=following - origin - waiting.pts)
+        if self._part.duration is not None:
+            most = max(floor(self._part.duration / self.format.time_base) - waiting.pts, 1)
+            waiting = replace(waiting, duration=min(waiting.duration or most, most))
         yield waiting
 
     def close(self) -> None:

@@ -9,8 +9,8 @@ from typing import BinaryIO
 from bsqcodec.errors import OutputError
 from bsqcodec.format.image_container import DEFAULT_MAX_PIXELS
 from bsqcodec.media.formats import VIDEO_CONTAINER_NAMES, container_called, container_of_suffix
-from bsqcodec.media.video.animation_writer import ANIMATED, AnimationWriter
 from bsqcodec.media.video.animation import HEAD_BYTES, AnimationReader, is_animated_webp
+from bsqcodec.media.video.animation_writer import ANIMATED, AnimationWriter
 from bsqcodec.media.video.frame_sequence import SequenceReader, SequenceWriter
 from bsqcodec.media.video.part import Part
 from bsqcodec.media.video.part_reader import PartReader

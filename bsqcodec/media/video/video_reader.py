@@ -74,6 +74,7 @@ class FFmpegReader(VideoReader):
         self._last_pts: int | None = None
         self._last_own_pts: int | None = None
         self._part_end: Fraction | None = None
+        self._next_pts: int | None = None
         self._origin = self._count = self._moved_times = 0
         self._source = open_source(source, raw)
         try:
@@ -164,13 +165,14 @@ class FFmpegReader(VideoReader):
                 self._refuse_size(timed.frame, size)
                 return
             if end is not None and pts >= end:
-                self._part_end = end
+                self._next_pts = pts
                 self._decoder.finish_part(end * self._time_base)
                 return
             if pts >= begin:
                 if self._part is not None and not is_begun:
                     self._origin = pts
                     self._side.begin_part(pts * self._time_base)
+                    self._part_end = None if end is None else end + pts - begin
                 is_begun = True
                 self._count += 1
                 yield timed, pts
@@ -209,10 +211,13 @@ class FFmpegReader(VideoReader):
     def _convert(self, timed: TimedFrame, pts: int, *, is_last: bool = False) -> VideoFrame:
         """The frame in RGB."""
         duration = 0
-        if is_last and self._part_end is not None:
-            duration = max(floor(self._part_end - pts), 1)
+        if is_last and self._next_pts is not None:
+            duration = self._next_pts - pts
         elif is_last:
             duration = self._decoder.end.held(pts, timed.duration)
+        if is_last and self._part_end is not None:
+            most = max(floor(self._part_end - pts), 1)
+            duration = min(duration or most, most)
         self._side_data.look(timed.frame)
         self._transparency.frame(timed.frame)
         return VideoFrame(self._to_rgb(timed.frame), pts - self._origin, duration)
@@ -302,7 +307,7 @@ class FFmpegReader(VideoReader):
             self.notes.append(
                 f"{self._moved_times} timestamps were missing, repeated or went back: set anew"
             )
-        if self._part_end is None:
+        if self._next_pts is None:
             note = self._decoder.end.note(self._last_pts, self._step_s)
             self.notes += [] if note is None else [note]
 
