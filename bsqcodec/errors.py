@@ -41,6 +41,10 @@ class UnsupportedVersionError(FormatError):
     """The file is sound but needs a newer bsqcodec."""
 
 
+class MachineError(BsqError):
+    """The machine, or a setting that is about it, does not allow what was asked for."""
+
+
 class WeightsError(BsqError):
     """The weights that a file needs are missing or wrong; the text names their id."""
 

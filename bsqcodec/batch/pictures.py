@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from bsqcodec.batch.digests import check_weights
+from bsqcodec.machine.memory import check_address_space
 from bsqcodec.media.formats import PICTURE_FORMAT_NAMES
 from bsqcodec.media.suffixes import PICTURE_SUFFIXES
 
@@ -135,6 +136,7 @@ def _codec(options: Options) -> Codec:
 @lru_cache(maxsize=1)
 def _load(weights: str | None, sha256: str | None, device: str, threads: int | None) -> Codec:
     """The codec of this process. Raises WeightsError where its weights have another SHA-256."""
+    check_address_space()
     from bsqcodec.image.codec import Codec
     from bsqcodec.models.weight_files import find_default
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from bsqcodec.batch.digests import check_weights
+from bsqcodec.machine.memory import check_address_space
 from bsqcodec.media.formats import PICTURE_FORMAT_NAMES, VIDEO_CONTAINER_NAMES
 from bsqcodec.media.suffixes import VIDEO_SUFFIXES
 
@@ -88,6 +89,7 @@ def _codec(options: Options) -> VideoCodec:
 @lru_cache(maxsize=1)
 def _load(weights: str | None, sha256: str | None, device: str, threads: int | None) -> VideoCodec:
     """The codec of this process. Raises WeightsError where its weights have another SHA-256."""
+    check_address_space()
     from bsqcodec.models.video_weight_files import find_default
     from bsqcodec.video.codec import VideoCodec
 

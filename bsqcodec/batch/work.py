@@ -18,7 +18,8 @@ from bsqcodec.batch.digests import sha256_of
 from bsqcodec.batch.errors import BatchError
 from bsqcodec.batch.kinds import Options, Progress, Summary
 from bsqcodec.batch.plan import Task
-from bsqcodec.errors import BsqError, MediaError
+from bsqcodec.errors import BsqError, LimitError, MediaError
+from bsqcodec.machine.memory import is_out_of_memory
 
 _PROGRESS_SECONDS: Final = 0.2
 _NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
@@ -84,7 +85,9 @@ def attempt(job: Job, progress: Progress) -> Outcome:
         seconds = time.perf_counter() - started
         trace = traceback.format_exc()
         ends_batch = isinstance(error, OSError) and error.errno in _NO_ROOM
-        if not isinstance(error, (BsqError, OSError, MemoryError)):
+        if is_out_of_memory(error):
+            error = LimitError("there is not enough memory")
+        elif not isinstance(error, (BsqError, OSError)):
             error = BatchError(f"unexpected {type(error).__name__}: {error}")
         elif not _travels(error):
             error = BatchError(str(error))

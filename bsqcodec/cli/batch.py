@@ -17,6 +17,7 @@ from bsqcodec.cli import options
 from bsqcodec.cli.batch_report import Report, ignored_lines, reason_of_error, shown
 from bsqcodec.cli.console import Console
 from bsqcodec.cli.video_options import given, group_options, refuse
+from bsqcodec.machine.processor import core_count
 from bsqcodec.media.formats import PICTURE_FORMATS_TEXT
 
 if TYPE_CHECKING:
@@ -144,9 +145,10 @@ def batch(
     _check_kinds(kinds, bitrate, gop, weights)
     if not plan.tasks:
         console.warning(f"there is nothing to {plan.direction.value}")
-    count = min(workers or max(1, _cores() // 2), max(1, len(plan.tasks)))
+    count = min(workers or max(1, core_count() // 2), max(1, len(plan.tasks)))
     if scheduler is None:
-        threads = max(1, (threads or _cores()) // count)
+        threads = options.limit_threads(console, threads)
+        threads = max(1, (threads or core_count()) // count)
     used = kinds if plan.direction is Direction.ENCODE else set()
     weights_file = _picture_weights(weights) if PICTURE.name in used else None
     video_weights_file = _video_weights(weights) if VIDEO.name in used else None
@@ -268,10 +270,3 @@ def _sha256(path: Path) -> str:
     from bsqcodec.batch.digests import sha256_of
 
     return sha256_of(path)
-
-
-def _cores() -> int:
-    """How many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

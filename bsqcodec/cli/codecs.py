@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from bsqcodec.machine.memory import check_address_space
+
 if TYPE_CHECKING:
     from bsqcodec.image.codec import Codec
     from bsqcodec.video.codec import VideoCodec
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 class Codecs:
     """What --weights, --device and --threads say, and the codecs that follow from it.
 
-    Loading raises WeightsError.
+    Loading raises WeightsError, LimitError for lack of memory.
     """
 
     weights: str | None
@@ -25,6 +27,7 @@ class Codecs:
     @cached_property
     def picture(self) -> Codec:
         """The codec of pictures."""
+        check_address_space()
         from bsqcodec.image.codec import Codec
 
         return Codec(self.weights, device=self.device, threads=self.threads)
@@ -32,6 +35,7 @@ class Codecs:
     @cached_property
     def video(self) -> VideoCodec:
         """The codec of videos."""
+        check_address_space()
         from bsqcodec.video.codec import VideoCodec
 
         return VideoCodec(self.weights, device=self.device, threads=self.threads)

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from bsqcodec.errors import BsqError
+from bsqcodec.machine.memory import is_out_of_memory
 from bsqcodec.media.remarks import remark_of
 
 if TYPE_CHECKING:
@@ -125,9 +127,18 @@ def describe_error(error: BaseException) -> str:
             reason = "a folder (`bsqcodec batch` takes folders)"
         name = click.format_filename(error.filename) if error.filename is not None else None
         return f"{name}: {reason}" if name is not None else reason
-    if isinstance(error, MemoryError):
+    if is_out_of_memory(error):
         return "not enough memory"
+    if isinstance(error, (ImportError, SystemError)):
+        return f"a library cannot be loaded ({error}); is there too little memory?"
     return str(error) or type(error).__name__
+
+
+def is_expected(error: Exception) -> bool:
+    """Whether an exception is about the user's files or machine, not a fault of the program."""
+    if isinstance(error, (BsqError, OSError, ImportError, SystemError)):
+        return True
+    return is_out_of_memory(error)
 
 
 def format_bytes(count: int) -> str:

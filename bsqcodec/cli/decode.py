@@ -144,7 +144,7 @@ def decode(
         if job.source in videos:
             container_for(job, format_name)
 
-    codecs = Codecs(weights, device, threads)
+    codecs = Codecs(weights, device, options.limit_threads(console, threads))
 
     def decode_one(job: Job) -> None:
         try:

@@ -110,7 +110,7 @@ def encode(
         max_pixels, as_json,
     )  # fmt: skip
 
-    codecs = Codecs(weights, device, threads)
+    codecs = Codecs(weights, device, options.limit_threads(console, threads))
 
     def encode_one(job: Job) -> None:
         if job.source in videos:

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import click
 
-from bsqcodec.cli.console import Console
-from bsqcodec.errors import BsqError
+from bsqcodec.cli.console import Console, is_expected
 from bsqcodec.media.files import STANDARD_STREAM, is_standard_stream, replace_suffix
 
 
@@ -77,7 +76,9 @@ def run(console: Console, jobs: Sequence[Job], work: Callable[[Job], None]) -> N
             work(job)
         except BrokenPipeError:
             raise
-        except (BsqError, OSError, MemoryError) as error:
+        except Exception as error:
+            if not is_expected(error):
+                raise
             console.failure(display_name(job.source), error)
             failed = True
     if failed:

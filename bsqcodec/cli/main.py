@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
@@ -15,11 +16,12 @@ from click.exceptions import NoArgsIsHelpError
 
 from bsqcodec import __version__
 from bsqcodec.cli.batch import batch
-from bsqcodec.cli.console import Console
+from bsqcodec.cli.console import Console, is_expected
 from bsqcodec.cli.decode import decode
 from bsqcodec.cli.encode import encode
 from bsqcodec.cli.info import info
-from bsqcodec.errors import BsqError
+from bsqcodec.machine.memory import check_address_space
+from bsqcodec.machine.processor import prepare_process
 
 EXIT_BAD_DATA: Final = 1
 EXIT_USAGE: Final = 2
@@ -36,7 +38,8 @@ class _InOrder(click.Group):
 
 @click.group(cls=_InOrder, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, "-V", "--version", message="bsqcodec %(version)s")
-def cli() -> None:
+@click.pass_context
+def cli(ctx: click.Context) -> None:
     """Small files for pictures and videos, by a learned codec.
 
     \b
@@ -47,6 +50,8 @@ def cli() -> None:
     bsqcodec info photo.bsq            tells what is in the file
     bsqcodec batch photos coded        codes all of a folder
     """
+    if ctx.invoked_subcommand != info.name:  # which needs no networks
+        check_address_space()
 
 
 for _command in (encode, decode, info, batch):
@@ -58,7 +63,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     0: all went well. 1: bad data, a failed target, or a file that cannot be read or written.
     2: wrong usage. 130: interrupted. Errors are one line on standard error each.
+    arguments: None for those of this process, which is the command's alone then.
     """
+    if arguments is None:
+        prepare_process()
+        if not sys.warnoptions:
+            warnings.simplefilter("ignore")  # of libraries, which mean those who program with them
     console = Console()
     status = _run(arguments, console)
     try:
@@ -98,7 +108,9 @@ def _run(arguments: Sequence[str] | None, console: Console) -> int:
     except click.Abort:
         console.error("interrupted")
         return EXIT_INTERRUPTED
-    except (BsqError, OSError, MemoryError) as error:
+    except Exception as error:
+        if not is_expected(error):
+            raise
         console.failure(None, error)
         return EXIT_BAD_DATA
 

@@ -11,6 +11,7 @@ import click
 from bsqcodec.api import DEFAULT_QUALITY, MAX_PIXELS, choose_target
 from bsqcodec.cli.console import QUIET, Console
 from bsqcodec.encoder.tune import TUNES
+from bsqcodec.machine.processor import clamp_threads
 
 if TYPE_CHECKING:
     from bsqcodec.encoder.targets import Target
@@ -119,6 +120,16 @@ def only_target(
     return choose_target(quality, bpp, size, psnr, bitrate)
 
 
+def limit_threads(console: Console, threads: int | None) -> int | None:
+    """Return what --threads says, or as many as make sense here, with a note."""
+    if threads is None:
+        return None
+    threads, note = clamp_threads(threads)
+    if note is not None:
+        console.note(note)
+    return threads
+
+
 def verbosity_options(command: Command) -> Command:
     """Add -v and --quiet, which set the Console's verbosity."""
     command = click.option(
@@ -149,7 +160,7 @@ def machine_options(command: Command) -> Command:
         "--threads",
         type=click.IntRange(min=1),
         metavar="N",
-        help="CPU threads.  [default: all cores]",
+        help="CPU threads, at most four for each core.  [default: all cores]",
     )(command)
     return click.option(
         "--device",

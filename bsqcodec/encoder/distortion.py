@@ -41,7 +41,7 @@ def ms_ssim(a: Tensor, b: Tensor) -> Tensor:
 def _ms_ssim(a: Tensor, b: Tensor) -> Tensor:
     c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
     channels = a.shape[1]
-    result = torch.ones(a.shape[:2], device=a.device)
+    result = torch.ones_like(a[:, :, 0, 0])
     weights = [w for s, w in enumerate(MS_SSIM_WEIGHTS) if min(a.shape[2:]) >> s >= TAPS]
     share = sum(weights) / sum(MS_SSIM_WEIGHTS)
     for scale, weight in enumerate(weights):

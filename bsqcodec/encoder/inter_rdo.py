@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bsqcodec.encoder.rdo import Coding, Pace, code, fast_autocast
+from bsqcodec.encoder.rdo import Coding, Pace, code
+from bsqcodec.machine.precision import autocast
 from bsqcodec.models.prior.integer import IntegerPrior
 from bsqcodec.models.prior.order import limits, planes_needed
 from bsqcodec.models.transform.inter_network import Predicted
@@ -45,7 +46,7 @@ class PredictedTask:
         self._inside, self._context = inside, context
         self._prediction = prediction.clone()  # one made in inference mode has no gradients beside
         self._latents = predicted.latents(self._prediction - 127.5)
-        self._step = torch.tensor([float(step)], device=prior.device)
+        self._step = torch.tensor([step], device=prior.device, dtype=torch.float32)
 
     def code(self, values: npt.NDArray[np.float32]) -> Coding:
         most = planes_needed(int(np.abs(values).max(initial=0)))
@@ -67,6 +68,6 @@ class PredictedTask:
             :, :, TOKEN * down.start : TOKEN * down.stop, TOKEN * right.start : TOKEN * right.stop
         ]
         latents = self._latents[:, down, right]
-        with fast_autocast(n.device):
+        with autocast(n.device, self._predicted.dtype):
             decoded = self._predicted.reconstruct(prediction, latents, n, self._step)
         return decoded.float()

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from bsqcodec.encoder.distortion import TAPS, ms_ssim
 from bsqcodec.encoder.tune import USUAL_SHARE
+from bsqcodec.machine.precision import autocast
 from bsqcodec.models.prior.integer import IntegerPrior
 from bsqcodec.models.prior.order import limits
 from bsqcodec.models.prior.walk import walk
@@ -142,7 +143,7 @@ class PictureTask:
         self.limit = torch.from_numpy(limits(prior.planes, step)).to(prior.device)
         self._tokenizer, self._prior, self._index = tokenizer, prior, step
         self._inside = inside
-        self._step = torch.tensor([float(step)], device=prior.device)
+        self._step = torch.tensor([step], device=prior.device, dtype=torch.float32)
 
     def code(self, values: npt.NDArray[np.float32]) -> Coding:
         return code(self._prior, self._index, self._inside, values)
@@ -150,17 +151,8 @@ class PictureTask:
     def decode(self, n: Tensor, rows: slice, columns: slice) -> Tensor:
         n = n.permute(2, 0, 1)[None]
         n = continued(n, 0, -n.shape[2] % WINDOW, 0, -n.shape[3] % WINDOW).permute(0, 2, 3, 1)
-        with fast_autocast(n.device):
+        with autocast(n.device):
             return self._tokenizer.decode(n, self._step).float()
-
-
-def fast_autocast(device: torch.device) -> torch.autocast:
-    """To bfloat16, where its products are faster than those of float32."""
-    has = [
-        getattr(torch.cpu, f"_is_{name}_supported", None) for name in ("amx_tile", "avx512_bf16")
-    ]
-    fast = device.type != "cpu" or any(ask is not None and bool(ask()) for ask in has)
-    return torch.autocast(device.type, torch.bfloat16, enabled=fast)
 
 
 class DigitCosts:
@@ -180,7 +172,7 @@ class DigitCosts:
         """Bits [3, h, w, C] of the digits -1, 0, 1 with chances [2, h, w, C]."""
         some, positive = chances
         bits = -torch.stack([some * (1 - positive), 1 - some, some * positive]).log2()
-        unknown = torch.tensor([STOPPED, 0.0, STOPPED], device=bits.device)
+        unknown = torch.tensor([STOPPED, 0, STOPPED], device=bits.device, dtype=torch.float32)
         return torch.where(bits.isnan(), unknown[:, None, None, None], bits)
 
     def __call__(self, n: Tensor) -> Tensor:

@@ -6,8 +6,7 @@ import math
 import re
 import time
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -44,6 +43,8 @@ from bsqcodec.format.image_container import (
     pack,
     unpack,
 )
+from bsqcodec.machine.scope import coding
+from bsqcodec.machine.threads import set_thread_count
 from bsqcodec.media.image.alpha import pack_alpha, unpack_alpha
 from bsqcodec.media.image.image_reader import picture_from
 from bsqcodec.media.image.picture import Picture
@@ -149,29 +150,13 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def set_up_machine(device: str, threads: int | None) -> torch.device:
-    """The device that a name means, after setting the CPU's threads for the whole process.
+def set_up_machine(device: str, threads: int | None) -> tuple[torch.device, tuple[str, ...]]:
+    """(the device that a name means, notes), after setting the CPU's threads for the whole process.
 
-    threads: None leaves torch's choice. Raises what `choose_device` does, ValueError for too few.
+    threads: see `set_thread_count`. Raises what `choose_device` does, ValueError for too few.
     """
-    if threads is not None:
-        if threads < 1:
-            raise ValueError(f"{threads} threads are too few")
-        torch.set_num_threads(threads)
-    return choose_device(device)
-
-
-@contextmanager
-def _memory_limit() -> Iterator[None]:
-    """Turn what torch and numpy raise when memory runs out into a LimitError."""
-    try:
-        yield
-    except MemoryError as error:
-        raise LimitError("there is not enough memory for this picture") from error
-    except RuntimeError as error:
-        if isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error):
-            raise LimitError("there is not enough memory for this picture") from error
-        raise
+    notes = set_thread_count(threads)
+    return choose_device(device), notes
 
 
 class Codec:
@@ -179,7 +164,7 @@ class Codec:
 
     weights: a safetensors file, or None for the default ones. device: "auto", "cpu" or "cuda".
     int8: see `IntegerPrior`. threads: of the CPU, for the whole process; None leaves torch's
-    choice. Decoding finds the weights that a file names, whatever `weights` is. Raises
+    choice. `notes` say where less threads are used than asked for. Decoding finds the weights that a file names, whatever `weights` is. Raises
     WeightsError, and ValueError for a device or a number of threads that cannot be.
 
     >>> codec = Codec(device="cpu")
@@ -198,7 +183,7 @@ class Codec:
         threads: int | None = None,
         int8: bool | None = None,
     ) -> None:
-        self.device = set_up_machine(device, threads)
+        self.device, self.notes = set_up_machine(device, threads)
         self._int8 = int8
         path = weights_files.find_default() if weights is None else Path(weights)
         self._default = weights_files.load(path, self.device, int8)
@@ -237,7 +222,7 @@ class Codec:
         """
         check_effort(effort)
         check_tune(tune)
-        with _memory_limit():
+        with coding(self.device, "this picture"):
             if not isinstance(picture, Picture):
                 picture = picture_from(picture)
             target = Quality(50) if target is None else target
@@ -254,7 +239,7 @@ class Codec:
         progress: Progress | None,
     ) -> Encoded:
         started = time.perf_counter()
-        notes = list(picture.notes)
+        notes = [*self.notes, *picture.notes]
         area = picture.height * picture.width
         _check_padded(self._default, picture.height, picture.width, max(area, DEFAULT_MAX_PIXELS))
         before, after = _side_chunks(picture, strip)
@@ -381,7 +366,7 @@ class Codec:
     ) -> float:
         """PSNR in dB of what integers [h, w, C] decode to, over the samples of pixels."""
         height, width = pixels.shape[:2]
-        with _memory_limit():
+        with coding(self.device, "this picture"):
             n = torch.from_numpy(values).to(self.device)
             decoded = decode_picture(self._default.tokenizer, n, step, height, width)
             if pixels.ndim == 2:
@@ -429,7 +414,7 @@ class Codec:
         """
         if levels is not None and levels < 1:
             raise ValueError(f"{levels} levels cannot be decoded")
-        with _memory_limit():
+        with coding(self.device, "this picture"):
             return self._decode(source, levels, partial, max_pixels, progress)
 
     def _decode(

@@ -11,7 +11,8 @@ from typing import Final, Protocol
 
 import av
 
-from bsqcodec.errors import BsqError, MediaError
+from bsqcodec.errors import BsqError, LimitError, MediaError
+from bsqcodec.machine.memory import is_out_of_memory
 
 BUFFER_BYTES: Final = 2**18
 """How much FFmpeg reads or writes at once."""
@@ -26,14 +27,16 @@ def ffmpeg_guard(
 ) -> Iterator[None]:
     """Run FFmpeg; its failures become `error_type`, with a message of `name`, `doing`, the reason.
 
-    Errors of the system, such as a missing file or a full disk, become plain OSErrors; other
-    exceptions pass unchanged.
+    Errors of the system, such as a missing file or a full disk, become plain OSErrors, and too
+    little memory a LimitError; other exceptions pass unchanged.
     """
     try:
         yield
     except (av.error.OSError, av.error.FileNotFoundError, av.error.PermissionError) as error:
         raise OSError(error.errno, error.strerror, name) from error
     except av.error.FFmpegError as error:
+        if is_out_of_memory(error):
+            raise LimitError(f"{name}: {doing} (there is not enough memory)") from error
         reason = error.strerror or type(error).__name__
         raise error_type(f"{name}: {doing} ({' '.join(reason.split())})") from error
 

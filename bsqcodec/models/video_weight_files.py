@@ -19,6 +19,8 @@ from torch import Tensor, nn
 
 from bsqcodec.entropy.motion_vectors import TABLE
 from bsqcodec.errors import WeightsError
+from bsqcodec.machine.memory import is_out_of_memory, memory_guard
+from bsqcodec.machine.precision import network_dtype
 from bsqcodec.models import weight_files as image_weights
 from bsqcodec.models.prior.integer import IntegerPrior, identity
 from bsqcodec.models.prior.order import PriorConfig
@@ -65,8 +67,23 @@ def find(model_id: bytes) -> Path:
     return image_weights.find_file(name, f"the video weights {model_id.hex()}")
 
 
-def load(path: Path, device: torch.device, int8: bool | None = None) -> VideoWeights:
-    """Load and check weights, with those of pictures beside them. Raises WeightsError."""
+def load(
+    path: Path,
+    device: torch.device,
+    int8: bool | None = None,
+    dtype: torch.dtype | None = None,
+) -> VideoWeights:
+    """Load and check weights, with those of pictures beside them.
+
+    int8: see `IntegerPrior`. dtype: in which the networks are to run, by default what
+    `network_dtype` says. Raises WeightsError, MachineError, LimitError for lack of memory.
+    """
+    dtype = network_dtype(device) if dtype is None else dtype
+    with memory_guard("the weights"):
+        return _load(path, device, int8, dtype)
+
+
+def _load(path: Path, device: torch.device, int8: bool | None, dtype: torch.dtype) -> VideoWeights:
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
@@ -76,6 +93,8 @@ def load(path: Path, device: torch.device, int8: bool | None = None) -> VideoWei
         prior_config = PriorConfig(**configs["prior"])
         vectors = tensors[VECTORS].numpy()
     except (OSError, SafetensorError, LookupError, TypeError, ValueError) as error:
+        if is_out_of_memory(error):
+            raise
         raise WeightsError(f"{path} is not a file of bsqcodec video weights: {error}") from error
     model_id = identity(configs, tensors)[:8]
     expected = path.stem.removeprefix("video-")
@@ -91,14 +110,16 @@ def load(path: Path, device: torch.device, int8: bool | None = None) -> VideoWei
         state = {k: v.float() for k, v in tensors.items() if k.startswith((ENCODER, DECODER))}
         blocks = (blocks_in(state, part) for part in ("encoder", "decoder"))
         predicted = Predicted(image.tokenizer, *blocks)
-        predicted.load_state_dict(state)
+        predicted.load_state_dict(state, assign=True)  # in float32, whatever the default type is
         prior = IntegerPrior(prior_config, image_weights.part(tensors, PRIOR), device, int8)
     except (LookupError, RuntimeError, TypeError, ValueError) as error:
+        if is_out_of_memory(error):
+            raise
         raise WeightsError(f"{path} does not fit this version: {error}") from error
     image_weights.restore_indices(predicted)
     for module in predicted.modules():
         if isinstance(module, nn.Linear | nn.Conv2d):  # as frames are decoded; once, not each time
-            module.to(torch.bfloat16)
+            module.to(dtype)
     predicted = predicted.to(device).eval().requires_grad_(False)
     return VideoWeights(
         model_id, image, predicted, Priors(image.prior, prior, vectors, patience), path

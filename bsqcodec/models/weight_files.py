@@ -21,6 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from bsqcodec.errors import WeightsError
+from bsqcodec.machine.memory import is_out_of_memory, memory_guard
 from bsqcodec.models.prior.integer import IntegerPrior, identity
 from bsqcodec.models.prior.order import PriorConfig
 from bsqcodec.models.transform.blocks import WindowAttention
@@ -87,7 +88,15 @@ def find_file(name: str, what: str) -> Path:
 
 
 def load(path: Path, device: torch.device, int8: bool | None = None) -> Weights:
-    """Load and check weights. Raises WeightsError if the file is damaged or not what it says."""
+    """Load and check weights.
+
+    Raises WeightsError if the file is damaged or not what it says, LimitError for lack of memory.
+    """
+    with memory_guard("the weights"):
+        return _load(path, device, int8)
+
+
+def _load(path: Path, device: torch.device, int8: bool | None) -> Weights:
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
@@ -96,6 +105,8 @@ def load(path: Path, device: torch.device, int8: bool | None = None) -> Weights:
         tokenizer_config = TokenizerConfig(**configs["tokenizer"])
         prior_config = PriorConfig(**configs["prior"])
     except (OSError, SafetensorError, LookupError, TypeError, ValueError) as error:
+        if is_out_of_memory(error):
+            raise
         raise WeightsError(f"{path} is not a file of bsqcodec weights: {error}") from error
     model_id = identity(configs, tensors)[:8]
     expected = path.stem.removeprefix("image-")
@@ -108,6 +119,8 @@ def load(path: Path, device: torch.device, int8: bool | None = None) -> Weights:
         tokenizer.load_state_dict({k: v.float() for k, v in state.items()}, assign=True)
         prior = IntegerPrior(prior_config, part(tensors, "prior."), device, int8)
     except (LookupError, RuntimeError, TypeError, ValueError) as error:
+        if is_out_of_memory(error):
+            raise
         raise WeightsError(f"{path} does not fit this version: {error}") from error
     restore_indices(tokenizer)
     return Weights(model_id, tokenizer.to(device).eval().requires_grad_(False), prior, path)

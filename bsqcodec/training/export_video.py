@@ -79,7 +79,7 @@ def beside(again: Path, image: Weights, folder: Path, *, default: bool = False) 
     from bsqcodec.errors import WeightsError
     from bsqcodec.models.video_weight_files import load, save
 
-    known = load(again, torch.device("cpu"))  # its networks are in bfloat16, to be run
+    known = load(again, torch.device("cpu"))  # its networks are as they run, not as stored
     mine, others = (
         {k: v for k, v in w.tokenizer.state_dict().items() if not k.startswith("decoder.")}
         for w in (known.image, image)

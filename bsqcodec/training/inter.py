@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bsqcodec.machine.precision import autocast
 from bsqcodec.models.prior.network import Prior
 from bsqcodec.models.prior.order import BUCKETS, bucket
 from bsqcodec.models.transform.temporal_context import context_size
@@ -117,7 +118,7 @@ def train(args: argparse.Namespace, world: World) -> None:
         for index, most in zip(steps, drawn.planes * args.passes, strict=True):
             mine = bucket(index)
             draws.append(passes.draw(mine, generator, passes.begins(mine, most)))
-        with torch.autocast(device.type, torch.bfloat16):
+        with autocast(device):
             bits = pass_losses(net, passes, n, draws, hard, context)
         bpp = bits / args.crop**2
         usual = torch.tensor([usual_bpp(index) for index in steps]).to(device)
@@ -137,7 +138,7 @@ def train(args: argparse.Namespace, world: World) -> None:
         run.shadow.load_state_dict(state)
         ratios = []
         for drawn in held_out:
-            with torch.autocast(device.type, torch.bfloat16):
+            with autocast(device):
                 bits = total_bits(
                     run.shadow,
                     run.plain,

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from bsqcodec.encoder.distortion import distortion
 from bsqcodec.encoder.masking import dead_zones_of
+from bsqcodec.machine.precision import autocast
 from bsqcodec.models.transform.tokenizer import Tokenizer, TokenizerConfig, step_size
 from bsqcodec.training.checkpoints import tokenizer_of
 from bsqcodec.training.distributed import World
@@ -153,7 +154,7 @@ def train(args: argparse.Namespace, world: World) -> None:
     def step(generator: np.random.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         pixels = source.crops(args.batch, args.crop, generator).to(device).float()
         index = draw_steps(args.batch, generator).round().to(device)
-        with torch.autocast(device.type, torch.bfloat16):
+        with autocast(device):
             loss, relative, d = objective(pixels, index, generator)
         return loss.mean(), {"rate": relative.mean(), "rmse": d.clamp_min(0).sqrt().mean()}
 

@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from bsqcodec.machine.precision import network_dtype
 from bsqcodec.training import STARTED
 from bsqcodec.training.distributed import World
 from bsqcodec.training.optim import Average, schedule, set_rate
@@ -278,8 +279,9 @@ class Loop:
         for parameter in self.parameters:
             parameter.grad = None
         log.info(
-            "%.4g GFLOP a step; bf16 matrix products run at %.3g TFLOP/s",
+            "%.4g GFLOP a step; %s matrix products run at %.3g TFLOP/s",
             self.window.flops / 1e9,
+            str(network_dtype(device)).removeprefix("torch."),
             self.window.rate / 1e12,
         )
         self.world.wait()

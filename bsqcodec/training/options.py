@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
+from bsqcodec.machine.processor import clamp_threads
 from bsqcodec.training.data import Pictures
 from bsqcodec.training.device_pictures import DevicePictures
 from bsqcodec.training.distributed import World, join
 from bsqcodec.training.loop import LoopConfig
+
+log = logging.getLogger(__name__)
 
 
 def add_source_arguments(parser: argparse.ArgumentParser) -> None:
@@ -64,7 +68,10 @@ def loop_config(args: argparse.Namespace) -> LoopConfig:
 def set_up(args: argparse.Namespace) -> Iterator[World]:
     """Threads, the seed of new weights, and the other processes."""
     if args.threads:
-        torch.set_num_threads(args.threads)
+        threads, note = clamp_threads(args.threads)
+        torch.set_num_threads(threads)
+        if note is not None:
+            log.warning("%s", note)
     torch.manual_seed(args.seed)
     with join(args.device) as world:
         if world.device.type == "cuda":

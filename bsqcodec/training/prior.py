@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bsqcodec.encoder.masking import dead_zones_of
+from bsqcodec.machine.precision import autocast
 from bsqcodec.models.prior.neighbour_context import CONTEXTS, contexts, features, neighbour_sums
 from bsqcodec.models.prior.network import Prior
 from bsqcodec.models.prior.order import (
@@ -58,7 +59,7 @@ def count_planes(tokenizer: Tokenizer, crops: Tensor, margin: float = 2.5) -> Te
     bound = 127.5 * tokenizer.encoder.transform.weight.abs().sum(1)
     for index in range(BUCKETS):
         step = torch.full((len(crops),), float(index * STEPS // BUCKETS))
-        with torch.no_grad(), torch.autocast(crops.device.type, torch.bfloat16):
+        with torch.no_grad(), autocast(crops.device):
             z = tokenizer.encode(crops, step.to(crops.device))
         most = bound / tokenizer.units(step[:1].to(bound))[0, 0, 0]
         largest = torch.minimum(margin * z.abs().amax((0, 1, 2)), most + 1)
@@ -414,7 +415,7 @@ def train(args: argparse.Namespace, world: World) -> None:
         held_out = validation_pictures(args.validation, args.validation_limit)
 
     def encode(pixels: Tensor, step: Tensor) -> Tensor:
-        with torch.no_grad(), torch.autocast(device.type, torch.bfloat16):
+        with torch.no_grad(), autocast(device):
             x = pixels.to(device).float()
             z = tokenizer.encode(x, step.to(device))
             return quantize_beyond(z, dead_zones_of(x, tokenizer.config.patch))
@@ -425,7 +426,7 @@ def train(args: argparse.Namespace, world: World) -> None:
         n, index = n.repeat(args.passes, 1, 1, 1), index.repeat(args.passes)
         draws = [passes.draw(bucket(int(s)), generator) for s in index]
         quantized = loop.progress >= args.quantized_from
-        with torch.autocast(device.type, torch.bfloat16):
+        with autocast(device):
             bits = pass_losses(run.prior, passes, n, draws, quantized)
         bpp = bits / args.crop**2
         usual = 0.02 + 30.0 / (2.0 * 2.0 ** (index.to(device) / 32.0))
@@ -438,7 +439,7 @@ def train(args: argparse.Namespace, world: World) -> None:
             rows = []
             for picture in held_out:
                 n = encode(picture, torch.tensor([float(index)]))
-                with torch.autocast(device.type, torch.bfloat16):
+                with autocast(device):
                     bits = total_bits(run.shadow, run.plain, n, index, True)
                 rows.append(bits / (picture.shape[2] * picture.shape[3]))
             figures[f"s{index}"] = round(float(np.mean(rows)), 5)

@@ -8,10 +8,14 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
+from bsqcodec.machine.precision import network_dtype
+
 MEASURED_SECONDS = 0.3
+SMALLEST_SIDE = 256
 TABLE_ROWS = 30
 
 
@@ -40,23 +44,38 @@ class OneAhead:
             self.last = event
 
 
-def matmul_rate(device: torch.device) -> float:
-    """Operations a second of a large square bfloat16 matrix product, with torch's threads.
+def matmul_rate(device: torch.device, dtype: torch.dtype | None = None) -> float:
+    """Operations a second of a large square matrix product, with torch's threads.
 
-    The side is 8192 on a GPU and 2048 on a CPU; takes about `MEASURED_SECONDS`.
+    dtype: by default the precision in which networks run on the device. The side is 8192 on a GPU
+    and 2048 on a CPU, less where one such product would take longer than `MEASURED_SECONDS`, about
+    as long as this takes.
     """
-    side, batch = (8192, 20) if device.type == "cuda" else (2048, 1)
-    a = torch.full((side, side), 0.5, dtype=torch.bfloat16, device=device)
-    out = a @ a  # the first product also sets up the library
-    synchronize(device)
-    products = 0
-    start = time.perf_counter()
-    while time.perf_counter() - start < MEASURED_SECONDS:
-        for _ in range(batch):
-            torch.mm(a, a, out=out)
+    dtype = network_dtype(device) if dtype is None else dtype
+    largest, batch = (8192, 20) if device.type == "cuda" else (2048, 1)
+    side, seconds = SMALLEST_SIDE, 0.0
+    while True:
+        a = torch.full((side, side), 0.5, dtype=dtype, device=device)
+        out = a @ a  # the first product also sets up the library
         synchronize(device)
+        seconds = _seconds_of(a, out, 1)
+        if side == largest or 8 * seconds > MEASURED_SECONDS:
+            break
+        side *= 2
+    products, spent = 0, 0.0
+    while spent < MEASURED_SECONDS:
+        spent += _seconds_of(a, out, batch)
         products += batch
-    return products * 2 * side**3 / (time.perf_counter() - start)
+    return products * 2 * side**3 / spent
+
+
+def _seconds_of(a: Tensor, out: Tensor, products: int) -> float:
+    """Seconds that a number of products of a matrix with itself take."""
+    start = time.perf_counter()
+    for _ in range(products):
+        torch.mm(a, a, out=out)
+    synchronize(a.device)
+    return time.perf_counter() - start
 
 
 def _convolution_backward(

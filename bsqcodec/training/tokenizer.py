@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from bsqcodec.encoder.distortion import distortion, ms_ssim
 from bsqcodec.encoder.masking import dead_zones_of
+from bsqcodec.machine.precision import autocast
 from bsqcodec.models.transform.quantizer import quantize_beyond
 from bsqcodec.models.transform.tokenizer import Tokenizer, TokenizerConfig, step_size
 from bsqcodec.training.checkpoints import tokenizer_of
@@ -114,7 +115,7 @@ def evaluate(
         for picture in pictures:
             x = picture.to(device).float()
             step = torch.tensor([float(index)], device=device)
-            with torch.autocast(device.type, torch.bfloat16):
+            with autocast(device):
                 z = tokenizer.encode(x, step)
                 n = quantize_beyond(z, dead_zones_of(x, tokenizer.config.patch))
                 y = tokenizer.decode(n, step).clamp(0, 255).round()
@@ -133,7 +134,7 @@ def evaluate_searched(tokenizer: Tokenizer, crops: Searched, device: torch.devic
     for pixels, integers, step in zip(crops.pixels, crops.integers, crops.steps, strict=True):
         x = torch.from_numpy(pixels).to(device).permute(2, 0, 1)[None].float()
         n = torch.from_numpy(integers).to(device)[None].float()
-        with torch.autocast(device.type, torch.bfloat16):
+        with autocast(device):
             y = tokenizer.decode(n, torch.tensor([float(step)], device=device))
         rows.append(quality_of(y.clamp(0, 255).round(), x))
     psnr, similarity = np.mean(rows, axis=0)
@@ -216,13 +217,13 @@ def train(args: argparse.Namespace, world: World) -> None:
         if searched is not None and generator.random() < args.searched_share:
             drawn = searched.draw(args.batch, args.crop, generator)
             pixels, n, index = (x.to(device).float() for x in drawn)
-            with torch.autocast(device.type, torch.bfloat16):
+            with autocast(device):
                 loss, d = loss_of_searched(model.tokenizer, pixels, n, index, args.ms_ssim)
             return loss.mean(), {"rmse_searched": d.clamp_min(0).sqrt().mean()}
         pixels = source.crops(args.batch, args.crop, generator).to(device).float()
         index = draw_steps(args.batch, generator).to(device)
         wider = 0.1 * torch.rand(args.batch, device=device) - 0.03
-        with torch.autocast(device.type, torch.bfloat16):
+        with autocast(device):
             loss, d = loss_of(model.tokenizer, pixels, index, wider, args.ms_ssim)
         return loss.mean(), {"rmse": d.clamp_min(0).sqrt().mean()}
 

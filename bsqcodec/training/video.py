@@ -14,6 +14,7 @@ from torch import Tensor
 
 from bsqcodec.encoder.distortion import distortion, ms_ssim
 from bsqcodec.encoder.masking import dead_zones_of
+from bsqcodec.machine.precision import autocast
 from bsqcodec.models.transform.inter_network import Predicted, blocks_in
 from bsqcodec.models.transform.motion import TOKEN, compensate
 from bsqcodec.models.transform.quantizer import quantize_beyond
@@ -183,7 +184,7 @@ def train(args: argparse.Namespace, world: World) -> None:
         total = torch.zeros((), device=device)
         figures = {}
         kept: list[tuple[Rounded, Tensor]] = []
-        with torch.autocast(device.type, torch.bfloat16):
+        with autocast(device):
             decoded, first = first_frames(tokenizer, frames[0], (index - finer).clamp_min(0))
             memory = Memory(first)
             for i in range(1, args.frames):
@@ -222,7 +223,7 @@ def train(args: argparse.Namespace, world: World) -> None:
                 frames, vectors = x[:, None].to(device).float(), v[:, None].to(device)
                 index = torch.tensor([float(at)], device=device)
                 wider = torch.tensor([WIDER], device=device)
-                with torch.autocast(device.type, torch.bfloat16):
+                with autocast(device):
                     decoded, n = first_frames(tokenizer, frames[0], index - FIRST_FINER)
                     memory = Memory(n)
                     for i in range(1, 4):

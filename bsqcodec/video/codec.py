@@ -6,14 +6,12 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import islice, zip_longest
 from pathlib import Path
 from typing import TypeVar
-
-import torch
 
 from bsqcodec.encoder.effort import check_effort, is_searched, notes_on
 from bsqcodec.encoder.rate_control import Control, Rate, make_control
@@ -32,6 +30,8 @@ from bsqcodec.format.video_container import (
     VideoHeader,
 )
 from bsqcodec.image.codec import set_up_machine
+from bsqcodec.machine.scope import coding
+from bsqcodec.machine.threads import thread_count
 from bsqcodec.media.video.even_times import usual_rate
 from bsqcodec.media.video.video_files import VideoColour, VideoFormat, VideoFrame, VideoReader
 from bsqcodec.models import video_weight_files as video_weights
@@ -82,7 +82,7 @@ class VideoCodec:
     """Codes and decodes videos; loads the weights once and keeps them.
 
     weights: a file of video weights, or None for the default ones. device: "auto", "cpu" or
-    "cuda". threads: of the CPU; None leaves torch's choice. With two or more on a CPU, a second
+    "cuda". threads: of the CPU, as for `Codec`. With two or more on a CPU, a second
     process helps with longer videos (`bsqcodec.video.worker_pool`), unless not `helper`; it ends
     with the codec. Raises WeightsError.
     """
@@ -96,12 +96,12 @@ class VideoCodec:
         int8: bool | None = None,
         helper: bool = True,
     ) -> None:
-        self.device = set_up_machine(device, threads)
+        self.device, self.notes = set_up_machine(device, threads)
         self._int8 = int8
         path = video_weights.find_default() if weights is None else Path(weights)
         self._help: Help | None = None
         if helper and self.device.type == "cpu":
-            self._help = Help(torch.get_num_threads(), path.absolute(), int8)
+            self._help = Help(thread_count(), path.absolute(), int8)
         self._default = video_weights.load(path, self.device, int8)
         self._loaded = {self._default.id: self._default}
 
@@ -164,12 +164,16 @@ class VideoCodec:
         if control is None:
             control = make_control(target or Quality(50), geometry)
         area = form.height * form.width
-        searching, notes = is_searched(effort, area), notes_on(effort, area, "each frame")
+        searching = is_searched(effort, area)
+        notes = (*self.notes, *notes_on(effort, area, "each frame"))
         groups: list[int] = []
         first_pts: int | None = None
         end = 0
         squared, picture_bytes = 0.0, 0
-        with self.workers(weights, reader.expected_frames, not searching) as workers:
+        with (
+            coding(self.device, "this video"),
+            self.workers(weights, reader.expected_frames, not searching) as workers,
+        ):
             writer = VideoFileWriter(sink, _header(form, weights), form.metadata)
             frames = _Ahead(reader.frames(), slack, _nominal_step(form))
 
@@ -264,9 +268,10 @@ class VideoCodec:
 
         Raises VerifyError.
         """
-        file = VideoFileReader(source, max_pixels=2**62)
-        weights = self._weights(file.header.video_model_id, file.header.image_model_id)
-        verify_video(file, weights.priors, frames)
+        with coding(self.device, "this video"):
+            file = VideoFileReader(source, max_pixels=2**62)
+            weights = self._weights(file.header.video_model_id, file.header.image_model_id)
+            verify_video(file, weights.priors, frames)
 
     def level_meter(self, header: VideoHeader) -> LevelMeter:
         """What finds how many bytes each level of a video takes. Raises WeightsError."""
@@ -390,7 +395,17 @@ class DecodedVideo:
         return usual_rate(Fraction(totals.frames) / (totals.duration * self.file.header.time_base))
 
     def frames(self) -> Generator[VideoFrame, None, None]:
-        """The frames in order. Raises FormatError and its children, unless `partial`."""
+        """The frames in order. Raises FormatError and its children, unless `partial`, LimitError."""
+        with closing(self._frames()) as frames:
+            while True:
+                with coding(self._codec.device, "this video"):
+                    frame = next(frames, None)
+                if frame is None:
+                    return
+                yield frame
+                del frame
+
+    def _frames(self) -> Generator[VideoFrame, None, None]:
         header = self.file.header
         base = header.time_base
         first_pts: int | None = None

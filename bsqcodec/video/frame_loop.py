@@ -1,7 +1,8 @@
 """Frames between pixels and integers: the closed loop that encoder and decoder share.
 
-Nothing here touches the entropy coder. Networks run in bfloat16, everything else in float32; two
-machines may differ a little in a sample, never in an integer.
+Nothing here touches the entropy coder. Networks run in the precision that suits the machine (see
+`bsqcodec.machine.precision`), everything else in float32; two machines may differ a little in a sample,
+never in an integer.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bsqcodec.encoder.masking import USUAL_DEAD_ZONE, dead_zones_of
+from bsqcodec.machine.precision import autocast
 from bsqcodec.models.transform.inter_network import Predicted
 from bsqcodec.models.transform.motion import (
     TOKEN,
@@ -130,10 +132,11 @@ class FrameLoop:
         return continued(x[None], 0, rows * TOKEN - x.shape[1], 0, columns * TOKEN - x.shape[2])
 
     def _step(self, step: int) -> Tensor:
-        return torch.tensor([float(step)], device=self.device)
+        return torch.tensor([step], device=self.device, dtype=torch.float32)
 
     def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16)
+        """In which the networks run, in the precision of their layers."""
+        return autocast(self.device, self.predicted.dtype)
 
     def _keep(self, decoded: Tensor) -> Pixels:
         """Make a decoded frame [1, 3, ...] the reference; its pixels."""

@@ -184,7 +184,9 @@ class GroupEncoder:
             decoded = loop.first_frame(n, step)
             vectors = None
         elif np.array_equal(pixels, self._latest):
-            n = torch.zeros(*loop.geometry.grid, len(self._priors.inter.planes[0]))
+            n = torch.zeros(
+                *loop.geometry.grid, len(self._priors.inter.planes[0]), dtype=torch.float32
+            )
             decoded = loop.repeat()
             vectors = np.zeros((2 * rows, 2 * columns, 2), np.int64)
             self._look_ahead(pixels, following, price, self._rough)

@@ -26,7 +26,8 @@ from typing import IO, Any
 
 import torch
 
-from bsqcodec.errors import BsqError
+from bsqcodec.errors import BsqError, LimitError
+from bsqcodec.machine.memory import is_out_of_memory
 from bsqcodec.models.transform.motion import Rough
 from bsqcodec.models.video_weight_files import load
 from bsqcodec.video.frame_loop import Geometry, Pixels, search_roughly
@@ -37,10 +38,19 @@ import sys
 sys.path[:] = sys.argv[4:]
 import signal
 signal.signal(signal.SIGINT, signal.SIG_IGN)
-from bsqcodec.video.worker_pool import serve
+from bsqcodec.errors import LimitError
+from bsqcodec.machine.memory import check_address_space
+try:
+    check_address_space()
+    from bsqcodec.video.worker_pool import serve
+except (ImportError, LimitError, MemoryError, OSError, SystemError):
+    sys.exit(1)
 serve()
 """
-"""What the helper runs: its parent's modules, whatever folder it is in. Ctrl-C is for the parent."""
+"""What the helper runs: its parent's modules, whatever folder it is in. Ctrl-C is for the parent.
+
+Where memory does not suffice to load it, it ends quietly, and the parent does the work.
+"""
 
 _READY = "ready"
 
@@ -172,19 +182,27 @@ class Help:
 
     def __init__(self, threads: int, weights: Path, int8: bool | None = None) -> None:
         self._arguments = max(1, threads // 2), weights, int8
+        self._process_id = os.getpid()
         frozen = getattr(sys, "frozen", False)  # then the executable is no interpreter
         self._possible = threads > 1 and bool(sys.executable) and not frozen
         self._frames = 0
         self._helper: Helper | None = None
         self._lock = threading.Lock()
 
+    def _leave_to_parent(self) -> None:
+        """In a forked process: go without the helper, whose pipes are the parent's."""
+        if self._process_id != os.getpid():
+            self._process_id, self._helper, self._lock = os.getpid(), None, threading.Lock()
+
     def ready(self) -> Helper | None:
         """The helper, if it takes work."""
+        self._leave_to_parent()
         helper = self._helper
         return helper if helper is not None and helper.is_ready else None
 
     def expect(self, frames: int | None) -> None:
         """Take note that about so many frames are to be coded, None if that is not known."""
+        self._leave_to_parent()
         with self._lock:
             self._consider(self._frames + (frames or 0))
 
@@ -327,6 +345,10 @@ def serve() -> None:
                 result = True, work(*arguments)
             except BsqError as error:
                 result = False, error
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                result = False, LimitError("there is not enough memory for this video")
             _answer(answers, result)
 
 

@@ -125,7 +125,7 @@ def test_a_frame_in_tiles_is_searched_too(wide: Search, monkeypatch: pytest.Monk
 
 
 def test_the_search_sees_what_the_loop_decodes(wide: Search) -> None:
-    """Nearly, since the loop's networks are in bfloat16 everywhere."""
+    """Nearly, as the loop computes without gradients."""
     n = wide.cut(wide.start.values)
     rows, columns = n.shape[:2]
     seen = shown(wide.task.decode(n, slice(0, rows), slice(0, columns)), wide.pixels)

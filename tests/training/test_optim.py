@@ -1,11 +1,22 @@
 """Which optimizer trains what, the schedule, and averaged weights."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import nn
 
-from bsqcodec.training.optim import Average, make_optimizers, schedule, set_rate
+from bsqcodec.machine.precision import ENVIRONMENT
+from bsqcodec.training.optim import (
+    Average,
+    Muon,
+    make_optimizers,
+    orthogonalized,
+    schedule,
+    set_rate,
+)
 
+from ..machine.dtypes import recorded_dtypes
 from ..tiny_models import random_prior, random_tokenizer
 
 
@@ -85,3 +96,71 @@ def test_average_leaves_integers_and_the_module_alone() -> None:
     for name, value in prior.state_dict().items():
         assert torch.equal(value, before[name])
         assert average.state[name].data_ptr() != value.data_ptr()
+
+
+# Muon in the precision that suits the machine -----------------------------------------------------
+
+
+def trained(make: Callable[[list[nn.Parameter]], torch.optim.Optimizer]) -> torch.Tensor:
+    """How a wide and a tall matrix, flat, have changed after three steps of an optimizer."""
+    generator = torch.Generator().manual_seed(0)
+    matrices = [nn.Parameter(torch.randn(s, generator=generator)) for s in ((24, 60), (60, 24))]
+    before = [matrix.detach().clone() for matrix in matrices]
+    optimizer = make(matrices)
+    for _ in range(3):
+        for matrix in matrices:
+            matrix.grad = torch.randn(matrix.shape, generator=generator)
+        optimizer.step()
+    return torch.cat([(a.detach() - b).flatten() for a, b in zip(matrices, before, strict=True)])
+
+
+def ours(matrices: list[nn.Parameter]) -> Muon:
+    return Muon([{"params": matrices, "lr": 0.01}], weight_decay=0.01)
+
+
+def torchs(matrices: list[nn.Parameter]) -> torch.optim.Muon:
+    return torch.optim.Muon(matrices, 0.01, weight_decay=0.01, adjust_lr_fn="match_rms_adamw")
+
+
+def test_with_bfloat16_it_is_torchs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(ENVIRONMENT, "bfloat16")
+    assert torch.equal(trained(ours), trained(torchs))
+
+
+def test_without_bfloat16_it_does_the_same_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(ENVIRONMENT, "float32")
+    with recorded_dtypes() as seen:
+        found = trained(ours)
+    assert set(seen) == {torch.float32}
+    expected = trained(torchs)
+    assert float((found - expected).norm() / expected.norm()) < 0.02
+
+
+def test_its_state_goes_on_in_the_other_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    def after(*precisions: str) -> torch.Tensor:
+        generator = torch.Generator().manual_seed(0)
+        matrix = nn.Parameter(torch.eye(6, 8))
+        state = None
+        for name in precisions:
+            monkeypatch.setenv(ENVIRONMENT, name)
+            optimizer = ours([matrix])
+            if state is not None:
+                optimizer.load_state_dict(state)
+            matrix.grad = torch.randn(6, 8, generator=generator)
+            optimizer.step()
+            state = optimizer.state_dict()
+        return matrix.detach() - torch.eye(6, 8)
+
+    expected = after("float32", "float32", "float32")
+    found = after("float32", "bfloat16", "float32")
+    assert 0 < float((found - expected).norm() / expected.norm()) < 0.02
+
+
+@pytest.mark.parametrize("shape", [(30, 30), (12, 50), (50, 12)])
+def test_singular_values_come_near_one(shape: tuple[int, int]) -> None:
+    matrix = torch.randn(shape, generator=torch.Generator().manual_seed(1))
+    found = orthogonalized(matrix, (3.4445, -4.775, 2.0315), 5, 1e-7)
+    values = torch.linalg.svdvals(found)
+    assert 0.3 < float(values.min()) and float(values.max()) < 1.3
+    assert float((found * matrix).sum()) > 0
+    assert not orthogonalized(torch.zeros(shape), (3.4445, -4.775, 2.0315), 5, 1e-7).any()

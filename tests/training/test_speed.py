@@ -5,8 +5,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from bsqcodec.machine.precision import ENVIRONMENT
 from bsqcodec.training import speed
 from bsqcodec.training.speed import OneAhead, count_flops, matmul_rate, profile_table
+
+from ..machine.dtypes import recorded_dtypes
 
 CPU = torch.device("cpu")
 
@@ -54,6 +57,36 @@ def test_counting_neither_compiles_nor_undoes_a_compilation() -> None:
 def test_the_rate_of_matrix_products_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(speed, "MEASURED_SECONDS", 0.01)
     assert 1e8 < matmul_rate(CPU) < 1e17
+    assert 1e7 < matmul_rate(CPU, torch.bfloat16) < 1e17
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_rate_is_of_the_precision_in_which_networks_run(
+    monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype
+) -> None:
+    monkeypatch.setenv(ENVIRONMENT, str(dtype).removeprefix("torch."))
+    monkeypatch.setattr(speed, "MEASURED_SECONDS", 0.01)
+    with recorded_dtypes() as seen:
+        matmul_rate(CPU)
+    assert set(seen) == {dtype}
+
+
+@pytest.mark.parametrize("rate", [1e7, 5e10, 5e12])
+def test_the_rate_is_known_soon_however_slow_products_are(
+    monkeypatch: pytest.MonkeyPatch, rate: float
+) -> None:
+    """A processor that emulates bfloat16 makes a hundredth of what one with instructions does."""
+    sides: list[int] = []
+
+    def seconds_of(a: torch.Tensor, out: torch.Tensor, products: int) -> float:
+        sides.append(len(a))
+        return products * 2 * len(a) ** 3 / rate
+
+    monkeypatch.setattr(speed, "_seconds_of", seconds_of)
+    assert matmul_rate(CPU, torch.float32) == pytest.approx(rate)
+    spent = sum(2 * side**3 / rate for side in sides)
+    assert spent < max(3 * speed.MEASURED_SECONDS, 7 * 2 * speed.SMALLEST_SIDE**3 / rate)
+    assert max(sides) == {1e7: 256, 5e10: 1024, 5e12: 2048}[rate]
 
 
 def test_the_profile_names_operators_by_their_own_time() -> None:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from PIL import Image, UnidentifiedImageError
 
 from bsqcodec.errors import BsqError, LimitError, MediaError
+from bsqcodec.machine.memory import is_out_of_memory
 
 # Pillow keeps its limit, and Python its warning filters, in variables of the process.
 _lock = threading.RLock()
@@ -46,9 +47,9 @@ def pillow_guard(name: str, max_pixels: int) -> Iterator[None]:
             raise LimitError(f"{name}: over the limit of {max_pixels} pixels") from error
         except UnidentifiedImageError as error:
             raise MediaError(f"{name}: not a picture of any known kind") from error
-        except MemoryError as error:
-            raise LimitError(f"{name}: not enough memory for this picture") from error
         except Exception as error:
+            if is_out_of_memory(error):
+                raise LimitError(f"{name}: there is not enough memory for this picture") from error
             # Damaged data leads Pillow's plugins into exceptions of any type.
             if isinstance(error, OSError) and error.errno is not None:
                 raise

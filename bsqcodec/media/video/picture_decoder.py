@@ -9,6 +9,7 @@ from typing import Any, Final
 import av
 
 from bsqcodec.errors import DamagedVideoError
+from bsqcodec.machine.memory import is_out_of_memory
 from bsqcodec.media.ffmpeg_io import ffmpeg_guard
 from bsqcodec.media.side.side_stream import SideStream
 from bsqcodec.media.video.ffv1 import SliceChecks
@@ -160,6 +161,8 @@ class PictureDecoder:
         except av.error.EOFError:
             return
         except av.error.FFmpegError as error:
+            if is_out_of_memory(error):
+                raise
             self._times.lost(packet)
             reason = error.strerror or "it cannot be decoded"
             yield from self._held_then_damage(CUT if self._is_raw else reason)
@@ -192,6 +195,8 @@ class PictureDecoder:
             try:
                 packet = next(packets, None)
             except av.error.FFmpegError as error:
+                if is_out_of_memory(error):
+                    raise
                 yield from self._broken_off(error)
                 return
             self._source.file.check()

@@ -113,6 +113,11 @@ class Predicted(nn.Module):
         self.tokenizer = [tokenizer]  # no submodule: it is not trained, and saved elsewhere
 
     @property
+    def dtype(self) -> torch.dtype:
+        """The type of the networks' layers, in which they are to run."""
+        return self.decoder.embed.weight.dtype
+
+    @property
     def basis(self) -> Tensor:
         """The transform's rows [C, 3 patch^2], orthonormal."""
         return self.tokenizer[0].encoder.transform.weight

@@ -66,17 +66,19 @@ def luma(frame: Tensor) -> Tensor:
 @cache
 def _interpolation(size: int, device: torch.device) -> Tensor:
     """Matrices [4, size, size + 7] that interpolate `size` samples at each quarter."""
-    result = torch.zeros(QUARTERS, size, size + BEFORE + AFTER, device=device)
+    result = torch.zeros(QUARTERS, size, size + BEFORE + AFTER, device=device, dtype=torch.float32)
     for fraction, taps in enumerate(_TAPS):
         for i in range(size):
-            result[fraction, i, i : i + 8] = torch.tensor(taps, device=device) / 64.0
+            result[fraction, i, i : i + 8] = (
+                torch.tensor(taps, device=device, dtype=torch.float32) / 64
+            )
     return result
 
 
 @cache
 def _hadamard(size: int, device: torch.device) -> Tensor:
     """The orthonormal transform of each 8 of `size` samples, [size, size], symmetric."""
-    h = torch.ones(1, 1, device=device)
+    h = torch.ones(1, 1, device=device, dtype=torch.float32)
     while len(h) < 8:
         h = torch.cat([torch.cat([h, h], 1), torch.cat([h, -h], 1)])
     return torch.block_diag(*[h / 8**0.5] * (size // 8))
@@ -110,8 +112,8 @@ def _places(rows: int, columns: int, block: int, device: torch.device) -> tuple[
 
 def _window(block: int, device: torch.device) -> Tensor:
     """Weights [block + 2 OVERLAP] of a block's prediction; those of neighbours add up to 1."""
-    ramp = (torch.arange(2 * OVERLAP, device=device) + 0.5) / (2 * OVERLAP)
-    flat = torch.ones(block - 2 * OVERLAP, device=device)
+    ramp = (torch.arange(2 * OVERLAP, device=device, dtype=torch.float32) + 0.5) / (2 * OVERLAP)
+    flat = torch.ones(block - 2 * OVERLAP, device=device, dtype=torch.float32)
     return torch.cat([ramp, flat, ramp.flip(0)])
 
 
@@ -374,7 +376,7 @@ class _Search:
         """About what vectors [..., 2] cost beside those around."""
         distance = (vectors - around).abs().float()
         bits = OCTAVE_BITS * torch.log2(1 + distance).sum(-1)
-        return self.price * (bits + OTHER_BITS * (distance > 0).any(-1))
+        return self.price * (bits + OTHER_BITS * (distance > 0).any(-1).float())
 
     def error(self, vectors: Tensor, where: Tensor | None = None) -> Tensor:
         """Sum of absolute differences of vectors [n, 2] of blocks `where` [n], or of all."""
@@ -467,7 +469,9 @@ class _Search:
             size,
         )[:, 0]
         shifts = range(-2, 3)
-        matrices = torch.zeros(len(shifts), self.block, size, device=flat.device)
+        matrices = torch.zeros(
+            len(shifts), self.block, size, device=flat.device, dtype=torch.float32
+        )
         for i, shift in enumerate(shifts):
             start = 1 + (shift >> 2)
             matrices[i, :, start : start + size - 1] = self.filters[shift & 3]

@@ -43,7 +43,7 @@ def encode_picture(
         config = tokenizer.config
         height, width = pixels.shape[:2]
         rows, columns = grid_size(height, width, tokenizer.window_pixels, config.patch)
-        steps = torch.tensor([float(step)], device=device)
+        steps = torch.tensor([step], device=device, dtype=torch.float32)
         linear, tokens = [], []
         for top, bottom in _strips(rows, columns):
             first, last = max(0, top - MARGIN), min(rows, bottom + MARGIN)
@@ -79,7 +79,7 @@ def decode_picture(
         inside = (-(-height // config.patch), -(-width // config.patch))
         n = n[: inside[0], : inside[1]].permute(2, 0, 1)[None].float()
         n = F.pad(n, (0, columns - inside[1], 0, rows - inside[0]), mode="replicate")
-        steps = torch.tensor([float(step)], device=n.device)
+        steps = torch.tensor([step], device=n.device, dtype=torch.float32)
         apparent = (steps + missing_planes * STEPS_PER_PLANE).clamp(max=STEPS - 1)
         latents, unit = tokenizer.dequantize(n.permute(0, 2, 3, 1), steps, apparent)
         quarter = config.patch // 4

@@ -92,7 +92,7 @@ def vector_features(vectors: Tensor) -> Tensor:
 def context_of(vectors: Tensor, past: Past) -> Tensor:
     """Context [h, w, context_size(C)] of a frame's tokens; past: moved by the vectors."""
     h, w = past.before.shape[:2]
-    age = torch.zeros(h, w, AGES, device=vectors.device)
+    age = torch.zeros(h, w, AGES, device=vectors.device, dtype=torch.float32)
     age[..., min(past.age, AGES - 1)] = CLIP
     memory = torch.floor(past.memory / 4)
     return torch.cat(

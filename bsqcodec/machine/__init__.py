@@ -1,0 +1,1 @@
+"""What depends on the machine: precision of networks, threads, memory. No coded integer does."""
