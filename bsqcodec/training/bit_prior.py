@@ -17,9 +17,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from bsqcodec.machine.precision import autocast
 from bsqcodec.models.bsq.bit_order import BitPriorConfig, lattice_of, passes
 from bsqcodec.models.bsq.bit_prior import BitPrior, cost_in_bits
 from bsqcodec.models.bsq.network import BsqConfig, BsqTokenizer, bits_of
+from bsqcodec.models.weight_files import part
 from bsqcodec.models.windows import WINDOW
 from bsqcodec.training.checkpoints import averaged
 from bsqcodec.training.distributed import World
@@ -174,7 +176,7 @@ def bsq_tokenizer_of(run: Path) -> BsqTokenizer:
     """The averaged tokenizer of a run of `training.bsq`."""
     config, state = averaged(run)
     tokenizer = BsqTokenizer(BsqConfig(**config))
-    tokenizer.load_state_dict({k.removeprefix("tokenizer."): v for k, v in state.items()})
+    tokenizer.load_state_dict(part(state, "tokenizer."))
     return tokenizer.eval().requires_grad_(False)
 
 
@@ -216,7 +218,7 @@ def train(args: argparse.Namespace, world: World) -> None:
     def step(generator: np.random.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         pixels = source.crops(args.batch, args.crop, generator)
         sample = draw(config, args.batch, (side, side), generator).to(device)
-        with torch.autocast(device.type, torch.bfloat16):
+        with autocast(device):
             each = loss(model.prior, bits_in(pixels), sample, True)
         scheduled = sample.passes < config.passes
         figures = {}
@@ -227,7 +229,7 @@ def train(args: argparse.Namespace, world: World) -> None:
 
     held_out: list[Tensor] = []
     if args.validation:
-        with torch.autocast(device.type, torch.bfloat16):
+        with autocast(device):
             pixels = validation_pictures(args.validation, args.validation_limit)
             held_out = [bits_in(picture) for picture in pixels]
     shadow = TrainedPrior(config).to(device).eval()

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from bsqcodec.encoder.distortion import distortion
+from bsqcodec.machine.precision import autocast
 from bsqcodec.models.bsq.klt import start_from_klt
 from bsqcodec.models.bsq.network import BsqConfig, BsqTokenizer, bits_of
 from bsqcodec.models.transform.quantizer import entropy_penalty, signs, straight_through, to_sphere
@@ -266,7 +267,7 @@ def train(args: argparse.Namespace, world: World) -> None:
     def step(generator: np.random.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         pixels = source.crops(args.batch, args.crop, generator).to(device).float()
         kept = torch.from_numpy(generator.choice(depths, args.batch)).float().to(device)
-        with torch.autocast(device.type, torch.bfloat16):
+        with autocast(device):
             loss, figures, decoded = compiled(model.tokenizer, pixels, kept)
             if model.adversary is not None:
                 fraction = adversarial_fraction(loop.seconds / 60, args.adversarial_after)
@@ -288,7 +289,7 @@ def train(args: argparse.Namespace, world: World) -> None:
 
     def validate(state: dict[str, Tensor]) -> dict[str, Any]:
         shadow.load_state_dict(state)
-        with torch.autocast(device.type, torch.bfloat16):
+        with autocast(device):
             return evaluate(shadow.tokenizer, held_out, depths, device, lpips)
 
     loop.run(step, validate)

@@ -16,17 +16,19 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from safetensors.torch import save_file
 
 from bsqcodec.encoder.targets import Quality
 from bsqcodec.image.codec import Codec
 from bsqcodec.models.video_weight_files import load as load_video
 from bsqcodec.models.weight_files import load
-from bsqcodec.training import searched
+from bsqcodec.training import bsq, searched
 from bsqcodec.video.codec import VideoCodec
 
 from ..tiny_models import PRIOR, TOKENIZER
 from ..video.scenes import ListReader, clip
 from .commands import checkpoint, small
+from .test_perceptual import random_weights
 
 Train = Callable[..., None]
 
@@ -128,6 +130,23 @@ def test_the_recipes_from_pictures_to_coded_videos(
     run(train, "video.sh", "data", "runs", "out")  # every stage is done
     assert [checkpoint(path)["count"] for path in runs] == steps
     assert list((folder / "out").glob("video-*")) == [video]
+
+
+def test_the_recipe_of_bsq(folder: Path, train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_file(random_weights(), folder / "lpips.safetensors")
+    monkeypatch.setattr(bsq, "START_CROPS", 60)
+    monkeypatch.setattr(bsq, "ADVERSARIAL_ALONE", 0.0)
+    sizes = {
+        "NETWORK": "--bits 12 --width 64 --encoder-blocks 1 --decoder-blocks 1",
+        "PRIOR": '{"lattices": [2, 2], "width": 32, "heads": 2, "blocks": 1, "hidden": 32}',
+        "OPTIONS": "--batch 2 --crop 128 --threads 1 --no-compile",
+    }
+    for name, value in sizes.items():
+        monkeypatch.setitem(TINY, name, value)
+    names = run(train, "bsq.sh", "data", "held_out", "lpips.safetensors", "runs")
+    assert names == ["bsq", "bsq", "bit-prior"]
+    for stage in ("tokenizer", "adversarial", "prior"):
+        assert checkpoint(folder / "runs" / stage)["count"] >= 1
 
 
 def test_a_stage_that_fails_ends_the_recipe(folder: Path, train: Train) -> None:
