@@ -25,6 +25,9 @@ _WRAP: Final = 2**33
 _LATE_S: Final = 10
 """Where such a clock shows more at the beginning, times are counted from there."""
 
+_ALONE_S: Final = 3
+"""A track that goes on for so long shows that the clock of another one is wrong, not begun anew."""
+
 _HELD_PACKETS: Final = 512
 _HELD_BYTES: Final = 2**23
 """How much is held back at most until all tracks have begun anew."""
@@ -111,7 +114,8 @@ class _Track:
 class JoinedTimes:
     """Moves the times of packets so that they go on where the source's clock starts over.
 
-    All tracks of a part are moved by the same amount, so that they stay in step, and so that no
+    A new beginning is where the clock goes back for all tracks; where one goes on, times stay as they
+    are. All tracks of a part are moved by the same amount, so that they stay in step, and so that no
     track begins before its last packet of the part before ends. For that, packets are held back at
     each new beginning until picture and sound have begun anew.
 
@@ -137,7 +141,8 @@ class JoinedTimes:
         self._now: Fraction | None = None
         self._begun: Fraction | None = None
         self._held: list[av.Packet[Any]] = []
-        self._held_bytes = self._passed = 0
+        self._held_bytes = 0
+        self._held_since = Fraction(0)
         self._anew: dict[int, _Track] = {}
         self._is_leap = False
         self.joints = 0
@@ -162,14 +167,16 @@ class JoinedTimes:
             begun.note(packet)
             self._hold(packet)
         elif not track.starts_over(packet) and not (self._is_mpeg and track.leaps(packet)):
-            self._passed += bool(self._held)
             yield self._moved(packet)
+            if self._held and (self._now or 0) > self._held_since + _ALONE_S:
+                yield from self._let_go()
         elif track.part + 1 < len(self._offsets):
             self._enter(track, packet)
             yield self._moved(packet)
         else:
             if not self._held:
                 self._is_leap = not track.starts_over(packet)
+                self._held_since = self._now or Fraction(0)
             begun = self._anew[index] = _Track(track.base, track.is_picture)
             begun.note(packet)
             self._hold(packet)
@@ -178,11 +185,17 @@ class JoinedTimes:
 
     def release(self) -> Iterator[av.Packet[Any]]:
         """Yield all packets that are held back; call it once more at the end of the source."""
+        if self._held and (not self._is_leap or self._anew.keys() == set(self._active())):
+            self._join(self._held, self._anew)
+        yield from self._let_go()
+
+    def _let_go(self) -> Iterator[av.Packet[Any]]:
+        """Yield all packets that are held back, as the tracks are moved at present."""
         held, anew = self._held, self._anew
         self._held, self._anew = [], {}
-        self._held_bytes = self._passed = 0
-        if held and (not self._is_leap or anew.keys() == set(self._active())):
-            self._join(held, anew)
+        self._held_bytes = 0
+        for index in anew:
+            self._tracks[index].begin()
         for packet in held:
             yield self._moved(packet)
 
@@ -214,7 +227,7 @@ class JoinedTimes:
 
     def _has_enough(self) -> bool:
         """Whether it is known where all tracks begin anew, or no more may be held back."""
-        if max(len(self._held), self._passed) >= _HELD_PACKETS or self._held_bytes >= _HELD_BYTES:
+        if len(self._held) >= _HELD_PACKETS or self._held_bytes >= _HELD_BYTES:
             return True
         pictures = sum(packet.stream_index == self._picture for packet in self._held)
         return pictures >= _REORDER_PACKETS and self._anew.keys() >= set(self._active())

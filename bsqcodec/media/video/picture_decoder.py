@@ -134,6 +134,7 @@ class PictureDecoder:
             if index == self._transparency.alpha_stream:
                 self._transparency.alpha(packet)
             elif index != self._stream.index:
+                self.end.see_side(packet)
                 self._side.add(packet)
             elif not self._is_skipping:
                 yield from self._decode_packet(packet)

@@ -9,11 +9,14 @@ from fractions import Fraction
 from typing import Any, Final
 
 import av
+import numpy as np
 
 from bsqcodec.media.ffmpeg_io import GuardedSource
 
 CUT: Final = "its last frame is cut"
 """What is wrong with a video whose last frame is not whole."""
+
+_CUT_SIDE: Final = "its last sound is cut"
 
 _PLAIN: Final = "yuv4mpegpipe"
 """FFmpeg's y4m, whose reader passes over a frame that is cut."""
@@ -36,6 +39,9 @@ _BEGINNINGS: Final = {"flv": b"FLV\x01", "matroska,webm": b"\x1aE\xdf\xa3"}
 which FFmpeg reads one or two."""
 
 _LOOK_BYTES: Final = 2**16
+_MOST_CHUNKS: Final = 4096
+"""How many chunks, and lists of 1 GB and more, of an AVI file are looked at."""
+
 _MOST_INDEX_BYTES: Final = 2**26
 
 
@@ -67,6 +73,7 @@ class StreamEnd:
         self._next_dts: int | None = None
         self._first_lead: int | None = None
         self._last_lead = 0
+        self._is_side_cut = False
         self._avi = _avi_end(file, stream.index) if self._kind == "avi" else None
 
     @property
@@ -94,6 +101,10 @@ class StreamEnd:
                     self._next_dts = packet.dts + (packet.duration or 0)
         return bool(packet.size) and packet.is_corrupt and self._kind in _SHORT_READ
 
+    def see_side(self, packet: av.Packet[Any]) -> None:
+        """Take in a packet of another stream."""
+        self._is_side_cut |= bool(packet.size) and packet.is_corrupt and self._kind in _SHORT_READ
+
     def missing(self, last_pts: int | None, step: Fraction) -> str | None:
         """Say how the video ends before it should; None where it does not.
 
@@ -105,7 +116,7 @@ class StreamEnd:
         if self._kind == "ivf":
             return CUT if 0 < size - self._place < _IVF_HEAD_BYTES else None
         if self._kind == "avi" and (self._avi is None or size >= self._avi.frames_end):
-            return None
+            return _CUT_SIDE if self._is_side_cut else None
         return self._early(self.promised(), last_pts, step) or (CUT if self._avi else None)
 
     def note(self, last_pts: int | None, step: Fraction) -> str | None:
@@ -178,7 +189,7 @@ def _avi_end(file: GuardedSource, stream: int) -> _AviEnd | None:
     RIFF lists, each with frames in a list "movi"; "idx1" behind the first one is an index.
     """
     at, frames_end, chunks = 0, None, None
-    while True:
+    for _ in range(_MOST_CHUNKS):
         head = file.look(at, 12)
         if len(head) < 12 or head[:4] != b"RIFF" or head[8:11] != b"AVI":
             break
@@ -199,9 +210,9 @@ def _avi_end(file: GuardedSource, stream: int) -> _AviEnd | None:
 def _riff_chunks(file: GuardedSource, start: int, end: int) -> Iterator[tuple[int, bytes, int]]:
     """Place, name (of a list the name of its contents) and size of the chunks of a RIFF list."""
     at = start
-    while at + 8 <= end:
+    for _ in range(_MOST_CHUNKS):
         head = file.look(at, 12)
-        if len(head) < 8:
+        if at + 8 > end or len(head) < 8:
             return
         name, count = head[:4], struct.unpack_from("<I", head, 4)[0]
         yield at, head[8:12] if name == b"LIST" else name, count
@@ -210,5 +221,5 @@ def _riff_chunks(file: GuardedSource, start: int, end: int) -> Iterator[tuple[in
 
 def _count_chunks(index: bytes, stream: int) -> int:
     """The chunks of a stream in an AVI index: entries of 16 bytes, the first two are its number."""
-    number = f"{stream:02d}".encode()
-    return sum(index[at : at + 2] == number for at in range(0, len(index) - 15, 16))
+    entries = np.frombuffer(index[: len(index) // 16 * 16], "S2").reshape(-1, 8)
+    return int((entries[:, 0] == f"{stream:02d}".encode()).sum())

@@ -315,12 +315,9 @@ class FFmpegReader(VideoReader):
 def nominal_rate(stream: av.VideoStream) -> Fraction | None:
     """Return the frames a second that a stream promises; None where it has no such rate.
 
-    Where FFmpeg finds no regular steps, it takes one frame for each of the fine units of time.
+    Where FFmpeg finds no regular steps, it takes one frame for each of some fine units of time.
     """
     rate = stream.guessed_rate or stream.average_rate
-    if not rate:
-        return None
-    is_fine = stream.time_base is not None and stream.time_base * _FASTEST_RATE < 1
-    if not stream.average_rate and is_fine and rate * (stream.time_base or 0) >= 1:
+    if not rate or (not stream.average_rate and rate > _FASTEST_RATE):
         return None
     return rate

@@ -236,6 +236,20 @@ def test_a_part_without_sound_is_not_waited_for_for_ever() -> None:
     assert [p.dts for p in joined if p.stream_index == 0] == list(range(0, 4000, 40))
 
 
+def test_a_clock_of_sound_that_stumbles_is_no_new_beginning() -> None:
+    """The times of sound go back by half a second while those of the picture go on."""
+    data = []
+    for index in range(1000):
+        late = 500 if index >= 400 else 0
+        data += [FakePacket(0, 40 * index, 40 * index)]
+        data += [FakePacket(1, 40 * index - late, 40 * index - late)]
+    joined = run(data)
+    assert sorted(map(id, joined)) == sorted(map(id, data))
+    assert [p.dts for p in joined if p.stream_index == 0] == list(range(0, 40_000, 40))
+    sounds = [p.dts for p in joined if p.stream_index == 1]
+    assert sounds[:400] == list(range(0, 16_000, 40)) and sounds[400] == 15_500
+
+
 def test_times_that_are_not_there() -> None:
     data = [FakePacket(0, None, None) for _ in range(30)]
     assert run(data) == data

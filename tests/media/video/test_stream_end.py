@@ -49,6 +49,24 @@ def test_a_cut_is_found_all_the_same(name: str, piped: bool, lost: int) -> None:
     assert 5 < len(read.frames) <= 10 and len(read.problems) >= 1
 
 
+@pytest.mark.parametrize("piped", [False, True])
+def test_an_avi_file_without_sizes_that_ends_within_sound(piped: bool) -> None:
+    """Its header is that of a writer to a pipe."""
+    clip = make_clip(
+        "avi", "mjpeg", pix_fmt="yuvj420p", pts=range(30), audio="pcm_s16le", seconds_of_sound=1.2
+    )
+    movi, _ = movi_of(clip)
+    data = bytearray(clip)
+    struct.pack_into("<I", data, 4, 2**32 - 1)
+    struct.pack_into("<I", data, movi + 4, 2**32 - 1)
+    at = clip.index(b"01wb", len(clip) // 2)
+    whole = bytes(data[: clip.index(b"idx1")])
+    assert len(Read(Pipe(whole) if piped else whole).frames) == 30
+    cut = bytes(data[: at + 60])
+    with pytest.raises(DamagedVideoError, match="its last sound is cut"):
+        Read(Pipe(cut) if piped else cut)
+
+
 @pytest.mark.parametrize("within", [1, 5, 11])
 def test_an_ivf_file_that_ends_in_the_head_of_a_frame(within: int) -> None:
     data = (CASES / "ivf900.ivf").read_bytes()

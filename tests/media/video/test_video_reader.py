@@ -168,6 +168,21 @@ def test_variable_frame_rate_keeps_its_times() -> None:
     assert [second * 90 for second in read.seconds] == times
 
 
+@pytest.mark.parametrize("container", ["matroska", "mpegts"])
+def test_a_variable_rate_without_a_nominal_one(container: str) -> None:
+    """FFmpeg calls it 1000 or 2000 frames a second, by the unit of the times."""
+    steps = np.random.default_rng(4).choice([13, 29, 41, 117], 40)
+    times = [int(time) for time in np.cumsum(steps)]
+    clip = make_clip(container, "libx264", pts=times, time_base=Fraction(1, 1000))
+    if container == "matroska":  # its track promises 25: that element becomes a void one
+        at = clip.index(b"\x23\xe3\x83\x84")
+        clip = clip[:at] + b"\xec\x86" + clip[at + 2 :]
+    read = Read(clip)
+    assert read.format.frame_rate is None
+    found = [(second - read.seconds[0]) * 1000 for second in read.seconds]
+    assert found == [time - times[0] for time in times]
+
+
 def test_missing_times_follow_from_the_frame_rate() -> None:
     read = Read(make_clip("h264", "libx264", options={"bf": "0"}))
     steps = np.diff([float(second) for second in read.seconds])
