@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -16,9 +17,10 @@ from bsqcodec.batch.work import Job, attempt
 from bsqcodec.encoder.targets import Quality
 
 
-def options(**changes: object) -> Options:
+def options(**changes: Any) -> Options:
     """Options of a batch; quality 50 where nothing else is said."""
-    return Options(**{"target": Quality(50), "max_pixels": 10**6, **changes})
+    known: dict[str, Any] = {"target": Quality(50), "max_pixels": 10**6}
+    return Options(**known | changes)
 
 
 def save_picture(path: Path, seed: int = 0, size: tuple[int, int] = (24, 32)) -> None:

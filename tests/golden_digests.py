@@ -11,7 +11,15 @@ import json
 import sys
 
 import torch
-from golden_files import FOLDER, cases, digest, integers, model_path, recode, scene
+from golden_files import (  # type: ignore[import-not-found]
+    FOLDER,
+    cases,
+    digest,
+    integers,
+    model_path,
+    recode,
+    scene,
+)
 
 from bsqcodec.format.image_container import unpack
 from bsqcodec.image.codec import Codec

@@ -255,7 +255,7 @@ def wild_integers(weights: Weights, container: Container) -> npt.NDArray[np.int3
     return np.where(tokens[..., None], values, 0).astype(np.int32)
 
 
-def digest(values: npt.NDArray[np.int32]) -> str:
+def digest(values: npt.NDArray[np.signedinteger]) -> str:
     """SHA-256 of integers [h, w, C] as little-endian int32."""
     return hashlib.sha256(values.astype("<i4").tobytes()).hexdigest()
 

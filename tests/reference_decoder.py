@@ -158,7 +158,7 @@ class ReferencePrior:
         pairs = list(zip(NEIGHBOURS, WEIGHT_OF_NEIGHBOUR, strict=True))
         magnitude = sum(weight * neighbour(abs(v), *at) for at, weight in pairs)
         trend = sum(weight * neighbour(v, *at) for at, weight in pairs) - 12 * v
-        size = sum((magnitude >= e * power).astype(int) for e in (1, 3, 6, 10, 16, 26, 44))
+        size = sum(np.asarray(magnitude >= e * power, int) for e in (1, 3, 6, 10, 16, 26, 44))
         slope = sum((trend >= e * power).astype(int) for e in (-12, -4, 5, 13))
         return (own * 8 + size) * 5 + slope
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -46,7 +47,7 @@ def test_encode_takes_pictures_in_every_form(
 ) -> None:
     path = tmp_path / "photo.png"
     path.write_bytes(png())
-    forms = {
+    forms: dict[str, Any] = {
         "image": Image.fromarray(SAMPLES),
         "array": SAMPLES,
         "Picture": Picture(SAMPLES),
@@ -95,7 +96,7 @@ def test_the_codec_is_made_once_for_the_same_arguments(fake_codec: ModuleType) -
         ({"psnr": 30}, Psnr(30)),
     ],
 )
-def test_choose_target(arguments: dict[str, float], target: Target) -> None:
+def test_choose_target(arguments: dict[str, Any], target: Target) -> None:
     assert api.choose_target(**arguments) == target
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import doctest
 import importlib
 import io
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from .media.clips import Read, make_clip
 
 pytestmark = pytest.mark.usefixtures("tiny_video_weights")
 
-FORM = {"width": 32, "height": 32, "pts": range(4)}
+FORM: dict[str, Any] = {"width": 32, "height": 32, "pts": range(4)}
 
 
 @pytest.fixture(autouse=True)
@@ -105,6 +106,7 @@ def test_frames_of_a_part_come_as_they_are_asked_for() -> None:
     assert len(list(bsqcodec.video_frames("clip.bsq", start=0.04, duration=0.08))) == 2
     frames = bsqcodec.video_frames("clip.bsq")
     assert next(frames).shape == (32, 32, 3)
+    assert isinstance(frames, Generator)
     frames.close()
 
 

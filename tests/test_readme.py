@@ -6,6 +6,7 @@ import runpy
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -77,7 +78,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     for number in range(3):
         photo.crop((number, 0, 48 + number, 32)).save(f"frame{number:05d}.png")
     # A hundred seconds in ten frames, so that --start 1:30 is inside.
-    form = {"width": 64, "height": 48, "pts": range(0, 2500, 250)}
+    form: dict[str, Any] = {"width": 64, "height": 48, "pts": range(0, 2500, 250)}
     Path("clip.mp4").write_bytes(make_clip("mp4", "libx264", **form))
     Path("raw.yuv").write_bytes(bytes(352 * 288 * 3 // 2))
     api._codec.cache_clear()

@@ -8,19 +8,23 @@ from __future__ import annotations
 import errno
 import json
 import os
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bsqcodec.batch import kinds
 from bsqcodec.batch.errors import BatchError
+from bsqcodec.batch.executor import Event
 from bsqcodec.batch.job import Status, preview, run_batch
 from bsqcodec.batch.journal import NAME, Journal
 from bsqcodec.batch.kinds import PICTURE, Options, Progress, Summary
 from bsqcodec.batch.plan import make_plan
 from bsqcodec.batch.resume import Action
+from bsqcodec.batch.work import Job
 from bsqcodec.errors import MediaError, OutputExistsError
 
 from ..batch_tools import Inline, Watch, options, temporary_files, tree
@@ -69,7 +73,7 @@ EXPECTED = {
 }
 
 
-def run(source: str = "in", **changes: object) -> Watch:
+def run(source: str = "in", **changes: Any) -> Watch:
     """A batch from in/ to out/ in this process."""
     flags = {name: changes.pop(name) for name in ("resume", "force") if name in changes}
     watch = Watch()
@@ -176,7 +180,7 @@ def test_a_folder_in_the_place_of_an_output(folder: Path, coding: Coding) -> Non
 
 def test_a_file_that_appears_meanwhile_is_kept(folder: Path, coding: Coding) -> None:
     class Late(Inline):
-        def run(self, jobs):
+        def run(self, jobs: Sequence[Job]) -> Generator[Event, None, None]:
             for event in super().run(jobs):
                 Path("out/a.png.bsq").write_bytes(b"precious")
                 yield event
@@ -228,7 +232,7 @@ def test_a_journal_that_cannot_be_written_stops_the_batch(
 def test_a_source_that_changes_while_it_is_read(
     folder: Path, coding: Coding, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def changing(source: Path, *arguments: object) -> Summary:
+    def changing(source: Path, *arguments: Any) -> Summary:
         summary = coding(source, *arguments)
         source.write_bytes(b"other")
         return summary
@@ -320,8 +324,8 @@ class Death:
         for name in ("open", "write", "fsync", "link", "replace", "unlink", "mkdir"):
             monkeypatch.setattr(os, name, self._mortal(name, getattr(os, name)))
 
-    def _mortal(self, name, call):
-        def act(*arguments, **named):
+    def _mortal(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def act(*arguments: Any, **named: Any) -> Any:
             self.left -= 1
             if self.left > 0:
                 return call(*arguments, **named)

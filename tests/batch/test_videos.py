@@ -6,6 +6,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -261,7 +262,7 @@ def test_typescript_does_not_keep_a_batch_from_decoding(folder: Path, coded: Pat
 
 def test_a_damaged_source_fails_alone(folder: Path, capsys: Output) -> None:
     Path("in/none.mp4").write_text("no video")
-    form = {"width": WIDTH, "height": HEIGHT, "pts": range(12)}
+    form: dict[str, Any] = {"width": WIDTH, "height": HEIGHT, "pts": range(12)}
     data = bytearray(make_clip("mp4", "libx264", options={"g": "4", "crf": "2"}, **form))
     middle = len(data) // 2
     data[middle : middle + 900] = np.random.default_rng(0).bytes(900)

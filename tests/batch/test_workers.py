@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -21,7 +22,7 @@ from bsqcodec.batch import cluster as cluster_module
 from bsqcodec.batch.cluster import Cluster
 from bsqcodec.batch.errors import BatchError
 from bsqcodec.batch.executor import Advance
-from bsqcodec.batch.job import Status, run_batch
+from bsqcodec.batch.job import Result, Status, run_batch
 from bsqcodec.batch.journal import Journal
 from bsqcodec.batch.plan import make_plan
 from bsqcodec.batch.pool import ProcessPool
@@ -179,7 +180,7 @@ class KillAfterFirst(Watch):
         super().__init__()
         self._dask, self._name = dask, name
 
-    def finish(self, result) -> None:
+    def finish(self, result: Result) -> None:
         super().finish(result)
         if result.status is Status.DONE and self._name in self._dask.processes:
             self._dask.kill(self._name)
@@ -254,7 +255,7 @@ class FakeClient:
 )
 def test_workers_that_cannot_help(folder: Path, answer: dict[str, object], message: str) -> None:
     with pytest.raises(BatchError, match=message):
-        cluster_module._check_workers(FakeClient(answer), jobs(folder)[0])
+        cluster_module._check_workers(cast(Any, FakeClient(answer)), jobs(folder)[0])
 
 
 def test_a_worker_looks_at_the_journal(folder: Path) -> None:

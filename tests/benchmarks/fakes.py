@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -76,7 +77,7 @@ class FakeCodec:
     """Has the part of `bsqcodec.Codec` that the benchmarks use; its files are WebP."""
 
     def encode(
-        self, picture: object, target: object = None, *, effort: int = 1, tune: str | None = None
+        self, picture: Any, target: object = None, *, effort: int = 1, tune: str | None = None
     ) -> SimpleNamespace:
         image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
         quality = target.value if isinstance(target, FakeTarget) else 50

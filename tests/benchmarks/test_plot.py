@@ -19,7 +19,6 @@ from PIL import Image
 from benchmarks import (
     contact_sheet,
     figures,
-    ours,
     ours_video,
     plot,
     published,
@@ -28,7 +27,7 @@ from benchmarks import (
     tokenizer,
 )
 from benchmarks.anchors import ANCHORS, VIDEO_ANCHORS
-from benchmarks.measures import LPIPS, MS_SSIM, PSNR
+from benchmarks.measures import LPIPS, MS_SSIM, PSNR, SEARCHES
 from benchmarks.results import RdResult
 
 from .synthetic import synthetic, synthetic_crops
@@ -50,7 +49,8 @@ def overlaps(figure: Figure) -> list[str]:
     renderer = canvas.get_renderer()
     outer = figure.bbox
     boxes = [legend.get_window_extent(renderer) for legend in figure.legends]
-    boxes += [axes.get_tightbbox(renderer) for axes in figure.axes]
+    found = (axes.get_tightbbox(renderer) for axes in figure.axes)
+    boxes += [box for box in found if box is not None]
     return [
         str(box)
         for box in boxes
@@ -68,8 +68,8 @@ def test_curves_are_drawn_with_their_numbers() -> None:
     two = [synthetic("webp", "WebP"), synthetic("bsqcodec", "bsqcodec", 0.8)]
     axes = figures.rd_figure(two, PSNR).axes[0]
     lines = {line.get_label(): line for line in axes.lines}
-    assert list(lines["WebP"].get_xdata()) == [0.1, 0.2, 0.4]
-    assert list(lines["bsqcodec"].get_ydata()) == [24.5, 30.5, 36.5]
+    assert np.asarray(lines["WebP"].get_xdata()).tolist() == [0.1, 0.2, 0.4]
+    assert np.asarray(lines["bsqcodec"].get_ydata()).tolist() == [24.5, 30.5, 36.5]
     low, high = axes.get_ylim()
     assert 23 < low < 24.5 and 36.5 < high < 38
 
@@ -80,8 +80,8 @@ def test_published_points_are_marked_as_such() -> None:
     labels = [str(line.get_label()) for line in axes.lines]
     assert sum("(published)" in label for label in labels) == len(points)
     (point,) = (line for line in axes.lines if "no entropy" in str(line.get_label()))
-    assert list(point.get_xdata()) == [0.2812]
-    assert list(point.get_ydata()) == [pytest.approx(MS_SSIM.quality(0.9481))]
+    assert np.asarray(point.get_xdata()).tolist() == [0.2812]
+    assert np.asarray(point.get_ydata()).tolist() == [pytest.approx(MS_SSIM.quality(0.9481))]
 
 
 def test_points_of_other_items_say_so() -> None:
@@ -97,7 +97,7 @@ def test_points_without_a_measure_are_left_out() -> None:
 
 def test_better_lpips_is_on_top() -> None:
     axes = figures.rd_figure([synthetic("webp", "WebP")], LPIPS).axes[0]
-    ys = list(axes.lines[0].get_ydata())
+    ys = np.asarray(axes.lines[0].get_ydata()).tolist()
     assert ys == sorted(ys)
     assert axes.yaxis.get_major_formatter()(-0.05, None) == "0.05"
 
@@ -108,8 +108,8 @@ def test_speed_is_against_the_bd_rate() -> None:
     assert figure is not None
     encode, decode = figure.axes
     (ours,) = (line for line in encode.lines if line.get_label() == "bsqcodec")
-    assert list(ours.get_ydata()) == [pytest.approx(-20)]
-    assert list(ours.get_xdata()) == [pytest.approx(0.4 / 0.04)]
+    assert np.asarray(ours.get_ydata()).tolist() == [pytest.approx(-20)]
+    assert np.asarray(ours.get_xdata()).tolist() == [pytest.approx(0.4 / 0.04)]
     assert "decode" in decode.get_xlabel()
     # Whole decades, or the ticks of a narrow range would have long labels.
     decades = np.log10(decode.get_xlim())
@@ -157,13 +157,13 @@ def test_curves_go_on_to_the_border() -> None:
     # Points at .5, 1 and 2 bpp; pictures are drawn up to 1.25.
     figure = figures.rd_figure([synthetic("webp", "WebP", 5)], PSNR)
     (line,) = figure.axes[0].lines
-    assert list(line.get_xdata()) == [0.5, 1, 2]
+    assert np.asarray(line.get_xdata()).tolist() == [0.5, 1, 2]
     assert figure.axes[0].get_xlim()[1] == 1.25
     assert 30.5 < figure.axes[0].get_ylim()[1] < 36.5
 
 
 def test_every_codec_has_a_look_of_its_own() -> None:
-    for codecs in ([*ANCHORS, "bsqcodec", *ours.SEARCHES], [*VIDEO_ANCHORS, *ours_video.NAMES]):
+    for codecs in ([*ANCHORS, "bsqcodec", *SEARCHES], [*VIDEO_ANCHORS, *ours_video.NAMES]):
         names = ("color", "marker", "linestyle")
         looks = {tuple(figures.style(codec)[name] for name in names) for codec in codecs}
         assert len(looks) == len(codecs)
@@ -186,7 +186,7 @@ def test_plot_command(folder: Path, tmp_path: Path) -> None:
     for part in PARTS:
         with Image.open(target / f"tiny_{part}.png") as image:
             assert min(image.size) > 400
-            assert len(image.convert("RGB").quantize(64).getcolors()) > 10
+            assert len(image.convert("RGB").quantize(64).getcolors() or ()) > 10
         assert ET.parse(target / f"tiny_{part}.svg").getroot().tag.endswith("svg")
     assert "JPEG" in (folder / "TABLES_tiny.md").read_text(encoding="utf-8")
     before = {path.name: path.read_bytes() for path in target.iterdir()}

@@ -171,7 +171,8 @@ def test_another_version_is_measured_again(
 ) -> None:
     target = tmp_path / "pair_fake.json"
     go(still, dataset, target)
-    newer, notes = FakeStill(version="2"), []
+    newer = FakeStill(version="2")
+    notes: list[str] = []
     go(newer, dataset, target, note=notes.append)
     assert newer.encodes == 4
     assert "another version" in notes[0]

@@ -14,6 +14,7 @@ from benchmarks import markup, metrics, ours, tokenizer
 from benchmarks.datasets import DatasetError, generated_picture
 from benchmarks.datasets.pictures import KODAK_NAMES
 from benchmarks.judge import Judge
+from bsqcodec.encoder.targets import Quality
 
 if TYPE_CHECKING:
     from bsqcodec.image.codec import Codec
@@ -37,9 +38,7 @@ def test_integers_and_pixels_are_those_of_the_codec(
     assert tiny.coded_bits(pixels, 60) == pytest.approx(coded.ideal_bits)
 
 
-def ours_quality(value: float) -> object:
-    from bsqcodec.encoder.targets import Quality
-
+def ours_quality(value: float) -> Quality:
     return Quality(value)
 
 

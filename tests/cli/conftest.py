@@ -48,12 +48,16 @@ def run_process() -> Run:
     def run(*arguments: str, **options: Any) -> "subprocess.CompletedProcess[bytes]":
         environment = {"PYTHONPATH": f"{ROOT}:{HERE}", "PATH": "/usr/bin:/bin"}
         environment |= options.pop("env", {})
+        usual: dict[str, Any] = {
+            "stdin": subprocess.DEVNULL,
+            "capture_output": "stdout" not in options,
+        }
         return subprocess.run(
             [sys.executable, str(HERE / "run_with_fake_codec.py"), *arguments],
             env=environment,
             timeout=300,
             check=False,
-            **{"stdin": subprocess.DEVNULL, "capture_output": "stdout" not in options} | options,
+            **usual | options,
         )
 
     return run

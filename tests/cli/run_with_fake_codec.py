@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 
-import fake_codec
+import fake_codec  # type: ignore[import-not-found]
 
 from bsqcodec.cli.main import main
 

@@ -11,9 +11,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
-import psutil
+import psutil  # type: ignore[import-untyped]
 import pytest
 
 import bsqcodec
@@ -72,6 +73,16 @@ def wait_until(condition: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
+def has_recorded(count: int, process: subprocess.Popen[bytes]) -> bool:
+    """Whether out/ has so many files on record, or the process has ended."""
+    there = len(recorded("out")) >= count and Path("out", NAME).exists()
+    return there or process.poll() is not None
+
+
+def all_over(processes: list[psutil.Process]) -> bool:
+    return all(is_over(process) for process in processes)
+
+
 def family(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
     """The processes that a batch has started."""
     with suppress(psutil.NoSuchProcess):
@@ -121,18 +132,12 @@ def test_killed_at_random_moments(
         before = recorded("out")
         process = start("out")
         wanted = min(len(before) + moments.choice((0, 1, 2)), FILES)
-        wait_until(
-            lambda count=wanted, process=process: (
-                len(recorded("out")) >= count
-                and Path("out", NAME).exists()
-                or process.poll() is not None
-            )
-        )
+        wait_until(partial(has_recorded, wanted, process))
         time.sleep(moments.uniform(0, 0.2))  # no condition: any moment will do
         children = family(process)
         kill(process.pid, signal.SIGKILL)
         process.wait(PATIENCE)
-        wait_until(lambda children=children: all(is_over(child) for child in children))
+        wait_until(partial(all_over, children))
         for name, data in tree(folder / "out").items():
             assert data == expected[name]
         for name, count in before.items():

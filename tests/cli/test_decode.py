@@ -14,6 +14,8 @@ from bsqcodec.cli.main import main
 from bsqcodec.format.image_container import unpack
 from bsqcodec.media.formats import OUTPUT_FORMATS
 
+from .conftest import Run
+
 Output = pytest.CaptureFixture[str]
 
 
@@ -201,7 +203,7 @@ def test_json(coded: Path, capsys: Output) -> None:
     assert facts["input_bytes"] == os.path.getsize("photo.bsq")
 
 
-def test_standard_streams(coded: Path, run_process) -> None:
+def test_standard_streams(coded: Path, run_process: Run) -> None:
     done = run_process("decode", "-", stdin=None, input=coded.read_bytes())
     assert done.returncode == 0 and done.stdout.startswith(b"\x89PNG")
     done = run_process("decode", "-", "--format", "jpg", stdin=None, input=coded.read_bytes())

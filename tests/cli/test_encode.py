@@ -3,6 +3,7 @@
 import io
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -13,6 +14,8 @@ from PIL import Image
 from bsqcodec.cli.main import main
 from bsqcodec.encoder.targets import BitsPerPixel, Psnr, Quality, Size
 from bsqcodec.format.image_container import unpack
+
+from .conftest import Run
 
 Output = pytest.CaptureFixture[str]
 
@@ -136,7 +139,7 @@ def test_wrong_usage_is_one_line_and_status_2(
     ids=["missing", "folder", "empty", "text", "truncated", "animated", "large"],
 )
 def test_bad_input_is_one_line_and_status_1(
-    make: object, message: str, photo: Path, capsys: Output
+    make: Callable[[Path], object], message: str, photo: Path, capsys: Output
 ) -> None:
     make(Path("bad.png"))
     before = sorted(os.listdir())
@@ -240,7 +243,7 @@ def test_vv_shows_the_traceback(photo: Path, capsys: Output) -> None:
     assert "Traceback" in capsys.readouterr().err
 
 
-def test_standard_streams(photo: Path, run_process) -> None:
+def test_standard_streams(photo: Path, run_process: Run) -> None:
     done = run_process("encode", "-", "--json", stdin=None, input=photo.read_bytes())
     assert done.returncode == 0
     assert unpack(done.stdout).header.height == 12
@@ -249,13 +252,13 @@ def test_standard_streams(photo: Path, run_process) -> None:
     assert os.listdir() == ["photo.png"]
 
 
-def test_file_to_standard_output(photo: Path, run_process) -> None:
+def test_file_to_standard_output(photo: Path, run_process: Run) -> None:
     done = run_process("encode", "photo.png", "-o", "-")
     assert unpack(done.stdout).header.height == 12
     assert b"photo.png -> standard output: 16x12" in done.stderr
 
 
-def test_bad_standard_input(photo: Path, run_process) -> None:
+def test_bad_standard_input(photo: Path, run_process: Run) -> None:
     done = run_process("encode", "-", "-o", "x.bsq", stdin=None, input=b"text")
     assert (done.returncode, done.stdout) == (1, b"")
     assert done.stderr == (b"bsqcodec: error: standard input: not a picture of any known kind\n")

@@ -9,6 +9,8 @@ import pytest
 from bsqcodec.cli.main import main
 from bsqcodec.image.info import describe, format_lines
 
+from .conftest import Run
+
 Output = pytest.CaptureFixture[str]
 
 
@@ -53,7 +55,7 @@ def test_a_cut_file_is_described_and_reported(coded: Path, capsys: Output) -> No
     assert err.startswith("bsqcodec: error: photo.bsq: ") and err.count("\n") == 1
 
 
-def test_standard_input(coded: Path, run_process) -> None:
+def test_standard_input(coded: Path, run_process: Run) -> None:
     done = run_process("info", "-", "--json", stdin=None, input=coded.read_bytes())
     assert (done.returncode, done.stderr) == (0, b"")
     assert json.loads(done.stdout)["width"] == 16

@@ -15,6 +15,8 @@ import bsqcodec
 from bsqcodec.cli.console import Console, describe_error, format_bytes
 from bsqcodec.cli.main import main
 
+from .conftest import Run
+
 Output = pytest.CaptureFixture[str]
 
 
@@ -85,7 +87,7 @@ def test_python_m_bsqcodec() -> None:
     assert done.stdout == f"bsqcodec {bsqcodec.__version__}\n"
 
 
-def test_the_whole_way_with_warnings_as_errors(photo: Path, run_process) -> None:
+def test_the_whole_way_with_warnings_as_errors(photo: Path, run_process: Run) -> None:
     environment = {"PYTHONWARNINGS": "error"}
     assert run_process("encode", "photo.png", env=environment).returncode == 0
     done = run_process("decode", "photo.bsq", "-f", env=environment)
@@ -96,7 +98,7 @@ def test_the_whole_way_with_warnings_as_errors(photo: Path, run_process) -> None
     ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["INT", "TERM"]
 )
 def test_signals_leave_nothing_behind(
-    number: signal.Signals, status: int, photo: Path, run_process
+    number: signal.Signals, status: int, photo: Path, run_process: Run
 ) -> None:
     environment = {"SIGNAL_DURING_ENCODE": str(int(number))}
     done = run_process("encode", "photo.png", env=environment)
@@ -105,7 +107,7 @@ def test_signals_leave_nothing_behind(
     assert os.listdir() == ["photo.png"]
 
 
-def test_a_reader_that_goes_away_ends_the_run_quietly(photo: Path, run_process) -> None:
+def test_a_reader_that_goes_away_ends_the_run_quietly(photo: Path, run_process: Run) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     done = run_process(
@@ -115,14 +117,14 @@ def test_a_reader_that_goes_away_ends_the_run_quietly(photo: Path, run_process) 
     assert (done.returncode, done.stderr) == (1, b"")
 
 
-def test_a_full_disk_is_one_line(photo: Path, run_process) -> None:
+def test_a_full_disk_is_one_line(photo: Path, run_process: Run) -> None:
     with open("/dev/full", "wb") as full:
         done = run_process("encode", "photo.png", "-o", "-", stdout=full, stderr=subprocess.PIPE)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == (b"bsqcodec: error: photo.png: No space left on device")
 
 
-def test_a_full_disk_under_a_report(photo: Path, run_process) -> None:
+def test_a_full_disk_under_a_report(photo: Path, run_process: Run) -> None:
     with open("/dev/full", "wb") as full:
         done = run_process("--help", stdout=full, stderr=subprocess.PIPE)
     assert (done.returncode, done.stderr) == (
@@ -131,7 +133,7 @@ def test_a_full_disk_under_a_report(photo: Path, run_process) -> None:
     )
 
 
-def test_no_binary_data_to_a_terminal(photo: Path, run_process) -> None:
+def test_no_binary_data_to_a_terminal(photo: Path, run_process: Run) -> None:
     terminal, child = pty.openpty()
     try:
         done = run_process("encode", "photo.png", "-o", "-", stdout=child, stderr=subprocess.PIPE)

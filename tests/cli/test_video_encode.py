@@ -7,6 +7,7 @@ import os
 import re
 import resource
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -183,7 +184,7 @@ class Standard:
 
 
 def give(monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
-    monkeypatch.setattr("sys.stdin", Standard(Stdin(io.BytesIO(data))))  # type: ignore[arg-type]
+    monkeypatch.setattr("sys.stdin", Standard(Stdin(io.BytesIO(data))))
 
 
 def test_from_a_pipe(monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
@@ -219,7 +220,7 @@ def test_to_a_pipe(monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
     for more in ([], ["--verify"]):
         sink = io.BytesIO()
         with monkeypatch.context() as patch:
-            patch.setattr("sys.stdout", Standard(sink))  # type: ignore[arg-type]
+            patch.setattr("sys.stdout", Standard(sink))
             assert main(["encode", "clip.mkv", "--gop", "3", "-o", "-", "--quiet", *more]) == 0
         assert sink.getvalue() == Path("clip.bsq").read_bytes()
 
@@ -228,7 +229,7 @@ def test_to_a_pipe(monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
 
 
 def test_a_damaged_video(capsys: Output) -> None:
-    form = {"width": WIDTH, "height": HEIGHT, "pts": range(12)}
+    form: dict[str, Any] = {"width": WIDTH, "height": HEIGHT, "pts": range(12)}
     data = bytearray(make_clip("mp4", "libx264", options={"g": "4", "crf": "2"}, **form))
     middle = len(data) // 2
     data[middle : middle + 900] = np.random.default_rng(0).bytes(900)

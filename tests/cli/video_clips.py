@@ -19,7 +19,7 @@ SIZE = ["--gop", str(GOP)]
 
 def clip(**options: Any) -> bytes:
     """A Matroska file of 7 frames at 25 a second, lossless, with what is asked for."""
-    form = {"width": WIDTH, "height": HEIGHT, "pts": range(FRAMES)} | options
+    form: dict[str, Any] = {"width": WIDTH, "height": HEIGHT, "pts": range(FRAMES)} | options
     return make_clip("matroska", "ffv1", **form)
 
 

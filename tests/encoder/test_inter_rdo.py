@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -403,7 +404,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_video_weights: 
 
 
 def test_a_size_is_met(video_codec: VideoCodec, folder: Path) -> None:
-    source, options = VideoInput(Path("clip.mkv")), {"gop": 3, "effort": 2}
+    source = VideoInput(Path("clip.mkv"))
+    options: dict[str, Any] = {"gop": 3, "effort": 2}
     file = io.BytesIO()
     limit = encode_video_file(video_codec, source, file, Quality(40), **options).size + 20
     sized = io.BytesIO()

@@ -217,11 +217,8 @@ def test_sizes_in_leaps_give_the_largest_that_fits(detail: float, position: floa
 def test_strength_fills_the_gaps_between_steps(strength: float) -> None:
     """Steps 10 % apart cannot meet the tolerance alone."""
     picture = Picture(1e6, octave=7.0)
-    picture.size = lambda step, strength: (
-        1
-        + int(  # type: ignore[method-assign]
-            1e6 * 1.1 ** ((100 - step) / 1.0) * 0.9 ** (strength / 1.5)
-        )
+    picture.size = lambda step, strength: (  # type: ignore[method-assign]
+        1 + int(1e6 * 1.1 ** ((100 - step) / 1.0) * 0.9 ** (strength / 1.5))
     )
     for limit in np.geomspace(5e5, 2e6, 9).astype(int).tolist():
         found = search_size(picture.attempt, limit, strength)

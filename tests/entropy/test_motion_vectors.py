@@ -33,7 +33,7 @@ def make_field(kind: str, rows: int, columns: int, seed: int = 0) -> Vectors:
     if kind == "zero":
         return np.zeros(shape, np.int64)
     if kind == "pan":
-        return np.zeros(shape, np.int64) + [5, -9]
+        return np.zeros(shape, np.int64) + np.array([5, -9])
     if kind == "extreme":
         return generator.choice([-LIMIT, LIMIT], shape)
     if kind == "small":

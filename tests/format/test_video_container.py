@@ -2,6 +2,7 @@
 
 import io
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -293,7 +294,7 @@ def test_header_fields_are_range_checked(change: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("change", [{"matrix": 256}, {"primaries": -1}, {"transfer": 256}])
-def test_colour_codes_are_range_checked(change: dict[str, int]) -> None:
+def test_colour_codes_are_range_checked(change: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"outside 0\.\.255"):
         ColourCodes(**change)
 
@@ -335,7 +336,12 @@ def test_what_the_writer_refuses_leaves_the_file_sound(monkeypatch: pytest.Monke
         with pytest.raises(LimitError, match="too many GOPs"):
             writer.gop(Gop(1, (1,), (b"",)))
     writer.close()
-    for use in (writer.close, lambda: writer.gop(ONE), lambda: writer.side(b"x")):
+    uses: list[Callable[[], object]] = [
+        writer.close,
+        lambda: writer.gop(ONE),
+        lambda: writer.side(b"x"),
+    ]
+    for use in uses:
         with pytest.raises(ValueError, match="closed"):
             use()
     assert strict(sink.getvalue()) == [ONE]

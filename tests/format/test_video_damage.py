@@ -5,7 +5,7 @@ import random
 import time
 import tracemalloc
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
@@ -65,7 +65,7 @@ ORIGINALS: dict[bytes, list[Gop | SideBytes]] = {
 KNOWN = [part for parts in ORIGINALS.values() for part in parts]
 
 
-def frames_in(parts: list[Gop | SideBytes]) -> int:
+def frames_in(parts: Sequence[VideoPart]) -> int:
     return sum(len(gop.frames) for gop in gops_of(parts))
 
 
@@ -228,7 +228,11 @@ OTHER_HEADER = replace(HEADER, video_model_id=bytes(8))
 
 def test_a_video_in_the_side_stream_of_another_is_not_taken_for_it() -> None:
     inner = written(random_parts(4, 3), OTHER_HEADER)
-    parts = [Gop(0, (0,), (b"a",)), SideBytes(inner), Gop(1, (1,), (b"b",))]
+    parts: list[Gop | SideBytes] = [
+        Gop(0, (0,), (b"a",)),
+        SideBytes(inner),
+        Gop(1, (1,), (b"b",)),
+    ]
     data = written(parts)
     for offset in (2, 40, 100, len(inner) - 3):
         place = data.index(inner) + offset

@@ -143,7 +143,7 @@ def test_constant_alpha_costs_next_to_nothing(codec: Codec, value: int) -> None:
     plain = codec.encode(pixels).data
     with_alpha = codec.encode(Picture(pixels, np.full((200, 300), value, np.uint8))).data
     assert len(with_alpha) == len(plain) + 8
-    assert (codec.decode(with_alpha).picture.alpha == value).all()
+    assert np.all(codec.decode(with_alpha).picture.alpha == value)
 
 
 def test_metadata_is_kept_or_stripped(codec: Codec) -> None:

@@ -145,7 +145,8 @@ def test_the_files_cover_the_format(golden: Path, load: Load) -> None:
     containers = [unpack((golden / f"{name}.bsq").read_bytes()) for name in CASES]
     kinds = {chunk.kind for container in containers for chunk in container.chunks}
     assert kinds == {b"L", b"A", b"i", b"e", b"x"}
-    assert {container.find(b"A")[0] for container in containers if container.find(b"A")} == {0, 1}
+    alphas = (container.find(b"A") for container in containers)
+    assert {alpha[0] for alpha in alphas if alpha} == {0, 1}
     assert {container.header.colour for container in containers} == {0, 1}
     assert {container.header.levels for container in containers} == {2, 3, 4, 5, 6}
     weights = load("cpu", False)

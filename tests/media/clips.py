@@ -154,8 +154,8 @@ def png() -> bytes:
 class Read:
     """A video read to its end: format, frames, side stream, notes and problems."""
 
-    def __init__(self, source: str | Path | BinaryIO | bytes, **options: Any) -> None:
-        opened = io.BytesIO(source) if isinstance(source, bytes) else source
+    def __init__(self, source: str | Path | BinaryIO | Pipe | bytes, **options: Any) -> None:
+        opened: Any = io.BytesIO(source) if isinstance(source, bytes) else source
         with open_video(opened, **options) as reader:
             self.format = reader.format
             self.frames: list[VideoFrame] = []
@@ -204,7 +204,7 @@ def write_video(
 
 def packets(data: bytes, kind: str, index: int = 0) -> list[tuple[Fraction, bytes]]:
     """Times in seconds and bytes of the packets of a stream of "audio", "subtitles" or "video"."""
-    with av.open(io.BytesIO(data)) as container:
+    with av.open(io.BytesIO(data), "r") as container:
         stream = getattr(container.streams, kind)[index]
         return [
             (packet.pts * packet.time_base, bytes(packet))

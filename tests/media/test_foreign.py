@@ -4,6 +4,7 @@ import gzip
 import io
 import struct
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -40,7 +41,7 @@ def tiff(**tags: tuple[int, int, int]) -> bytes:
     return file.getvalue()
 
 
-def sensor_data(order: str) -> bytes:
+def sensor_data(order: Literal[">", "<"]) -> bytes:
     """A TIFF of a thumbnail whose first sub-directory holds a colour filter array, as NEF and ARW."""
     file = io.BytesIO()
     with tifffile.TiffWriter(file, byteorder=order) as writer:
@@ -112,7 +113,7 @@ class Pipe(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: memoryview) -> int:
+    def readinto(self, buffer: Any) -> int:
         return self._data.readinto(buffer)
 
 

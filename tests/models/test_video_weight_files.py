@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -36,7 +37,7 @@ def video_file(folder: Path) -> Path:
     return path
 
 
-def rewritten(path: Path, name: str = "other.safetensors", **changes: object) -> Path:
+def rewritten(path: Path, name: str = "other.safetensors", **changes: Any) -> Path:
     """The file with other tensors (None: without) or another configuration."""
     with safe_open(path, "pt") as file:
         metadata = dict(file.metadata())
@@ -139,7 +140,7 @@ def test_damaged_files(folder: Path) -> None:
     ],
     ids=["chance of 0", "short table", "no decoder", "no prior", "shape"],
 )
-def test_contents_that_do_not_fit(folder: Path, changes: dict[str, object]) -> None:
+def test_contents_that_do_not_fit(folder: Path, changes: dict[str, Any]) -> None:
     with pytest.raises(WeightsError, match="does not fit this version"):
         files.load(rewritten(video_file(folder), **changes), CPU)
 

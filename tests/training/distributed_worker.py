@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +67,11 @@ def average(world: World) -> list[Tensor | None]:
     return [p.grad for p in parameters]
 
 
+def set_clock(clock: Callable[[], float]) -> None:
+    """Have the loop take the time from another clock."""
+    setattr(loop.time, "monotonic", clock)  # noqa: B010
+
+
 def rows(count: int) -> tuple[Tensor, Tensor]:
     """The same inputs and targets of both processes together, by the step."""
     generator = np.random.default_rng(count)
@@ -76,7 +83,7 @@ def train_on_halves(world: World, folder: Path) -> Loop:
     """Each process trains on its half of the rows; their weights and clocks differ at first."""
     model = Tiny(seed=world.rank)
     result = Loop(model, make_optimizers(model, 0.01), CONFIG, folder, world)
-    loop.time.monotonic = Clock(1.0 + world.rank)
+    set_clock(Clock(1.0 + world.rank))
     mine = slice(world.rank * ROWS, (world.rank + 1) * ROWS)
 
     def step(generator: np.random.Generator) -> tuple[Tensor, dict[str, Tensor]]:
@@ -92,7 +99,7 @@ def train_on_random(world: World, folder: Path, stop_at: int | None) -> Loop:
     model = Tiny(seed=0)
     result = Loop(model, make_optimizers(model, 0.01), CONFIG, folder, world)
     result.resume()
-    loop.time.monotonic = Clock(1.0)
+    set_clock(Clock(1.0))
 
     def step(generator: np.random.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         x = torch.from_numpy(generator.standard_normal((ROWS, 4), np.float32))
@@ -123,7 +130,8 @@ def trainers(world: World, folder: Path) -> dict[str, Any]:
             super().__init__(*args)
             loops.append(self)
 
-    tokenizer.Loop = prior.Loop = Kept  # type: ignore[misc]
+    for module in (tokenizer, prior):
+        setattr(module, "Loop", Kept)  # noqa: B010
     if world.first:
         (folder / "data").mkdir()
         for number in range(2):
@@ -147,7 +155,7 @@ def trainers(world: World, folder: Path) -> dict[str, Any]:
 
 
 def main(folder: Path) -> None:
-    real, rate = loop.time.monotonic, loop.matmul_rate
+    real, rate = time.monotonic, loop.matmul_rate
     with join("cpu") as world:
         ends: dict[str, Any] = {"average": average(world)}
         loop.matmul_rate = lambda device: 1e6
@@ -155,7 +163,8 @@ def main(folder: Path) -> None:
         ends["straight"] = end_of(train_on_random(world, folder / "straight", None))
         ends["stopped"] = end_of(train_on_random(world, folder / "cut", 2))
         ends["cut"] = end_of(train_on_random(world, folder / "cut", None))
-        loop.time.monotonic, loop.matmul_rate = real, rate
+        set_clock(real)
+        loop.matmul_rate = rate
         ends |= trainers(world, folder)
         torch.save(ends, folder / f"rank{world.rank}.pt")
 

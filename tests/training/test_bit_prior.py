@@ -51,7 +51,7 @@ def test_the_mean_over_passes_is_what_a_picture_costs() -> None:
     """All passes of one picture, each once, with their weights: the loss is unbiased."""
     prior = tiny()
     bits = torch.randn(1, 8, 8, 6, generator=torch.Generator().manual_seed(1)) > 0
-    costs = {}
+    costs: dict[int, float] = {}
     generator = np.random.default_rng(2)
     while len(costs) < CONFIG.passes:
         sample = draw(CONFIG, 1, (8, 8), generator)

@@ -200,7 +200,7 @@ def test_checkpoints_are_replaced_whole(tmp_path: Path) -> None:
         def __reduce__(self) -> str:
             raise Interrupted
 
-    loop.average.state["bad"] = Unsaveable()  # type: ignore[assignment]
+    loop.average.state["bad"] = Unsaveable()
     with pytest.raises(Interrupted):
         loop.save()
     assert (tmp_path / "checkpoint.pt").read_bytes() == good

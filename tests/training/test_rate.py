@@ -285,7 +285,8 @@ def test_a_plane_more_is_dear() -> None:
     prior = prior_with(True)
     passes = Passes(prior)
     n = torch.from_numpy(np.random.default_rng(0).integers(-1, 2, (1, *GRID, 16))).float()
-    context = context_for(prior)[:1]
+    context = context_for(prior)
+    assert context is not None
     first = passes.begins(STEP * BUCKETS // 256, 1)
     draws = [replace(d, first=first) for d in every_pass(passes) if d.position >= first]
     outwards = torch.where(n < 0, n - 1, n)  # below -1, above 0 and 1
@@ -318,7 +319,8 @@ def test_random_passes_estimate_all_of_them() -> None:
     generator = np.random.default_rng(0)
     rate = Rate(prior, passes, passes)
     count = 600
-    drawn = rate.differences(*(x.repeat(count, 1, 1, 1) for x in (n, n)), [STEP] * count, generator)
+    many = n.repeat(count, 1, 1, 1)
+    drawn = rate.differences(many, many, [STEP] * count, generator)
     total = sum(float(more.sum()) for more, _ in whole)
     assert float(drawn[0].sum()) / count == pytest.approx(total, rel=0.1)
     assert float(drawn[1].mean()) == pytest.approx(sum(float(b) for _, b in whole), rel=0.1)
@@ -342,10 +344,9 @@ def test_what_values_feel_is_how_their_bits_change() -> None:
     for size in (1.0, 8.0):  # around the first threshold, or many
         some = (z * (reach - 0.5).clamp(0, size)).requires_grad_()
         rounded = Rounded.of(some, zone, uniform)
-        more = sum(
-            differences(prior, passes, rounded.hard, rounded.low, [draw])[0]
-            for draw in every_pass(passes)
-        )
+        more = torch.zeros_like(rounded.hard)
+        for draw in every_pass(passes):
+            more += differences(prior, passes, rounded.hard, rounded.low, [draw])[0]
         (felt,) = torch.autograd.grad(rounded.felt(more).sum(), some)
         grown = some.detach().sign() * 0.1
         changed = bits_of(some.detach() + grown) - bits_of(some.detach() - grown)

@@ -104,7 +104,8 @@ def test_the_profile_names_operators_by_their_own_time() -> None:
 
 
 def test_the_host_is_one_step_ahead_of_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    made, waited = [], []
+    made: list[object] = []
+    waited: list[int] = []
 
     class Event:
         def __init__(self) -> None:

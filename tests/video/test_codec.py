@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Iterator
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ import torch
 
 from bsqcodec.encoder.targets import Quality, Size
 from bsqcodec.errors import ChecksumError, FormatError, LimitError, TruncatedError, VerifyError
-from bsqcodec.format.video_container import Gop, VideoFileReader
+from bsqcodec.format.video_container import Gop, VideoFileReader, VideoPart
 from bsqcodec.media.video.video_files import VideoFrame
 from bsqcodec.video.codec import DecodedVideo, VideoCodec, usual_gop
 
@@ -46,7 +48,7 @@ class Slow(io.RawIOBase):
     def read(self, size: int = -1) -> bytes:
         return self._source.read(min(size, 777))
 
-    def write(self, data: bytes) -> int:
+    def write(self, data: Any) -> int:
         self.written += bytes(data[:555])
         return min(len(data), 555)
 
@@ -63,7 +65,8 @@ def same(found: list[VideoFrame], wanted: list[VideoFrame]) -> bool:
 
 
 def test_what_is_known_about_a_coded_video(video_codec: VideoCodec) -> None:
-    file, done = io.BytesIO(), []
+    file = io.BytesIO()
+    done: list[int] = []
     reader = ListReader(clip(FRAMES))
     encoded = video_codec.encode(reader, file, Quality(60), gop=GOP, progress=done.append)
     assert encoded.frames == FRAMES and encoded.groups == GROUPS
@@ -166,7 +169,8 @@ def test_impossible_requests(video_codec: VideoCodec, data: bytes) -> None:
     for name in ("start", "duration"):
         for value in (-1.0, math.nan, math.inf):
             with pytest.raises(ValueError, match=f"the {name} of"):
-                video_codec.decode(data, **{name: value})
+                wrong: dict[str, Any] = {name: value}
+                video_codec.decode(data, **wrong)
     with pytest.raises(LimitError, match="over the limit of 100"):
         video_codec.decode(data, max_pixels=100)
 
@@ -273,7 +277,7 @@ def test_wrong_bits_under_right_checksums(
     """A group whose own CRC is wrong: an error, or with `partial` a group that is listed."""
     chunks = VideoFileReader.chunks
 
-    def spoiled(self: VideoFileReader):
+    def spoiled(self: VideoFileReader) -> Iterator[VideoPart]:
         for part in chunks(self):
             if isinstance(part, Gop) and part.first_frame == 3:
                 first = bytes([part.frames[0][0] ^ 1]) + part.frames[0][1:]

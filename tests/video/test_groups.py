@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import zip_longest
 
@@ -152,7 +153,10 @@ def flipped(data: bytes, place: int) -> bytes:
     ],
 )
 def test_damage_is_a_format_error(
-    weights: VideoWeights, workers: Workers, group: CodedGroup, damage
+    weights: VideoWeights,
+    workers: Workers,
+    group: CodedGroup,
+    damage: Callable[[tuple[bytes, ...]], tuple[bytes, ...]],
 ) -> None:
     with pytest.raises(FormatError):
         decode_group(weights, workers, damage(group.payloads))

@@ -3,7 +3,9 @@
 import io
 import struct
 import zlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,7 +30,7 @@ def reduced(samples: np.ndarray) -> np.ndarray:
     return np.rint(samples.astype(float) / 257).astype(np.uint8)
 
 
-def tiff(samples: np.ndarray, **options: object) -> bytes:
+def tiff(samples: np.ndarray, **options: Any) -> bytes:
     file = io.BytesIO()
     tifffile.imwrite(file, samples, **options)
     return file.getvalue()
@@ -46,7 +48,7 @@ def test_white_is_zero_in_16_bits() -> None:
 @pytest.mark.parametrize("packing", [None, "zlib", "tiles"])
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float32])
 def test_grey_tiff_of_any_packing(
-    order: str, photometric: str, packing: str | None, kind: type
+    order: str, photometric: str, packing: str | None, kind: Any
 ) -> None:
     ramp = np.linspace(0, 1, 48 * 32).reshape(32, 48)
     most = {np.uint8: 255, np.uint16: 65535, np.float32: 1}[kind]
@@ -151,7 +153,9 @@ def test_grey_with_alpha_stays_grey() -> None:
 
 @pytest.mark.parametrize(("colour", "channels"), [(4, 2), (2, 3), (6, 4)])
 @pytest.mark.parametrize("way", ["bytes", "path", "image"])
-def test_png_of_16_bits(colour: int, channels: int, way: str, build_png, tmp_path: Path) -> None:
+def test_png_of_16_bits(
+    colour: int, channels: int, way: str, build_png: Callable[..., bytes], tmp_path: Path
+) -> None:
     samples = wide(5, 6, channels)
     data = build_png(6, 5, 16, colour, samples.astype(">u2").tobytes())
     if way == "image":
@@ -206,7 +210,7 @@ def test_an_interlaced_png_of_16_bits(colour: int, channels: int) -> None:
         assert alpha is not None and np.argwhere(alpha == 0).tolist() == [[2, 3], [5, 5]]
 
 
-def test_a_colour_key_is_compared_at_16_bits(build_png) -> None:
+def test_a_colour_key_is_compared_at_16_bits(build_png: Callable[..., bytes]) -> None:
     picture = read_picture(CASES / "rgb16trns.png")
     assert picture.alpha is not None
     assert (picture.alpha[:, :32] == 0).all() and (picture.alpha[:, 32:] == 255).all()
@@ -220,7 +224,7 @@ def test_a_colour_key_is_compared_at_16_bits(build_png) -> None:
     np.testing.assert_array_equal(read_picture(grey).alpha, [[255, 0, 255]])
 
 
-def test_a_loaded_image_keeps_the_upper_bits_of_its_key(build_png) -> None:
+def test_a_loaded_image_keeps_the_upper_bits_of_its_key(build_png: Callable[..., bytes]) -> None:
     rows = struct.pack(">6H", 0x1234, 0x5678, 0x9ABC, 1, 2, 3)
     image = Image.open(io.BytesIO(build_png(2, 1, 16, 2, rows, rows[:6])))
     image.load()

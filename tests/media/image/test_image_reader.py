@@ -5,7 +5,9 @@ import struct
 import subprocess
 import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -99,7 +101,7 @@ def test_transparent_gif_of_one_frame() -> None:
 
 
 @pytest.mark.parametrize("depth", [1, 2, 4, 8, 16])
-def test_grey_png_with_one_transparent_value(depth: int, build_png) -> None:
+def test_grey_png_with_one_transparent_value(depth: int, build_png: Callable[..., bytes]) -> None:
     most = 2**depth - 1
     values = [0, most]
     row = "".join(f"{value:0{depth}b}" for value in values)
@@ -110,7 +112,9 @@ def test_grey_png_with_one_transparent_value(depth: int, build_png) -> None:
 
 
 @pytest.mark.parametrize(("depth", "letter"), [(8, "B"), (16, "H")])
-def test_rgb_png_with_one_transparent_colour(depth: int, letter: str, build_png) -> None:
+def test_rgb_png_with_one_transparent_colour(
+    depth: int, letter: str, build_png: Callable[..., bytes]
+) -> None:
     one = 2 ** (depth - 8)
     colours = [9 * one, 8 * one, 7 * one, 9 * one, 8 * one, 6 * one]
     rows, key = struct.pack(f">6{letter}", *colours), struct.pack(">3H", *colours[:3])
@@ -128,7 +132,9 @@ def test_16_bit_grey_is_rounded_with_a_note(format: str) -> None:
 
 
 @pytest.mark.parametrize(("colour", "channels"), [(2, 3), (4, 2), (6, 4)])
-def test_16_bit_colour_and_alpha_are_noted(colour: int, channels: int, build_png) -> None:
+def test_16_bit_colour_and_alpha_are_noted(
+    colour: int, channels: int, build_png: Callable[..., bytes]
+) -> None:
     wide = struct.pack(f">{channels}H", *(256 * value + 44 for value in range(1, channels + 1)))
     picture = read_picture(build_png(1, 1, 16, colour, wide))
     assert picture.notes == ["16-bit samples were reduced to 8 bits"]
@@ -189,7 +195,7 @@ def test_cmyk_by_its_profile(grey_ink_icc: bytes) -> None:
     assert picture.notes == ["converted from CMYK to sRGB by its colour profile"]
 
 
-def test_cmyk_with_a_useless_profile(build_icc) -> None:
+def test_cmyk_with_a_useless_profile(build_icc: Callable[[str], bytes]) -> None:
     image = Image.new("CMYK", (1, 1), (0, 255, 255, 0))
     picture = read_picture(saved(image, "TIFF", icc_profile=build_icc("CMYK")))
     np.testing.assert_array_equal(picture.pixels, [[[255, 0, 0]]])
@@ -288,7 +294,9 @@ def test_damage_gives_a_picture_or_a_bsq_error(
     assert capfd.readouterr().err == "", "a C library wrote to standard error"
 
 
-def test_a_decompression_bomb_is_refused_before_it_is_decoded(build_png) -> None:
+def test_a_decompression_bomb_is_refused_before_it_is_decoded(
+    build_png: Callable[..., bytes],
+) -> None:
     bomb = build_png(60000, 60000, 8, 2, b"\0")
     with pytest.raises(LimitError, match="over the limit of 256000000 pixels"):
         read_picture(bomb)
@@ -317,7 +325,7 @@ class Pipe(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: memoryview) -> int:
+    def readinto(self, buffer: Any) -> int:
         return self._data.readinto(buffer)
 
 

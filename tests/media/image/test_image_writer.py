@@ -1,6 +1,7 @@
 """Writing pictures: samples and metadata come back, and what a format cannot hold is said."""
 
 import io
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
@@ -112,7 +113,7 @@ def test_metadata_that_has_no_place_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("alpha", [True, False], ids=["alpha", "opaque"])
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".webp", ".avif"])
 def test_a_grey_profile_goes_where_grey_stays_grey(
-    alpha: bool, suffix: str, build_icc, tmp_path: Path
+    alpha: bool, suffix: str, build_icc: Callable[[str], bytes], tmp_path: Path
 ) -> None:
     picture, path = a_picture(True, alpha), tmp_path / f"picture{suffix}"
     picture.icc = build_icc("GRAY")

@@ -2,6 +2,7 @@
 
 import io
 import struct
+from collections.abc import Callable
 from zlib import crc32
 
 import numpy as np
@@ -139,7 +140,9 @@ def test_exif_that_imagemagick_left_in_a_png() -> None:
         ("RGB", "CMYK", False),
     ],
 )
-def test_a_profile_must_be_for_the_samples(mode: str, space: str, kept: bool, build_icc) -> None:
+def test_a_profile_must_be_for_the_samples(
+    mode: str, space: str, kept: bool, build_icc: Callable[[str], bytes]
+) -> None:
     image = Image.new(mode, (2, 2))
     profile = build_icc(space)
     picture = read_picture(saved(image, "PNG", icc_profile=profile))

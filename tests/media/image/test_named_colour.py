@@ -236,7 +236,7 @@ def test_chromaticities_of_exif_and_tiff() -> None:
     tiff = read_picture(file.getvalue()).icc
     expected = build_profile(
         NamedColour(
-            Primaries(white, *(colours[at : at + 2] for at in (0, 2, 4))),
+            Primaries(white, colours[:2], colours[2:4], colours[4:6]),
             Gamma(2.2),
             "chromaticities of the file",
         ),

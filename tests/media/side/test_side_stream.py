@@ -73,7 +73,7 @@ def test_sound_that_decodes_to_the_same_samples() -> None:
     output, _, _ = pass_through(clip, "mp4")
 
     def samples(data: bytes) -> list[bytes]:
-        with av.open(io.BytesIO(data)) as container:
+        with av.open(io.BytesIO(data), "r") as container:
             return [frame.to_ndarray().tobytes() for frame in container.decode(audio=0)]
 
     assert samples(output) == samples(clip)
@@ -126,7 +126,7 @@ def test_a_format_that_cannot_hold_the_sound_gets_a_note() -> None:
     clip = make_clip("matroska", "libx264", audio="wavpack", seconds_of_sound=3)
     output, _, notes = pass_through(clip, "mp4")
     assert any("(wavpack) does not fit into mp4" in note for note in notes)
-    with av.open(io.BytesIO(output)) as container:
+    with av.open(io.BytesIO(output), "r") as container:
         assert not container.streams.audio
 
 
@@ -151,7 +151,7 @@ def test_subtitles(source: str, codec: str, container: str, stored: str) -> None
     clip = make_clip(source, "libx264", subtitle=codec, audio="aac")
     output, read, _ = pass_through(clip, container)
     assert not any("dropped" in note for note in read.notes)
-    with av.open(io.BytesIO(output)) as opened:
+    with av.open(io.BytesIO(output), "r") as opened:
         stream = opened.streams.subtitles[0]
         assert stream.codec_context.name == {"subrip": "srt"}.get(stored, stored) or stored
         assert stream.metadata["language"] == "eng"
@@ -165,7 +165,7 @@ def test_attachments() -> None:
     font = bytes(range(256)) * 3
     clip = make_clip("matroska", "libx264", attachment=font, audio="aac")
     output, _, _ = pass_through(clip, "mkv")
-    with av.open(io.BytesIO(output)) as opened:
+    with av.open(io.BytesIO(output), "r") as opened:
         stream: Any = opened.streams.attachments[0]
         assert (stream.data, stream.name, stream.mimetype) == (font, "font.ttf", "font/ttf")
     _, _, notes = pass_through(clip, "mp4")
@@ -180,7 +180,7 @@ def test_a_cover_picture_is_not_the_video(container: str, audio: str | None) -> 
     assert (read.format.width, len(read.frames)) == (64, 10)
     again = Read(output)
     assert (again.format.width, len(again.frames)) == (64, 10)
-    with av.open(io.BytesIO(output)) as opened:
+    with av.open(io.BytesIO(output), "r") as opened:
         cover = next(s for s in opened.streams.video if s.disposition & 1024)
         data = next(bytes(p) for p in opened.demux(cover) if p.size)
     assert data == png()
@@ -191,7 +191,7 @@ def test_a_cover_picture_is_not_the_video(container: str, audio: str | None) -> 
 def test_chapters(container: str, audio: str | None) -> None:
     clip = make_clip("matroska", "libx264", chapters=CHAPTERS, audio=audio)
     output, _, _ = pass_through(clip, container)
-    with av.open(io.BytesIO(output)) as opened:
+    with av.open(io.BytesIO(output), "r") as opened:
         chapters = [
             (c["metadata"]["title"], c["start"] * (c["time_base"] or 0)) for c in opened.chapters()
         ]

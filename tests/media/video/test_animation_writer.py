@@ -4,6 +4,7 @@ import io
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -33,7 +34,7 @@ def animation(
     format: VideoFormat = FORMAT,
     notes: list[str] | None = None,
     side: bytes = b"",
-    **options: object,
+    **options: Any,
 ) -> bytes:
     file = io.BytesIO()
     chosen = OutputOptions(container=container, **options)
@@ -166,7 +167,7 @@ def test_webm(lossless: bool) -> None:
     notes: list[str] = []
     frames = frames_of(64, 48, [0, 100, 300, 350])
     data = write_video(FORMAT, frames, "webm", notes=notes, lossless=lossless)
-    with av.open(io.BytesIO(data)) as container:
+    with av.open(io.BytesIO(data), "r") as container:
         assert container.streams.video[0].codec_context.name in ("vp9", "libvpx-vp9")
     assert b"webm" in data[:64]
     read = Read(data)

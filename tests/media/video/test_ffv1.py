@@ -17,7 +17,7 @@ from .test_video_reader import Read
 
 def packets(clip: bytes) -> list[tuple[int, bytes]]:
     """Place and bytes of each coded frame."""
-    with av.open(io.BytesIO(clip)) as container:
+    with av.open(io.BytesIO(clip), "r") as container:
         return [(p.pos or 0, bytes(p)) for p in container.demux(video=0) if p.size]
 
 

@@ -63,7 +63,7 @@ def test_chroma_is_put_to_where_it_lies(siting: str) -> None:
 def test_chroma_does_not_wander(container: str) -> None:
     format = VideoFormat(WIDTH, HEIGHT, Fraction(1, 25), Fraction(25), VideoColour("bt601"))
     pixels = ramp()
-    options = {} if container == "y4m" else {"crf": 1}
+    options: dict[str, Any] = {} if container == "y4m" else {"crf": 1}
     for _ in range(3):
         frames = [VideoFrame(pixels, 0)]
         pixels = Read(write_video(format, frames, container, **options)).frames[0].pixels
@@ -76,11 +76,11 @@ def test_the_output_names_its_tags() -> None:
     format = VideoFormat(WIDTH, HEIGHT, Fraction(1, 25), Fraction(25), colour)
     for container in ("mp4", "mkv"):
         output = write_video(format, [VideoFrame(ramp(), 0)], container)
-        with av.open(io.BytesIO(output)) as opened:
+        with av.open(io.BytesIO(output), "r") as opened:
             context: Any = opened.streams.video[0].codec_context
-            tags = (context.colorspace, context.color_range)
-            tags += (context.color_primaries, context.color_trc)
-        assert tags == (1, 2, 9, 16)
+            tags = [context.colorspace, context.color_range]
+            tags += [context.color_primaries, context.color_trc]
+        assert tags == [1, 2, 9, 16]
 
 
 @pytest.mark.parametrize("matrix", ["bt709", "bt601", "bt2020nc"])

@@ -6,7 +6,7 @@ import struct
 import weakref
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import av
 import numpy as np
@@ -44,7 +44,10 @@ def y4m(planes: Any) -> bytes:
 def tagged(planes: Any, matrix: str, full: bool) -> bytes:
     """A file with exactly these samples, tagged with a matrix and range."""
     file = io.BytesIO()
-    with av.open(io.BytesIO(y4m(planes))) as source, av.open(file, "w", format="matroska") as out:
+    with (
+        av.open(io.BytesIO(y4m(planes)), "r") as source,
+        av.open(file, "w", format="matroska") as out,
+    ):
         stream: Any = out.add_stream("ffv1", rate=25)
         stream.width, stream.height = planes.shape[2], planes.shape[1]
         stream.pix_fmt = "yuv444p"
@@ -357,7 +360,7 @@ def test_an_empty_file(name: str, tmp_path: Path) -> None:
     with pytest.raises(MediaError, match=f"{name}: the file is empty"):
         open_video(tmp_path / name)
     with pytest.raises(MediaError, match="the file is empty"):
-        open_video(Pipe())
+        open_video(cast(BinaryIO, Pipe()))
 
 
 @pytest.mark.parametrize("container", ["mp4", "matroska"])

@@ -188,7 +188,7 @@ def test_samples_survive_the_way_through_rgb(full_range: bool) -> None:
     output = write_video(read.format, read.frames, "y4m", pix_fmt="yuv444p")
 
     def planes(data: bytes) -> Any:
-        with av.open(io.BytesIO(data)) as container:
+        with av.open(io.BytesIO(data), "r") as container:
             return np.stack([frame.to_ndarray() for frame in container.decode(video=0)])
 
     difference = np.abs(planes(clip).astype(int) - planes(output))
@@ -202,7 +202,7 @@ def test_subsampled_samples_survive_nearly() -> None:
     output = write_video(read.format, read.frames, "y4m")
 
     def planes(data: bytes) -> Any:
-        with av.open(io.BytesIO(data)) as container:
+        with av.open(io.BytesIO(data), "r") as container:
             return np.stack([frame.to_ndarray() for frame in container.decode(video=0)])
 
     before, after = planes(clip), planes(output)
@@ -211,7 +211,7 @@ def test_subsampled_samples_survive_nearly() -> None:
 
 
 def test_not_every_frame_is_a_key_frame() -> None:
-    with av.open(io.BytesIO(write_video(PLAIN, frames_of(64, 48), "mp4"))) as container:
+    with av.open(io.BytesIO(write_video(PLAIN, frames_of(64, 48), "mp4")), "r") as container:
         keys = [packet.is_keyframe for packet in container.demux(video=0) if packet.size]
     assert keys == [True] + [False] * (FRAMES - 1)
 
@@ -267,7 +267,7 @@ def test_the_default_is_near_to_the_input() -> None:
 def test_other_codecs(codec: str, options: dict[str, str]) -> None:
     frames = frames_of(64, 48)
     output = write_video(PLAIN, frames, "mov", codec=codec, codec_options=options)
-    with av.open(io.BytesIO(output)) as container:
+    with av.open(io.BytesIO(output), "r") as container:
         name = container.streams.video[0].codec_context.name
     assert name == {"libx265": "hevc", "prores_ks": "prores"}.get(codec, codec)
     assert psnr(Read(output).frames[5].pixels, frames[5].pixels) > 25

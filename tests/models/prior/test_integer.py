@@ -48,7 +48,9 @@ def grid(count: int, height: int, width: int, seed: int = 0) -> tuple[Tensor, Te
     return torch.stack(v), torch.from_numpy(flags)
 
 
-def logits(prior: IntegerPrior, v: Tensor, flags: Tensor, kind: int, bucket: int, power: int):
+def logits(
+    prior: IntegerPrior, v: Tensor, flags: Tensor, kind: int, bucket: int, power: int
+) -> Tensor:
     x = prior.trunk(v, power, kind, bucket, flags)
     return prior.head(x.view(-1, x.shape[-1])).view(*v.shape[:3], -1)
 

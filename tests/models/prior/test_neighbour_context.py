@@ -91,8 +91,8 @@ def test_contexts_follow_the_rule(plane: int) -> None:
     found = contexts(v, magnitude, trend, torch.tensor(3.0**plane))
     assert found.dtype == torch.int32
     expected = [
-        context_of(*map(int, triple), 3**plane)
-        for triple in zip(v.flatten(), magnitude.flatten(), trend.flatten(), strict=True)
+        context_of(int(own), int(size), int(slope), 3**plane)
+        for own, size, slope in zip(v.flatten(), magnitude.flatten(), trend.flatten(), strict=True)
     ]
     assert found.flatten().tolist() == expected
 
@@ -127,12 +127,12 @@ def test_training_and_coding_see_the_same(plane: int) -> None:
     for i in range(3):
         assert torch.equal(features(v[i : i + 1], power), features(v, powers)[i : i + 1])
         own = v[i].view(64, 6)[tokens[:, None], channels]
-        sums = (
+        near, slope = (
             s.view(64, 4)[tokens[:, None], channels - 1]
             for s in neighbour_sums(v[i : i + 1, ..., band])
         )
         expected = everywhere[i].view(64, 6)[tokens[:, None], channels]
-        assert torch.equal(contexts(own, *sums, power), expected)
+        assert torch.equal(contexts(own, near, slope, power), expected)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.int64])

@@ -218,6 +218,7 @@ def test_the_parts_outside_attention_look_as_far_as_they_say(reach: int) -> None
         changed[:, :, 64:80, 64:80] = 255 - changed[:, :, 64:80, 64:80]
         a = tokenizer.encoder.local(x)[1]
         b = tokenizer.encoder.local(changed)[1]
+        assert a is not None and b is not None
         moved = (a - b).abs().amax(-1)[0]
     else:
         latents = 50 * torch.randn(1, 8, 8, 16, generator=generator)
