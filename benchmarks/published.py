@@ -1,8 +1,9 @@
 """Figures that others published, which stand in the plots as points and are never measured here.
 
-A point has `bpp` and the keys of benchmarks.measures. `published_lpips` is an LPIPS of another
-network than that of our plots (see benchmarks/lpips.py); no plot shows it.
-`published_lpips_of_webp` is what the same source has for WebP at that rate.
+A point has `bpp` and the keys of benchmarks.measures. Plots do not show keys that begin with
+`published_`, since these do not compare: `published_lpips` is an LPIPS of another network than that
+of our plots (see benchmarks/lpips.py), `published_lpips_of_webp` what the same source has for WebP
+at that rate, `published_psnr` the PSNR on a data set whose points stand in plots of other clips.
 """
 
 import json

@@ -69,8 +69,10 @@ def test_r1_is_the_squared_slope() -> None:
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.zero_()
-        network.convs[0].weight[0, 0, 1, 1] = 1.0  # type: ignore[index]
-        network.convs[0].bias[0] = 5.0  # type: ignore[index]
+        first = network.convs[0]
+        assert isinstance(first, torch.nn.Conv2d) and first.bias is not None
+        first.weight[0, 0, 1, 1] = 1.0
+        first.bias[0] = 5.0
         network.out.weight[0, 0, 1, 1] = 3.0
     pixels = noise(1)
     without, _ = discriminator_loss(network, pixels, pixels, 0)
