@@ -31,7 +31,7 @@ def through_webm(
 
 def sound_of(data: bytes) -> tuple[str, Fraction, np.ndarray]:
     """The codec, when the sound begins, and its samples [channels, N]."""
-    with av.open(io.BytesIO(data)) as container:
+    with av.open(io.BytesIO(data), "r") as container:
         stream = container.streams.audio[0]
         name = stream.codec_context.name
         frames = list(container.decode(stream))
