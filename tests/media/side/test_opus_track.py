@@ -35,7 +35,7 @@ def sound_of(data: bytes) -> tuple[str, Fraction, np.ndarray]:
         stream = container.streams.audio[0]
         name = stream.codec_context.name
         frames = list(container.decode(stream))
-        start = frames[0].pts * Fraction(frames[0].time_base)
+        start = Fraction((frames[0].pts or 0) * (frames[0].time_base or 0))
         return name, start, np.concatenate([frame.to_ndarray() for frame in frames], axis=1)
 
 
