@@ -31,7 +31,7 @@ def with_track_elements(
 
     No frame has a duration, and the track names none. additions: of each block, what is beside it.
     """
-    with av.open(io.BytesIO(clip)) as source:
+    with av.open(io.BytesIO(clip), "r") as source:
         stream: Any = source.streams.video[0]
         codec = {"h264": "V_MPEG4/ISO/AVC", "vp9": "V_VP9"}[stream.codec_context.name]
         context = stream.codec_context

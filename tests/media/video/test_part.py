@@ -100,6 +100,12 @@ def test_how_long_a_part_is() -> None:
         assert read.frames[-1].pts + read.frames[-1].duration == end
 
 
+def seconds(count: int | None, packet: Any) -> Fraction:
+    """A time of a packet, which has one, in seconds."""
+    assert count is not None and packet.time_base is not None
+    return count * packet.time_base
+
+
 @pytest.mark.parametrize("container", ["matroska", "mp4"])
 def test_subtitles_and_chapters(container: str) -> None:
     """Line 0 is shown from .04 to .14 s, line 1 from .2 to .3 s."""
@@ -109,9 +115,9 @@ def test_subtitles_and_chapters(container: str) -> None:
         seconds_of_sound=4, chapters=CHAPTERS,
     )  # fmt: skip
     read = Read(clip, part=Part(Fraction("0.08"), Fraction("0.16")))
-    with av.open(io.BytesIO(read.side)) as side:
+    with av.open(io.BytesIO(read.side), "r") as side:
         lines = [
-            (packet.pts * packet.time_base, packet.duration * packet.time_base, bytes(packet))
+            (seconds(packet.pts, packet), seconds(packet.duration, packet), bytes(packet))
             for packet in side.demux(side.streams.subtitles[0])
             if packet.size
         ]
@@ -121,8 +127,8 @@ def test_subtitles_and_chapters(container: str) -> None:
     assert [float(length) for _, length, _ in lines] == pytest.approx([0.06, 0.04])
     assert [chapter["metadata"]["title"] for chapter in chapters] == ["chapter 0"]
     read = Read(clip, part=Part(Fraction("1.52"), Fraction(1)))
-    with av.open(io.BytesIO(read.side)) as side:
-        chapters = side.chapters()
+    with av.open(io.BytesIO(read.side), "r") as side:
+        chapters = list(side.chapters())
         found = [(c["metadata"]["title"], c["start"] * c["time_base"]) for c in chapters]
         assert max(c["end"] * c["time_base"] for c in chapters) == 1
     assert found == [("chapter 1", 0), ("chapter 2", Fraction("0.48"))]

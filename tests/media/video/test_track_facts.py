@@ -30,7 +30,7 @@ HDR10 = (
 def remux(clip: bytes, container: str, **tags: str) -> bytes:
     """The clip with texts of its picture track, the only one."""
     file = io.BytesIO()
-    with av.open(io.BytesIO(clip)) as source, av.open(file, "w", format=container) as output:
+    with av.open(io.BytesIO(clip), "r") as source, av.open(file, "w", format=container) as output:
         stream = source.streams.video[0]
         track: Any = output.add_stream_from_template(stream)
         track.metadata.update(tags)
@@ -43,7 +43,7 @@ def remux(clip: bytes, container: str, **tags: str) -> bytes:
 
 def track_texts(data: bytes) -> Mapping[str, str]:
     """The texts of a file's picture track."""
-    with av.open(io.BytesIO(data)) as container:
+    with av.open(io.BytesIO(data), "r") as container:
         return dict(container.streams.video[0].metadata)
 
 
@@ -189,7 +189,7 @@ def test_language_of_the_picture_comes_back(container: str) -> None:
     if container == "matroska":
         assert read.format.metadata["picture.title"] == "Main view"
         assert track_texts(output)["title"] == "Main view"
-    with av.open(io.BytesIO(output)) as opened:
+    with av.open(io.BytesIO(output), "r") as opened:
         assert not any(key.lower().startswith("picture") for key in opened.metadata)
 
 
@@ -237,7 +237,7 @@ def test_chapters_are_not_said_to_be_dropped(container: str) -> None:
     read = Read(clip)
     assert not any("dropped" in note or "cannot be kept" in note for note in read.notes)
     output = write_video(read.format, read.frames, "mkv", side=read.side)
-    with av.open(io.BytesIO(output)) as opened:
+    with av.open(io.BytesIO(output), "r") as opened:
         assert [chapter["metadata"]["title"] for chapter in opened.chapters()] == ["one"]
         assert not opened.streams.subtitles
 

@@ -93,7 +93,7 @@ def vp9(luma: int) -> list[bytes]:
             frame.pts = index
             output.mux(stream.encode(frame))
         output.mux(stream.encode())
-    with av.open(io.BytesIO(file.getvalue())) as source:
+    with av.open(io.BytesIO(file.getvalue()), "r") as source:
         return [bytes(packet) for packet in source.demux(video=0) if packet.size]
 
 

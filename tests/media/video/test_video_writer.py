@@ -136,7 +136,7 @@ def test_the_last_frame_is_shown_as_long_as_it_should(
     end = (last.pts + last.duration) * read.format.time_base
     assert end == Fraction(times[-1] + 1720, 1000)
     if not piped:
-        with av.open(io.BytesIO(output)) as opened:
+        with av.open(io.BytesIO(output), "r") as opened:
             assert opened.duration == end * 1_000_000
 
 
