@@ -15,7 +15,7 @@ class _Recorder(TorchDispatchMode):
     """Keeps the floating types of all that operations of this thread return, by operation."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.seen: dict[torch.dtype, set[str]] = {}
 
     def __torch_dispatch__(
