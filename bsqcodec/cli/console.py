@@ -14,7 +14,7 @@ import click
 
 from bsqcodec.errors import BsqError
 from bsqcodec.machine.memory import is_out_of_memory
-from bsqcodec.media.remarks import remark_of
+from bsqcodec.media.remarks import Remark, remark_of
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -50,18 +50,20 @@ class Console:
             click.echo(f"{PROGRAM}: warning: {_one_line(message)}", err=True)
 
     def note(self, message: str) -> None:
-        """Say what is usual but good to know."""
+        """Say what is good to know and no reason to worry."""
         if self.verbosity > QUIET:
             click.echo(f"{PROGRAM}: note: {_one_line(message)}", err=True)
 
     def tell(self, name: str, notes: Iterable[str]) -> None:
-        """Give the notes on a file as warnings, and those that are only remarks once a run."""
+        """Give the notes on a file: remarks as such, some of them once a run, others as warnings."""
         for text in notes:
             remark = remark_of(text)
             if remark is None:
                 self.warning(f"{name}: {text}")
-            elif remark not in self._told:
-                self._told.add(remark)
+                continue
+            beginning, often = remark
+            if often is Remark.EACH or beginning not in self._told:
+                self._told.add(beginning)
                 self.note(f"{name}: {text}")
 
     def summary(self, message: str) -> None:

@@ -73,8 +73,9 @@ def test_captures_that_were_joined(capsys: Output) -> None:
     Path("joined.ts").write_bytes((CASES / "a.ts").read_bytes() * 2)
     assert main(["encode", "joined.ts", "-q", "5"]) == 0
     err = capsys.readouterr().err
-    assert "the clock starts over after 2.02 s: times are carried on" in err
-    assert "damaged" not in err and "unusable" not in err
+    note = "note: joined.ts: the clock starts over after 2.02 s: times are carried on"
+    assert note in err
+    assert "damaged" not in err and "unusable" not in err and "warning" not in err
     assert bsqcodec.describe("joined.bsq")["duration_s"] == pytest.approx(4.0, abs=0.05)
     assert main(["decode", "joined.bsq", "-o", "joined.mp4"]) == 0
     data = Path("joined.mp4").read_bytes()
@@ -239,6 +240,8 @@ def test_crops_and_alpha(capsys: Output) -> None:
         assert main(["encode", str(CASES / name), "-o", "a.bsq", "-f", "-q", "5"]) == 0
         facts = bsqcodec.describe("a.bsq")
         assert (facts["width"], facts["height"]) == (64, 32)
+    err = capsys.readouterr().err
+    assert err.count(": cropped to 64 x 32 as the file asks") == 2 and "warning" not in err
     capsys.readouterr()
     assert main(["encode", str(CASES / "al.webm"), "-o", "a.bsq", "-f", "-q", "5"]) == 0
     assert "warning: " in (err := capsys.readouterr().err) and "transparency was dropped" in err

@@ -13,7 +13,7 @@ from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoRef
 from bsqcodec.errors import MediaError
 from bsqcodec.media.image.orientation import oriented
 from bsqcodec.media.image.picture import Samples
-from bsqcodec.media.remarks import MATRIX_ASSUMED
+from bsqcodec.media.remarks import MATRIX_ASSUMED, TURNED
 from bsqcodec.media.video.track_facts import Crop, side_data_of
 from bsqcodec.media.video.video_types import VideoColour
 
@@ -135,7 +135,7 @@ def orientation_of(frame: av.VideoFrame, notes: list[str]) -> int:
         notes.append("the file asks for a rotation that is no multiple of 90 degrees: not applied")
         return 1
     if orientation != 1:
-        notes.append("turned or mirrored as the file's display matrix asks")
+        notes.append(TURNED)
     return orientation
 
 

@@ -11,6 +11,7 @@ import av
 
 from bsqcodec.errors import MediaError
 from bsqcodec.media.image.pillow_guard import check_size
+from bsqcodec.media.remarks import CLOCK_STARTS_OVER, CROPPED
 from bsqcodec.media.side.side_cut import SideCut
 from bsqcodec.media.side.side_stream import SideStream
 from bsqcodec.media.video.frame_times import TimedFrame
@@ -264,7 +265,7 @@ class FFmpegReader(VideoReader):
         if width < 1 or height < 1:
             self.notes.append("the file asks for a crop that leaves nothing: not applied")
             return Crop()
-        self.notes.append(f"cropped to {width} x {height} as the file asks")
+        self.notes.append(f"{CROPPED} {width} x {height} as the file asks")
         return crop
 
     def _expect(self) -> int | None:
@@ -300,7 +301,7 @@ class FFmpegReader(VideoReader):
         if joined.joints:
             count = "" if joined.joints == 1 else f" and {joined.joints - 1} times more"
             self.notes.append(
-                f"the clock starts over after {float(joined.first_joint):.2f} s{count}:"
+                f"{CLOCK_STARTS_OVER} after {float(joined.first_joint):.2f} s{count}:"
                 " times are carried on"
             )
         if self._moved_times:
