@@ -74,10 +74,23 @@ def test_other_files(head: bytes) -> None:
 
 def test_cases_of_their_own() -> None:
     """The small files that the tests have, each by its suffix."""
-    kinds = {".avif": "an AVIF picture", ".jpg": "a JPEG picture", ".png": "a PNG picture"}
-    kinds |= {".tif": "a TIFF picture"}
-    found = {p.name: kind_of(p.read_bytes()[:HEAD_BYTES]) for p in CASES.iterdir()}
-    assert found == {name: kinds[Path(name).suffix] for name in found if Path(name).suffix in kinds}
+    kinds = {
+        ".avi": "an AVI video",
+        ".avif": "an AVIF picture",
+        ".bsq": "a .bsq file",
+        ".gif": "a GIF picture",
+        ".ivf": "an IVF video",
+        ".jpg": "a JPEG picture",
+        ".mkv": "a Matroska or WebM video",
+        ".mp4": "a video of the MP4 family",
+        ".png": "a PNG picture",
+        ".tif": "a TIFF picture",
+        ".ts": "an MPEG transport stream",
+        ".webm": "a Matroska or WebM video",
+        ".webp": "a WebP picture",
+    }
+    for path in CASES.iterdir():
+        assert kind_of(path.read_bytes()[:HEAD_BYTES]) == kinds.get(path.suffix), path
 
 
 @pytest.mark.parametrize("value", range(256))
