@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from bsqcodec.api_video import decode_video, encode_video, video_frames
     from bsqcodec.encoder.targets import Bitrate, BitsPerPixel, Psnr, Quality, Size
     from bsqcodec.errors import (
+        AnimationError,
         BsqError,
         ChecksumError,
         DamagedVideoError,
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "AnimationError",
     "Bitrate",
     "BitsPerPixel",
     "BsqError",

@@ -64,19 +64,25 @@ def encode(
     strip: leave ICC, EXIF and XMP out. verify: decode the result and compare. effort: 0 to 2, see
     `Codec.encode`. tune: "psnr" or "ms-ssim", the measure that effort 2 searches by, in place of a
     mix of both; "psnr" has effort 1 choose integers by it too.
-    Raises ValueError for another effort, tune or device or a target that is none, MediaError,
-    LimitError, TargetError, WeightsError, VerifyError or OSError.
+    Raises ValueError for another effort, tune or device or a target that is none, TypeError for
+    arguments of other types, MediaError, LimitError, TargetError, WeightsError, VerifyError or
+    OSError.
     """
+    if isinstance(quality, (str, Path)):
+        raise TypeError(
+            f"quality is a number from 0 to 100, not {str(quality)!r}; encode returns the bytes of"
+            " the .bsq file and writes none: pathlib.Path(name).write_bytes does"
+        )
     target = choose_target(quality, bpp, size, psnr)
-    codec = _codec(None if weights is None else str(weights), device, threads)
     picture = _read(image, max_pixels)
+    codec = _codec(None if weights is None else str(weights), device, threads)
     coded = codec.encode(picture, target, strip=strip, verify=verify, effort=effort, tune=tune)
     return coded.data
 
 
 def decode(
     data: File,
-    *,
+    *others: object,
     levels: int | None = None,
     partial: bool = False,
     max_pixels: int = MAX_PIXELS,
@@ -87,11 +93,17 @@ def decode(
     """Return the picture in a .bsq file (path, bytes or stream) as L, LA, RGB or RGBA.
 
     levels: decode only so many levels, for a coarser picture. partial: take a cut file as far as
-    it goes. Raises FormatError or one of its children, LimitError, WeightsError, OSError, or
-    ValueError for fewer levels than 1.
+    it goes. Raises FormatError or one of its children, LimitError, WeightsError, OSError,
+    ValueError for fewer levels than 1, or TypeError for `others`, of which there are none.
     """
     from bsqcodec.media.image.picture import to_pil
 
+    if others:
+        raise TypeError(
+            "decode takes one file, and options by name; it returns a Pillow image and writes none:"
+            " decode(data).save(name) does"
+        )
+    check_source(data)
     codec = _codec(None if weights is None else str(weights), device, threads)
     if isinstance(data, (str, Path)):
         with open(data, "rb") as file:
@@ -118,6 +130,23 @@ def describe(data: File, *, max_pixels: int = MAX_PIXELS) -> dict[str, Any]:
     if kind is FileKind.VIDEO:
         return describe_video(source, max_pixels=max_pixels)
     return describe_picture(source, max_pixels=max_pixels)
+
+
+def _whole(size: Any) -> int:
+    """A float that is a whole number as such; anything else as it is."""
+    return int(size) if isinstance(size, float) and size.is_integer() else size
+
+
+def check_source(data: object) -> None:
+    """Raise TypeError for what is neither a path nor bytes nor a stream to read from."""
+    if not isinstance(data, (str, Path, bytes, bytearray, memoryview)) and not hasattr(
+        data, "read"
+    ):
+        raise TypeError(f"a file is given as a path, bytes or a stream, not as {_type_of(data)}")
+
+
+def _type_of(value: object) -> str:
+    return f"{type(value).__name__} ({str(value)[:40]!r})"
 
 
 def choose_target(
@@ -148,7 +177,7 @@ def choose_target(
     if bpp is not None:
         return BitsPerPixel(bpp)
     if size is not None:
-        return Size(parse_size(size) if isinstance(size, str) else size)
+        return Size(parse_size(size) if isinstance(size, str) else _whole(size))
     if psnr is not None:
         return Psnr(psnr)
     return Quality(DEFAULT_QUALITY if quality is None else quality)
@@ -167,9 +196,24 @@ def _read(image: PictureLike, max_pixels: int) -> Picture:
     import numpy as np
     from PIL import Image
 
+    from bsqcodec.errors import AnimationError, MediaError
     from bsqcodec.media.image.image_reader import picture_from, read_picture
     from bsqcodec.media.image.picture import Picture
 
     if isinstance(image, (Image.Image, np.ndarray, Picture)):
         return picture_from(image, max_pixels=max_pixels)
-    return read_picture(image, max_pixels=max_pixels)
+    check_source(image)
+    try:
+        return read_picture(image, max_pixels=max_pixels)
+    except AnimationError as error:
+        raise AnimationError(f"{error}; encode_video codes all of it") from error
+    except MediaError as error:
+        if isinstance(image, (str, Path)) and _is_video(image):
+            raise MediaError(f"{error}; encode_video codes videos") from error
+        raise
+
+
+def _is_video(path: str | Path) -> bool:
+    from bsqcodec.media.video.video_files import is_video
+
+    return is_video(path)

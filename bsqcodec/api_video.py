@@ -15,15 +15,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import replace
 from fractions import Fraction
 from functools import lru_cache
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from bsqcodec.api import MAX_PIXELS, choose_target
+from bsqcodec.api import MAX_PIXELS, check_source, choose_target
 from bsqcodec.format.byte_source import SupportsRead, as_stream
 
 if TYPE_CHECKING:
@@ -52,7 +54,7 @@ def encode_video(
     partial: bool = False,
     overwrite: bool = False,
     raw: RawVideo | None = None,
-    frame_rate: Fraction | None = None,
+    frame_rate: Fraction | float | None = None,
     start: float | None = None,
     duration: float | None = None,
     max_pixels: int = MAX_PIXELS,
@@ -63,7 +65,8 @@ def encode_video(
     """Code a video as a .bsq file, with its sound and subtitles; tell what came of it.
 
     source: a file, a stream, a name pattern such as frame%05d.png or frame*.png, or a folder of
-    pictures. destination: a file, which appears whole or not at all, or a stream.
+    pictures. destination: a stream, or a file, whose name ends with .bsq and which appears whole or
+    not at all.
     At most one of quality (0..100, 50 by default), bpp (bits per pixel), bitrate (bits a second,
     or text such as "500k"), size (bytes, or text such as "20M") and psnr (dB, of each group of
     pictures) says how small or how good; ValueError for more than one. bpp and bitrate are of the
@@ -78,25 +81,38 @@ def encode_video(
     of numbered pictures. start, duration: in seconds, of the part that is wanted, which begins at
     time 0; sound and subtitles are cut with the frames. max_pixels: of one frame.
     Raises ValueError for another effort, tune or gop, or a part that begins or lasts less than 0
-    seconds, MediaError, LimitError, TargetError,
-    WeightsError, VerifyError, OutputExistsError or OSError.
+    seconds, TypeError for arguments of other types, MediaError, LimitError, TargetError,
+    WeightsError, VerifyError, OutputError for a destination of another name, OutputExistsError or
+    OSError. What is wrong with the destination is raised before any work is done.
     """
-    from bsqcodec.media.files import atomic_output
+    from bsqcodec.media.files import (
+        atomic_output,
+        check_coded_name,
+        check_other_file,
+        check_output,
+    )
     from bsqcodec.media.video.part import Part
     from bsqcodec.video.encode_file import encode_video_file
     from bsqcodec.video.video_input import VideoInput
 
     target = choose_target(quality, bpp, size, psnr, bitrate)
-    codec = _codec(None if weights is None else str(weights), device, threads)
+    check_source(source)
+    _check_destination(destination)
+    if isinstance(destination, (str, Path)):
+        check_other_file(source, destination)
+        check_coded_name(destination)
+        check_output(destination, force=overwrite)
     video = VideoInput(
         source,
         raw=raw,
-        frame_rate=frame_rate,
+        frame_rate=_frame_rate(frame_rate),
         max_pixels=max_pixels,
         allow_damage=partial,
         strip=strip,
         part=Part.of(start, duration),
     )
+    video.check()
+    codec = _codec(None if weights is None else str(weights), device, threads)
     with (
         atomic_output(Path(destination), force=overwrite)
         if isinstance(destination, (str, Path))
@@ -128,12 +144,21 @@ def decode_video(
     start, duration: in seconds, of the part that is wanted; sound is cut with the pictures.
     partial: pass over damage, which `missing` of the result lists. overwrite: replace what is
     there. Raises FormatError or one of its children, LimitError, WeightsError, SeekError for a part
-    without frames, ValueError for a part that begins or lasts less than 0 seconds, OutputError,
-    OutputExistsError or OSError.
+    without frames, ValueError for a part that begins or lasts less than 0 seconds, OutputError for a
+    destination and options that do not go together, OutputExistsError or OSError. What is wrong with
+    the destination is raised before any work is done.
     """
-    from bsqcodec.media.video.video_files import OutputOptions
+    from bsqcodec.media.files import check_other_file
+    from bsqcodec.media.video.video_files import OutputOptions, check_video_output
     from bsqcodec.video.decode_file import Range, decode_video_file
 
+    check_source(source)
+    _check_destination(destination)
+    part = Range(start, duration)
+    options = replace(options or OutputOptions(), overwrite=overwrite)
+    if isinstance(destination, (str, Path)):
+        check_other_file(source, destination)
+    check_video_output(destination, options, force=overwrite)
     codec = _codec(None if weights is None else str(weights), device, threads)
     target = Path(destination) if isinstance(destination, str) else destination
     with _opened(source) as stream:
@@ -141,8 +166,8 @@ def decode_video(
             codec,
             stream,
             target,
-            replace(options or OutputOptions(), overwrite=overwrite),
-            part=Range(start, duration),
+            options,
+            part=part,
             partial=partial,
             force=overwrite,
             max_pixels=max_pixels,
@@ -172,6 +197,25 @@ def video_frames(
         with closing(decoded.frames()) as frames:
             for frame in frames:
                 yield frame.pixels
+
+
+def _check_destination(destination: object) -> None:
+    """Raise TypeError for what is neither a path nor a stream to write to."""
+    if not isinstance(destination, (str, Path)) and not hasattr(destination, "write"):
+        raise TypeError(f"the destination is a path or a stream to write to, not {destination!r}")
+
+
+def _frame_rate(rate: object) -> Fraction | None:
+    """Frames a second as a fraction; of a number such as 29.97 the nearest short one."""
+    if rate is None:
+        return None
+    if isinstance(rate, bool) or not isinstance(rate, Real):
+        raise TypeError(
+            f"a frame rate is a number such as 25 or Fraction(30000, 1001), not {rate!r}"
+        )
+    if not (math.isfinite(rate) and float(rate) > 0):
+        raise ValueError(f"a frame rate of {rate} is not above 0")
+    return rate if isinstance(rate, Fraction) else Fraction(float(rate)).limit_denominator(1001)
 
 
 @contextmanager

@@ -9,6 +9,10 @@ class MediaError(BsqError):
     """The input picture cannot be read, or is of a kind that is not supported."""
 
 
+class AnimationError(MediaError):
+    """A still picture was wanted, and the file holds an animation."""
+
+
 class DamagedVideoError(MediaError):
     """A video is damaged or breaks off on the way; `frames` were delivered before that."""
 

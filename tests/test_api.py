@@ -105,6 +105,49 @@ def test_two_targets_are_one_too_many() -> None:
         bsqcodec.encode(SAMPLES, quality=0, bpp=1)
 
 
+@pytest.mark.parametrize("name", ["b.bsq", Path("b.bsq")])
+def test_a_file_is_not_written_by_encode(
+    name: str | Path, fake_codec: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`encode("a.jpg", "b.bsq")`: the error says how to write it."""
+    monkeypatch.chdir(tmp_path)
+    Path("a.png").write_bytes(png())
+    with pytest.raises(TypeError, match="not 'b.bsq'; encode returns the bytes.*write_bytes"):
+        bsqcodec.encode("a.png", name)  # type: ignore[arg-type]
+    data = bsqcodec.encode("a.png")
+    with pytest.raises(TypeError, match="decode takes one file.*save"):
+        bsqcodec.decode(data, "b.png")
+    assert fake_codec.Codec.made == [{"weights": None, "device": "auto", "threads": None}]
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"quality": "high"}, TypeError, "a number from 0 to 100, not 'high'"),
+        ({"quality": None, "psnr": "high"}, TypeError, "a PSNR is a number, not 'high'"),
+        ({"quality": 101}, ValueError, "quality 101 is outside 0..100"),
+        ({"quality": True}, TypeError, "a quality is a number, not True"),
+        ({"bpp": "0.5"}, TypeError, "bits per pixel is a number, not '0.5'"),
+        ({"size": 1.5}, TypeError, "a size is a whole number of bytes, not 1.5"),
+        ({"size": Path("x")}, TypeError, "a size is a whole number of bytes, not PosixPath"),
+        ({"image": None}, TypeError, "a path, bytes or a stream, not as NoneType"),
+        ({"image": ["a.png"]}, TypeError, "not as list"),
+    ],
+)
+def test_wrong_arguments(
+    arguments: dict[str, Any], error: type, message: str, fake_codec: ModuleType
+) -> None:
+    with pytest.raises(error, match=message):
+        bsqcodec.encode(**{"image": SAMPLES} | arguments)
+    assert fake_codec.Codec.made == []
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    assert api.choose_target(quality=np.float32(50)) == Quality(50)
+    assert api.choose_target(size=np.int64(2000)) == api.choose_target(size=2e3) == Size(2000)
+
+
 def test_every_public_name_is_there() -> None:
     for name in bsqcodec.__all__:
         assert getattr(bsqcodec, name).__name__ == name

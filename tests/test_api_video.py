@@ -6,11 +6,13 @@ import doctest
 import importlib
 import io
 from collections.abc import Generator, Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import bsqcodec
 from bsqcodec import api_video
@@ -124,6 +126,150 @@ def test_errors() -> None:
     with pytest.raises(bsqcodec.FormatError):
         bsqcodec.decode_video(b"no .bsq file", "clip.mkv")
     assert not Path("clip.mkv").exists()
+
+
+def no_weights(*_: object, **__: object) -> None:
+    """Takes the place of a codec that must not be made."""
+    raise AssertionError("weights were loaded")
+
+
+@pytest.mark.parametrize(
+    ("destination", "error", "message"),
+    [
+        ("clip2.mp4", bsqcodec.OutputError, r"clip2\.mp4: what is written is a \.bsq file"),
+        ("clip2", bsqcodec.OutputError, "a name that ends with .bsq"),
+        ("none/clip.bsq", FileNotFoundError, "there is no folder none"),
+        ("new.bsq/", bsqcodec.OutputError, "names a folder"),
+        ("folder.bsq", bsqcodec.OutputExistsError, "a folder, not a file"),
+        ("taken.bsq", bsqcodec.OutputExistsError, "exists already"),
+        (50, TypeError, "the destination is a path or a stream to write to, not 50"),
+        (b"clip.bsq", TypeError, "the destination is a path or a stream"),
+    ],
+)
+def test_what_no_video_is_coded_to(
+    destination: object, error: type, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is refused before weights are loaded, and nothing is written."""
+    Path("clip.mkv").write_bytes(make_clip(**FORM))
+    Path("taken.bsq").write_text("mine")
+    Path("folder.bsq").mkdir()
+    before = sorted(Path().rglob("*"))
+    monkeypatch.setattr("bsqcodec.video.codec.VideoCodec", no_weights)
+    with pytest.raises(error, match=message):
+        bsqcodec.encode_video("clip.mkv", destination)  # type: ignore[arg-type]
+    assert sorted(Path().rglob("*")) == before
+
+
+def test_a_source_is_never_overwritten(monkeypatch: pytest.MonkeyPatch) -> None:
+    clip = make_clip(**FORM)
+    Path("clip.bsq").write_bytes(clip)
+    Path("link.bsq").symlink_to("clip.bsq")
+    monkeypatch.setattr("bsqcodec.video.codec.VideoCodec", no_weights)
+    for name in ("clip.bsq", "./clip.bsq", "link.bsq"):
+        with pytest.raises(bsqcodec.OutputError, match="overwritten by its own output"):
+            bsqcodec.encode_video("clip.bsq", name, overwrite=True)
+        with pytest.raises(bsqcodec.OutputError, match="overwritten by its own output"):
+            options = OutputOptions(container="mkv")
+            bsqcodec.decode_video("clip.bsq", Path(name), options=options, overwrite=True)
+    assert Path("clip.bsq").read_bytes() == clip
+
+
+@pytest.mark.parametrize(
+    ("destination", "options", "error", "message"),
+    [
+        ("x.png", {}, bsqcodec.OutputError, "a video gives many pictures"),
+        ("x.png", {"container": "png"}, bsqcodec.OutputError, "such as x%05d.png"),
+        ("x.xyz", {}, bsqcodec.OutputError, "name the container"),
+        ("x.mp4", {"container": "mkv"}, bsqcodec.OutputError, "the name is not one of mkv"),
+        ("x.avi", {"container": "mkv"}, bsqcodec.OutputError, "the name is not one of mkv"),
+        ("x.mkv", {"container": "ogg"}, bsqcodec.OutputError, "ogg is not among"),
+        ("none/x.mkv", {}, FileNotFoundError, "there is no folder none"),
+        ("new.mkv/", {}, bsqcodec.OutputError, "names a folder"),
+        ("taken.mkv", {}, bsqcodec.OutputExistsError, "exists already"),
+        ("x.mp4", {"codec": "huffyuv"}, bsqcodec.OutputError, "mp4 cannot hold huffyuv"),
+        ("x.y4m", {"lossless": True}, bsqcodec.OutputError, "y4m holds plain samples"),
+        (None, {"container": "mkv"}, TypeError, "a path or a stream to write to, not None"),
+    ],
+)
+def test_what_no_video_is_decoded_to(
+    destination: object,
+    options: dict[str, object],
+    error: type,
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    Path("taken.mkv").write_text("mine")
+    before = sorted(Path().rglob("*"))
+    monkeypatch.setattr("bsqcodec.video.codec.VideoCodec", no_weights)
+    with pytest.raises(error, match=message):
+        bsqcodec.decode_video(
+            b"whatever",
+            destination,  # type: ignore[arg-type]
+            options=OutputOptions(**options),  # type: ignore[arg-type]
+        )
+    assert sorted(Path().rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"quality": "high"}, TypeError, "a quality is a number, not 'high'"),
+        ({"bitrate": b"5k"}, TypeError, "a bitrate is a number, not b'5k'"),
+        ({"size": "352x288"}, ValueError, "'352x288' is not a size such as 20000, 20k or 1.5M"),
+        ({"frame_rate": "fast"}, TypeError, "a frame rate is a number such as 25"),
+        ({"frame_rate": 0}, ValueError, "a frame rate of 0 is not above 0"),
+        ({"source": None}, TypeError, "a file is given as a path, bytes or a stream, not as None"),
+        ({"source": "text.mkv"}, bsqcodec.MediaError, "text.mkv: not a video of any known kind"),
+        ({"source": "none.mkv"}, FileNotFoundError, "none.mkv"),
+    ],
+)
+def test_wrong_arguments_of_an_encoder(
+    arguments: dict[str, object],
+    error: type,
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """They are found before weights are loaded."""
+    Path("clip.mkv").write_bytes(make_clip(**FORM))
+    Path("text.mkv").write_text("no video at all" * 9)
+    monkeypatch.setattr("bsqcodec.video.codec.VideoCodec", no_weights)
+    with pytest.raises(error, match=message):
+        bsqcodec.encode_video(
+            **{"source": "clip.mkv", "destination": "clip.bsq"} | arguments  # type: ignore[arg-type]
+        )
+    assert not Path("clip.bsq").exists()
+
+
+@pytest.mark.parametrize("rate", [30000 / 1001, Fraction(30000, 1001)])
+def test_a_frame_rate_may_be_any_number(rate: float | Fraction) -> None:
+    for number in range(2):
+        Image.new("RGB", (16, 16)).save(f"{number}.png")
+    bsqcodec.encode_video("%d.png", "clip.bsq", frame_rate=rate)
+    assert bsqcodec.describe("clip.bsq")["frame_rate"] == "30000/1001"
+
+
+def test_times_that_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bsqcodec.video.codec.VideoCodec", no_weights)
+    for name in ("start", "duration"):
+        with pytest.raises(TypeError, match=f"{name} is a number of seconds, not '1:30'"):
+            bsqcodec.decode_video(b"whatever", "x.mkv", **{name: "1:30"})  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match=f"the {name} of -1 seconds is not a time"):
+            bsqcodec.decode_video(b"whatever", "x.mkv", **{name: -1})  # type: ignore[arg-type]
+
+
+def test_the_other_function_is_named() -> None:
+    """Which is for pictures, or for videos."""
+    clip = make_clip(**FORM)
+    Path("clip.mkv").write_bytes(clip)
+    with pytest.raises(bsqcodec.MediaError, match=r"clip\.mkv: .*; encode_video codes videos"):
+        bsqcodec.encode("clip.mkv")
+    bsqcodec.encode_video("clip.mkv", "clip.bsq")
+    with pytest.raises(bsqcodec.UnsupportedVersionError, match=r"bsqcodec\.decode_video decodes"):
+        bsqcodec.decode("clip.bsq")
+    Path("photo.bsq").write_bytes(bsqcodec.encode(np.zeros((8, 8, 3), np.uint8)))
+    with pytest.raises(bsqcodec.UnsupportedVersionError, match=r"\(bsqcodec\.decode decodes it"):
+        bsqcodec.decode_video("photo.bsq", "photo.mkv")
+    bsqcodec.api._codec.cache_clear()
 
 
 def test_describe_tells_pictures_from_videos() -> None:

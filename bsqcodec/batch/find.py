@@ -17,10 +17,14 @@ OWN_PREFIX: Final = ".bsqcodec-"
 
 @dataclass(frozen=True)
 class Ignored:
-    """A file or folder that is left out, and why. The reason is the same for all of its sort."""
+    """A file or folder that is left out, and why. The reason is the same for all of its sort.
+
+    likeness: of a file that looks like a picture or a video, what it is and what to do.
+    """
 
     path: str
     reason: str
+    likeness: str | None = None
 
 
 @dataclass

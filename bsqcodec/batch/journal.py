@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bsqcodec.batch.errors import BatchError
+from bsqcodec.media.files import named_errors
 
 if sys.platform != "win32":
     import fcntl
@@ -111,9 +112,10 @@ class Journal:
         if self._is_cut:
             line = b"\n" + line
         self._is_cut = True
-        while line:
-            line = line[os.write(self._file, line) :]
-        os.fsync(self._file)
+        with named_errors(self.path):
+            while line:
+                line = line[os.write(self._file, line) :]
+            os.fsync(self._file)
         self._is_cut = False
 
     def _read(self) -> None:

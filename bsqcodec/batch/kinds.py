@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from bsqcodec.encoder.targets import Target
     from bsqcodec.encoder.tune import Tune
 
-CODED_SUFFIX: Final = ".bsq"
-
 
 class Direction(Enum):
     """Whether a batch writes .bsq files or reads them."""
@@ -42,7 +40,8 @@ class Options:
     weights: a file, None for the default ones, of pictures and of videos; weights_sha256,
     video_weights_sha256: of those files, in hexadecimal, when encoding (workers check that theirs
     are the same); model_id: of the weights of pictures where their file's name tells it. formats:
-    to decode to, one for each kind at most. threads: of the CPU, for one worker. max_pixels: of a
+    to decode to, one for each kind at most. first_frame: take that of animations which are to be
+    pictures. threads: of the CPU, for one worker. max_pixels: of a
     picture or frame.
     """
 
@@ -53,6 +52,7 @@ class Options:
     gop: int | None = None
     strip: bool = False
     verify: bool = False
+    first_frame: bool = False
     formats: tuple[str, ...] = ()
     weights: str | None = None
     weights_sha256: str | None = None

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 from bsqcodec.batch.digests import check_weights
+from bsqcodec.errors import AnimationError
 from bsqcodec.machine.memory import check_address_space
+from bsqcodec.media.files import open_named
 from bsqcodec.media.formats import PICTURE_FORMAT_NAMES
 from bsqcodec.media.suffixes import PICTURE_SUFFIXES
 
@@ -28,9 +30,9 @@ FORMATS: Final = PICTURE_FORMAT_NAMES
 def encode(source: Path, destination: Path, options: Options, progress: Progress) -> Summary:
     """Code a picture file as a .bsq file. Raises as `bsqcodec.encode` does, and OSError."""
     from bsqcodec.batch.kinds import Summary
-    from bsqcodec.media.image.image_reader import read_picture
+    from bsqcodec.media.size_notes import size_notes
 
-    picture = read_picture(source, max_pixels=options.max_pixels)
+    picture = read_source(source, options.max_pixels, first_frame=options.first_frame)
     encoded = _codec(options).encode(
         picture,
         options.target,
@@ -40,14 +42,29 @@ def encode(source: Path, destination: Path, options: Options, progress: Progress
         tune=options.tune,
         progress=lambda fraction: progress(fraction, 1),
     )
-    destination.write_bytes(encoded.data)
+    with open_named(destination, destination) as file:
+        file.write(encoded.data)
+    sizes = size_notes(picture, len(encoded.data), source.stat().st_size, strip=options.strip)
     return Summary(
         frames=1,
         pixels=encoded.width * encoded.height,
         bpp=encoded.bpp,
         psnr_db=_known_psnr(encoded, options),
-        notes=tuple(dict.fromkeys([*picture.notes, *encoded.notes])),
+        notes=tuple(dict.fromkeys([*picture.notes, *encoded.notes, *sizes])),
     )
+
+
+def read_source(
+    source: str | Path | BinaryIO, max_pixels: int, *, first_frame: bool = False
+) -> Picture:
+    """Read a picture to code; what is raised for an animation names the options of the commands."""
+    from bsqcodec.media.image.image_reader import read_picture
+
+    try:
+        return read_picture(source, max_pixels=max_pixels, first_frame=first_frame)
+    except AnimationError as error:
+        way_out = "--video codes all of it, --picture its first frame"
+        raise AnimationError(f"{error}; {way_out}") from error
 
 
 def decode(source: Path, destination: Path, options: Options, progress: Progress) -> Summary:
@@ -78,7 +95,6 @@ def check(source: Path, coded: Path, options: Options) -> str | None:
     from bsqcodec.encoder.effort import is_searched
     from bsqcodec.encoder.targets import Quality, step_of_quality
     from bsqcodec.format.image_container import unpack
-    from bsqcodec.media.image.image_reader import read_picture
 
     with open(coded, "rb") as file:
         container = unpack(file, max_pixels=options.max_pixels)
@@ -92,7 +108,7 @@ def check(source: Path, coded: Path, options: Options) -> str | None:
         return "it is of another quality or effort"
     if coded.stat().st_mtime_ns < source.stat().st_mtime_ns:
         return "its source is newer"
-    picture = read_picture(source, max_pixels=options.max_pixels)
+    picture = read_source(source, options.max_pixels, first_frame=options.first_frame)
     if (header.width, header.height) != (picture.width, picture.height):
         return "its picture has another size"
     return _other_sides(container, picture, strip=options.strip)

@@ -10,17 +10,20 @@ from enum import Enum
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+from bsqcodec.batch.alike import likeness, missing_package
 from bsqcodec.batch.errors import PlanError
 from bsqcodec.batch.find import Ignored, find_files
 from bsqcodec.batch.kinds import (
-    CODED_SUFFIX,
     KIND_OF_NAME,
     KINDS,
+    PICTURE,
+    VIDEO,
     Direction,
     Kind,
     kind_to_decode,
     kind_to_encode,
 )
+from bsqcodec.media.suffixes import CODED_SUFFIX
 
 
 class Naming(Enum):
@@ -32,6 +35,16 @@ class Naming(Enum):
 
     KEEP = "keep"
     REPLACE = "replace"
+
+
+class Animations(Enum):
+    """What files that hold an animation (GIF, WebP, APNG, AVIF) are coded as.
+
+    PICTURES: their first frames.
+    """
+
+    VIDEOS = "videos"
+    PICTURES = "pictures"
 
 
 @dataclass(frozen=True)
@@ -71,7 +84,9 @@ class Plan:
     unreadable: tuple[tuple[str, OSError], ...]
 
 
-_UNKNOWN: Final = "unknown kind"
+UNKNOWN: Final = "unknown kind"
+ALIKE: Final = "unread picture or video"
+"""Reasons why files are left out; the second is of those that look like pictures or videos."""
 
 
 def make_plan(
@@ -82,11 +97,13 @@ def make_plan(
     naming: Naming = Naming.KEEP,
     formats: Sequence[str] = (),
     hidden: bool = False,
+    animations: Animations | None = None,
 ) -> Plan:
     """Find the files below `inputs` (folders, globs, files) and name their outputs.
 
     direction: None encodes, unless there is nothing to encode but .bsq files. formats: to decode
-    to. hidden: take names with a dot in front too.
+    to. hidden: take names with a dot in front too. animations: what they are coded as; None leaves
+    them to the coder of pictures, which refuses them.
 
     Raises PlanError where two outputs would clash, an input lies in the output folder or `formats`
     holds two for a kind of file; OSError for an input that is not there.
@@ -100,9 +117,9 @@ def make_plan(
         direction = _direction(search.files)
     tasks = []
     for path in search.files:
-        found = _kind(path, direction)
-        if isinstance(found, str):
-            ignored.append(Ignored(str(path), found))
+        found = _kind(path, direction, animations)
+        if isinstance(found, Ignored):
+            ignored.append(found)
             continue
         try:
             status = path.stat()
@@ -127,16 +144,32 @@ def _direction(files: Sequence[Path]) -> Direction:
     return Direction.DECODE if coded else Direction.ENCODE
 
 
-def _kind(path: Path, direction: Direction) -> Kind | str:
+def _kind(path: Path, direction: Direction, animations: Animations | None) -> Kind | Ignored:
     """The kind of a file, or why it is left out."""
     is_coded = path.suffix.lower() == CODED_SUFFIX
     if direction is Direction.DECODE:
         if is_coded:
             return kind_to_decode(path)
-        return "not a .bsq file" if kind_to_encode(path) else _UNKNOWN
+        reason = "not a .bsq file" if kind_to_encode(path) else UNKNOWN
+        return Ignored(str(path), reason)
     if is_coded:
-        return "a .bsq file already"
-    return kind_to_encode(path) or _UNKNOWN
+        return Ignored(str(path), "a .bsq file already")
+    kind = kind_to_encode(path)
+    lack = missing_package(path) if kind is PICTURE else None
+    if kind is None or lack is not None:
+        alike = lack or likeness(path)
+        return Ignored(str(path), UNKNOWN if alike is None else ALIKE, alike)
+    if kind is PICTURE and animations is Animations.VIDEOS and _is_animation(path):
+        return VIDEO
+    return kind
+
+
+def _is_animation(path: Path) -> bool:
+    if not path.is_file():  # a pipe would wait for its writer
+        return False
+    from bsqcodec.media.image.image_reader import is_animation
+
+    return is_animation(path)
 
 
 def _destination(
@@ -152,7 +185,8 @@ def _destination(
         suffix = f".{kind.format(formats)}"
         path = path.with_suffix("")
         inner = path.suffix.lower()
-        if inner == suffix or (naming is Naming.REPLACE and inner in kind.suffixes):
+        known = {suffix for kind in KINDS for suffix in kind.suffixes}
+        if inner == suffix or (naming is Naming.REPLACE and inner in known):
             path = path.with_suffix("")
     return str(path.with_name(path.name + suffix))
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from bsqcodec.batch.digests import check_weights
 from bsqcodec.machine.memory import check_address_space
+from bsqcodec.media.files import open_named
 from bsqcodec.media.formats import PICTURE_FORMAT_NAMES, VIDEO_CONTAINER_NAMES
 from bsqcodec.media.suffixes import VIDEO_SUFFIXES
 
@@ -26,13 +27,14 @@ FORMATS: Final = tuple(name for name in VIDEO_CONTAINER_NAMES if name not in PIC
 def encode(source: Path, destination: Path, options: Options, progress: Progress) -> Summary:
     """Code a video file as a .bsq file. Raises as `encode_video_file` does."""
     from bsqcodec.batch.kinds import Summary
+    from bsqcodec.media.size_notes import larger_note
     from bsqcodec.video.encode_file import encode_video_file
     from bsqcodec.video.video_input import VideoInput
 
     video = VideoInput(source, max_pixels=options.max_pixels, strip=options.strip)
     total = video.check()  # before the weights are loaded
     codec = _codec(options)
-    with open(destination, "wb") as file:
+    with open_named(destination, destination) as file:
         coded = encode_video_file(
             codec,
             video,
@@ -44,12 +46,13 @@ def encode(source: Path, destination: Path, options: Options, progress: Progress
             verify=options.verify,
             progress=lambda frames: progress(frames, total),
         )
+    larger = larger_note(coded.size, source.stat().st_size)
     return Summary(
         frames=coded.frames,
         pixels=coded.frames * coded.width * coded.height,
         bpp=coded.bpp,
         psnr_db=coded.psnr if math.isfinite(coded.psnr) else None,
-        notes=(*coded.notes, *coded.problems),
+        notes=(*coded.notes, *coded.problems, *([larger] if larger else [])),
     )
 
 
@@ -60,7 +63,7 @@ def decode(source: Path, destination: Path, options: Options, progress: Progress
     from bsqcodec.media.video.video_files import OutputOptions
     from bsqcodec.video.decode_file import decode_video_file
 
-    with open(source, "rb") as file, open(destination, "wb") as output:
+    with open(source, "rb") as file, open_named(destination, destination) as output:
         index = VideoFileReader(file, max_pixels=options.max_pixels).index
         total = index.frame_count if index else None
         file.seek(0)

@@ -20,6 +20,7 @@ from bsqcodec.batch.kinds import Options, Progress, Summary
 from bsqcodec.batch.plan import Task
 from bsqcodec.errors import BsqError, LimitError, MediaError
 from bsqcodec.machine.memory import is_out_of_memory
+from bsqcodec.media.files import named_errors
 
 _PROGRESS_SECONDS: Final = 0.2
 _NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
@@ -153,5 +154,5 @@ def _code(job: Job, progress: Progress, started: float) -> Coded:
 
 def _sync(path: Path) -> None:
     """Put a file's contents on disk."""
-    with open(path, "rb+") as file:
+    with named_errors(path), open(path, "rb+") as file:
         os.fsync(file.fileno())

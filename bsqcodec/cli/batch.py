@@ -12,10 +12,11 @@ import click
 
 from bsqcodec.batch.errors import PlanError
 from bsqcodec.batch.kinds import FORMATS, PICTURE, VIDEO, Direction, Options
-from bsqcodec.batch.plan import Naming, Plan, make_plan
+from bsqcodec.batch.plan import Animations, Naming, Plan, make_plan
 from bsqcodec.cli import options
-from bsqcodec.cli.batch_report import Report, ignored_lines, reason_of_error, shown
+from bsqcodec.cli.batch_report import Report, ignored_lines, likeness_lines, reason_of_error, shown
 from bsqcodec.cli.console import Console
+from bsqcodec.cli.values import Whole
 from bsqcodec.cli.video_options import given, group_options, refuse
 from bsqcodec.machine.processor import core_count
 from bsqcodec.media.formats import PICTURE_FORMATS_TEXT
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from bsqcodec.batch.executor import Executor
     from bsqcodec.encoder.tune import Tune
 
+_ANIMATIONS: Final = {None: None, True: Animations.VIDEOS, False: Animations.PICTURES}
 _WORDS: Final = {"code": "to do", "record": "done", "skip": "done", "refuse": "refused"}
 
 
@@ -34,18 +36,14 @@ _WORDS: Final = {"code": "to do", "record": "done", "skip": "done", "refuse": "r
     "--encode", "direction", flag_value="encode", help="Code pictures and videos as .bsq files."
 )
 @click.option("--decode", "direction", flag_value="decode", help="Decode .bsq files.")
-@click.option(
-    "--name",
-    "naming",
-    type=click.Choice([naming.value for naming in Naming]),
-    default=Naming.KEEP.value,
-    show_default=True,
-    help="keep: a.jpg becomes a.jpg.bsq and that a.jpg.png. replace: a.jpg, a.bsq, a.png.",
+@options.naming_option(
+    Naming.KEEP,
+    "keep: a.jpg becomes a.jpg.bsq and that a.jpg.png. replace: a.jpg, a.bsq, a.png.",
 )
 @click.option("--hidden", is_flag=True, help="Take files and folders with a dot in front too.")
 @click.option(
     "--workers",
-    type=click.IntRange(min=1),
+    type=Whole(min=1),
     metavar="N",
     help="Processes, which share the threads.  [default: half of the cores]",
 )
@@ -68,6 +66,13 @@ _WORDS: Final = {"code": "to do", "record": "done", "skip": "done", "refuse": "r
 )
 @options.encoding_options
 @group_options
+@click.option(
+    "--video/--picture",
+    "as_video",
+    default=None,
+    help="What animations are (GIF, WebP, APNG, AVIF): videos, or pictures of their first frame."
+    "  [default: neither; they fail]",
+)
 @click.option(
     "--format",
     "formats",
@@ -104,6 +109,7 @@ def batch(
     verify: bool,
     bitrate: float | None,
     gop: int | None,
+    as_video: bool | None,
     formats: tuple[str, ...],
     force: bool,
     device: str,
@@ -131,6 +137,7 @@ def batch(
             naming=Naming(naming),
             formats=formats,
             hidden=hidden,
+            animations=_ANIMATIONS[as_video],
         )
     except PlanError as error:
         raise click.UsageError(str(error)) from error
@@ -138,12 +145,18 @@ def batch(
         plan.direction,
         for_encoding=strip
         or verify
-        or (quality, bpp, size, psnr, bitrate, gop, given("effort", effort), tune) != (None,) * 8,
+        or (quality, bpp, size, psnr, bitrate, gop, given("effort", effort), tune, as_video)
+        != (None,) * 9,
         for_decoding=bool(formats),
     )
     kinds = {task.kind_name for task in plan.tasks}
     _check_kinds(kinds, bitrate, gop, weights)
-    if not plan.tasks:
+    for line in likeness_lines(plan.ignored):
+        console.warning(line)
+    misses_all = not plan.tasks and any(ignored.likeness for ignored in plan.ignored)
+    if misses_all:
+        console.error("nothing is coded: what looks like pictures or videos is left out")
+    elif not plan.tasks:
         console.warning(f"there is nothing to {plan.direction.value}")
     count = min(workers or max(1, core_count() // 2), max(1, len(plan.tasks)))
     if scheduler is None:
@@ -160,6 +173,7 @@ def batch(
         gop=gop,
         strip=strip,
         verify=verify,
+        first_frame=as_video is False,
         formats=formats,
         weights=None if weights is None else os.path.abspath(weights),
         weights_sha256=None if weights_file is None else _sha256(weights_file),
@@ -170,6 +184,8 @@ def batch(
     )
     if dry_run:
         _tell_plan(console, plan, coding, resume=resume, force=force)
+        if misses_all:
+            click.get_current_context().exit(1)
         return
     with ExitStack() as stack:
         file = None if log is None else stack.enter_context(open(log, "a", encoding="utf-8"))
@@ -182,7 +198,7 @@ def batch(
             report.close()
             raise
         report.close()
-    if report.has_failures:
+    if report.has_failures or misses_all:
         click.get_current_context().exit(1)
 
 
@@ -192,8 +208,8 @@ def _check_direction(direction: Direction, *, for_encoding: bool, for_decoding: 
         raise click.UsageError("--format is for decoding, and this batch encodes")
     if for_encoding and direction is Direction.DECODE:
         raise click.UsageError(
-            "-q, --bpp, --bitrate, --size, --psnr, --effort, --tune, --gop, --strip and --verify are"
-            " for encoding, and this batch decodes"
+            "-q, --bpp, --bitrate, --size, --psnr, --effort, --tune, --gop, --video, --picture,"
+            " --strip and --verify are for encoding, and this batch decodes"
         )
 
 
@@ -228,11 +244,13 @@ def _tell_plan(console: Console, plan: Plan, coding: Options, *, resume: bool, f
             reason = reason_of_error(task.source, decision.error)
             console.error(f"{shown(task.source)}: {reason}")
         else:
-            click.echo(f"{_WORDS[decision.action.value]}: {line}")
+            console.answer(f"{_WORDS[decision.action.value]}: {line}")
         counts[_WORDS[decision.action.value]] += 1
-    click.echo(f"{', '.join(f'{count} {word}' for word, count in counts.items()) or 'no files'}")
+    console.answer(
+        f"{', '.join(f'{count} {word}' for word, count in counts.items()) or 'no files'}"
+    )
     for line in ignored_lines(plan.ignored):
-        click.echo(line)
+        console.answer(line)
     if refused:
         click.get_current_context().exit(1)
 

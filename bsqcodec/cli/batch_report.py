@@ -17,15 +17,17 @@ import click
 from bsqcodec.batch.executor import Advance
 from bsqcodec.batch.find import Ignored
 from bsqcodec.batch.job import Result, Status
-from bsqcodec.batch.plan import Plan, Task
+from bsqcodec.batch.plan import ALIKE, UNKNOWN, Plan, Task
 from bsqcodec.cli.console import QUIET, Console, describe_error, format_bytes
-from bsqcodec.media.remarks import remark_of
+from bsqcodec.media.files import named_errors
+from bsqcodec.media.remarks import LARGER, remark_of
 
 if TYPE_CHECKING:
     from tqdm import tqdm
 
 _BAR: Final = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
 _BAR_DELAY_SECONDS: Final = 0.5
+_MOST_NAMES: Final = 3
 
 
 def shown(path: str) -> str:
@@ -90,7 +92,8 @@ class Report:
         self._bar.close()
         seconds = time.perf_counter() - self._started
         for ignored in self._plan.ignored:
-            self._write({"type": "ignored", "path": ignored.path, "reason": ignored.reason})
+            facts = {"type": "ignored", "path": ignored.path, "reason": ignored.reason}
+            self._write(facts | {"likeness": ignored.likeness} if ignored.likeness else facts)
             self._console.detail(f"left out: {shown(ignored.path)}: {ignored.reason}")
         for path, error in self._plan.unreadable:
             reason = reason_of_error(path, error)
@@ -103,9 +106,9 @@ class Report:
         self._write({"type": "summary", "seconds": seconds, **total.facts(seconds)})
         self._tell_failures()
         if self._console.verbosity > QUIET:
-            click.echo(_table(rows if len(rows) == 1 else [*rows, total], seconds))
+            self._console.answer(_table(rows if len(rows) == 1 else [*rows, total], seconds))
             for line in [*self._lines(), *ignored_lines(self._plan.ignored)]:
-                click.echo(line)
+                self._console.answer(line)
 
     def _tell_failures(self) -> None:
         """One line on standard error for each file that failed, and one for all that are left."""
@@ -123,14 +126,22 @@ class Report:
 
     def _lines(self) -> list[str]:
         """What the table leaves unsaid."""
-        count = sum(
-            any(remark_of(note) is None for note in result.coded.summary.notes)
-            for result in self._results
-            if result.coded is not None
-        )
-        if not count or self._console.verbosity >= 1:
+        if self._console.verbosity >= 1:
             return []
-        return [f"of {count} files something was converted or dropped (see -v or --log)"]
+        notes = [r.coded.summary.notes for r in self._results if r.coded is not None]
+        changed = sum(any(remark_of(note) is None for note in some) for some in notes)
+        larger = sum(any(note.startswith(LARGER) for note in some) for some in notes)
+        lines = []
+        if changed:
+            lines.append(f"of {changed} files something was converted or dropped (see -v or --log)")
+        if larger:
+            what = (
+                "result is larger than its source"
+                if larger == 1
+                else ("results are larger than their sources")
+            )
+            lines.append(f"{larger} {what} (see -v or --log)")
+        return lines
 
     def _detail(self, result: Result) -> None:
         """The line a file, and one for each note on it."""
@@ -148,8 +159,21 @@ class Report:
         """One line of the log, at once, as the next moment may be the last."""
         if self._log is not None:
             now = time.strftime("%Y-%m-%dT%H:%M:%S%z")
-            self._log.write(json.dumps({"time": now, **facts}) + "\n")
-            self._log.flush()
+            with named_errors(self._log.name):
+                self._log.write(json.dumps({"time": now, **facts}) + "\n")
+                self._log.flush()
+
+
+def likeness_lines(ignored: Sequence[Ignored]) -> list[str]:
+    """Warnings of files that are left out and look like pictures or videos, one for each sort."""
+    lines = []
+    for likeness in dict.fromkeys(item.likeness for item in ignored if item.likeness):
+        paths = [shown(item.path) for item in ignored if item.likeness == likeness]
+        names = ", ".join(paths[:_MOST_NAMES])
+        if len(paths) > _MOST_NAMES:
+            names += f" and {len(paths) - _MOST_NAMES} more"
+        lines.append(f"left out: {names}: {likeness}")
+    return lines
 
 
 def ignored_lines(ignored: Sequence[Ignored]) -> list[str]:
@@ -159,7 +183,7 @@ def ignored_lines(ignored: Sequence[Ignored]) -> list[str]:
         paths = [item.path for item in ignored if item.reason == reason]
         suffixes = Counter(Path(path).suffix.lower() or "none" for path in paths)
         more = ""
-        if reason == "unknown kind":
+        if reason in (UNKNOWN, ALIKE):
             counts = (f"{suffix} {count}" for suffix, count in suffixes.most_common())
             more = f" ({click.format_filename(', '.join(counts))})"
         lines.append(f"left out: {len(paths)} {reason}{more}")

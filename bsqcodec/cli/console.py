@@ -14,6 +14,7 @@ import click
 
 from bsqcodec.errors import BsqError
 from bsqcodec.machine.memory import is_out_of_memory
+from bsqcodec.media.files import STANDARD_OUTPUT, named_errors
 from bsqcodec.media.remarks import Remark, remark_of
 
 if TYPE_CHECKING:
@@ -78,7 +79,15 @@ class Console:
 
     def record(self, facts: dict[str, Any], *, data_on_stdout: bool = False) -> None:
         """One JSON object on a line of its own; on standard error where stdout carries data."""
-        click.echo(json.dumps(facts), err=data_on_stdout)
+        if data_on_stdout:
+            click.echo(json.dumps(facts), err=True)
+        else:
+            self.answer(json.dumps(facts))
+
+    def answer(self, text: str) -> None:
+        """Lines that were asked for, on standard output. Raises OSError, which says so."""
+        with named_errors(STANDARD_OUTPUT):
+            click.echo(text)
 
     @contextmanager
     def _bar(self, what: str, **options: Any) -> Iterator[tqdm[Any] | None]:

@@ -15,8 +15,8 @@ from bsqcodec.cli.codecs import Codecs
 from bsqcodec.cli.console import Console, format_bytes
 from bsqcodec.cli.decode_video import (
     DecodingSettings,
-    container_for,
     decode_one_video,
+    output_options,
     suffix_of_video,
 )
 from bsqcodec.cli.jobs import (
@@ -24,10 +24,12 @@ from bsqcodec.cli.jobs import (
     check_standard_input,
     display_name,
     display_target,
+    new_folder,
     plan,
     run,
     with_named_output,
 )
+from bsqcodec.cli.values import Whole
 from bsqcodec.cli.video_options import refuse, video_decoding_options
 from bsqcodec.errors import BsqError, ChecksumError, TruncatedError
 from bsqcodec.format.byte_source import SupportsRead, as_stream
@@ -38,9 +40,9 @@ from bsqcodec.media.formats import (
     PICTURE_FORMATS_TEXT,
     USUAL_PICTURE_FORMAT,
     VIDEO_CONTAINER_NAMES,
+    agreed_format,
     container_of_suffix,
     format_of_suffix,
-    output_format,
 )
 
 if TYPE_CHECKING:
@@ -67,7 +69,7 @@ _LOST_ALPHA: Final = "; transparency, if there was any, may be missing"
 )
 @click.option(
     "--levels",
-    type=click.IntRange(1, 255),
+    type=Whole(1, 255),
     metavar="N",
     help="Pictures: decode only the first N levels, for a coarser one.",
 )
@@ -104,7 +106,7 @@ def decode(
     clip.bsq clip.mkv, unless -o, --format or a last argument like big.jpg says otherwise. For
     numbered pictures of a video -o is a folder, or a pattern such as out%05d.png.
     """
-    from bsqcodec.errors import MediaError
+    from bsqcodec.errors import MediaError, OutputError
     from bsqcodec.media.image.image_writer import write_picture
 
     if lossless and crf is not None:
@@ -135,14 +137,12 @@ def decode(
         refuse(only_videos | {"--lossless": lossless}, "pictures")
     try:
         formats = {
-            job: output_format(None if job.to_stdout else job.target, format_name)
+            job: agreed_format(None if job.to_stdout else job.target, format_name)
             for job in pictures
         }
-    except MediaError as error:
+    except (MediaError, OutputError) as error:
         raise click.UsageError(str(error)) from error
-    for job in jobs:
-        if job.source in videos:
-            container_for(job, format_name)
+    stored_as = {job: output_options(job, settings) for job in jobs if job.source in videos}
 
     codecs = Codecs(weights, device, options.limit_threads(console, threads))
 
@@ -161,10 +161,8 @@ def decode(
             raise look.error
         if look.is_video:
             with look.open(job.source) as source:
-                decode_one_video(console, job, source, codecs, settings)
+                decode_one_video(console, job, source, codecs, stored_as[job], settings)
             return
-        if not job.to_stdout:
-            check_output(Path(job.target), force=force)
         with look.open(job.source) as stream, console.progress(name) as progress:
             input_bytes = _check_header(job.source, stream, max_pixels)
             decoded = codecs.picture.decode(
@@ -186,7 +184,16 @@ def decode(
         else:
             _sum_up(console, job, decoded, input_bytes)
 
-    run(console, jobs, decode_one)
+    def check(job: Job) -> None:
+        if job in stored_as:
+            from bsqcodec.media.video.video_files import check_video_output
+
+            target = None if job.to_stdout else job.target
+            check_video_output(target, stored_as[job], force=force)
+        elif not job.to_stdout:
+            check_output(job.target, force=force)
+
+    run(console, jobs, decode_one, check=check, folder=new_folder(output))
 
 
 def _is_decoded(name: str) -> bool:

@@ -15,12 +15,13 @@ from bsqcodec.cli.console import Console, format_bytes
 from bsqcodec.cli.jobs import Job, display_name, display_target
 from bsqcodec.format.byte_source import SupportsRead
 from bsqcodec.format.rewind import is_seekable, seekable
-from bsqcodec.media.files import check_output, is_standard_stream, open_output
+from bsqcodec.media.files import is_standard_stream, open_output
 from bsqcodec.media.formats import VIDEO_CONTAINER_NAMES
 from bsqcodec.video.info import count_of, missing_frames
 
 if TYPE_CHECKING:
     from bsqcodec.format.video_container import VideoIndex
+    from bsqcodec.media.video.video_files import OutputOptions
     from bsqcodec.video.decode_file import StoredVideo
 
 
@@ -45,25 +46,36 @@ def suffix_of_video(format_name: str | None) -> str:
     return "" if format_name == "png" else f".{format_name or VIDEO_CONTAINER_NAMES[0]}"
 
 
-def container_for(job: Job, format_name: str | None) -> str:
-    """The container to write for a job. Raises click.UsageError where there is none."""
-    from bsqcodec.media.video.video_files import container_of
+def output_options(job: Job, settings: DecodingSettings) -> OutputOptions:
+    """How the output of a job is stored. Raises click.UsageError where its name or format is wrong."""
+    from bsqcodec.errors import OutputError
+    from bsqcodec.media.video.video_files import OutputOptions, check_video_name, container_of
 
-    if format_name is not None and format_name not in VIDEO_CONTAINER_NAMES:
+    name = settings.format_name
+    if name is not None and name not in VIDEO_CONTAINER_NAMES:
         raise click.UsageError(
-            f"{display_name(job.source)} is a video; it cannot be written as {format_name}"
+            f"{display_name(job.source)} is a video; it cannot be written as {name}"
         )
-    if job.to_stdout:
-        if format_name == "png":
-            raise click.UsageError("numbered pictures cannot go to standard output")
-        return format_name or VIDEO_CONTAINER_NAMES[0]
-    container = format_name or container_of(job.target)
+    if job.to_stdout and name == "png":
+        raise click.UsageError("numbered pictures cannot go to standard output")
+    container = name or (VIDEO_CONTAINER_NAMES[0] if job.to_stdout else container_of(job.target))
     if container is None:
         raise click.UsageError(
             f"{display_target(job.target)}: cannot write videos like that;"
             f" --format can be {', '.join(VIDEO_CONTAINER_NAMES)}"
         )
-    return container
+    options = OutputOptions(
+        container=container,
+        codec=settings.encoder,
+        crf=settings.crf,
+        lossless=settings.lossless,
+        overwrite=settings.force,
+    )
+    try:
+        check_video_name(None if job.to_stdout else job.target, options)
+    except OutputError as error:
+        raise click.UsageError(str(error)) from error
+    return options
 
 
 def decode_one_video(
@@ -71,25 +83,13 @@ def decode_one_video(
     job: Job,
     source: SupportsRead,
     codecs: Codecs,
+    options: OutputOptions,
     settings: DecodingSettings,
 ) -> None:
     """Decode the video of a job and tell about it; raises BsqError and OSError."""
-    from bsqcodec.media.video.video_codecs import pixel_formats_of
-    from bsqcodec.media.video.video_files import OutputOptions
     from bsqcodec.video.decode_file import Range, decode_video_file
 
-    if settings.encoder is not None:
-        pixel_formats_of(settings.encoder)  # known before the weights are loaded
     name = display_name(job.source)
-    options = OutputOptions(
-        container=container_for(job, settings.format_name),
-        codec=settings.encoder,
-        crf=settings.crf,
-        lossless=settings.lossless,
-        overwrite=settings.force,
-    )
-    if not job.to_stdout and options.container != "png":
-        check_output(Path(job.target), force=settings.force)
     total = _check_file(source, settings)
     codec = codecs.video
 

@@ -7,10 +7,11 @@ import math
 import os
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from bsqcodec.batch.plan import Naming
 from bsqcodec.cli import options
 from bsqcodec.cli.codecs import Codecs
 from bsqcodec.cli.console import Console, format_bytes
@@ -20,18 +21,22 @@ from bsqcodec.cli.jobs import (
     check_standard_input,
     display_name,
     display_target,
+    new_folder,
     plan,
     run,
     with_named_output,
 )
 from bsqcodec.cli.video_options import raw_video, refuse, video_encoding_options
+from bsqcodec.errors import OutputError
 from bsqcodec.media.files import (
+    check_coded_name,
     check_output,
     is_standard_stream,
     open_input,
     open_output,
     peek_input,
 )
+from bsqcodec.media.suffixes import CODED_SUFFIX
 
 if TYPE_CHECKING:
     from bsqcodec.encoder.tune import Tune
@@ -39,12 +44,11 @@ if TYPE_CHECKING:
     from bsqcodec.media.image.picture import Picture
     from bsqcodec.media.video.video_files import RawVideo
 
-SUFFIX: Final = ".bsq"
-
 
 @click.command()
 @options.inputs_argument
 @options.output_option
+@options.naming_option(Naming.REPLACE, "replace: a.jpg becomes a.bsq. keep: a.jpg.bsq.")
 @options.encoding_options
 @video_encoding_options
 @options.force_option
@@ -57,6 +61,7 @@ def encode(
     console: Console,
     inputs: tuple[str, ...],
     output: str | None,
+    naming: str,
     quality: float | None,
     bpp: float | None,
     size: int | None,
@@ -88,6 +93,8 @@ def encode(
     photo.png becomes photo.bsq, and clip.mp4 clip.bsq, unless -o or a last argument like small.bsq
     says otherwise.
     """
+    from bsqcodec.media.size_notes import size_notes
+
     inputs, output = with_named_output(inputs, output, _is_coded)
     target = options.only_target(quality, bpp, size, psnr, bitrate)
     raw = raw_video(frame_size, fps, pix_fmt)
@@ -116,9 +123,7 @@ def encode(
         if job.source in videos:
             encode_one_video(console, job, codecs, settings)
             return
-        if not job.to_stdout:
-            check_output(Path(job.target), force=force)
-        picture, input_bytes = _read(job.source, max_pixels)
+        picture, input_bytes = _read(job.source, max_pixels, first_frame=as_video is False)
         name = display_name(job.source)
         _warn(console, name, picture.notes)
         codec = codecs.picture
@@ -135,8 +140,10 @@ def encode(
         _warn(console, name, [note for note in encoded.notes if note not in picture.notes])
         with open_output(job.target, force=force) as file:
             file.write(encoded.data)
+        sizes = size_notes(picture, len(encoded.data), input_bytes, strip=strip)
+        console.tell(name, sizes)
         if as_json:
-            facts = _facts(job, encoded, input_bytes, [*picture.notes, *encoded.notes])
+            facts = _facts(job, encoded, input_bytes, [*picture.notes, *encoded.notes, *sizes])
             console.record(facts, data_on_stdout=job.to_stdout)
         else:
             with_psnr = psnr is not None or console.verbosity >= 1
@@ -145,12 +152,22 @@ def encode(
     def name(source: str) -> str:
         return name_of_video(source) if source in videos else source
 
-    run(console, plan(inputs, output, SUFFIX, name), encode_one)
+    def check(job: Job) -> None:
+        if not job.to_stdout:
+            check_output(job.target, force=force)
+
+    jobs = plan(inputs, output, CODED_SUFFIX, name, Naming(naming))
+    try:
+        for job in jobs:
+            check_coded_name(job.target)
+    except OutputError as error:
+        raise click.UsageError(str(error)) from error
+    run(console, jobs, encode_one, check=check, folder=new_folder(output))
 
 
 def _is_coded(name: str) -> bool:
     """Whether a name is that of a coded file, which is never encoded."""
-    return Path(name).suffix.lower() == SUFFIX
+    return Path(name).suffix.lower() == CODED_SUFFIX
 
 
 def _is_video(source: str, as_video: bool | None, raw: RawVideo | None) -> bool:
@@ -171,16 +188,17 @@ def _is_series(source: str) -> bool:
     return Path(source).is_dir() or is_sequence(Path(source))
 
 
-def _read(source: str, max_pixels: int) -> tuple[Picture, int | None]:
+def _read(source: str, max_pixels: int, *, first_frame: bool) -> tuple[Picture, int | None]:
     """The picture, and the size of its file where it is one."""
-    from bsqcodec.media.image.image_reader import read_picture
+    from bsqcodec.batch.pictures import read_source
 
     if is_standard_stream(source):
         with open_input(source) as file:
-            return read_picture(file, max_pixels=max_pixels), None
+            return read_source(file, max_pixels, first_frame=first_frame), None
     if Path(source).is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), source)
-    return read_picture(source, max_pixels=max_pixels), Path(source).stat().st_size
+    picture = read_source(source, max_pixels, first_frame=first_frame)
+    return picture, Path(source).stat().st_size
 
 
 def _warn(console: Console, name: str, notes: list[str]) -> None:

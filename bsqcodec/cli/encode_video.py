@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
@@ -13,7 +14,7 @@ from bsqcodec.cli.codecs import Codecs
 from bsqcodec.cli.console import Console, format_bytes
 from bsqcodec.cli.jobs import Job, display_name, display_target
 from bsqcodec.errors import DamagedVideoError
-from bsqcodec.media.files import check_output, is_standard_stream, open_input, open_output
+from bsqcodec.media.files import is_standard_stream, open_input, open_output
 from bsqcodec.video.info import count_of
 
 if TYPE_CHECKING:
@@ -47,8 +48,6 @@ class VideoSettings:
 
 def encode_one_video(console: Console, job: Job, codecs: Codecs, settings: VideoSettings) -> None:
     """Code the video of a job and tell about it; raises BsqError and OSError."""
-    if not job.to_stdout:
-        check_output(Path(job.target), force=settings.force)
     try:
         if is_standard_stream(job.source):
             with open_input(job.source) as stream:
@@ -61,8 +60,13 @@ def encode_one_video(console: Console, job: Job, codecs: Codecs, settings: Video
 
 
 def name_of_video(source: str) -> str:
-    """What a video's output is named after: the name of numbered pictures without the number."""
+    """What a video's output is named after: the name of numbered pictures without the number.
+
+    Of a folder that is given as "." or "..", it is its own name, beside it.
+    """
     path = Path(source)
+    if path.name in ("", os.pardir) and path.is_dir():
+        return os.path.normpath(os.path.join(path, os.pardir, path.resolve().name or "video"))
     if not _PATTERN.search(path.name) or path.exists():
         return source
     stem = _PATTERN.sub("", path.stem).rstrip("._- ")
@@ -76,6 +80,7 @@ def _encode(
     codecs: Codecs,
     settings: VideoSettings,
 ) -> None:
+    from bsqcodec.media.size_notes import larger_note
     from bsqcodec.media.video.part import Part
     from bsqcodec.video.encode_file import encode_video_file
     from bsqcodec.video.video_input import VideoInput
@@ -107,8 +112,11 @@ def _encode(
             verify=settings.verify,
             progress=progress,
         )
-    console.tell(name, (*coded.notes, *coded.problems))
     input_bytes = source.stat().st_size if isinstance(source, Path) and source.is_file() else None
+    larger = larger_note(coded.size, input_bytes)
+    if larger is not None:
+        coded = replace(coded, notes=(*coded.notes, larger))
+    console.tell(name, (*coded.notes, *coded.problems))
     if settings.as_json:
         console.record(_facts(job, coded, input_bytes), data_on_stdout=job.to_stdout)
     else:

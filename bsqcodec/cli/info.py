@@ -58,8 +58,8 @@ def info(
             console.record({"file": job.source, **facts})
         else:
             if len(inputs) > 1:
-                click.echo(f"{name}:")
-            click.echo(format_video_lines(facts) if is_video else format_lines(facts))
+                console.answer(f"{name}:")
+            console.answer(format_video_lines(facts) if is_video else format_lines(facts))
         if facts["problem"] is not None:
             raise FormatError(facts["problem"])
 

@@ -22,6 +22,7 @@ from bsqcodec.cli.encode import encode
 from bsqcodec.cli.info import info
 from bsqcodec.machine.memory import check_address_space
 from bsqcodec.machine.processor import prepare_process
+from bsqcodec.media.files import STANDARD_OUTPUT, named_errors
 
 EXIT_BAD_DATA: Final = 1
 EXIT_USAGE: Final = 2
@@ -73,7 +74,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     status = _run(arguments, console)
     try:
         if sys.stdout is not None:
-            sys.stdout.flush()
+            with named_errors(STANDARD_OUTPUT):
+                sys.stdout.flush()
     except OSError as error:
         # What is left in the buffer cannot be written; without this Python would try at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from bsqcodec.api import DEFAULT_QUALITY, MAX_PIXELS, choose_target
+from bsqcodec.batch.plan import Naming
 from bsqcodec.cli.console import QUIET, Console
+from bsqcodec.cli.values import Number, Whole, parse_byte_size
 from bsqcodec.encoder.tune import TUNES
 from bsqcodec.machine.processor import clamp_threads
 
@@ -19,31 +20,6 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-class FiniteFloat(click.FloatRange):
-    """A number within a range; "nan" and "inf", which Python's float would take, are refused."""
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        number = super().convert(value, param, ctx)
-        if not math.isfinite(number):
-            self.fail(f"{value!r} is not a number.", param, ctx)
-        return float(number)
-
-
-def parse_byte_size(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
-    """Callback of an option that takes a number of bytes: 20000, 20k or 1.5M."""
-    from bsqcodec.encoder.targets import parse_size
-    from bsqcodec.errors import BsqError
-
-    if value is None:
-        return None
-    try:
-        return parse_size(value)
-    except (ValueError, BsqError) as error:
-        raise click.BadParameter(f"{error}.", ctx, param) from error
-
-
 def encoding_options(command: Command) -> Command:
     """Add what an encoder aims at and does: -q, --bpp, --size, --psnr, --effort, --tune and more."""
     for option in reversed(
@@ -51,13 +27,13 @@ def encoding_options(command: Command) -> Command:
             click.option(
                 "-q",
                 "--quality",
-                type=FiniteFloat(0, 100),
+                type=Number("a number from 0 to 100", 0, 100),
                 metavar="0..100",
                 help=f"Quality, 100 is best.  [default: {DEFAULT_QUALITY:g}]",
             ),
             click.option(
                 "--bpp",
-                type=FiniteFloat(min=0, min_open=True),
+                type=Number("a number of bits above 0, such as 0.5", 0, min_open=True),
                 metavar="BITS",
                 help="Bits per pixel, instead of -q.",
             ),
@@ -69,13 +45,13 @@ def encoding_options(command: Command) -> Command:
             ),
             click.option(
                 "--psnr",
-                type=FiniteFloat(min=0, min_open=True),
+                type=Number("a number of decibels above 0, such as 35", 0, min_open=True),
                 metavar="DB",
                 help="PSNR in dB, instead of -q.",
             ),
             click.option(
                 "--effort",
-                type=click.IntRange(0, 2),
+                type=Whole(0, 2),
                 metavar="0..2",
                 default=1,
                 show_default=True,
@@ -158,7 +134,7 @@ def machine_options(command: Command) -> Command:
     )(command)
     command = click.option(
         "--threads",
-        type=click.IntRange(min=1),
+        type=Whole(min=1),
         metavar="N",
         help="CPU threads, at most four for each core.  [default: all cores]",
     )(command)
@@ -173,12 +149,26 @@ def machine_options(command: Command) -> Command:
 
 max_pixels_option = click.option(
     "--max-pixels",
-    type=click.IntRange(min=1),
+    type=Whole(min=1),
     metavar="N",
     default=MAX_PIXELS,
     show_default=True,
     help="Refuse pictures, or frames of videos, of more pixels.",
 )
+
+
+def naming_option(default: Naming, help: str) -> Callable[[Command], Command]:
+    """Add --name: how outputs are named after inputs."""
+    return click.option(
+        "--name",
+        "naming",
+        type=click.Choice([naming.value for naming in Naming]),
+        default=default.value,
+        show_default=True,
+        help=help,
+    )
+
+
 force_option = click.option("-f", "--force", is_flag=True, help="Overwrite existing files.")
 output_option = click.option(
     "-o",

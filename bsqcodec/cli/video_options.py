@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -10,70 +9,19 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.core import ParameterSource
 
+from bsqcodec.cli.values import (
+    Whole,
+    parse_bitrate,
+    parse_frame_rate,
+    parse_frame_size,
+    parse_seconds,
+)
+
 if TYPE_CHECKING:
     from bsqcodec.media.video.video_files import RawVideo
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Value = TypeVar("Value")
-
-_FASTEST = 100_000
-"""Frames a second at most."""
-
-
-def parse_frame_size(
-    ctx: click.Context, param: click.Parameter, value: str | None
-) -> tuple[int, int] | None:
-    """Callback of an option that takes width and height in pixels, as WxH."""
-    if value is None:
-        return None
-    match = re.fullmatch(r"([1-9]\d{0,8})[xX]([1-9]\d{0,8})", value)
-    if match is None:
-        raise click.BadParameter(f"{value!r} is not a size such as 352x288.", ctx, param)
-    return int(match[1]), int(match[2])
-
-
-def parse_frame_rate(
-    ctx: click.Context, param: click.Parameter, value: str | None
-) -> Fraction | None:
-    """Callback of an option that takes frames a second: 25, 29.97 or 30000/1001."""
-    if value is None:
-        return None
-    try:
-        rate = Fraction(value)
-    except (ValueError, ZeroDivisionError):
-        rate = Fraction(0)
-    if not 0 < rate <= _FASTEST or max(rate.numerator, rate.denominator) >= 2**31:
-        message = f"{value!r} is not a frame rate such as 25 or 30000/1001."
-        raise click.BadParameter(message, ctx, param)
-    return rate
-
-
-def parse_seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
-    """Callback of an option that takes a time: seconds, or hours, minutes and seconds, 1:02:03.5."""
-    if value is None:
-        return None
-    if re.fullmatch(r"(\d+:){0,2}(\d+(\.\d*)?|\.\d+)", value) is None:
-        message = f"{value!r} is not a time such as 90, 1:30 or 0:01:30.5."
-        raise click.BadParameter(message, ctx, param)
-    if any(Fraction(part.rstrip(".")) >= 60 for part in value.split(":")[1:]):
-        raise click.BadParameter(f"{value!r} has more than 59 minutes or seconds.", ctx, param)
-    seconds = Fraction(0)
-    for part in value.split(":"):
-        seconds = 60 * seconds + Fraction(part.rstrip("."))
-    return float(seconds)
-
-
-def parse_bitrate(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
-    """Callback of an option that takes bits a second: 500000, 500k or 1.5M."""
-    from bsqcodec.encoder.targets import Bitrate
-    from bsqcodec.encoder.targets import parse_bitrate as parse
-
-    if value is None:
-        return None
-    try:
-        return Bitrate(parse(value)).value
-    except ValueError as error:
-        raise click.BadParameter(f"{error}.", ctx, param) from error
 
 
 def group_options(command: Command) -> Command:
@@ -88,7 +36,7 @@ def group_options(command: Command) -> Command:
             ),
             click.option(
                 "--gop",
-                type=click.IntRange(1, 1024),
+                type=Whole(1, 1024),
                 metavar="N",
                 help="Videos: frames of a group, which decodes alone, at most.  [default: a second]",
             ),
@@ -163,7 +111,7 @@ def video_decoding_options(command: Command) -> Command:
             ),
             click.option(
                 "--crf",
-                type=click.IntRange(0, 63),
+                type=Whole(0, 63),
                 metavar="N",
                 help="Videos: the encoder's quality, smaller is better.  [default: 6]",
             ),

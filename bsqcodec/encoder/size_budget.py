@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import IO, Protocol, TypeVar
@@ -11,6 +10,7 @@ from typing import IO, Protocol, TypeVar
 from bsqcodec.encoder.rate_control import OCTAVE, USUAL_STEP
 from bsqcodec.encoder.targets import FINEST, LAST_STEP
 from bsqcodec.errors import TargetError
+from bsqcodec.media.files import temporary_file
 from bsqcodec.video.groups import CodedGroup
 
 SIZE_TOLERANCE = 0.03
@@ -132,7 +132,7 @@ def search_size(
                 )
             room = math.ceil((limit - rest) * scale)
             budget = Budget(room, frames, limit * SIZE_TOLERANCE / 2)
-            file = cleanup.enter_context(tempfile.TemporaryFile())
+            file = cleanup.enter_context(temporary_file())
             coded = code(budget, file)
             estimate, rest = rest, coded.size - coded.picture_bytes
             if coded.size > limit and budget.coarsest:

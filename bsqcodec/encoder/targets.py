@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Generic, TypeAlias, TypeVar
 
 from bsqcodec.errors import TargetError
@@ -31,6 +32,9 @@ TOLERANCE = 0.02
 STRONGEST = 100.0
 """Strength, relative to the usual one, at which bits are dropped for next to nothing."""
 
+_LONGEST_NUMBER = 40
+"""Characters of a number in a size at most."""
+
 WEAKEST = 0.05
 """Strengths (of rate against distortion) below this count as this where they are bisected."""
 
@@ -42,6 +46,7 @@ class Quality:
     value: float
 
     def __post_init__(self) -> None:
+        _check_number("a quality", self.value)
         if not 0 <= self.value <= 100:
             raise ValueError(f"quality {self.value:g} is outside 0..100")
 
@@ -53,6 +58,7 @@ class BitsPerPixel:
     value: float
 
     def __post_init__(self) -> None:
+        _check_number("bits per pixel", self.value)
         if not (math.isfinite(self.value) and self.value > 0):
             raise ValueError(f"{self.value:g} bits per pixel is not a positive number")
 
@@ -64,6 +70,7 @@ class Bitrate:
     value: float
 
     def __post_init__(self) -> None:
+        _check_number("a bitrate", self.value)
         if not (math.isfinite(self.value) and self.value > 0):
             raise ValueError(f"a bitrate of {self.value:g} is not a positive number")
 
@@ -75,6 +82,8 @@ class Size:
     bytes: int
 
     def __post_init__(self) -> None:
+        if isinstance(self.bytes, bool) or not isinstance(self.bytes, Integral):
+            raise TypeError(f"a size is a whole number of bytes, not {self.bytes!r}")
         if self.bytes < 1:
             raise ValueError(f"a size of {self.bytes} bytes is not positive")
 
@@ -86,8 +95,15 @@ class Psnr:
     db: float
 
     def __post_init__(self) -> None:
+        _check_number("a PSNR", self.db)
         if not (math.isfinite(self.db) and self.db > 0):
             raise ValueError(f"a PSNR of {self.db:g} dB is not a positive number")
+
+
+def _check_number(what: str, value: object) -> None:
+    """Raise TypeError for what is no number, such as text."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{what} is a number, not {value!r}")
 
 
 Target: TypeAlias = Quality | BitsPerPixel | Bitrate | Size | Psnr
@@ -102,6 +118,8 @@ def parse_size(text: str) -> int:
     if match is None:
         raise ValueError(f"{text!r} is not a size such as 20000, 20k or 1.5M")
     number, prefix, binary = match.groups()
+    if len(number) > _LONGEST_NUMBER:
+        raise ValueError(f"{text[:20]!r}... is no size that a file has")
     base = 1024 if binary else 1000
     size = int(float(number) * base ** " kmg".index(prefix.lower() or " "))
     if size < 1:

@@ -19,6 +19,10 @@ class FileKind(IntEnum):
     VIDEO = 2
 
 
+_DECODERS: Final = {FileKind.PICTURE: "decode", FileKind.VIDEO: "decode_video"}
+"""Functions of the package, by what they decode."""
+
+
 def read_kind(source: ByteSource) -> tuple[FileKind, ByteSource]:
     """Tell a picture from a video by the first 9 bytes, and give back a source of the whole file.
 
@@ -53,6 +57,7 @@ def read_version(reader: ByteReader, wanted: FileKind) -> bytes:
         raise UnsupportedVersionError(
             f"the file has format version {version}; that is a {FileKind(version).name.lower()},"
             f" and a {wanted.name.lower()} has version {wanted}"
+            f" (bsqcodec.{_DECODERS[FileKind(version)]} decodes it)"
         )
     return MAGIC + bytes([version])
 

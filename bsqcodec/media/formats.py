@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from bsqcodec.errors import MediaError
+from bsqcodec.errors import MediaError, OutputError
 from bsqcodec.media.image.optional_packages import HEIF, JXL, require
+from bsqcodec.media.suffixes import CODED_SUFFIX, PICTURE_SUFFIXES, VIDEO_SUFFIXES
 
 
 @dataclass(frozen=True)
@@ -150,6 +151,29 @@ def format_of_suffix(suffix: str) -> OutputFormat | None:
 def container_called(name: str) -> VideoContainer | None:
     """Return the container of this name, or None."""
     return next((entry for entry in VIDEO_CONTAINERS if entry.name == name), None)
+
+
+def agreed_format(target: str | Path | None, name: str | None) -> OutputFormat:
+    """Return what `output_format` does, unless the target's suffix is that of another known format.
+
+    Raises MediaError for a format that cannot be written, OutputError for two that differ.
+    """
+    chosen = output_format(target, name)
+    if target is not None:
+        check_suffix(Path(target), chosen.suffixes, chosen.name)
+    return chosen
+
+
+def check_suffix(path: Path, suffixes: tuple[str, ...], name: str) -> None:
+    """Raise OutputError for a path whose suffix is that of a known format, but none of `suffixes`.
+
+    name: of the format that was asked for.
+    """
+    suffix = path.suffix.lower()
+    written = {other for entry in OUTPUT_FORMATS for other in entry.suffixes}
+    known = written | PICTURE_SUFFIXES | VIDEO_SUFFIXES | {CODED_SUFFIX}
+    if suffix in known and suffix not in suffixes:
+        raise OutputError(f"{path}: the name is not one of {name}, which was asked for")
 
 
 def container_of_suffix(path: Path) -> VideoContainer | None:

@@ -11,6 +11,10 @@ TURNED: Final = "turned or mirrored as the file's display matrix asks"
 CLOCK_STARTS_OVER: Final = "the clock starts over"
 """How notes begin that say which matrix a video is taken to have, and what was done as it asks."""
 
+LARGER: Final = "the result is larger than its source"
+LOSSLESS_IS_SMALLER: Final = "lossless WebP would hold this picture"
+"""How notes begin on results whose size may surprise."""
+
 
 class Remark(Enum):
     """How often a remark is made: once a run, since it says what is usual, or for each file."""
@@ -24,6 +28,8 @@ _REMARKS: Final = {
     CROPPED: Remark.EACH,
     TURNED: Remark.EACH,
     CLOCK_STARTS_OVER: Remark.EACH,
+    LARGER: Remark.EACH,
+    LOSSLESS_IS_SMALLER: Remark.EACH,
 }
 
 

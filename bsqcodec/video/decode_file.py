@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing
@@ -12,18 +11,19 @@ from itertools import chain
 from pathlib import Path
 from typing import IO, BinaryIO, cast
 
-from bsqcodec.errors import FormatError, OutputError, SeekError
+from bsqcodec.errors import FormatError, SeekError
 from bsqcodec.format.byte_source import SupportsRead
 from bsqcodec.format.image_container import DEFAULT_MAX_PIXELS
 from bsqcodec.format.rewind import is_seekable
 from bsqcodec.format.video_container import DamagedGop, SideBytes, VideoFileReader
-from bsqcodec.media.files import atomic_folder, atomic_output
+from bsqcodec.media.files import atomic_folder, atomic_output, temporary_file
 from bsqcodec.media.formats import container_called
 from bsqcodec.media.side.side_tracks import list_tracks
+from bsqcodec.media.video.part import check_seconds
 from bsqcodec.media.video.video_files import (
     OutputOptions,
     VideoFormat,
-    chosen_container,
+    check_video_name,
     create_video,
 )
 from bsqcodec.media.video.video_writer import NO_SIDES
@@ -49,10 +49,16 @@ class StoredVideo:
 
 @dataclass(frozen=True)
 class Range:
-    """A part of a video, in seconds from its first frame on. Both None: all of it."""
+    """A part of a video, in seconds from its first frame on. Both None: all of it.
+
+    Raises ValueError for seconds below 0, TypeError for what is no number.
+    """
 
     start: float | None = None
     duration: float | None = None
+
+    def __post_init__(self) -> None:
+        check_seconds(self.start, self.duration)
 
     @property
     def is_all(self) -> bool:
@@ -81,9 +87,7 @@ def decode_video_file(
     Raises FormatError and its children, LimitError, WeightsError, SeekError for a part without
     frames, OutputError, OutputExistsError, OSError.
     """
-    container = chosen_container(destination, options)
-    if container == "png" and isinstance(destination, Path):
-        _check_pattern(destination)
+    container = check_video_name(destination, options)
     part = part or Range()
     length = None if part.duration is None else Fraction(str(part.duration))
     options = replace(options, container=container, trim=not part.is_all, duration=length)
@@ -98,12 +102,6 @@ def decode_video_file(
             return store(folder)
     with atomic_output(destination, force=force) as file:
         return store(file)
-
-
-def _check_pattern(destination: Path) -> None:
-    """Refuse the name of one picture for many of them; raises OutputError."""
-    if destination.suffix.lower() == ".png" and "%" not in destination.name:
-        raise OutputError(f"{destination}: give a folder, or a pattern such as frame%05d.png")
 
 
 def _store(
@@ -160,7 +158,7 @@ def _store(
 
 def _spooled(source: SupportsRead, cleanup: ExitStack) -> IO[bytes]:
     """A temporary file of all that is left in a source."""
-    file = cleanup.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
+    file = cleanup.enter_context(temporary_file())
     while piece := source.read(_PIECE_BYTES):
         file.write(piece)
     file.seek(0)
@@ -172,7 +170,7 @@ def _side_stream(
 ) -> IO[bytes] | None:
     """A temporary file of the side stream, None for none; the source stands where it stood."""
     place = source.tell()
-    file = cleanup.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
+    file = cleanup.enter_context(temporary_file())
     parts = VideoFileReader(source, max_pixels=max_pixels, allow_partial=partial).chunks()
     for part in parts:
         if isinstance(part, SideBytes):

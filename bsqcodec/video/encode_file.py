@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import IO, Any
@@ -14,6 +13,7 @@ from bsqcodec.encoder.targets import Size, Target
 from bsqcodec.encoder.tune import Tune
 from bsqcodec.errors import TargetError
 from bsqcodec.format.byte_source import SupportsWrite
+from bsqcodec.media.files import temporary_file
 from bsqcodec.video.codec import EncodedVideo, VideoCodec, usual_gop
 from bsqcodec.video.video_input import VideoInput
 
@@ -63,7 +63,7 @@ def encode_video_file(
     elif not verify:
         return _code(codec, source, sink, target=target, **options)
     else:
-        file = tempfile.TemporaryFile()  # noqa: SIM115
+        file = temporary_file()
         try:
             coded = _code(codec, source, file, target=target, **options)
         except BaseException:

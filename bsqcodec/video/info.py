@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import asdict
 from fractions import Fraction
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
@@ -19,6 +18,7 @@ from bsqcodec.format.video_container import (
     VideoFileReader,
 )
 from bsqcodec.image.info import Counted
+from bsqcodec.media.files import temporary_file
 
 if TYPE_CHECKING:
     from bsqcodec.video.codec import VideoCodec
@@ -57,7 +57,7 @@ def describe_video(
     sizes = {kind: 0 for kind in FrameType}
     meter = None if codec is None else codec.level_meter(header)
     groups, damage, lost_bytes, seen = 0, [], 0, reader.consumed
-    with tempfile.TemporaryFile() as side:
+    with temporary_file() as side:
         for part in file.chunks():
             if isinstance(part, Gop):
                 groups += 1

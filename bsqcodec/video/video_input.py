@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from bsqcodec.format.image_container import DEFAULT_MAX_PIXELS
+from bsqcodec.media.video.bare_samples import check_bare_samples
 from bsqcodec.media.video.video_files import Part, RawVideo, VideoFrame, VideoReader, open_video
 
 USUAL_RATE = Fraction(25)
@@ -49,10 +50,15 @@ class VideoInput:
     def check(self) -> int | None:
         """Raise what `open` would, where the video can be opened twice.
 
+        Raises DamagedVideoError for bare samples that end within a frame, too.
+
         Returns about how many frames there are, None where nothing tells.
         """
         if not self.can_reopen:
             return None
+        is_file = isinstance(self._source, (str, Path)) and Path(self._source).is_file()
+        if self._raw is not None and is_file and not self._allow_damage:
+            check_bare_samples(Path(cast("str | Path", self._source)), self._raw)
         with self.open() as reader:
             return reader.expected_frames
 

@@ -51,7 +51,9 @@ def test_photo_bsq_becomes_photo_png(coded: Path, capsys: Output) -> None:
         ("-o out.JPG", "out.JPG", "JPEG"),
         ("-o out", "out", "PNG"),
         ("--format tif", "photo.tif", "TIFF"),
-        ("--format BMP -o out.png", "out.png", "BMP"),
+        ("--format BMP -o odd.name", "odd.name", "BMP"),
+        ("--format jpg -o new/", "new/photo.jpg", "JPEG"),
+        ("new/", "new/photo.png", "PNG"),
         ("--format jpg -o folder", "folder/photo.jpg", "JPEG"),
     ],
 )

@@ -27,7 +27,9 @@ def test_photo_png_becomes_photo_bsq(photo: Path, fake_codec: ModuleType, capsys
     out, err = capsys.readouterr()
     assert out == ""
     assert err.splitlines()[0] == "bsqcodec: warning: photo.png: a note of the codec"
-    assert err.splitlines()[1].startswith("photo.png -> photo.bsq: 16x12, ")
+    larger = "photo.png: the result is larger than its source: "
+    assert err.splitlines()[1].startswith(f"bsqcodec: note: {larger}")
+    assert err.splitlines()[2].startswith("photo.png -> photo.bsq: 16x12, ")
     assert "quality 50, " in err and " dB" not in err  # that takes the decoder's networks
 
 
@@ -230,7 +232,11 @@ def test_json_is_one_object_on_stdout(photo: Path, fake_codec: ModuleType, capsy
     assert facts["input_bytes"] == os.path.getsize("photo.png")
     assert facts["output_bytes"] == os.path.getsize("photo.bsq")
     assert facts["bpp"] == pytest.approx(8 * facts["output_bytes"] / (16 * 12))
-    assert facts["notes"] == ["a note of the codec"]
+    sizes = f"{facts['output_bytes']} bytes, not {facts['input_bytes']}"
+    assert facts["notes"] == [
+        "a note of the codec",
+        f"the result is larger than its source: {sizes}",
+    ]
 
 
 def test_verbose_says_more(photo: Path, fake_codec: ModuleType, capsys: Output) -> None:

@@ -121,7 +121,9 @@ def test_a_full_disk_is_one_line(photo: Path, run_process: Run) -> None:
     with open("/dev/full", "wb") as full:
         done = run_process("encode", "photo.png", "-o", "-", stdout=full, stderr=subprocess.PIPE)
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1] == (b"bsqcodec: error: photo.png: No space left on device")
+    assert done.stderr.splitlines()[-1] == (
+        b"bsqcodec: error: photo.png: standard output: No space left on device"
+    )
 
 
 def test_a_full_disk_under_a_report(photo: Path, run_process: Run) -> None:

@@ -303,8 +303,8 @@ def test_standard_input_that_is_no_bsq_file(
         ("clip.bsq --lossless --crf 3", 2, "--crf and --lossless exclude each other"),
         ("clip.bsq --max-pixels 100", 1, "over the limit of 100"),
         ("clip.bsq -o taken.mkv", 1, "taken.mkv: exists already (overwrite with -f)"),
-        ("clip.bsq -o nowhere/out.mkv", 1, "No such file or directory"),
-        ("clip.bsq -o out.png", 1, "give a folder, or a pattern"),
+        ("clip.bsq -o nowhere/out.mkv", 1, "nowhere/out.mkv: there is no folder nowhere"),
+        ("clip.bsq -o out.png", 2, "give a folder, or a pattern such as out%05d.png"),
         ("empty.bsq --format mp4", 1, "empty.bsq: the file is empty"),
         ("absent.bsq --format mp4", 1, "absent.bsq: No such file or directory"),
         ("clip.bsq --start .28", 1, "has no frames in the part that is wanted"),
@@ -350,7 +350,9 @@ def test_a_file_that_may_not_grow(name: str, capsys: Output) -> None:
         assert main(["decode", "clip.bsq", "-o", name, "--quiet"]) == 1
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    assert capsys.readouterr().err == "bsqcodec: error: clip.bsq: File too large\n"
+    err = capsys.readouterr().err
+    assert err.startswith("bsqcodec: error: clip.bsq: ") and err.endswith(": File too large\n")
+    assert {"%03d.png": "001.png", "out.y4m": "out.y4m"}.get(name, "temporary files in /") in err
     assert os.listdir() == ["clip.bsq"]
 
 

@@ -278,7 +278,9 @@ def test_a_file_that_may_not_grow(arguments: list[str], capsys: Output) -> None:
         assert main(["encode", "clip.mkv", "--quiet", *arguments]) == 1
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    assert capsys.readouterr().err == "bsqcodec: error: clip.mkv: File too large\n"
+    err = capsys.readouterr().err
+    assert err.startswith("bsqcodec: error: clip.mkv: ") and err.endswith(": File too large\n")
+    assert ("temporary files in /" if arguments else "clip.bsq") in err
     assert os.listdir() == ["clip.mkv"]
 
 
@@ -316,7 +318,9 @@ def test_verify_publishes_nothing_that_does_not_decode(
 
 def test_a_full_disk(capsys: Output) -> None:
     assert main(["encode", "clip.mkv", "-o", "/dev/full", "--quiet"]) == 1
-    assert capsys.readouterr().err == "bsqcodec: error: clip.mkv: No space left on device\n"
+    assert capsys.readouterr().err == (
+        "bsqcodec: error: clip.mkv: /dev/full: No space left on device\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -338,9 +342,20 @@ def test_a_full_disk(capsys: Output) -> None:
         ("clip.mkv --frame-size 3by4", 2, "is not a size such as"),
         ("clip.mkv --pix-fmt gray", 2, "need --frame-size too"),
         ("photo.png --bitrate 5k", 2, "--bitrate is not for pictures"),
-        ("clip.mkv --effort 3", 2, "3 is not in the range 0<=x<=2"),
+        ("clip.mkv --effort 3", 2, "'3' is not a whole number from 0 to 2"),
         ("clip.mkv --fps 30", 2, "--fps is not for videos that tell their own"),
         ("empty.mp4", 1, "empty.mp4: the file is empty"),
+        ("photo.png --frame-size 4x4", 1, "photo.png: a PNG picture, no bare samples"),
+        ("photo.jpg --frame-size 4x4 --partial", 1, "photo.jpg: a JPEG picture, no bare samples"),
+        ("text.mp4 --frame-size 4x4", 1, "text.mp4: by its name a mp4 file, no bare samples"),
+        (
+            "bare.yuv --frame-size 8x4",
+            1,
+            "100 bytes are 2.08 frames of 8 x 4 yuv420p, 48 bytes each",
+        ),
+        ("clip.mkv --gop 3 -o none/clip.bsq", 1, "none/clip.bsq: there is no folder none"),
+        ("clip.mkv -o clip2.mkv", 2, "clip2.mkv: what is written is a .bsq file"),
+        ("clip.mkv -o x.png", 2, "x.png: what is written is a .bsq file"),
     ],
 )
 def test_errors_are_one_line_and_leave_nothing(
@@ -349,7 +364,8 @@ def test_errors_are_one_line_and_leave_nothing(
     Path("text.mp4").write_text("no video at all" * 20)
     Path("bare.yuv").write_bytes(bytes(100))
     Path("empty.mp4").touch()
-    Image.new("RGB", (20, 10)).save("photo.png")
+    for name in ("photo.png", "photo.jpg"):
+        Image.new("RGB", (20, 10)).save(name)
     before = sorted(os.listdir())
     assert main(["encode", *arguments.split(), "--quiet"]) == status
     out, err = capsys.readouterr()

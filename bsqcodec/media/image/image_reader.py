@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, Final, TypeAlias
 from numpy.typing import NDArray
 from PIL import Image
 
-from bsqcodec.errors import LimitError, MediaError
+from bsqcodec.errors import AnimationError, BsqError, LimitError, MediaError
 from bsqcodec.format.image_container import DEFAULT_MAX_PIXELS
 from bsqcodec.media.foreign import refuse_foreign
 from bsqcodec.media.image.convert import convert_array, convert_image, raw_modes
@@ -36,6 +36,7 @@ from bsqcodec.media.image.optional_packages import HEIF, JXL
 from bsqcodec.media.image.orientation import is_swapped
 from bsqcodec.media.image.picture import Picture, to_pil
 from bsqcodec.media.image.pillow_guard import check_size, pillow_guard
+from bsqcodec.media.recognise import HEAD_BYTES, picture_kind
 
 __all__ = ["Picture", "picture_from", "read_picture", "to_pil", "write_picture"]
 
@@ -44,6 +45,8 @@ PictureSource: TypeAlias = str | Path | BinaryIO | bytes
 _ANIMATED_FORMATS: Final = ("GIF", "WEBP", "PNG", "AVIF", "FLI")
 """Formats whose further frames are later moments, not pages, layers or previews."""
 _PROFILE_HIDDEN: Final = ("JPEG2000", "BMP")
+_MAYBE_ANIMATED: Final = ("a GIF picture", "a WebP picture", "a PNG picture", "an AVIF picture")
+"""What `picture_kind` says of files that may be animations."""
 _BOXED: Final = ("AVIF", HEIF)
 _JPEG2000_SIZ: Final = b"\xff\x4f\xff\x51"
 _HEAD_BYTES: Final = 2**16
@@ -51,10 +54,13 @@ _UNSEEKABLE_BYTES_PER_PIXEL: Final = 8
 _UNSEEKABLE_BYTES_MORE: Final = 64 * 2**20
 
 
-def read_picture(source: PictureSource, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Picture:
+def read_picture(
+    source: PictureSource, *, max_pixels: int = DEFAULT_MAX_PIXELS, first_frame: bool = False
+) -> Picture:
     """Read a still picture from a path, from bytes, or from a stream (from where it stands).
 
     The result is upright, 8-bit grey or RGB; `notes` says what was converted or left out.
+    first_frame: take an animation's first frame; without it AnimationError is raised for one.
     Raises MediaError for what is no still picture or is damaged, LimitError for more than
     `max_pixels` pixels, OSError where the file cannot be read.
     """
@@ -69,7 +75,23 @@ def read_picture(source: PictureSource, *, max_pixels: int = DEFAULT_MAX_PIXELS)
             more_tiffs(),
             open_picture(file, name, max_pixels) as image,
         ):
-            return _picture_of(image, file, name, max_pixels)
+            return _picture_of(image, file, name, max_pixels, first_frame=first_frame)
+
+
+def is_animation(path: Path) -> bool:
+    """Return whether a file is an animation (GIF, WebP, APNG, AVIF), whatever it is called.
+
+    A file that cannot be read is none.
+    """
+    try:
+        with open(path, "rb") as file:
+            if picture_kind(file.read(HEAD_BYTES)) not in _MAYBE_ANIMATED:
+                return False
+            file.seek(0)
+            with pillow_guard(str(path), DEFAULT_MAX_PIXELS), Image.open(file) as image:
+                return image.format in _ANIMATED_FORMATS and getattr(image, "is_animated", False)
+    except (BsqError, OSError):
+        return False
 
 
 def picture_from(
@@ -93,7 +115,14 @@ def picture_from(
     return picture
 
 
-def _picture_of(image: Image.Image, file: BinaryIO | None, name: str, max_pixels: int) -> Picture:
+def _picture_of(
+    image: Image.Image,
+    file: BinaryIO | None,
+    name: str,
+    max_pixels: int,
+    *,
+    first_frame: bool = False,
+) -> Picture:
     """The Picture of an open Pillow image; runs inside pillow_guard and more_tiffs.
 
     file: what the image was opened from, at its start, where that can be read once more.
@@ -101,13 +130,13 @@ def _picture_of(image: Image.Image, file: BinaryIO | None, name: str, max_pixels
     check_size(name, image.size, max_pixels)
     notes: list[str] = []
     if getattr(image, "is_animated", False):
-        if image.format in _ANIMATED_FORMATS:
-            raise MediaError(
-                f"{name}: an animation ({image.format}), no still picture; it can be coded as a video"
-            )
+        is_animation = image.format in _ANIMATED_FORMATS
+        if is_animation and not first_frame:
+            raise AnimationError(f"{name}: an animation ({image.format}), no still picture")
         count = getattr(image, "n_frames", 2)
+        what = "frames of an animation" if is_animation else "pictures"
         kept = "primary one" if image.format == HEIF else "first"
-        notes.append(f"the file holds {count} pictures; only the {kept} is kept")
+        notes.append(f"the file holds {count} {what}; only the {kept} is kept")
     place = file.tell() if file is not None else 0
     mend_tiles(image)
     raw = raw_modes(image)

@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, Final
 from PIL import ExifTags, Image, PngImagePlugin
 
 from bsqcodec.errors import MediaError
+from bsqcodec.media.files import open_named
 from bsqcodec.media.formats import OutputFormat, output_format
 from bsqcodec.media.image.convert import to_srgb
 from bsqcodec.media.image.exif import is_only_resolution, resolution
@@ -49,7 +50,8 @@ def write_picture(
         options = dict(chosen.options) | metadata
         data = _saved(image, chosen, options)
     if isinstance(target, (str, Path)):
-        Path(target).write_bytes(data)
+        with open_named(Path(target), target) as file:
+            file.write(data)
     else:
         target.write(data)
     return notes

@@ -279,16 +279,22 @@ def with_last_duration(webp: bytes, milliseconds: int) -> bytes:
     return bytes(data)
 
 
-def _codec_options(
-    name: str, kind: _Animation, format: VideoFormat, options: OutputOptions
-) -> dict[str, str]:
-    """The encoder's options. Raises OutputError for what does not go together."""
+def check_animation(name: str, options: OutputOptions) -> None:
+    """Raise OutputError for options that do not go together with an animation, "gif" or "webp"."""
+    kind = _ANIMATIONS[name]
     if options.codec not in (None, kind.codec) or options.pix_fmt is not None:
         raise OutputError(f"{name} takes neither a codec nor a pixel format")
     if options.crf is not None:
         raise OutputError(f"{name} has no crf")
     if options.lossless and kind.lossless is None:
         raise OutputError(f"{name} is not lossless: it has 256 colours a frame")
+
+
+def _codec_options(
+    name: str, kind: _Animation, format: VideoFormat, options: OutputOptions
+) -> dict[str, str]:
+    """The encoder's options. Raises OutputError for what does not go together."""
+    check_animation(name, options)
     if max(format.width, format.height) > kind.max_side:
         raise OutputError(
             f"{name} cannot hold {format.width} x {format.height} pixels:"

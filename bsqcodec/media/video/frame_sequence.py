@@ -17,7 +17,7 @@ from bsqcodec.media.files import atomic_output, check_output
 from bsqcodec.media.image.icc import code_points_of
 from bsqcodec.media.image.image_reader import read_picture, write_picture
 from bsqcodec.media.image.picture import Picture
-from bsqcodec.media.suffixes import PICTURE_SUFFIXES
+from bsqcodec.media.suffixes import CODED_SUFFIX, PICTURE_SUFFIXES, VIDEO_SUFFIXES
 from bsqcodec.media.video.video_colour import guessed_matrix
 from bsqcodec.media.video.video_types import (
     VideoColour,
@@ -165,6 +165,23 @@ class SequenceWriter(VideoWriter):
     def _path(self, number: int) -> Path:
         name = _NUMBER.sub(lambda m: format_number(number, m.groups()), self._pattern.name)
         return self._pattern.with_name(name)
+
+
+def check_pictures_name(path: Path) -> None:
+    """Raise OutputError for what is neither a pattern of PNG files nor the name of a folder."""
+    if _NUMBER.search(path.name):
+        if path.suffix.lower() != ".png":
+            raise OutputError(f"{path}: numbered pictures are written as PNG")
+        return
+    suffix = path.suffix.lower()
+    if path.is_dir() or not (
+        suffix in PICTURE_SUFFIXES | VIDEO_SUFFIXES | {CODED_SUFFIX} or set("*?") & set(path.name)
+    ):
+        return
+    raise OutputError(
+        f"{path}: a video gives many pictures: give a folder, or a pattern such as"
+        f" {path.stem.strip('*?') or 'frame'}%05d.png"
+    )
 
 
 def format_number(number: int, spec: Sequence[str]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from fractions import Fraction
+from numbers import Real
 from typing import Self
 
 
@@ -22,11 +23,9 @@ class Part:
     def of(cls, start: float | None, duration: float | None) -> Self | None:
         """Return the part by its decimals: .1 is not after a frame at 1/10. None for all.
 
-        Raises ValueError for a time that is negative or no number.
+        Raises as `check_seconds` does.
         """
-        for name, seconds in (("start", start), ("duration", duration)):
-            if seconds is not None and not (math.isfinite(seconds) and seconds >= 0):
-                raise ValueError(f"the {name} of {seconds:g} seconds is not a time")
+        check_seconds(start, duration)
         if not start and duration is None:
             return None
         length = None if duration is None else Fraction(str(duration))
@@ -36,3 +35,17 @@ class Part:
         """Return the first time and the one that ends the part, in units of the time base."""
         begin = first_pts + self.start / time_base
         return begin, None if self.duration is None else begin + self.duration / time_base
+
+
+def check_seconds(start: object, duration: object) -> None:
+    """Raise ValueError for seconds that are negative or infinite, TypeError for what is no number.
+
+    None is all right.
+    """
+    for name, seconds in (("start", start), ("duration", duration)):
+        if seconds is None:
+            continue
+        if isinstance(seconds, bool) or not isinstance(seconds, Real):
+            raise TypeError(f"{name} is a number of seconds, not {seconds!r}")
+        if not (math.isfinite(seconds) and float(seconds) >= 0):
+            raise ValueError(f"the {name} of {float(seconds):g} seconds is not a time")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from typing import Final
 
@@ -68,14 +69,10 @@ def choose_encoder(
     Raises OutputError for what does not go together.
     """
     if container == "y4m":
-        return _plain(format, options, notes)
-    codec = options.codec
-    if codec is None:
-        usual = _DEFAULT_CODEC.get(container, _USUAL_CODEC)
-        codec = _DEFAULT_LOSSLESS[container] if options.lossless else usual
+        return _plain(options)
+    codec = _codec_of(container, options)
     formats = pixel_formats_of(codec)
-    if container == "webm" and codec not in _WEBM_CODECS:
-        raise OutputError(f"webm cannot hold {codec}; it holds {', '.join(_WEBM_CODECS)}")
+    _check_webm(container, codec)
     smallest = _SMALLEST_SIDE.get(codec, 1)
     if min(format.width, format.height) < smallest:
         raise OutputError(
@@ -90,11 +87,32 @@ def choose_encoder(
         if codec.startswith("libvpx"):
             chosen["b"] = "0"
     elif options.crf is not None:
-        raise OutputError(f"{codec} has no crf; set its own options")
+        _check_crf(codec)
     pix_fmt = options.pix_fmt or _usual_format(codec, formats, format, notes)
     if formats and pix_fmt not in formats:
         raise OutputError(f"{codec} cannot encode {pix_fmt}; it can {', '.join(sorted(formats))}")
     return EncoderChoice(codec, pix_fmt, chosen | dict(options.codec_options))
+
+
+def check_codec(container: str, muxer: str, options: OutputOptions) -> None:
+    """Raise OutputError where codec, crf, lossless and container do not go together.
+
+    container: "mp4", "mov", "mkv", "webm" or "y4m"; muxer: its name in FFmpeg. What depends on the video,
+    too, is left to `choose_encoder`.
+    """
+    if container == "y4m":
+        _plain(options)
+        return
+    codec = _codec_of(container, options)
+    pixel_formats_of(codec)
+    _check_webm(container, codec)
+    with av.open(io.BytesIO(), "w", format=muxer) as output:
+        if codec not in output.supported_codecs:
+            raise OutputError(f"{container} cannot hold {codec}")
+    if options.lossless:
+        _lossless(codec, options)
+    elif options.crf is not None:
+        _check_crf(codec)
 
 
 def pixel_formats_of(codec: str) -> set[str]:
@@ -108,7 +126,25 @@ def pixel_formats_of(codec: str) -> set[str]:
     return formats
 
 
-def _plain(format: VideoFormat, options: OutputOptions, notes: list[str]) -> EncoderChoice:
+def _codec_of(container: str, options: OutputOptions) -> str:
+    """The encoder that the options name, or else the container's usual one."""
+    if options.codec is not None:
+        return options.codec
+    usual = _DEFAULT_CODEC.get(container, _USUAL_CODEC)
+    return _DEFAULT_LOSSLESS[container] if options.lossless else usual
+
+
+def _check_webm(container: str, codec: str) -> None:
+    if container == "webm" and codec not in _WEBM_CODECS:
+        raise OutputError(f"webm cannot hold {codec}; it holds {', '.join(_WEBM_CODECS)}")
+
+
+def _check_crf(codec: str) -> None:
+    if codec not in _CRF_CODECS:
+        raise OutputError(f"{codec} has no crf; set its own options")
+
+
+def _plain(options: OutputOptions) -> EncoderChoice:
     """The samples themselves, as y4m holds them."""
     if options.codec not in (None, "rawvideo") or options.crf is not None or options.lossless:
         raise OutputError("y4m holds plain samples: it takes neither a codec nor crf nor lossless")

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from bsqcodec.errors import OutputError
 from bsqcodec.format.image_container import DEFAULT_MAX_PIXELS
-from bsqcodec.media.formats import VIDEO_CONTAINER_NAMES, container_called, container_of_suffix
+from bsqcodec.media.files import check_output, check_output_folder, names_folder
+from bsqcodec.media.formats import (
+    VIDEO_CONTAINER_NAMES,
+    VideoContainer,
+    check_suffix,
+    container_called,
+    container_of_suffix,
+)
 from bsqcodec.media.video.animation import HEAD_BYTES, AnimationReader, is_animated_webp
-from bsqcodec.media.video.animation_writer import ANIMATED, AnimationWriter
-from bsqcodec.media.video.frame_sequence import SequenceReader, SequenceWriter
+from bsqcodec.media.video.animation_writer import ANIMATED, AnimationWriter, check_animation
+from bsqcodec.media.video.frame_sequence import SequenceReader, SequenceWriter, check_pictures_name
 from bsqcodec.media.video.part import Part
 from bsqcodec.media.video.part_reader import PartReader
+from bsqcodec.media.video.video_codecs import check_codec
 from bsqcodec.media.video.video_reader import FFmpegReader
 from bsqcodec.media.video.video_source import (
     VideoSource,
@@ -44,6 +52,8 @@ __all__ = [
     "VideoReader",
     "VideoWriter",
     "begins_video",
+    "check_video_name",
+    "check_video_output",
     "chosen_container",
     "container_of",
     "create_video",
@@ -104,17 +114,71 @@ def create_video(
     """
     options = options or OutputOptions()
     target = Path(destination) if isinstance(destination, str) else destination
-    container = chosen_container(target, options)
+    entry = _chosen_entry(target, options)
+    container = entry.name
     if container == "png":
         if not isinstance(target, Path):
             raise OutputError("numbered pictures need a folder or a name pattern")
         return SequenceWriter(target, format, overwrite=options.overwrite)
-    entry = container_called(container)
-    if entry is None:
-        raise OutputError(f"{container} is not among {', '.join(VIDEO_CONTAINER_NAMES)}")
     if container in ANIMATED:
         return AnimationWriter(target, entry, format, options, side)
     return FFmpegWriter(target, container, format, options, side)
+
+
+def check_video_output(
+    destination: str | Path | object, options: OutputOptions, *, force: bool
+) -> str:
+    """Return the container of an output, before any work is done, or raise what forbids it.
+
+    destination: a file, a folder or name pattern of numbered pictures, or anything else for a
+    stream. force: whether files that are there may be replaced. Raises OutputError where name,
+    container and options do not go together, OutputExistsError and OSError as `check_output` and
+    `check_output_folder` do.
+    """
+    container = check_video_name(destination, options)
+    entry = container_called(container)
+    muxer = None if entry is None else entry.muxer
+    is_named = isinstance(destination, (str, Path))
+    if muxer is not None:
+        if container in ANIMATED:
+            check_animation(container, options)
+        else:
+            check_codec(container, muxer, options)
+        if is_named:
+            check_output(cast("str | Path", destination), force=force)
+    elif is_named:
+        check_output_folder(Path(cast("str | Path", destination)), force=force)
+    return container
+
+
+def check_video_name(destination: str | Path | object, options: OutputOptions) -> str:
+    """Return the container that the options or the destination name.
+
+    destination: as of `check_video_output`. Raises OutputError where there is none, or where the
+    destination's name is one of another format.
+    """
+    target = Path(destination) if isinstance(destination, str) else destination
+    entry = _chosen_entry(target, options)
+    if entry.muxer is not None:
+        if isinstance(target, Path):
+            check_suffix(target, entry.suffixes, entry.name)
+        return entry.name
+    if not isinstance(target, Path):
+        raise OutputError("numbered pictures need a folder or a name pattern")
+    if options.codec is not None or options.crf is not None:
+        raise OutputError("numbered pictures take neither a codec nor crf")
+    if not names_folder(cast("str | Path", destination)):
+        check_pictures_name(target)
+    return entry.name
+
+
+def _chosen_entry(destination: object, options: OutputOptions) -> VideoContainer:
+    """The container of `chosen_container`. Raises OutputError for one that is not known."""
+    name = chosen_container(destination, options)
+    entry = container_called(name)
+    if entry is None:
+        raise OutputError(f"{name} is not among {', '.join(VIDEO_CONTAINER_NAMES)}")
+    return entry
 
 
 def chosen_container(destination: object, options: OutputOptions) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tempfile
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +13,10 @@ from av.stream import Disposition
 
 from bsqcodec.errors import MediaError
 from bsqcodec.media.ffmpeg_io import BUFFER_BYTES, GuardedSource, Prefixed, Readable, ffmpeg_guard
+from bsqcodec.media.files import temporary_file
 from bsqcodec.media.foreign import FOREIGN_SUFFIXES, HEAD_BYTES, foreign_kind
 from bsqcodec.media.suffixes import PICTURE_SUFFIXES, VIDEO_SUFFIXES
+from bsqcodec.media.video.bare_samples import raw_options, refuse_other_files
 from bsqcodec.media.video.video_types import RawVideo
 
 VideoSource: TypeAlias = "str | Path | BinaryIO"
@@ -185,9 +186,9 @@ def open_source(source: VideoSource, raw: RawVideo | None) -> OpenSource:
             file = source
         if not file.seekable():
             file = _piped(file, cleanup, name, raw)
-        elif raw is None:
+        else:
             place = file.tell()
-            _refuse_foreign(file.read(HEAD_BYTES) or b"", name)
+            _refuse_others(file.read(HEAD_BYTES) or b"", name, raw)
             file.seek(place)
         guarded = GuardedSource(file, name)
         container = _open_container(guarded, name, raw)
@@ -233,11 +234,7 @@ def _open_container(
     options = dict(_NO_OTHER_FILES)
     if raw is not None:
         format_name, doing = "rawvideo", f"not {raw.pix_fmt} of {raw.width}x{raw.height} pixels"
-        options |= {
-            "video_size": f"{raw.width}x{raw.height}",
-            "framerate": str(raw.frame_rate),
-            "pixel_format": raw.pix_fmt,
-        }
+        options |= raw_options(raw)
     with ffmpeg_guard(name, doing):
         try:
             return av.open(
@@ -255,8 +252,14 @@ def _open_container(
             raise
 
 
-def _refuse_foreign(head: bytes, name: str) -> None:
-    """Raise MediaError for a PDF and its like, of which FFmpeg would make a video of one frame."""
+def _refuse_others(head: bytes, name: str, raw: RawVideo | None) -> None:
+    """Raise MediaError for a PDF and its like, of which FFmpeg would make a video of one frame.
+
+    Where bare samples are expected (`raw`), for all that is none.
+    """
+    if raw is not None:
+        refuse_other_files(head, name)
+        return
     kind = foreign_kind(head, Path(name).suffix)
     if kind is not None:
         raise MediaError(f"{name}: {kind.sentence}")
@@ -267,11 +270,10 @@ def _piped(file: Readable, cleanup: ExitStack, name: str, raw: RawVideo | None) 
     start = b""
     while len(start) < _PEEK_BYTES and (piece := file.read(_PEEK_BYTES - len(start))):
         start += piece
-    if raw is None:
-        _refuse_foreign(start, name)
+    _refuse_others(start, name, raw)
     if not (_index_at_end(start) or start.startswith(_PNG)):
         return Prefixed(start, file)
-    spool = cleanup.enter_context(tempfile.SpooledTemporaryFile(_MEMORY_BYTES))  # noqa: SIM115
+    spool = cleanup.enter_context(temporary_file(in_memory=_MEMORY_BYTES))
     spool.write(start)
     while piece := file.read(2**20):
         spool.write(piece)
