@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from bsqcodec.entropy.motion_vectors import TABLE
 from bsqcodec.errors import WeightsError
+from bsqcodec.format.json_text import parse_json
 from bsqcodec.models import weight_files as image_weights
 from bsqcodec.models.prior.integer import IntegerPrior, identity
 from bsqcodec.models.prior.order import PriorConfig
@@ -51,7 +52,7 @@ def find_default() -> Path:
         index = folder / "index.json"
         if index.is_file():
             try:
-                name = json.loads(index.read_text())["video"]
+                name = parse_json(index.read_text())["video"]
             except (ValueError, KeyError, TypeError) as error:
                 raise WeightsError(f"{index} does not name weights for video") from error
             return folder / f"video-{name}.safetensors"
@@ -71,7 +72,7 @@ def load(path: Path, device: torch.device, int8: bool | None = None) -> VideoWei
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        configs = json.loads(metadata["bsqcodec"])
+        configs = parse_json(metadata["bsqcodec"])
         image_id = bytes.fromhex(configs["image"])
         prior_config = PriorConfig(**configs["prior"])
         vectors = tensors[VECTORS].numpy()
@@ -142,6 +143,6 @@ def save(
     path.chmod(0o644)  # safetensors writes for its owner only
     if default:
         index = folder / "index.json"
-        named = json.loads(index.read_text()) if index.is_file() else {}
+        named = parse_json(index.read_text()) if index.is_file() else {}
         index.write_text(json.dumps(named | {"video": model_id}) + "\n")
     return path

@@ -21,6 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from bsqcodec.errors import WeightsError
+from bsqcodec.format.json_text import parse_json
 from bsqcodec.models.prior.integer import IntegerPrior, identity
 from bsqcodec.models.prior.order import PriorConfig
 from bsqcodec.models.transform.blocks import WindowAttention
@@ -63,7 +64,7 @@ def find_default() -> Path:
         index = folder / "index.json"
         if index.is_file():
             try:
-                name = json.loads(index.read_text())["default"]
+                name = parse_json(index.read_text())["default"]
             except (ValueError, KeyError, TypeError) as error:
                 raise WeightsError(f"{index} does not name the default weights") from error
             return folder / f"image-{name}.safetensors"
@@ -92,7 +93,7 @@ def load(path: Path, device: torch.device, int8: bool | None = None) -> Weights:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        configs = json.loads(metadata["bsqcodec"])
+        configs = parse_json(metadata["bsqcodec"])
         tokenizer_config = TokenizerConfig(**configs["tokenizer"])
         prior_config = PriorConfig(**configs["prior"])
     except (OSError, SafetensorError, LookupError, TypeError, ValueError) as error:
@@ -153,6 +154,6 @@ def save(
     path.chmod(0o644)  # safetensors writes for its owner only
     if default:
         index = folder / "index.json"
-        named = json.loads(index.read_text()) if index.is_file() else {}
+        named = parse_json(index.read_text()) if index.is_file() else {}
         index.write_text(json.dumps(named | {"default": model_id}) + "\n")
     return path
