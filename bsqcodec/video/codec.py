@@ -22,10 +22,12 @@ from bsqcodec.encoder.tune import Tune, check_tune
 from bsqcodec.errors import BsqError, FormatError, WeightsError
 from bsqcodec.format.byte_source import ByteSource, SupportsWrite
 from bsqcodec.format.video_container import (
+    DEFAULT_RATE,
     MAX_GOP_FRAMES,
     ColourCodes,
     DamagedGop,
     Gop,
+    ShownTimes,
     SideBytes,
     VideoFileReader,
     VideoFileWriter,
@@ -49,9 +51,6 @@ LAST_LONGER = 3
 
 LONGEST_USUAL = 120
 """Frames of a group at most, unless more are asked for; all of them may be in memory."""
-
-DEFAULT_RATE = Fraction(25)
-"""Frames a second of a video that does not say."""
 
 _MATRICES = {"bt709": 1, "bt601": 6, "bt2020nc": 9}
 _MATRIX_NAMES = {1: "bt709", 5: "bt601", 6: "bt601", 9: "bt2020nc"}
@@ -170,6 +169,7 @@ class VideoCodec:
         with self.workers(weights, reader.expected_frames, not searching) as workers:
             writer = VideoFileWriter(sink, _header(form, weights), form.metadata)
             frames = _Ahead(reader.frames(), slack)
+            times = ShownTimes(writer.header)
 
             def tell(done: int) -> None:
                 """Of a group that is being coded."""
@@ -180,7 +180,7 @@ class VideoCodec:
                 taken, coded = self._group(
                     frames, gop, geometry, control, workers, searching, tune, tell
                 )
-                pts = tuple(frame.pts for frame in taken)
+                pts = times.of(frame.pts for frame in taken)
                 writer.gop(Gop(writer.frames, pts, coded.payloads))
                 side = reader.take_side_bytes()
                 if side:
@@ -207,7 +207,7 @@ class VideoCodec:
             bpp=8 * writer.bytes_written / max(area, 1),
             psnr=math.inf if mean == 0 else 10 * math.log10(255**2 / mean),
             seconds=time.perf_counter() - started,
-            notes=(*reader.notes, *notes),
+            notes=(*reader.notes, *notes, *times.notes),
         )
 
     def _group(
@@ -340,6 +340,7 @@ class DecodedVideo:
         self.file = file
         self.missing: list[DamagedGop] = []
         self.format = _format(file)
+        self._times = ShownTimes(file.header)
         self._codec, self._weights, self._partial = codec, weights, partial
         # the decimals that were meant, so that .1 is not after a frame at 1/10
         self._start = None if start is None else Fraction(str(start))
@@ -350,21 +351,29 @@ class DecodedVideo:
         """Have the side stream's bytes given to `take` as `frames` comes across them."""
         self._side = take
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was changed, one sentence each; complete once `frames` has ended."""
+        return self._times.notes
+
     def frames(self) -> Generator[VideoFrame, None, None]:
-        """The frames in order. Raises FormatError and its children, unless `partial`."""
+        """The frames in order, at times that grow (see `ShownTimes`).
+
+        Raises FormatError and its children, unless `partial`.
+        """
         header = self.file.header
         base = header.time_base
         first_pts: int | None = None
         begin: Fraction | None = None
         end: Fraction | None = None
         index = self.file.index
-        if self._start is not None and index:
+        if self._start is not None and index and index.grows:
             first_pts = index[0].first_pts
             wanted = first_pts + math.ceil(self._start / base)
             self.file.seek_gop(index.gop_of_pts(wanted))
         geometry = Geometry(header.height, header.width)
         tokenizer, predicted = self._weights.image.tokenizer, self._weights.predicted
-        waiting: tuple[Gop, GroupDecoder] | None = None
+        waiting: _TimedGroup | None = None
         total = index.frame_count if index else None
         with self._codec.workers(self._weights, total) as workers:
             for part in _and_what_fails(self.file.chunks()):
@@ -375,21 +384,22 @@ class DecodedVideo:
                 if isinstance(part, DamagedGop):
                     self.missing.append(part)
                     continue
-                following: tuple[Gop, GroupDecoder] | None = None
+                following: _TimedGroup | None = None
                 if isinstance(part, Gop):
+                    times = self._times.of(part.pts)
                     if begin is None:
-                        first_pts = part.pts[0] if first_pts is None else first_pts
+                        first_pts = times[0] if first_pts is None else first_pts
                         begin = first_pts + (self._start or 0) / base
                         end = None if self._duration is None else begin + self._duration / base
-                    if self._start is not None and part.pts[-1] < begin:
+                    if self._start is not None and times[-1] < begin:
                         continue
-                    if end is None or part.pts[0] < end:
+                    if end is None or times[0] < end:
                         loop = FrameLoop(tokenizer, predicted, geometry, self._codec.device)
-                        priors = self._weights.priors
-                        following = part, GroupDecoder(loop, priors, part.frames, workers)
+                        decoder = GroupDecoder(loop, self._weights.priors, part.frames, workers)
+                        following = _TimedGroup(part, times, decoder)
                 if waiting is not None:
                     assert begin is not None
-                    for frame in self._shown(*waiting):
+                    for frame in self._shown(waiting):
                         if frame.pts >= begin and (end is None or frame.pts < end):
                             yield frame
                 if isinstance(part, BsqError):
@@ -398,13 +408,13 @@ class DecodedVideo:
                     return
                 waiting = following
 
-    def _shown(self, gop: Gop, decoder: GroupDecoder) -> Iterator[VideoFrame]:
+    def _shown(self, group: _TimedGroup) -> Iterator[VideoFrame]:
         """The frames of a group, up to where it turns out to be damaged, if that may be."""
-        sound = 0
+        gop, sound = group.gop, 0
         try:
-            for pts, pixels in zip(gop.pts, decoder.frames(), strict=True):
+            for time, pixels in zip(group.times, group.decoder.frames(), strict=True):
                 sound += 1
-                yield VideoFrame(pixels, pts)
+                yield VideoFrame(pixels, time)
         except FormatError as error:
             if not self._partial:
                 raise
@@ -412,6 +422,15 @@ class DecodedVideo:
                 sound = 0  # one of them is wrong, it is not known which
             rest = len(gop.frames) - sound
             self.missing.append(DamagedGop(gop.first_frame + sound, rest, str(error)))
+
+
+@dataclass(frozen=True)
+class _TimedGroup:
+    """A group that is being decoded, and when its frames are shown, in units of the time base."""
+
+    gop: Gop
+    times: tuple[int, ...]
+    decoder: GroupDecoder
 
 
 Part = TypeVar("Part")

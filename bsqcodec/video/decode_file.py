@@ -19,7 +19,7 @@ from bsqcodec.format.rewind import is_seekable
 from bsqcodec.format.video_container import DamagedGop, SideBytes, VideoFileReader
 from bsqcodec.media.files import atomic_folder, atomic_output
 from bsqcodec.media.formats import container_called
-from bsqcodec.media.side.side_tracks import list_tracks
+from bsqcodec.media.side.side_tracks import side_damage
 from bsqcodec.media.video.video_files import (
     OutputOptions,
     VideoFormat,
@@ -120,14 +120,15 @@ def _store(
     started = time.perf_counter()
     with ExitStack() as cleanup:
         side: IO[bytes] | None = None
-        lost: tuple[str, ...] = ()
+        damage: list[str] = []
         container = container_called(str(options.container))
         if container is not None and container.has_sides:
             if not is_seekable(source):
                 source = _spooled(source, cleanup)
             side = _side_stream(cast(BinaryIO, source), partial, max_pixels, cleanup)
-            if side is not None and partial and not _is_readable(side):
-                side, lost = None, ("the sound and all beside the pictures is damaged",)
+            found = None if side is None else side_damage(cast(BinaryIO, side))
+            if found is not None:
+                damage.append(found)
         decoded = codec.decode(
             source, start=part.start, duration=part.duration, partial=partial, max_pixels=max_pixels
         )
@@ -140,7 +141,13 @@ def _store(
         if first is None:
             raise _no_frames(decoded, part)
         count = 0
-        with create_video(output, decoded.format, options, cast("BinaryIO | None", side)) as writer:
+        with create_video(
+            output,
+            decoded.format,
+            options,
+            cast("BinaryIO | None", side),
+            damage,
+        ) as writer:
             for frame in chain((first,), frames):
                 writer.write(frame)
                 del frame
@@ -151,7 +158,7 @@ def _store(
         frames=count,
         format=decoded.format,
         missing=tuple(decoded.missing),
-        notes=(*writer.notes, *dropped, *lost),
+        notes=(*decoded.notes, *writer.notes, *dropped, *_of_side(damage)),
         seconds=time.perf_counter() - started,
     )
 
@@ -182,15 +189,9 @@ def _side_stream(
     return file
 
 
-def _is_readable(side: IO[bytes]) -> bool:
-    """Whether a side stream can be read to its end; it stands at its start afterwards."""
-    try:
-        list_tracks(cast(BinaryIO, side))
-    except FormatError:
-        return False
-    finally:
-        side.seek(0)
-    return True
+def _of_side(damage: list[str]) -> tuple[str, ...]:
+    """The note on a damaged side stream, if it is one."""
+    return (f"{damage[0]}; sound and subtitles may be missing",) if damage else ()
 
 
 def _no_frames(decoded: DecodedVideo, part: Range) -> FormatError | SeekError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator, Iterator
 from fractions import Fraction
 from typing import Any, Final
@@ -28,6 +29,7 @@ _CONTAINER_TEXTS: Final = frozenset(
 )
 """Metadata that tells about the container itself, not about the video."""
 _USUAL_RATE: Final = Fraction(25)
+_DURATION_TAG: Final = re.compile(r"(\d{1,9}):(\d{1,2}):(\d{1,2}(?:\.\d{1,9})?)", re.ASCII)
 _DURATION_SLACK_S: Final = Fraction(1, 4)
 _SWAPPED_ORIENTATIONS: Final = (5, 6, 7, 8)
 _LENGTH_IN_HEADER: Final = ("avi", "ivf", "mxf")
@@ -291,9 +293,8 @@ class FFmpegReader(VideoReader):
 
 def _tagged_duration(stream: av.VideoStream) -> Fraction | None:
     """The end of a Matroska track in seconds, as its DURATION tag (hh:mm:ss) names it."""
-    parts = stream.metadata.get("DURATION", "").split(":")
-    try:
-        hours, minutes, seconds = (Fraction(part) for part in parts)
-    except ValueError:
+    match = _DURATION_TAG.fullmatch(stream.metadata.get("DURATION", ""))
+    if match is None:
         return None
+    hours, minutes, seconds = (Fraction(part) for part in match.groups())
     return hours * 3600 + minutes * 60 + seconds

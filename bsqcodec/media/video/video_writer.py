@@ -9,7 +9,7 @@ from typing import Any, BinaryIO, Final
 
 import av
 
-from bsqcodec.errors import OutputError
+from bsqcodec.errors import FormatError, OutputError
 from bsqcodec.media.ffmpeg_io import (
     BUFFER_BYTES,
     REPRODUCIBLE,
@@ -51,6 +51,7 @@ class FFmpegWriter(VideoWriter):
         format: VideoFormat,
         options: OutputOptions,
         side: BinaryIO | None,
+        side_damage: list[str] | None = None,
     ) -> None:
         self.notes = []
         self._format = format
@@ -60,6 +61,7 @@ class FFmpegWriter(VideoWriter):
         self._muxer = (entry.muxer if entry is not None else None) or container
         self._has_sides = entry is not None and entry.has_sides
         self._side_source = side
+        self._side_damage = side_damage
         self._side: SidePackets | None = None
         self._shift = Fraction(0)
         self._count = 0
@@ -172,12 +174,30 @@ class FFmpegWriter(VideoWriter):
                 end = None
                 if begin is not None and self._duration is not None:
                     end = begin + self._duration
-                self._side = SidePackets(
-                    source, output, self._muxer, self.notes, begin=begin, end=end
-                )
+                self._side = self._side_packets(source, output, begin, end)
         output.start_encoding()
         if self._side is not None:
             self._side.mux_covers()
+
+    def _side_packets(
+        self,
+        source: Prefixed,
+        output: av.container.OutputContainer,
+        begin: Fraction | None,
+        end: Fraction | None,
+    ) -> SidePackets | None:
+        """The side stream for the output; None where it cannot be opened and that is allowed."""
+        damage = self._side_damage
+        try:
+            return SidePackets(
+                source, output, self._muxer, self.notes,
+                begin=begin, end=end, damage=damage,
+            )  # fmt: skip
+        except FormatError as error:
+            if damage is None:
+                raise
+            damage.append(str(error))
+            return None
 
     def _muxer_options(self) -> dict[str, str]:
         """FFmpeg's options of the container, by which timestamps stay what they are."""
