@@ -21,6 +21,7 @@ from bsqcodec.encoder.targets import Quality, Target
 from bsqcodec.encoder.tune import Tune, check_tune
 from bsqcodec.errors import BsqError, FormatError, WeightsError
 from bsqcodec.format.byte_source import ByteSource, SupportsWrite
+from bsqcodec.format.memory_limit import memory_limit, memory_notes, video_memory
 from bsqcodec.format.video_container import (
     DEFAULT_RATE,
     MAX_GOP_FRAMES,
@@ -164,6 +165,7 @@ class VideoCodec:
             control = make_control(target or Quality(50), geometry, float(rate))
         area = form.height * form.width
         searching, notes = is_searched(effort, area), notes_on(effort, area, "each frame")
+        notes = (*notes, *memory_notes("frames", form.width, form.height, video_memory))
         groups: list[int] = []
         squared, picture_bytes = 0.0, 0
         with self.workers(weights, reader.expected_frames, not searching) as workers:
@@ -271,17 +273,21 @@ class VideoCodec:
         duration: float | None = None,
         partial: bool = False,
         max_pixels: int | None = None,
+        max_memory: int | None = None,
     ) -> DecodedVideo:
         """Open a .bsq video; its frames are decoded as they are asked for.
 
         start, duration: seconds from the first frame's time on, None for all; where the source can
         seek, only groups that hold wanted frames are decoded. partial: pass over damaged groups.
+        max_memory: bytes that decoding may take, by default 10 GB or what this process can have, if
+        that is less.
         Raises FormatError and its children, LimitError, WeightsError, ValueError for times below 0.
         """
         for name, seconds in (("start", start), ("duration", duration)):
             if seconds is not None and not (math.isfinite(seconds) and seconds >= 0):
                 raise ValueError(f"the {name} of {seconds:g} seconds is not a time")
         limits = {} if max_pixels is None else {"max_pixels": max_pixels}
+        limits["max_memory"] = memory_limit(max_memory)
         file = VideoFileReader(source, allow_partial=partial, **limits)
         weights = self._weights(file.header.video_model_id, file.header.image_model_id)
         return DecodedVideo(self, file, weights, start, duration, partial)

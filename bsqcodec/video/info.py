@@ -11,6 +11,7 @@ from bsqcodec.errors import FormatError
 from bsqcodec.format.byte_source import ByteReader, ByteSource
 from bsqcodec.format.image_container import DEFAULT_MAX_PIXELS
 from bsqcodec.format.magic import FileKind
+from bsqcodec.format.memory_limit import memory_limit
 from bsqcodec.format.video_container import (
     DamagedGop,
     FrameType,
@@ -53,7 +54,12 @@ def describe_video(
     that does not decode.
     """
     reader = ByteReader(source)
-    file = VideoFileReader(Counted(reader), max_pixels=max_pixels, allow_partial=True)
+    file = VideoFileReader(
+        Counted(reader),
+        max_pixels=max_pixels,
+        max_memory=None if codec is None else memory_limit(),
+        allow_partial=True,
+    )
     header = file.header
     frames = {kind: 0 for kind in FrameType}
     sizes = {kind: 0 for kind in FrameType}

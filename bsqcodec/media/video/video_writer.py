@@ -36,6 +36,8 @@ NO_SIDES: Final = "{} holds no sound, subtitles or chapters"
 _MATROSKA_TIME_BASE: Final = Fraction(1, 1000)
 _LARGEST_TIMESCALE: Final = 2**31 - 1
 _LEAST_MOVIE_TIMESCALE: Final = 1000
+_LATEST_S: Final = 2**31
+"""68 years: beyond that FFmpeg's own arithmetic of times overflows in some containers."""
 
 
 _MATROSKA: Final = ("mkv", "webm")
@@ -230,6 +232,8 @@ class FFmpegWriter(VideoWriter):
         if self._side is not None:
             self._side.mux_until(time, self._shift)
         encoded = self._from_rgb(frame.pixels)
+        if self._kind != "y4m":
+            self._check_time(time)
         if self._kind == "y4m":
             encoded.pts = self._count
             ideal = self._first_time + self._shift + self._count / self._rate
@@ -242,6 +246,18 @@ class FFmpegWriter(VideoWriter):
         encoded.time_base = self._encoder_time_base
         for packet in self._stream.encode(encoded):
             self._output.mux(packet)
+
+    def _check_time(self, time: Fraction) -> None:
+        """Refuse a frame's time, in seconds, that the container has no room for: OutputError."""
+        if abs(time) > _LATEST_S:
+            raise OutputError(f"{self._name}: no container holds a frame at {float(time):.3g} s")
+        if self._last_pts is not None and self._kind in ("mp4", "mov"):
+            shown = time - self._last_pts * self._format.time_base - self._shift
+            if shown * self._format.time_base.denominator > _LARGEST_TIMESCALE:
+                raise OutputError(
+                    f"{self._name}: {self._kind} does not hold a frame that is shown for"
+                    f" {float(shown):.3g} s, in units of 1/{self._format.time_base.denominator} s"
+                )
 
     def _end(self) -> Fraction:
         """When the last frame ends in the output, in seconds."""
