@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from bsqcodec.format.plain_text import one_line
+
 if TYPE_CHECKING:
     from tqdm import tqdm
 
@@ -28,7 +30,7 @@ class Console:
 
     def error(self, message: str) -> None:
         """Say what went wrong, on one line, however quiet the run is."""
-        click.echo(f"{PROGRAM}: error: {_one_line(message)}", err=True)
+        click.echo(f"{PROGRAM}: error: {one_line(message)}", err=True)
 
     def failure(self, name: str | None, error: Exception) -> None:
         """Say what an exception means, with the name of the file it is about."""
@@ -42,17 +44,17 @@ class Console:
     def warning(self, message: str) -> None:
         """Say what the user may not expect, such as a conversion."""
         if self.verbosity > QUIET:
-            click.echo(f"{PROGRAM}: warning: {_one_line(message)}", err=True)
+            click.echo(f"{PROGRAM}: warning: {one_line(message)}", err=True)
 
     def summary(self, message: str) -> None:
         """The line that sums up what was done with a file."""
         if self.verbosity > QUIET:
-            click.echo(_one_line(message), err=True)
+            click.echo(one_line(message), err=True)
 
     def detail(self, message: str) -> None:
         """A line for those who asked for more with -v."""
         if self.verbosity >= 1:
-            click.echo(f"  {_one_line(message)}", err=True)
+            click.echo(f"  {one_line(message)}", err=True)
 
     def record(self, facts: dict[str, Any], *, data_on_stdout: bool = False) -> None:
         """One JSON object on a line of its own; on standard error where stdout carries data."""
@@ -122,7 +124,3 @@ def format_bytes(count: int) -> str:
         if value < 999.5 or unit == "TB":
             break
     return f"{value:.3g} {unit}"
-
-
-def _one_line(message: str) -> str:
-    return " ".join(message.splitlines())

@@ -1,6 +1,6 @@
 """How much memory decoding may take at most: told by the header, before anything is allocated.
 
-docs/LIMITS.md says what is measured and how. Sizes are in bytes, of a whole process.
+docs/ROBUSTNESS.md says what is measured and how. Sizes are in bytes, of a whole process.
 """
 
 from __future__ import annotations

@@ -20,10 +20,12 @@ from torch import Tensor, nn
 from bsqcodec.entropy.motion_vectors import TABLE
 from bsqcodec.errors import WeightsError
 from bsqcodec.format.json_text import parse_json
+from bsqcodec.format.plain_text import one_line
 from bsqcodec.models import weight_files as image_weights
 from bsqcodec.models.prior.integer import IntegerPrior, identity
 from bsqcodec.models.prior.order import PriorConfig
 from bsqcodec.models.transform.inter_network import Predicted, blocks_in
+from bsqcodec.models.weight_files import LONGEST_REASON, WRONG
 from bsqcodec.video.frame_symbols import Priors
 
 MOST_PATIENT = 1 << 20
@@ -76,8 +78,9 @@ def load(path: Path, device: torch.device, int8: bool | None = None) -> VideoWei
         image_id = bytes.fromhex(configs["image"])
         prior_config = PriorConfig(**configs["prior"])
         vectors = tensors[VECTORS].numpy()
-    except (OSError, SafetensorError, LookupError, TypeError, ValueError) as error:
-        raise WeightsError(f"{path} is not a file of bsqcodec video weights: {error}") from error
+    except (OSError, SafetensorError, *WRONG) as error:
+        reason = one_line(str(error), LONGEST_REASON)
+        raise WeightsError(f"{path} is not a file of bsqcodec video weights: {reason}") from error
     model_id = identity(configs, tensors)[:8]
     expected = path.stem.removeprefix("video-")
     if path.stem.startswith("video-") and expected != model_id.hex():
@@ -94,8 +97,9 @@ def load(path: Path, device: torch.device, int8: bool | None = None) -> VideoWei
         predicted = Predicted(image.tokenizer, *blocks)
         predicted.load_state_dict(state)
         prior = IntegerPrior(prior_config, image_weights.part(tensors, PRIOR), device, int8)
-    except (LookupError, RuntimeError, TypeError, ValueError) as error:
-        raise WeightsError(f"{path} does not fit this version: {error}") from error
+    except WRONG as error:
+        reason = one_line(str(error), LONGEST_REASON)
+        raise WeightsError(f"{path} does not fit this version: {reason}") from error
     image_weights.restore_indices(predicted)
     for module in predicted.modules():
         if isinstance(module, nn.Linear | nn.Conv2d):  # as frames are decoded; once, not each time

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from bsqcodec.errors import WeightsError
 from bsqcodec.format.json_text import parse_json
+from bsqcodec.format.plain_text import one_line
 from bsqcodec.models.prior.integer import IntegerPrior, identity
 from bsqcodec.models.prior.order import PriorConfig
 from bsqcodec.models.transform.blocks import WindowAttention
@@ -33,6 +34,21 @@ PACKAGE = "bsqcodec.weights_data"
 
 ENVIRONMENT = "BSQCODEC_WEIGHTS"
 """Environment variable with a further folder to look for weights in."""
+
+
+WRONG = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""What a configuration or tensors that do not fit lead torch and Python into."""
+
+LONGEST_REASON = 200
+"""Characters of what a library says, of which torch may say pages."""
 
 
 @dataclass(frozen=True)
@@ -96,8 +112,9 @@ def load(path: Path, device: torch.device, int8: bool | None = None) -> Weights:
         configs = parse_json(metadata["bsqcodec"])
         tokenizer_config = TokenizerConfig(**configs["tokenizer"])
         prior_config = PriorConfig(**configs["prior"])
-    except (OSError, SafetensorError, LookupError, TypeError, ValueError) as error:
-        raise WeightsError(f"{path} is not a file of bsqcodec weights: {error}") from error
+    except (OSError, SafetensorError, *WRONG) as error:
+        reason = one_line(str(error), LONGEST_REASON)
+        raise WeightsError(f"{path} is not a file of bsqcodec weights: {reason}") from error
     model_id = identity(configs, tensors)[:8]
     expected = path.stem.removeprefix("image-")
     if path.stem.startswith("image-") and expected != model_id.hex():
@@ -108,8 +125,9 @@ def load(path: Path, device: torch.device, int8: bool | None = None) -> Weights:
             tokenizer = Tokenizer(tokenizer_config)
         tokenizer.load_state_dict({k: v.float() for k, v in state.items()}, assign=True)
         prior = IntegerPrior(prior_config, part(tensors, "prior."), device, int8)
-    except (LookupError, RuntimeError, TypeError, ValueError) as error:
-        raise WeightsError(f"{path} does not fit this version: {error}") from error
+    except WRONG as error:
+        reason = one_line(str(error), LONGEST_REASON)
+        raise WeightsError(f"{path} does not fit this version: {reason}") from error
     restore_indices(tokenizer)
     return Weights(model_id, tokenizer.to(device).eval().requires_grad_(False), prior, path)
 

@@ -12,6 +12,7 @@ from bsqcodec.format.byte_source import ByteReader, ByteSource
 from bsqcodec.format.image_container import DEFAULT_MAX_PIXELS
 from bsqcodec.format.magic import FileKind
 from bsqcodec.format.memory_limit import memory_limit
+from bsqcodec.format.plain_text import one_line
 from bsqcodec.format.video_container import (
     DamagedGop,
     FrameType,
@@ -166,6 +167,7 @@ def format_video_lines(facts: dict[str, Any]) -> str:
     rows += [("track", _track_line(track)) for track in facts["tracks"] or ()]
     rows += [(key.lower(), " ".join(text.split())) for key, text in facts["metadata"].items()]
     rows += [("damage", _damage_line(lost)) for lost in facts["damage"]]
+    rows = [(one_line(name), one_line(text)) for name, text in rows]
     width = max(len(name) for name, _ in rows) + 2
     return "\n".join(f"{name:<{width}}{text}" for name, text in rows)
 

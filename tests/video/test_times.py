@@ -149,6 +149,16 @@ def test_times_that_no_container_holds(
     assert not out.exists()
 
 
+@pytest.mark.parametrize("container", ["gif", "webp"])
+def test_times_that_no_animation_holds(
+    video_codec: VideoCodec, data: bytes, tmp_path: Path, container: str
+) -> None:
+    source = io.BytesIO(with_pts(data, (0, 1, 2, 3, 4, 5, 6, 2**40)))
+    message = f"{container} does not hold a frame that is shown after 4.4e\\+10 s"
+    with pytest.raises(OutputError, match=message):
+        decode_video_file(video_codec, source, tmp_path / f"out.{container}", OutputOptions())
+
+
 @pytest.mark.parametrize("name", ["pts_back", "pts_equal"])
 def test_two_files(name: str, tmp_path: Path) -> None:
     """With the shipped weights, which they name."""
