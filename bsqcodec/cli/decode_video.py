@@ -14,6 +14,7 @@ from bsqcodec.cli.codecs import Codecs
 from bsqcodec.cli.console import Console, format_bytes
 from bsqcodec.cli.jobs import Job, display_name, display_target
 from bsqcodec.format.byte_source import SupportsRead
+from bsqcodec.format.memory_limit import memory_limit
 from bsqcodec.format.rewind import is_seekable, seekable
 from bsqcodec.media.files import check_output, is_standard_stream, open_output
 from bsqcodec.media.formats import VIDEO_CONTAINER_NAMES
@@ -37,6 +38,7 @@ class DecodingSettings:
     partial: bool
     force: bool
     max_pixels: int
+    max_memory: int | None
     as_json: bool
 
 
@@ -76,7 +78,6 @@ def decode_one_video(
     """Decode the video of a job and tell about it; raises BsqError and OSError."""
     from bsqcodec.media.video.video_codecs import pixel_formats_of
     from bsqcodec.media.video.video_files import OutputOptions
-    from bsqcodec.video.decode_file import Range, decode_video_file
 
     if settings.encoder is not None:
         pixel_formats_of(settings.encoder)  # known before the weights are loaded
@@ -91,6 +92,8 @@ def decode_one_video(
     if not job.to_stdout and options.container != "png":
         check_output(Path(job.target), force=settings.force)
     total = _check_file(source, settings)
+    from bsqcodec.video.decode_file import Range, decode_video_file  # with all of torch
+
     codec = codecs.video
 
     def decode(destination: Any, progress: Callable[[int], None] | None) -> StoredVideo:
@@ -103,6 +106,7 @@ def decode_one_video(
             partial=settings.partial,
             force=settings.force,
             max_pixels=settings.max_pixels,
+            max_memory=settings.max_memory,
             progress=progress,
         )
 
@@ -150,7 +154,12 @@ def _check_file(source: SupportsRead, settings: DecodingSettings) -> int | None:
         return None
     file = seekable(source)
     place = file.tell()
-    reader = VideoFileReader(file, max_pixels=settings.max_pixels, allow_partial=settings.partial)
+    reader = VideoFileReader(
+        file,
+        max_pixels=settings.max_pixels,
+        max_memory=memory_limit(settings.max_memory),
+        allow_partial=settings.partial,
+    )
     index: VideoIndex | None = reader.index
     file.seek(place)
     if settings.start is not None or settings.duration is not None or not index:

@@ -179,6 +179,13 @@ max_pixels_option = click.option(
     show_default=True,
     help="Refuse pictures, or frames of videos, of more pixels.",
 )
+max_memory_option = click.option(
+    "--max-memory",
+    metavar="SIZE",
+    callback=parse_byte_size,
+    help="Refuse files that may take more memory to decode (20G, 500M)."
+    "  [default: 10G, or what this process can have]",
+)
 force_option = click.option("-f", "--force", is_flag=True, help="Overwrite existing files.")
 output_option = click.option(
     "-o",

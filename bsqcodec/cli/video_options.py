@@ -38,8 +38,8 @@ def parse_frame_rate(
     """Callback of an option that takes frames a second: 25, 29.97 or 30000/1001."""
     if value is None:
         return None
-    try:
-        rate = Fraction(value)
+    try:  # without exponents: 1e99999999 would take for ever
+        rate = Fraction(value) if re.fullmatch(r"[\d./ ]{1,30}", value) else Fraction(0)
     except (ValueError, ZeroDivisionError):
         rate = Fraction(0)
     if not 0 < rate <= _FASTEST or max(rate.numerator, rate.denominator) >= 2**31:

@@ -28,6 +28,7 @@ there the count may include frames that an edit list leaves out."""
 _SHORT_READ: Final = ("avi", "ivf")
 """FFmpeg's formats in which a packet is marked as damaged only if the file ends within it."""
 
+_DURATION_TAG: Final = re.compile(r"(\d{1,9}):(\d{1,2}):(\d{1,2}(?:\.\d{1,9})?)", re.ASCII)
 _SLACK_S: Final = Fraction(1, 4)
 _IVF_HEAD_BYTES: Final = 12
 _LEAST_FRAME_BYTES: Final = {"avi": 8, "ivf": _IVF_HEAD_BYTES}
@@ -174,11 +175,10 @@ class StreamEnd:
 
 def _tagged_duration(stream: av.VideoStream) -> Fraction | None:
     """The end of a Matroska track in seconds, as its DURATION tag (hh:mm:ss) names it."""
-    parts = stream.metadata.get("DURATION", "").split(":")
-    try:
-        hours, minutes, seconds = (Fraction(part) for part in parts)
-    except ValueError:
+    match = _DURATION_TAG.fullmatch(stream.metadata.get("DURATION", ""))
+    if match is None:
         return None
+    hours, minutes, seconds = (Fraction(part) for part in match.groups())
     return hours * 3600 + minutes * 60 + seconds
 
 
