@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from bsqcodec.errors import BsqError
+from bsqcodec.format.plain_text import one_line
 from bsqcodec.machine.memory import is_out_of_memory
 from bsqcodec.media.remarks import Remark, remark_of
-from bsqcodec.format.plain_text import one_line
 
 if TYPE_CHECKING:
     from tqdm import tqdm
