@@ -16,6 +16,7 @@ True
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
@@ -86,6 +87,7 @@ def decode(
     levels: int | None = None,
     partial: bool = False,
     max_pixels: int = MAX_PIXELS,
+    max_memory: int | None = None,
     weights: str | Path | None = None,
     device: str = "auto",
     threads: int | None = None,
@@ -93,8 +95,9 @@ def decode(
     """Return the picture in a .bsq file (path, bytes or stream) as L, LA, RGB or RGBA.
 
     levels: decode only so many levels, for a coarser picture. partial: take a cut file as far as
-    it goes. Raises FormatError or one of its children, LimitError, WeightsError, OSError,
-    ValueError for fewer levels than 1, or TypeError for `others`, of which there are none.
+    it goes. max_memory: bytes that decoding may take, by default 10 GB or what this process can
+    have, if that is less. Raises FormatError or one of its children, LimitError, WeightsError,
+    OSError, ValueError for fewer levels than 1, or TypeError for `others`, of which there are none.
     """
     from bsqcodec.media.image.picture import to_pil
 
@@ -105,11 +108,10 @@ def decode(
         )
     check_source(data)
     codec = _codec(None if weights is None else str(weights), device, threads)
-    if isinstance(data, (str, Path)):
-        with open(data, "rb") as file:
-            decoded = codec.decode(file, levels=levels, partial=partial, max_pixels=max_pixels)
-    else:
-        decoded = codec.decode(data, levels=levels, partial=partial, max_pixels=max_pixels)
+    with open(data, "rb") if isinstance(data, (str, Path)) else nullcontext(data) as source:
+        decoded = codec.decode(
+            source, levels=levels, partial=partial, max_pixels=max_pixels, max_memory=max_memory
+        )
     return to_pil(decoded.picture)
 
 

@@ -133,6 +133,7 @@ def decode_video(
     partial: bool = False,
     overwrite: bool = False,
     max_pixels: int = MAX_PIXELS,
+    max_memory: int | None = None,
     weights: str | Path | None = None,
     device: str = "auto",
     threads: int | None = None,
@@ -143,10 +144,11 @@ def decode_video(
     `options`, or a name pattern such as out%05d.png. options: container, codec, crf, lossless ...
     start, duration: in seconds, of the part that is wanted; sound is cut with the pictures.
     partial: pass over damage, which `missing` of the result lists. overwrite: replace what is
-    there. Raises FormatError or one of its children, LimitError, WeightsError, SeekError for a part
-    without frames, ValueError for a part that begins or lasts less than 0 seconds, OutputError for a
-    destination and options that do not go together, OutputExistsError or OSError. What is wrong with
-    the destination is raised before any work is done.
+    there. max_memory: bytes that decoding may take, by default 10 GB or what this process can have,
+    if that is less. Raises FormatError or one of its children, LimitError, WeightsError, SeekError
+    for a part without frames, ValueError for a part that begins or lasts less than 0 seconds,
+    OutputError for a destination and options that do not go together, OutputExistsError or OSError.
+    What is wrong with the destination is raised before any work is done.
     """
     from bsqcodec.media.files import check_other_file
     from bsqcodec.media.video.video_files import OutputOptions, check_video_output
@@ -171,6 +173,7 @@ def decode_video(
             partial=partial,
             force=overwrite,
             max_pixels=max_pixels,
+            max_memory=max_memory,
         )
 
 
@@ -181,18 +184,25 @@ def video_frames(
     duration: float | None = None,
     partial: bool = False,
     max_pixels: int = MAX_PIXELS,
+    max_memory: int | None = None,
     weights: str | Path | None = None,
     device: str = "auto",
     threads: int | None = None,
 ) -> Iterator[Samples]:
     """Yield the frames of a .bsq video, uint8 [H, W, 3] RGB, as they are decoded.
 
-    start, duration, partial: as of `decode_video`, whose errors are raised as the frames come.
+    start, duration, partial, max_memory: as of `decode_video`, whose errors are raised as the frames
+    come.
     """
     codec = _codec(None if weights is None else str(weights), device, threads)
     with _opened(source) as stream:
         decoded = codec.decode(
-            stream, start=start, duration=duration, partial=partial, max_pixels=max_pixels
+            stream,
+            start=start,
+            duration=duration,
+            partial=partial,
+            max_pixels=max_pixels,
+            max_memory=max_memory,
         )
         with closing(decoded.frames()) as frames:
             for frame in frames:

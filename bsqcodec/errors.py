@@ -57,6 +57,10 @@ class LimitError(BsqError):
     """A size is over a limit, such as `max_pixels`, that protects the reader."""
 
 
+class MemoryLimitError(LimitError):
+    """Decoding may take more memory than `max_memory` allows."""
+
+
 class TargetError(BsqError):
     """The rate or distortion that was asked for cannot be reached."""
 

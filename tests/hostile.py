@@ -87,6 +87,8 @@ def noise_for(payload: bytes, rng: Random) -> bytes:
 def change_levels(parts: Parts, rng: Random) -> None:
     """Other bits in one or all levels: what the range decoder and the prior get to see."""
     levels = [i for i, chunk in enumerate(parts.chunks) if chunk[0] == b"L"]
+    if not levels:
+        return
     chosen = levels if rng.randrange(3) == 0 else [rng.choice(levels)]
     for index in chosen:
         with_payload(parts, index, noise_for(parts.chunks[index][2], rng))
@@ -117,6 +119,8 @@ def change_header(parts: Parts, rng: Random) -> None:
 
 def change_order(parts: Parts, rng: Random) -> None:
     """Chunks swapped, doubled, dropped, or of another kind; sometimes the header knows."""
+    if not parts.chunks:
+        return
     i, j = (rng.randrange(len(parts.chunks)) for _ in range(2))
     kind = rng.randrange(4)
     if kind == 0:
@@ -135,6 +139,8 @@ def change_order(parts: Parts, rng: Random) -> None:
 def change_side_data(parts: Parts, rng: Random) -> None:
     """Other bytes in alpha, metadata or END; a chunk of alpha or metadata where there was none."""
     others = [i for i, chunk in enumerate(parts.chunks) if chunk[0] != b"L"]
+    if not others:
+        return
     index = rng.choice(others)
     kind, _, payload = parts.chunks[index]
     if kind == b"Z" and rng.randrange(4):
@@ -148,6 +154,8 @@ def change_side_data(parts: Parts, rng: Random) -> None:
 
 def change_a_length(parts: Parts, rng: Random) -> None:
     """A chunk that claims another length than it has."""
+    if not parts.chunks:
+        return
     index = rng.randrange(len(parts.chunks))
     kind, _, payload = parts.chunks[index]
     claims = (0, len(payload) + 1, 10**5, 10**8, 2**31 - 1)

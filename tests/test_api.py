@@ -144,8 +144,9 @@ def test_wrong_arguments(
 
 
 def test_numbers_of_numpy_are_numbers() -> None:
-    assert api.choose_target(quality=np.float32(50)) == Quality(50)
-    assert api.choose_target(size=np.int64(2000)) == api.choose_target(size=2e3) == Size(2000)
+    numbers: tuple[Any, ...] = (np.float32(50), np.int64(2000), 2e3)
+    assert api.choose_target(quality=numbers[0]) == Quality(50)
+    assert all(api.choose_target(size=number) == Size(2000) for number in numbers[1:])
 
 
 def test_every_public_name_is_there() -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bsqcodec.batch.errors import BatchError
+from bsqcodec.format.json_text import parse_json
 from bsqcodec.media.files import named_errors
 
 if sys.platform != "win32":
@@ -139,7 +140,7 @@ def _objects(data: bytes) -> Iterator[dict[str, Any]]:
     """The JSON objects on the lines of a file; what is none, such as a cut line, is skipped."""
     for line in data.split(b"\n"):
         try:
-            facts = json.loads(line)
+            facts = parse_json(line)
         except ValueError:
             continue
         if isinstance(facts, dict):

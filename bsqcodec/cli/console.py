@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from bsqcodec.errors import BsqError
+from bsqcodec.format.plain_text import one_line
 from bsqcodec.machine.memory import is_out_of_memory
 from bsqcodec.media.files import STANDARD_OUTPUT, named_errors
 from bsqcodec.media.remarks import Remark, remark_of
@@ -34,7 +35,7 @@ class Console:
 
     def error(self, message: str) -> None:
         """Say what went wrong, on one line, however quiet the run is."""
-        click.echo(f"{PROGRAM}: error: {_one_line(message)}", err=True)
+        click.echo(f"{PROGRAM}: error: {one_line(message)}", err=True)
 
     def failure(self, name: str | None, error: Exception) -> None:
         """Say what an exception means, with the name of the file it is about."""
@@ -48,12 +49,12 @@ class Console:
     def warning(self, message: str) -> None:
         """Say what the user may not expect, such as a conversion."""
         if self.verbosity > QUIET:
-            click.echo(f"{PROGRAM}: warning: {_one_line(message)}", err=True)
+            click.echo(f"{PROGRAM}: warning: {one_line(message)}", err=True)
 
     def note(self, message: str) -> None:
         """Say what is good to know and no reason to worry."""
         if self.verbosity > QUIET:
-            click.echo(f"{PROGRAM}: note: {_one_line(message)}", err=True)
+            click.echo(f"{PROGRAM}: note: {one_line(message)}", err=True)
 
     def tell(self, name: str, notes: Iterable[str]) -> None:
         """Give the notes on a file: remarks as such, some of them once a run, others as warnings."""
@@ -70,12 +71,12 @@ class Console:
     def summary(self, message: str) -> None:
         """The line that sums up what was done with a file."""
         if self.verbosity > QUIET:
-            click.echo(_one_line(message), err=True)
+            click.echo(one_line(message), err=True)
 
     def detail(self, message: str) -> None:
         """A line for those who asked for more with -v."""
         if self.verbosity >= 1:
-            click.echo(f"  {_one_line(message)}", err=True)
+            click.echo(f"  {one_line(message)}", err=True)
 
     def record(self, facts: dict[str, Any], *, data_on_stdout: bool = False) -> None:
         """One JSON object on a line of its own; on standard error where stdout carries data."""
@@ -162,7 +163,3 @@ def format_bytes(count: int) -> str:
         if value < 999.5 or unit == "TB":
             break
     return f"{value:.3g} {unit}"
-
-
-def _one_line(message: str) -> str:
-    return " ".join(message.splitlines())

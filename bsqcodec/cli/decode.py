@@ -31,8 +31,9 @@ from bsqcodec.cli.jobs import (
 )
 from bsqcodec.cli.values import Whole
 from bsqcodec.cli.video_options import refuse, video_decoding_options
-from bsqcodec.errors import BsqError, ChecksumError, TruncatedError
+from bsqcodec.errors import BsqError, ChecksumError, MemoryLimitError, TruncatedError
 from bsqcodec.format.byte_source import SupportsRead, as_stream
+from bsqcodec.format.memory_limit import memory_limit
 from bsqcodec.format.rewind import is_seekable, seekable
 from bsqcodec.media.files import check_output, is_standard_stream, open_input, open_output
 from bsqcodec.media.formats import (
@@ -78,6 +79,7 @@ _LOST_ALPHA: Final = "; transparency, if there was any, may be missing"
 @options.force_option
 @options.machine_options
 @options.max_pixels_option
+@options.max_memory_option
 @options.json_option
 @options.verbosity_options
 @click.pass_obj
@@ -98,6 +100,7 @@ def decode(
     threads: int | None,
     weights: str | None,
     max_pixels: int,
+    max_memory: int | None,
     as_json: bool,
 ) -> None:
     """Decode .bsq files to pictures and videos.
@@ -112,7 +115,17 @@ def decode(
     if lossless and crf is not None:
         raise click.UsageError("--crf and --lossless exclude each other")
     settings = DecodingSettings(
-        format_name, encoder, crf, lossless, start, duration, partial, force, max_pixels, as_json
+        format_name=format_name,
+        encoder=encoder,
+        crf=crf,
+        lossless=lossless,
+        start=start,
+        duration=duration,
+        partial=partial,
+        force=force,
+        max_pixels=max_pixels,
+        max_memory=max_memory,
+        as_json=as_json,
     )
     inputs, output = with_named_output(inputs, output, _is_decoded)
     check_standard_input(inputs)
@@ -153,6 +166,8 @@ def decode(
             if partial:
                 raise
             raise type(error)(f"{error}; --partial decodes what is sound") from error
+        except MemoryLimitError as error:
+            raise MemoryLimitError(f"{error}; --max-memory allows more") from error
 
     def decode_it(job: Job) -> None:
         name = display_name(job.source)
@@ -164,9 +179,14 @@ def decode(
                 decode_one_video(console, job, source, codecs, stored_as[job], settings)
             return
         with look.open(job.source) as stream, console.progress(name) as progress:
-            input_bytes = _check_header(job.source, stream, max_pixels)
+            input_bytes = _check_header(job.source, stream, max_pixels, max_memory)
             decoded = codecs.picture.decode(
-                stream, levels=levels, partial=partial, max_pixels=max_pixels, progress=progress
+                stream,
+                levels=levels,
+                partial=partial,
+                max_pixels=max_pixels,
+                max_memory=max_memory,
+                progress=progress,
             )
         if decoded.truncated:
             lost = "" if decoded.picture.alpha is not None else _LOST_ALPHA
@@ -238,13 +258,15 @@ def _look(source: str) -> _Look:
     return _Look(kind is FileKind.VIDEO, kept)
 
 
-def _check_header(source: str, stream: SupportsRead, max_pixels: int) -> int | None:
+def _check_header(
+    source: str, stream: SupportsRead, max_pixels: int, max_memory: int | None
+) -> int | None:
     """Refuse what is no .bsq file before the weights are loaded; return the size of a file."""
     from bsqcodec.format.image_container import unpack_header
 
     if is_standard_stream(source) or not is_seekable(stream):
         return None
-    unpack_header(stream, max_pixels=max_pixels)
+    unpack_header(stream, max_pixels=max_pixels, max_memory=memory_limit(max_memory))
     seekable(stream).seek(0)
     return Path(source).stat().st_size
 

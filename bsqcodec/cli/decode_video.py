@@ -14,6 +14,7 @@ from bsqcodec.cli.codecs import Codecs
 from bsqcodec.cli.console import Console, format_bytes
 from bsqcodec.cli.jobs import Job, display_name, display_target
 from bsqcodec.format.byte_source import SupportsRead
+from bsqcodec.format.memory_limit import memory_limit
 from bsqcodec.format.rewind import is_seekable, seekable
 from bsqcodec.media.files import is_standard_stream, open_output
 from bsqcodec.media.formats import VIDEO_CONTAINER_NAMES
@@ -38,6 +39,7 @@ class DecodingSettings:
     partial: bool
     force: bool
     max_pixels: int
+    max_memory: int | None
     as_json: bool
 
 
@@ -87,10 +89,11 @@ def decode_one_video(
     settings: DecodingSettings,
 ) -> None:
     """Decode the video of a job and tell about it; raises BsqError and OSError."""
-    from bsqcodec.video.decode_file import Range, decode_video_file
 
     name = display_name(job.source)
     total = _check_file(source, settings)
+    from bsqcodec.video.decode_file import Range, decode_video_file  # with all of torch
+
     codec = codecs.video
 
     def decode(destination: Any, progress: Callable[[int], None] | None) -> StoredVideo:
@@ -103,6 +106,7 @@ def decode_one_video(
             partial=settings.partial,
             force=settings.force,
             max_pixels=settings.max_pixels,
+            max_memory=settings.max_memory,
             progress=progress,
         )
 
@@ -150,7 +154,12 @@ def _check_file(source: SupportsRead, settings: DecodingSettings) -> int | None:
         return None
     file = seekable(source)
     place = file.tell()
-    reader = VideoFileReader(file, max_pixels=settings.max_pixels, allow_partial=settings.partial)
+    reader = VideoFileReader(
+        file,
+        max_pixels=settings.max_pixels,
+        max_memory=memory_limit(settings.max_memory),
+        allow_partial=settings.partial,
+    )
     index: VideoIndex | None = reader.index
     file.seek(place)
     if settings.start is not None or settings.duration is not None or not index:

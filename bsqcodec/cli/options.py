@@ -155,6 +155,13 @@ max_pixels_option = click.option(
     show_default=True,
     help="Refuse pictures, or frames of videos, of more pixels.",
 )
+max_memory_option = click.option(
+    "--max-memory",
+    metavar="SIZE",
+    callback=parse_byte_size,
+    help="Refuse files that may take more memory to decode (20G, 500M)."
+    "  [default: 10G, or what this process can have]",
+)
 
 
 def naming_option(default: Naming, help: str) -> Callable[[Command], Command]:

@@ -11,6 +11,7 @@ from typing import Final
 from bsqcodec.errors import FormatError, LimitError, TruncatedError, UnsupportedVersionError
 from bsqcodec.format.byte_source import CRC, ByteReader, ByteSource
 from bsqcodec.format.magic import MAGIC, FileKind, read_version
+from bsqcodec.format.memory_limit import check_memory, check_padded, picture_memory
 from bsqcodec.format.varint import MAX_VARINT, encode_varint
 
 VERSION: Final = int(FileKind.PICTURE)
@@ -159,19 +160,21 @@ def unpack(
     source: ByteSource,
     *,
     max_pixels: int = DEFAULT_MAX_PIXELS,
+    max_memory: int | None = None,
     allow_truncated: bool = False,
 ) -> Container:
     """Take a file apart and check all of it. A stream is read from where it stands to its end.
 
-    With `allow_truncated` the header must still be whole, but what follows may be cut or damaged:
+    max_memory: bytes that decoding the picture may take, None where that does not matter. With `allow_truncated` the header must still be whole, but what follows may be cut or damaged:
     the chunks before the first fault are returned, and `problem` tells of the fault.
 
     Raises TruncatedError, ChecksumError or FormatError when the data is cut, damaged or no .bsq
     file; UnsupportedVersionError when it needs a newer decoder; LimitError when the picture has
-    more than `max_pixels` pixels or a chunk is larger than the format allows.
+    more than `max_pixels` pixels or a chunk is larger than the format allows; MemoryLimitError when
+    decoding it may take more than `max_memory`.
     """
     reader = ByteReader(source)
-    header, crc = _read_header(reader, max_pixels)
+    header, crc = _read_header(reader, max_pixels, max_memory)
     rules = _ChunkRules(header)
     chunks: list[Chunk] = []
     symbols_crc: int | None = None
@@ -194,9 +197,11 @@ def unpack(
     return Container(header, tuple(chunks), symbols_crc is None, symbols_crc, problem)
 
 
-def unpack_header(source: ByteSource, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Header:
+def unpack_header(
+    source: ByteSource, *, max_pixels: int = DEFAULT_MAX_PIXELS, max_memory: int | None = None
+) -> Header:
     """Read the header only, up to and with its checksum. Raises as `unpack` does."""
-    return _read_header(ByteReader(source), max_pixels)[0]
+    return _read_header(ByteReader(source), max_pixels, max_memory)[0]
 
 
 def chunk_name(kind: bytes, level: int) -> str:
@@ -291,7 +296,7 @@ def _pack_header(header: Header) -> bytes:
     return MAGIC + bytes([VERSION]) + fields + sides
 
 
-def _read_header(reader: ByteReader, max_pixels: int) -> tuple[Header, int]:
+def _read_header(reader: ByteReader, max_pixels: int, max_memory: int | None) -> tuple[Header, int]:
     """Read and check the header; return it and its CRC-32, with which that of chunks goes on."""
     start = read_version(reader, FileKind.PICTURE)
     fields = reader.exactly(_FIXED_FIELDS.size, "the header")
@@ -313,6 +318,9 @@ def _read_header(reader: ByteReader, max_pixels: int) -> tuple[Header, int]:
             f"the picture is {width} x {height} = {header.pixels} pixels,"
             f" over the limit of {max_pixels}"
         )
+    if max_memory is not None:
+        check_padded("the picture", width, height, max_pixels)
+        check_memory("a picture", width, height, picture_memory(width, height), max_memory)
     return header, crc
 
 

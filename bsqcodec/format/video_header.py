@@ -13,6 +13,7 @@ from bsqcodec.errors import FormatError, LimitError, UnsupportedVersionError
 from bsqcodec.format.byte_source import CRC, ByteReader
 from bsqcodec.format.image_container import DEFAULT_MAX_PIXELS, MAX_SIDE, MODEL_ID_BYTES
 from bsqcodec.format.magic import MAGIC, FileKind, read_version
+from bsqcodec.format.memory_limit import check_memory, check_padded, video_memory
 from bsqcodec.format.varint import MAX_VARINT, encode_varint
 
 _FIXED_FIELDS: Final = struct.Struct(f"<{MODEL_ID_BYTES}s{MODEL_ID_BYTES}s4B")
@@ -107,13 +108,16 @@ def pack_header(header: VideoHeader) -> tuple[bytes, int]:
 
 
 def read_header(
-    reader: ByteReader, max_pixels: int = DEFAULT_MAX_PIXELS
+    reader: ByteReader, max_pixels: int = DEFAULT_MAX_PIXELS, max_memory: int | None = None
 ) -> tuple[VideoHeader, int]:
     """Read and check the header; return it and the CRC-32 with which chunks go on.
 
+    max_memory: bytes that decoding the video may take, None where that does not matter.
+
     Raises TruncatedError, ChecksumError or FormatError when it is cut, damaged or of no .bsq
     file; UnsupportedVersionError when it is of a picture or needs a newer decoder; LimitError
-    when a frame has more than `max_pixels` pixels.
+    when a frame has more than `max_pixels` pixels; MemoryLimitError when decoding may take more
+    than `max_memory`.
     """
     what = "the header"
     data = read_version(reader, FileKind.VIDEO)
@@ -151,6 +155,10 @@ def read_header(
             f"the frames are {header.width} x {header.height} = {header.pixels} pixels,"
             f" over the limit of {max_pixels}"
         )
+    if max_memory is not None:
+        width, height = header.width, header.height
+        check_padded("a frame", width, height, max_pixels)
+        check_memory("frames", width, height, video_memory(width, height), max_memory)
     return header, crc
 
 

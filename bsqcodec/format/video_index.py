@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import overload
 
 from bsqcodec.errors import FormatError, SeekError
@@ -59,6 +60,11 @@ class VideoIndex(Sequence[GopEntry]):
     def frame_count(self) -> int:
         """Frames of all GOPs."""
         return self._first_frames[-1] + self._frames[-1] if self._offsets else 0
+
+    @property
+    def grows(self) -> bool:
+        """Whether each GOP begins later than the one before it, so that it can be found by time."""
+        return all(a < b for a, b in pairwise(self._first_pts))
 
     def append(self, entry: GopEntry) -> None:
         """Add the next GOP."""

@@ -46,12 +46,14 @@ class VideoFileReader:
     """A .bsq video, read from where `source` stands; only one GOP at a time is in memory.
 
     With `allow_partial` the header must still be whole, but each damaged or lost chunk costs
-    only itself: a DamagedGop stands for it. Otherwise the first fault is raised.
+    only itself: a DamagedGop stands for it. Otherwise the first fault is raised. max_memory: bytes
+    that decoding the frames may take, None where they are not decoded.
 
     header: known at once. totals: None until the end, or the index, was read.
     Raises, here and when reading goes on, TruncatedError, ChecksumError or FormatError when the
     data is cut, damaged or no .bsq video; UnsupportedVersionError when it needs a newer decoder;
-    LimitError when a frame has more than `max_pixels` pixels or a chunk is too large.
+    LimitError when a frame has more than `max_pixels` pixels or a chunk is too large;
+    MemoryLimitError when decoding may take more than `max_memory`.
     """
 
     def __init__(
@@ -59,12 +61,13 @@ class VideoFileReader:
         source: ByteSource,
         *,
         max_pixels: int = DEFAULT_MAX_PIXELS,
+        max_memory: int | None = None,
         allow_partial: bool = False,
     ) -> None:
         self._stream = as_stream(source)
         self._base = seekable(self._stream).tell() if is_seekable(self._stream) else 0
         self._reader = RewindReader(self._stream)
-        self.header, self._header_crc = read_header(self._reader, max_pixels)
+        self.header, self._header_crc = read_header(self._reader, max_pixels, max_memory)
         self.totals: VideoTotals | None = None
         self._first_chunk = self._reader.consumed
         self._allow_partial = allow_partial

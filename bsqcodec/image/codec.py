@@ -43,6 +43,7 @@ from bsqcodec.format.image_container import (
     pack,
     unpack,
 )
+from bsqcodec.format.memory_limit import memory_limit, memory_notes, picture_memory
 from bsqcodec.machine.scope import coding
 from bsqcodec.machine.threads import set_thread_count
 from bsqcodec.media.image.alpha import pack_alpha, unpack_alpha
@@ -57,9 +58,6 @@ from bsqcodec.models.transform.strips import decode_picture, encode_picture, gri
 from bsqcodec.models.weight_files import Weights
 
 Progress = Callable[[float], None]
-
-ALWAYS_PADDED = 2**24
-"""Pixels that a picture may have once padded to whole windows, whatever `max_pixels` says."""
 
 SEARCH_SHARE = 0.9
 """Share of the time of one coding that its search takes, for progress."""
@@ -241,7 +239,7 @@ class Codec:
         started = time.perf_counter()
         notes = [*self.notes, *picture.notes]
         area = picture.height * picture.width
-        _check_padded(self._default, picture.height, picture.width, max(area, DEFAULT_MAX_PIXELS))
+        notes += memory_notes("the picture", picture.width, picture.height, picture_memory)
         before, after = _side_chunks(picture, strip)
         pixels = _rgb(picture.pixels)
         dead_zone = _dead_zones(self._default, pixels, is_masked(tune)) if effort else None
@@ -404,18 +402,20 @@ class Codec:
         levels: int | None = None,
         partial: bool = False,
         max_pixels: int = DEFAULT_MAX_PIXELS,
+        max_memory: int | None = None,
         progress: Progress | None = None,
     ) -> Decoded:
         """Decode a .bsq file, from bytes or a binary stream.
 
         levels: only the first so many (at least 1), for a coarser picture; partial: take a cut or
-        damaged file as far as it goes. Raises FormatError and its children, LimitError,
+        damaged file as far as it goes; max_memory: bytes that decoding may take, by default 10 GB or
+        what this process can have, if that is less. Raises FormatError and its children, LimitError,
         WeightsError, and ValueError for impossible levels.
         """
         if levels is not None and levels < 1:
             raise ValueError(f"{levels} levels cannot be decoded")
         with coding(self.device, "this picture"):
-            return self._decode(source, levels, partial, max_pixels, progress)
+            return self._decode(source, levels, partial, max_pixels, max_memory, progress)
 
     def _decode(
         self,
@@ -423,16 +423,21 @@ class Codec:
         levels: int | None,
         partial: bool,
         max_pixels: int,
+        max_memory: int | None,
         progress: Progress | None,
     ) -> Decoded:
         started = time.perf_counter()
-        container = unpack(source, max_pixels=max_pixels, allow_truncated=partial)
+        container = unpack(
+            source,
+            max_pixels=max_pixels,
+            max_memory=memory_limit(max_memory),
+            allow_truncated=partial,
+        )
         header = container.header
         weights = self._weights(header.model_id)
         payloads = container.level_payloads()[:levels]
         if container.truncated and not payloads:
             raise TruncatedError("the file is cut before the end of its first level")
-        _check_padded(weights, header.height, header.width, max_pixels)
         inside = _inside(weights, header.height, header.width)
         count = len(level_groups(stages(weights.prior.config, weights.prior.planes, header.step)))
         if header.levels != count or header.first_level:
@@ -510,22 +515,6 @@ def _dead_zones(
         variance.append(token_variance(torch.from_numpy(strip).permute(2, 0, 1)[None], patch))
     result[:rows, :columns] = dead_zones(torch.cat(variance, dim=1))[0].numpy()
     return result.ravel()
-
-
-def _check_padded(weights: Weights, height: int, width: int, max_pixels: int) -> None:
-    """Refuse a picture whose padding to whole windows takes far more than `max_pixels`.
-
-    Padding adds little to large pictures unless they are thin: a line of a pixel becomes 128.
-    """
-    tokenizer = weights.tokenizer
-    rows, columns = grid_size(height, width, tokenizer.window_pixels, tokenizer.config.patch)
-    padded = rows * columns * tokenizer.config.patch**2
-    limit = max(2 * max_pixels, ALWAYS_PADDED)
-    if padded > limit:
-        raise LimitError(
-            f"the picture of {width} x {height} pixels is padded to {padded} pixels,"
-            f" over the limit of {limit}"
-        )
 
 
 def _symbols_crc(values: npt.NDArray[np.int32], inside: npt.NDArray[np.bool_]) -> int:

@@ -21,24 +21,38 @@ HEAD_BYTES: Final = 2**16
 """How much of a file's beginning is kept, for a look into headers of files that cannot seek."""
 
 
+_OF_DAMAGE: Final = (errno.EIO, errno.ESPIPE)
+"""Errors of the system by which FFmpeg's demuxers mean that the data is damaged. Those of Python's
+files are not among them, since FFmpeg never sees them (see `GuardedSource`)."""
+
+
 @contextmanager
 def ffmpeg_guard(
-    name: str, doing: str, error_type: Callable[[str], BsqError] = MediaError
+    name: str,
+    doing: str,
+    error_type: Callable[[str], BsqError] = MediaError,
+    file: _Guarded | None = None,
 ) -> Iterator[None]:
     """Run FFmpeg; its failures become `error_type`, with a message of `name`, `doing`, the reason.
 
-    Errors of the system, such as a missing file or a full disk, become plain OSErrors, and too
-    little memory a LimitError; other exceptions pass unchanged.
+    file: what FFmpeg reads or writes; if that failed, its own exception is raised instead. Errors
+    of the system, such as a missing file or a full disk, become plain OSErrors, and too little
+    memory a LimitError; other exceptions pass unchanged.
     """
     try:
         yield
-    except (av.error.OSError, av.error.FileNotFoundError, av.error.PermissionError) as error:
-        raise OSError(error.errno, error.strerror, name) from error
     except av.error.FFmpegError as error:
+        if file is not None:
+            file.check()
         if is_out_of_memory(error):
             raise LimitError(f"{name}: {doing} (there is not enough memory)") from error
+        if isinstance(error, _OF_SYSTEM) and error.errno not in _OF_DAMAGE:
+            raise OSError(error.errno, error.strerror, name) from error
         reason = error.strerror or type(error).__name__
         raise error_type(f"{name}: {doing} ({' '.join(reason.split())})") from error
+
+
+_OF_SYSTEM: Final = (av.error.OSError, av.error.FileNotFoundError, av.error.PermissionError)
 
 
 REPRODUCIBLE: Final = {"fflags": "+bitexact"}

@@ -19,12 +19,15 @@ from torch import Tensor, nn
 
 from bsqcodec.entropy.motion_vectors import TABLE
 from bsqcodec.errors import WeightsError
+from bsqcodec.format.json_text import parse_json
+from bsqcodec.format.plain_text import one_line
 from bsqcodec.machine.memory import is_out_of_memory, memory_guard
 from bsqcodec.machine.precision import network_dtype
 from bsqcodec.models import weight_files as image_weights
 from bsqcodec.models.prior.integer import IntegerPrior, identity
 from bsqcodec.models.prior.order import PriorConfig
 from bsqcodec.models.transform.inter_network import Predicted, blocks_in
+from bsqcodec.models.weight_files import LONGEST_REASON, WRONG
 from bsqcodec.video.frame_symbols import Priors
 
 MOST_PATIENT = 1 << 20
@@ -53,7 +56,7 @@ def find_default() -> Path:
         index = folder / "index.json"
         if index.is_file():
             try:
-                name = json.loads(index.read_text())["video"]
+                name = parse_json(index.read_text())["video"]
             except (ValueError, KeyError, TypeError) as error:
                 raise WeightsError(f"{index} does not name weights for video") from error
             return folder / f"video-{name}.safetensors"
@@ -88,14 +91,15 @@ def _load(path: Path, device: torch.device, int8: bool | None, dtype: torch.dtyp
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        configs = json.loads(metadata["bsqcodec"])
+        configs = parse_json(metadata["bsqcodec"])
         image_id = bytes.fromhex(configs["image"])
         prior_config = PriorConfig(**configs["prior"])
         vectors = tensors[VECTORS].numpy()
-    except (OSError, SafetensorError, LookupError, TypeError, ValueError) as error:
+    except (OSError, SafetensorError, *WRONG) as error:
         if is_out_of_memory(error):
             raise
-        raise WeightsError(f"{path} is not a file of bsqcodec video weights: {error}") from error
+        reason = one_line(str(error), LONGEST_REASON)
+        raise WeightsError(f"{path} is not a file of bsqcodec video weights: {reason}") from error
     model_id = identity(configs, tensors)[:8]
     expected = path.stem.removeprefix("video-")
     if path.stem.startswith("video-") and expected != model_id.hex():
@@ -112,10 +116,11 @@ def _load(path: Path, device: torch.device, int8: bool | None, dtype: torch.dtyp
         predicted = Predicted(image.tokenizer, *blocks)
         predicted.load_state_dict(state, assign=True)  # in float32, whatever the default type is
         prior = IntegerPrior(prior_config, image_weights.part(tensors, PRIOR), device, int8)
-    except (LookupError, RuntimeError, TypeError, ValueError) as error:
+    except WRONG as error:
         if is_out_of_memory(error):
             raise
-        raise WeightsError(f"{path} does not fit this version: {error}") from error
+        reason = one_line(str(error), LONGEST_REASON)
+        raise WeightsError(f"{path} does not fit this version: {reason}") from error
     image_weights.restore_indices(predicted)
     for module in predicted.modules():
         if isinstance(module, nn.Linear | nn.Conv2d):  # as frames are decoded; once, not each time
@@ -163,6 +168,6 @@ def save(
     path.chmod(0o644)  # safetensors writes for its owner only
     if default:
         index = folder / "index.json"
-        named = json.loads(index.read_text()) if index.is_file() else {}
+        named = parse_json(index.read_text()) if index.is_file() else {}
         index.write_text(json.dumps(named | {"video": model_id}) + "\n")
     return path

@@ -21,6 +21,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from bsqcodec.errors import WeightsError
+from bsqcodec.format.json_text import parse_json
+from bsqcodec.format.plain_text import one_line
 from bsqcodec.machine.memory import is_out_of_memory, memory_guard
 from bsqcodec.models.prior.integer import IntegerPrior, identity
 from bsqcodec.models.prior.order import PriorConfig
@@ -33,6 +35,21 @@ PACKAGE = "bsqcodec.weights_data"
 
 ENVIRONMENT = "BSQCODEC_WEIGHTS"
 """Environment variable with a further folder to look for weights in."""
+
+
+WRONG = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""What a configuration or tensors that do not fit lead torch and Python into."""
+
+LONGEST_REASON = 200
+"""Characters of what a library says, of which torch may say pages."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +81,7 @@ def find_default() -> Path:
         index = folder / "index.json"
         if index.is_file():
             try:
-                name = json.loads(index.read_text())["default"]
+                name = parse_json(index.read_text())["default"]
             except (ValueError, KeyError, TypeError) as error:
                 raise WeightsError(f"{index} does not name the default weights") from error
             return folder / f"image-{name}.safetensors"
@@ -101,13 +118,14 @@ def _load(path: Path, device: torch.device, int8: bool | None) -> Weights:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        configs = json.loads(metadata["bsqcodec"])
+        configs = parse_json(metadata["bsqcodec"])
         tokenizer_config = TokenizerConfig(**configs["tokenizer"])
         prior_config = PriorConfig(**configs["prior"])
-    except (OSError, SafetensorError, LookupError, TypeError, ValueError) as error:
+    except (OSError, SafetensorError, *WRONG) as error:
         if is_out_of_memory(error):
             raise
-        raise WeightsError(f"{path} is not a file of bsqcodec weights: {error}") from error
+        reason = one_line(str(error), LONGEST_REASON)
+        raise WeightsError(f"{path} is not a file of bsqcodec weights: {reason}") from error
     model_id = identity(configs, tensors)[:8]
     expected = path.stem.removeprefix("image-")
     if path.stem.startswith("image-") and expected != model_id.hex():
@@ -118,10 +136,11 @@ def _load(path: Path, device: torch.device, int8: bool | None) -> Weights:
             tokenizer = Tokenizer(tokenizer_config)
         tokenizer.load_state_dict({k: v.float() for k, v in state.items()}, assign=True)
         prior = IntegerPrior(prior_config, part(tensors, "prior."), device, int8)
-    except (LookupError, RuntimeError, TypeError, ValueError) as error:
+    except WRONG as error:
         if is_out_of_memory(error):
             raise
-        raise WeightsError(f"{path} does not fit this version: {error}") from error
+        reason = one_line(str(error), LONGEST_REASON)
+        raise WeightsError(f"{path} does not fit this version: {reason}") from error
     restore_indices(tokenizer)
     return Weights(model_id, tokenizer.to(device).eval().requires_grad_(False), prior, path)
 
@@ -166,6 +185,6 @@ def save(
     path.chmod(0o644)  # safetensors writes for its owner only
     if default:
         index = folder / "index.json"
-        named = json.loads(index.read_text()) if index.is_file() else {}
+        named = parse_json(index.read_text()) if index.is_file() else {}
         index.write_text(json.dumps(named | {"default": model_id}) + "\n")
     return path

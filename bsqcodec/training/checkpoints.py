@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,6 +12,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
+from bsqcodec.format.json_text import parse_json
 from bsqcodec.models.prior.network import ACTIVATION, CLIP_UNIT, LOGIT, SCORE_MAX, STREAM, Prior
 from bsqcodec.models.prior.order import PriorConfig, stage_kinds
 from bsqcodec.models.transform.tokenizer import Tokenizer, TokenizerConfig
@@ -21,7 +21,7 @@ from bsqcodec.models.transform.tokenizer import Tokenizer, TokenizerConfig
 def averaged(run: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """(model configuration, averaged weights) of a training run's folder."""
     state = torch.load(run / "checkpoint.pt", map_location="cpu", weights_only=True)
-    config = json.loads((run / "config.json").read_text())["model"]
+    config = parse_json((run / "config.json").read_text())["model"]
     return config, state["average"]
 
 
@@ -43,7 +43,7 @@ def shipped(path: Path, part: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
     The configuration is empty if the part has none of its own.
     """
     with safe_open(path, "pt") as file:
-        config = json.loads(file.metadata()["bsqcodec"]).get(part, {})
+        config = parse_json(file.metadata()["bsqcodec"]).get(part, {})
         names = [name for name in file.keys() if name.startswith(f"{part}.")]  # noqa: SIM118
         return config, {name.removeprefix(f"{part}."): file.get_tensor(name) for name in names}
 

@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from bsqcodec.format.json_text import parse_json
 from bsqcodec.models.transform.motion import Rough, estimate_roughly, luma, refine
 from bsqcodec.training.data import Pictures, padded
 
@@ -142,7 +143,7 @@ class Clips:
     """Clips with their vectors, memory-mapped."""
 
     def __init__(self, cache: Path) -> None:
-        self.shapes: list[list[int]] = json.loads((cache / "clips.json").read_text())
+        self.shapes: list[list[int]] = parse_json((cache / "clips.json").read_text())
         self.frames = np.load(cache / "frames.npy", mmap_mode="r")
         self.vectors = np.load(cache / "vectors.npy", mmap_mode="r")
         sizes = np.array([math.prod(s) for s in self.shapes])

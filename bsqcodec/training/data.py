@@ -22,6 +22,8 @@ from filelock import FileLock
 from PIL import Image
 from torch import Tensor
 
+from bsqcodec.format.json_text import parse_json
+
 log = logging.getLogger(__name__)
 
 SUFFIXES = {".avif", ".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
@@ -93,7 +95,7 @@ class Cache:
     def held(self) -> dict[str, int] | None:
         """Numbers of pictures by shard; None if the cache does not say what it holds."""
         if self.sources_file.exists():
-            held = json.loads(self.sources_file.read_text())
+            held = parse_json(self.sources_file.read_text())
             return held if isinstance(held, dict) else None  # earlier versions wrote a list
         return None if self.shapes_file.exists() else {}
 

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bsqcodec.format.json_text import parse_json
 from bsqcodec.models.prior.order import planes_needed
 from bsqcodec.models.transform.inter_network import Predicted
 from bsqcodec.models.transform.temporal_context import Past, context_of
@@ -32,7 +33,7 @@ class Groups:
     """Integers and vectors of groups, memory-mapped."""
 
     def __init__(self, cache: Path) -> None:
-        self.groups: list[list[int]] = json.loads((cache / "groups.json").read_text())
+        self.groups: list[list[int]] = parse_json((cache / "groups.json").read_text())
         self.integers = np.load(cache / "integers.npy", mmap_mode="r")
         self.vectors = np.load(cache / "vectors.npy", mmap_mode="r")
         tokens = np.array([math.prod(g[1:]) for g in self.groups])

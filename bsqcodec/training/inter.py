@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bsqcodec.format.json_text import parse_json
 from bsqcodec.machine.precision import autocast
 from bsqcodec.models.prior.network import Prior
 from bsqcodec.models.prior.order import BUCKETS, bucket
@@ -82,7 +82,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rounds", type=int, default=2, help="steps at which each clip is coded")
     parser.add_argument("--passes", type=int, default=3, help="passes drawn for each sample")
     parser.add_argument("--quantized-from", type=float, default=0.7, help="progress 0..1")
-    parser.add_argument("--config", type=json.loads, default={}, help="JSON of PriorConfig")
+    parser.add_argument("--config", type=parse_json, default={}, help="JSON of PriorConfig")
 
 
 def main(args: argparse.Namespace) -> None:

@@ -8,7 +8,6 @@ feels what the decoder makes of them. Values far from any threshold feel nothing
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from torch import Tensor
 
 from bsqcodec.encoder.distortion import distortion
 from bsqcodec.encoder.masking import dead_zones_of
+from bsqcodec.format.json_text import parse_json
 from bsqcodec.machine.precision import autocast
 from bsqcodec.models.transform.tokenizer import Tokenizer, TokenizerConfig, step_size
 from bsqcodec.training.checkpoints import tokenizer_of
@@ -118,7 +118,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--prior", type=Path, required=True, help="run folder or shipped weights")
     parser.add_argument("--passes", type=int, default=2, help="passes drawn for each crop")
     parser.add_argument("--ms-ssim", type=float, default=0.8, help="share of MS-SSIM in the loss")
-    parser.add_argument("--config", type=json.loads, default={}, help="JSON of TokenizerConfig")
+    parser.add_argument("--config", type=parse_json, default={}, help="JSON of TokenizerConfig")
 
 
 def main(args: argparse.Namespace) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -17,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bsqcodec.encoder.masking import dead_zones_of
+from bsqcodec.format.json_text import parse_json
 from bsqcodec.machine.precision import autocast
 from bsqcodec.models.prior.neighbour_context import CONTEXTS, contexts, features, neighbour_sums
 from bsqcodec.models.prior.network import Prior
@@ -391,7 +391,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--passes", type=int, default=4, help="passes drawn for each crop")
     parser.add_argument("--quantized-from", type=float, default=0.7, help="progress 0..1")
-    parser.add_argument("--config", type=json.loads, default={}, help="JSON of PriorConfig")
+    parser.add_argument("--config", type=parse_json, default={}, help="JSON of PriorConfig")
 
 
 def main(args: argparse.Namespace) -> None:

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from bsqcodec.encoder.masking import dead_zones_of
 from bsqcodec.encoder.tune import USUAL_SHARE
+from bsqcodec.format.json_text import parse_json
 from bsqcodec.training.data import Pictures
 from bsqcodec.training.distributed import World
 from bsqcodec.training.options import add_source_arguments, load_pictures, set_up
@@ -128,7 +129,7 @@ def search(args: argparse.Namespace, pictures: Pictures, world: World) -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     note = args.out / "searched.json"
     wanted = {"weights": weights.id.hex(), "crop": args.crop, "seed": args.seed}
-    if note.exists() and json.loads(note.read_text()) != wanted:
+    if note.exists() and parse_json(note.read_text()) != wanted:
         raise ValueError(f"{args.out} holds crops of other weights, size or seed")
     note.write_text(json.dumps(wanted) + "\n")
     for number in range(-(-args.count // PART)):

@@ -6,7 +6,6 @@ A decoder learns much faster for a fixed code; `training.joint` trains the encod
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import math
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from torch import Tensor, nn
 
 from bsqcodec.encoder.distortion import distortion, ms_ssim
 from bsqcodec.encoder.masking import dead_zones_of
+from bsqcodec.format.json_text import parse_json
 from bsqcodec.machine.precision import autocast
 from bsqcodec.models.transform.quantizer import quantize_beyond
 from bsqcodec.models.transform.tokenizer import Tokenizer, TokenizerConfig, step_size
@@ -171,7 +171,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--searched-share", type=float, default=0.5, help="share of the steps that do so"
     )
-    parser.add_argument("--config", type=json.loads, default={}, help="JSON of TokenizerConfig")
+    parser.add_argument("--config", type=parse_json, default={}, help="JSON of TokenizerConfig")
 
 
 def main(args: argparse.Namespace) -> None:

@@ -19,11 +19,14 @@ from bsqcodec.encoder.targets import Quality, Target
 from bsqcodec.encoder.tune import Tune, check_tune
 from bsqcodec.errors import BsqError, FormatError, WeightsError
 from bsqcodec.format.byte_source import ByteSource, SupportsWrite
+from bsqcodec.format.memory_limit import memory_limit, memory_notes, video_memory
 from bsqcodec.format.video_container import (
+    DEFAULT_RATE,
     MAX_GOP_FRAMES,
     ColourCodes,
     DamagedGop,
     Gop,
+    ShownTimes,
     SideBytes,
     VideoFileReader,
     VideoFileWriter,
@@ -50,9 +53,6 @@ LAST_LONGER = 3
 
 LONGEST_USUAL = 120
 """Frames of a group at most, unless more are asked for; all of them may be in memory."""
-
-DEFAULT_RATE = Fraction(25)
-"""Frames a second of a video that does not say."""
 
 _MATRICES = {"bt709": 1, "bt601": 6, "bt2020nc": 9}
 _MATRIX_NAMES = {1: "bt709", 5: "bt601", 6: "bt601", 9: "bt2020nc"}
@@ -166,6 +166,7 @@ class VideoCodec:
         area = form.height * form.width
         searching = is_searched(effort, area)
         notes = (*self.notes, *notes_on(effort, area, "each frame"))
+        notes = (*notes, *memory_notes("frames", form.width, form.height, video_memory))
         groups: list[int] = []
         first_pts: int | None = None
         end = 0
@@ -175,7 +176,8 @@ class VideoCodec:
             self.workers(weights, reader.expected_frames, not searching) as workers,
         ):
             writer = VideoFileWriter(sink, _header(form, weights), form.metadata)
-            frames = _Ahead(reader.frames(), slack, _nominal_step(form))
+            times = ShownTimes(writer.header)
+            frames = _Ahead(_growing(reader.frames(), times), slack, _nominal_step(form))
 
             def tell(done: int) -> None:
                 """Of a group that is being coded."""
@@ -219,7 +221,7 @@ class VideoCodec:
             bpp=8 * writer.bytes_written / max(area, 1),
             psnr=math.inf if mean == 0 else 10 * math.log10(255**2 / mean),
             seconds=time.perf_counter() - started,
-            notes=(*reader.notes, *notes),
+            notes=(*reader.notes, *notes, *times.notes),
         )
 
     def _group(
@@ -286,17 +288,21 @@ class VideoCodec:
         duration: float | None = None,
         partial: bool = False,
         max_pixels: int | None = None,
+        max_memory: int | None = None,
     ) -> DecodedVideo:
         """Open a .bsq video; its frames are decoded as they are asked for.
 
         start, duration: seconds from the first frame's time on, None for all; where the source can
         seek, only groups that hold wanted frames are decoded. partial: pass over damaged groups.
+        max_memory: bytes that decoding may take, by default 10 GB or what this process can have, if
+        that is less.
         Raises FormatError and its children, LimitError, WeightsError, ValueError for times below 0.
         """
         for name, seconds in (("start", start), ("duration", duration)):
             if seconds is not None and not (math.isfinite(seconds) and seconds >= 0):
                 raise ValueError(f"the {name} of {seconds:g} seconds is not a time")
         limits = {} if max_pixels is None else {"max_pixels": max_pixels}
+        limits["max_memory"] = memory_limit(max_memory)
         file = VideoFileReader(source, allow_partial=partial, **limits)
         weights = self._weights(file.header.video_model_id, file.header.image_model_id)
         return DecodedVideo(self, file, weights, start, duration, partial)
@@ -358,6 +364,14 @@ class _Ahead:
         return pts + (duration or self._step)
 
 
+def _growing(frames: Iterator[VideoFrame], times: ShownTimes) -> Iterator[VideoFrame]:
+    """The frames, at times that grow also where those of a reader do not."""
+    for frame in frames:
+        (pts,) = times.of((frame.pts,))
+        yield frame if pts == frame.pts else replace(frame, pts=pts)
+        del frame
+
+
 class DecodedVideo:
     """A .bsq video that is being decoded.
 
@@ -376,6 +390,7 @@ class DecodedVideo:
         self.file = file
         self.missing: list[DamagedGop] = []
         self.format = _format(file)
+        self._times = ShownTimes(file.header)
         self._codec, self._weights, self._partial = codec, weights, partial
         # the decimals that were meant, so that .1 is not after a frame at 1/10
         self._start = None if start is None else Fraction(str(start))
@@ -394,8 +409,16 @@ class DecodedVideo:
             return None
         return usual_rate(Fraction(totals.frames) / (totals.duration * self.file.header.time_base))
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was changed, one sentence each; complete once `frames` has ended."""
+        return self._times.notes
+
     def frames(self) -> Generator[VideoFrame, None, None]:
-        """The frames in order. Raises FormatError and its children, unless `partial`, LimitError."""
+        """The frames in order, at times that grow (see `ShownTimes`).
+
+        Raises FormatError and its children, unless `partial`, LimitError.
+        """
         with closing(self._frames()) as frames:
             while True:
                 with coding(self._codec.device, "this video"):
@@ -413,13 +436,13 @@ class DecodedVideo:
         end: Fraction | None = None
         origin: int | None = None
         index = self.file.index
-        if self._start is not None and index:
+        if self._start is not None and index and index.grows:
             first_pts = index[0].first_pts
             wanted = first_pts + math.ceil(self._start / base)
             self.file.seek_gop(index.gop_of_pts(wanted))
         geometry = Geometry(header.height, header.width)
         tokenizer, predicted = self._weights.image.tokenizer, self._weights.predicted
-        waiting: tuple[Gop, GroupDecoder] | None = None
+        waiting: _TimedGroup | None = None
         total = index.frame_count if index else None
         with self._codec.workers(self._weights, total) as workers:
             for part in _and_what_fails(self.file.chunks()):
@@ -430,25 +453,26 @@ class DecodedVideo:
                 if isinstance(part, DamagedGop):
                     self.missing.append(part)
                     continue
-                following: tuple[Gop, GroupDecoder] | None = None
+                following: _TimedGroup | None = None
                 until = None
                 if isinstance(part, Gop):
-                    until = part.pts[0]
+                    times = self._times.of(part.pts)
+                    until = times[0]
                     if begin is None:
-                        first_pts = part.pts[0] if first_pts is None else first_pts
+                        first_pts = times[0] if first_pts is None else first_pts
                         begin = first_pts + (self._start or 0) / base
                         end = None if self._duration is None else begin + self._duration / base
-                    if self._start is not None and part.pts[-1] < begin:
+                    if self._start is not None and times[-1] < begin:
                         continue
-                    if end is None or part.pts[0] < end:
+                    if end is None or times[0] < end:
                         loop = FrameLoop(tokenizer, predicted, geometry, self._codec.device)
-                        priors = self._weights.priors
-                        following = part, GroupDecoder(loop, priors, part.frames, workers)
+                        decoder = GroupDecoder(loop, self._weights.priors, part.frames, workers)
+                        following = _TimedGroup(part, times, decoder)
                 elif self.file.totals is not None and first_pts is not None:
                     until = first_pts + self.file.totals.duration
                 if waiting is not None:
                     assert begin is not None
-                    for frame in self._shown(*waiting, until):
+                    for frame in self._shown(waiting, until):
                         if frame.pts < begin or (end is not None and frame.pts >= end):
                             continue
                         if self._duration is not None:
@@ -462,18 +486,18 @@ class DecodedVideo:
                     return
                 waiting = following
 
-    def _shown(self, gop: Gop, decoder: GroupDecoder, until: int | None) -> Iterator[VideoFrame]:
+    def _shown(self, group: _TimedGroup, until: int | None) -> Iterator[VideoFrame]:
         """The frames of a group, up to where it turns out to be damaged, if that may be.
 
         until: when the last of them ends at the latest; None if that is not known.
         """
-        sound = 0
-        ends = (*gop.pts[1:], until)
+        gop, times, sound = group.gop, group.times, 0
+        ends = (*times[1:], until)
         try:
-            for pts, end, pixels in zip(gop.pts, ends, decoder.frames(), strict=True):
+            for time, end, pixels in zip(times, ends, group.decoder.frames(), strict=True):
                 sound += 1
-                latest = min((time for time in (end, until) if time is not None), default=pts)
-                yield VideoFrame(pixels, pts, max(latest - pts, 0))
+                latest = min((t for t in (end, until) if t is not None), default=time)
+                yield VideoFrame(pixels, time, max(latest - time, 0))
         except FormatError as error:
             if not self._partial:
                 raise
@@ -481,6 +505,15 @@ class DecodedVideo:
                 sound = 0  # one of them is wrong, it is not known which
             rest = len(gop.frames) - sound
             self.missing.append(DamagedGop(gop.first_frame + sound, rest, str(error)))
+
+
+@dataclass(frozen=True)
+class _TimedGroup:
+    """A group that is being decoded, and when its frames are shown, in units of the time base."""
+
+    gop: Gop
+    times: tuple[int, ...]
+    decoder: GroupDecoder
 
 
 Part = TypeVar("Part")

@@ -14,11 +14,12 @@ from typing import IO, BinaryIO, cast
 from bsqcodec.errors import FormatError, SeekError
 from bsqcodec.format.byte_source import SupportsRead
 from bsqcodec.format.image_container import DEFAULT_MAX_PIXELS
+from bsqcodec.format.memory_limit import memory_limit
 from bsqcodec.format.rewind import is_seekable
 from bsqcodec.format.video_container import DamagedGop, SideBytes, VideoFileReader
 from bsqcodec.media.files import atomic_folder, atomic_output, temporary_file
 from bsqcodec.media.formats import container_called
-from bsqcodec.media.side.side_tracks import list_tracks
+from bsqcodec.media.side.side_tracks import side_damage
 from bsqcodec.media.video.part import check_seconds
 from bsqcodec.media.video.video_files import (
     OutputOptions,
@@ -66,6 +67,14 @@ class Range:
         return self.start is None and self.duration is None
 
 
+@dataclass(frozen=True)
+class _Limits:
+    """Of pixels in a frame, and of bytes that decoding may take."""
+
+    max_pixels: int
+    max_memory: int | None
+
+
 def decode_video_file(
     codec: VideoCodec,
     source: SupportsRead,
@@ -76,6 +85,7 @@ def decode_video_file(
     partial: bool = False,
     force: bool = False,
     max_pixels: int = DEFAULT_MAX_PIXELS,
+    max_memory: int | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> StoredVideo:
     """Decode a .bsq video to a file, stream or folder, as `options` say.
@@ -83,7 +93,8 @@ def decode_video_file(
     destination: a file, or for numbered pictures a folder or name pattern, appears whole or not at
     all. source: goes through a temporary file where it cannot seek, if the output has sound.
     part: the output begins at time 0; sound is cut with the pictures. partial: pass over damage.
-    force: overwrite what is there. progress: told the number of frames done.
+    force: overwrite what is there. max_memory: as of `VideoCodec.decode`. progress: told the number
+    of frames done.
     Raises FormatError and its children, LimitError, WeightsError, SeekError for a part without
     frames, OutputError, OutputExistsError, OSError.
     """
@@ -92,8 +103,10 @@ def decode_video_file(
     length = None if part.duration is None else Fraction(str(part.duration))
     options = replace(options, container=container, trim=not part.is_all, duration=length)
 
+    limits = _Limits(max_pixels, max_memory)
+
     def store(output: Path | BinaryIO) -> StoredVideo:
-        return _store(codec, source, output, options, part, partial, max_pixels, progress)
+        return _store(codec, source, output, options, part, partial, limits, progress)
 
     if not isinstance(destination, Path):
         return store(destination)
@@ -111,23 +124,29 @@ def _store(
     options: OutputOptions,
     part: Range,
     partial: bool,
-    max_pixels: int,
+    limits: _Limits,
     progress: Callable[[int], None] | None,
 ) -> StoredVideo:
     """Decode to an output that somebody else takes care of."""
     started = time.perf_counter()
     with ExitStack() as cleanup:
         side: IO[bytes] | None = None
-        lost: tuple[str, ...] = ()
+        damage: list[str] = []
         container = container_called(str(options.container))
         if container is not None and container.has_sides:
             if not is_seekable(source):
                 source = _spooled(source, cleanup)
-            side = _side_stream(cast(BinaryIO, source), partial, max_pixels, cleanup)
-            if side is not None and partial and not _is_readable(side):
-                side, lost = None, ("the sound and all beside the pictures is damaged",)
+            side = _side_stream(cast(BinaryIO, source), partial, limits, cleanup)
+            found = None if side is None else side_damage(cast(BinaryIO, side))
+            if found is not None:
+                damage.append(found)
         decoded = codec.decode(
-            source, start=part.start, duration=part.duration, partial=partial, max_pixels=max_pixels
+            source,
+            start=part.start,
+            duration=part.duration,
+            partial=partial,
+            max_pixels=limits.max_pixels,
+            max_memory=limits.max_memory,
         )
         dropped: set[str] = set()
         if container is not None and container.muxer is not None and not container.has_sides:
@@ -140,7 +159,13 @@ def _store(
         count = 0
         if decoded.format.frame_rate is None:
             options = replace(options, frame_rate=decoded.average_rate)
-        with create_video(output, decoded.format, options, cast("BinaryIO | None", side)) as writer:
+        with create_video(
+            output,
+            decoded.format,
+            options,
+            cast("BinaryIO | None", side),
+            damage,
+        ) as writer:
             for frame in chain((first,), frames):
                 writer.write(frame)
                 del frame
@@ -151,7 +176,7 @@ def _store(
         frames=count,
         format=decoded.format,
         missing=tuple(decoded.missing),
-        notes=(*writer.notes, *dropped, *lost),
+        notes=(*decoded.notes, *writer.notes, *dropped, *_of_side(damage)),
         seconds=time.perf_counter() - started,
     )
 
@@ -166,13 +191,18 @@ def _spooled(source: SupportsRead, cleanup: ExitStack) -> IO[bytes]:
 
 
 def _side_stream(
-    source: BinaryIO, partial: bool, max_pixels: int, cleanup: ExitStack
+    source: BinaryIO, partial: bool, limits: _Limits, cleanup: ExitStack
 ) -> IO[bytes] | None:
     """A temporary file of the side stream, None for none; the source stands where it stood."""
     place = source.tell()
     file = cleanup.enter_context(temporary_file())
-    parts = VideoFileReader(source, max_pixels=max_pixels, allow_partial=partial).chunks()
-    for part in parts:
+    reader = VideoFileReader(
+        source,
+        max_pixels=limits.max_pixels,
+        max_memory=memory_limit(limits.max_memory),
+        allow_partial=partial,
+    )
+    for part in reader.chunks():
         if isinstance(part, SideBytes):
             file.write(part.data)
     source.seek(place)
@@ -182,15 +212,9 @@ def _side_stream(
     return file
 
 
-def _is_readable(side: IO[bytes]) -> bool:
-    """Whether a side stream can be read to its end; it stands at its start afterwards."""
-    try:
-        list_tracks(cast(BinaryIO, side))
-    except FormatError:
-        return False
-    finally:
-        side.seek(0)
-    return True
+def _of_side(damage: list[str]) -> tuple[str, ...]:
+    """The note on a damaged side stream, if it is one."""
+    return (f"{damage[0]}; sound and subtitles may be missing",) if damage else ()
 
 
 def _no_frames(decoded: DecodedVideo, part: Range) -> FormatError | SeekError:

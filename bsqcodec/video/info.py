@@ -10,10 +10,13 @@ from bsqcodec.errors import FormatError
 from bsqcodec.format.byte_source import ByteReader, ByteSource
 from bsqcodec.format.image_container import DEFAULT_MAX_PIXELS
 from bsqcodec.format.magic import FileKind
+from bsqcodec.format.memory_limit import memory_limit
+from bsqcodec.format.plain_text import one_line
 from bsqcodec.format.video_container import (
     DamagedGop,
     FrameType,
     Gop,
+    ShownTimes,
     SideBytes,
     VideoFileReader,
 )
@@ -37,7 +40,8 @@ def describe_video(
     Keys: format_version; image_model_id, video_model_id (hex); width, height (pixels); time_base,
     frame_rate (None if unknown), sample_aspect_ratio (as text, "1/25"); colour (matrix, primaries,
     transfer: code points of ITU-T H.273; full_range); metadata (texts); frames, gops (those that
-    are sound); mean_gop_frames (None without any); duration_s (None where the end is missing);
+    are sound); mean_gop_frames (None without any); moved_timestamps (how many frames are no later
+    than the one before them, and are shown later); duration_s (None where the end is missing);
     i_frames, p_frames, i_bytes, p_bytes; levels (None without a codec; else rows of frames, "I" or
     "P", plane, None for motion vectors, and bytes, by the probabilities of the bits, to which the
     frames' heads and a range coder's last word come); side_bytes; tracks (of the side stream, see
@@ -51,16 +55,23 @@ def describe_video(
     that does not decode.
     """
     reader = ByteReader(source)
-    file = VideoFileReader(Counted(reader), max_pixels=max_pixels, allow_partial=True)
+    file = VideoFileReader(
+        Counted(reader),
+        max_pixels=max_pixels,
+        max_memory=None if codec is None else memory_limit(),
+        allow_partial=True,
+    )
     header = file.header
     frames = {kind: 0 for kind in FrameType}
     sizes = {kind: 0 for kind in FrameType}
     meter = None if codec is None else codec.level_meter(header)
     groups, damage, lost_bytes, seen = 0, [], 0, reader.consumed
+    times = ShownTimes(header)
     with temporary_file() as side:
         for part in file.chunks():
             if isinstance(part, Gop):
                 groups += 1
+                times.of(part.pts)
                 for kind, payload in zip(part.types, part.frames, strict=True):
                     frames[kind] += 1
                     sizes[kind] += len(payload)
@@ -73,7 +84,7 @@ def describe_video(
                 lost_bytes += reader.consumed - seen
             seen = reader.consumed
         side_bytes = side.tell()
-        tracks = _tracks(side) if side_bytes else []
+        tracks, side_problem = _tracks(side) if side_bytes else ([], None)
     reader.drain()
     count, size = sum(frames.values()), reader.consumed
     duration = None
@@ -98,6 +109,7 @@ def describe_video(
         "frames": count,
         "duration_s": duration,
         "gops": groups,
+        "moved_timestamps": times.moved,
         "mean_gop_frames": count / groups if groups else None,
         "i_frames": frames[FrameType.I],
         "p_frames": frames[FrameType.P],
@@ -111,7 +123,7 @@ def describe_video(
         "bpp": 8 * (size - lost_bytes) / (count * header.pixels) if count else None,
         "bitrate_bps": 8 * size / duration if duration else None,
         "damage": [asdict(lost) for lost in damage],
-        "problem": damage[0].reason if damage else None,
+        "problem": damage[0].reason if damage else side_problem,
     }
 
 
@@ -148,9 +160,14 @@ def format_video_lines(facts: dict[str, Any]) -> str:
         ("  side stream", f"{facts['side_bytes']} bytes"),
         ("  overhead", f"{facts['overhead_bytes']} bytes"),
     ]
+    if facts["moved_timestamps"]:
+        rows.append(("timestamps", f"{facts['moved_timestamps']} repeated or going back"))
+    if facts["tracks"] is None:
+        rows.append(("tracks", "damaged"))
     rows += [("track", _track_line(track)) for track in facts["tracks"] or ()]
     rows += [(key.lower(), " ".join(text.split())) for key, text in facts["metadata"].items()]
     rows += [("damage", _damage_line(lost)) for lost in facts["damage"]]
+    rows = [(one_line(name), one_line(text)) for name, text in rows]
     width = max(len(name) for name, _ in rows) + 2
     return "\n".join(f"{name:<{width}}{text}" for name, text in rows)
 
@@ -198,11 +215,12 @@ def _track_line(track: dict[str, Any]) -> str:
     return f"{text}, {track['bytes']} bytes"
 
 
-def _tracks(side: IO[bytes]) -> list[dict[str, Any]] | None:
+def _tracks(side: IO[bytes]) -> tuple[list[dict[str, Any]] | None, str | None]:
+    """The tracks of a side stream, or None and what is wrong with it."""
     from bsqcodec.media.side.side_tracks import list_tracks
 
     side.seek(0)
     try:
-        return list_tracks(cast(BinaryIO, side))
-    except FormatError:
-        return None
+        return list_tracks(cast(BinaryIO, side)), None
+    except FormatError as error:
+        return None, str(error)

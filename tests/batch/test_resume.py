@@ -268,6 +268,16 @@ def test_a_line_that_was_cut_is_as_if_it_were_not_there(folder: Path, coding: Co
     assert entries("a.png.bsq") == 2  # the line after the cut one can be read
 
 
+@pytest.mark.parametrize("line", [b"[" * 100_000, b'{"destination":' * 100_000, b"\xff\xfe"])
+def test_a_line_of_something_else_is_as_if_it_were_not_there(
+    folder: Path, coding: Coding, line: bytes
+) -> None:
+    run()
+    with Path("out", NAME).open("ab") as journal:
+        journal.write(line + b"\n")
+    assert len(run().names(Status.SKIPPED)) == 3
+
+
 def test_a_journal_of_a_newer_version(folder: Path, coding: Coding) -> None:
     Path("out").mkdir()
     Path("out", NAME).write_text(json.dumps({"journal": "bsqcodec batch", "version": 2}) + "\n")

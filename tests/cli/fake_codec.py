@@ -71,6 +71,7 @@ class Codec:
         levels: int | None,
         partial: bool,
         max_pixels: int,
+        max_memory: int | None = None,
         progress: Any = None,
     ) -> SimpleNamespace:
         self.calls.append({"levels": levels, "partial": partial, "max_pixels": max_pixels})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from types import ModuleType
+from typing import Any, cast
 
 import pytest
 from PIL import Image
@@ -195,7 +196,9 @@ def test_a_full_disk_names_the_output(
             raise OSError(28, "No space left on device")
 
     original = NamedFile.__init__
-    monkeypatch.setattr(NamedFile, "__init__", lambda self, f, n: original(self, Full(f), n))
+    monkeypatch.setattr(
+        NamedFile, "__init__", lambda self, f, n: original(self, cast(Any, Full(f)), n)
+    )
     before = names()
     assert main([*arguments.split(), "-o", "there"]) == 1
     source, target = {

@@ -243,7 +243,7 @@ def test_a_cut_file(coded: bytes, capsys: Output) -> None:
     assert main(["decode", "clip.bsq", "--partial"]) == 0
     err = capsys.readouterr().err
     assert "any frames from 3 on missing" in err
-    assert "the sound and all beside the pictures is damaged" in err
+    assert "the side stream: damaged (End of file); sound and subtitles may be missing" in err
     assert len(frames_of("clip.mkv")) == 3
 
 

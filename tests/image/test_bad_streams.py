@@ -27,8 +27,9 @@ from bsqcodec.errors import (
     WeightsError,
 )
 from bsqcodec.format.image_container import Chunk, ChunkKind, Container, unpack
+from bsqcodec.format.memory_limit import ALWAYS_PADDED
 from bsqcodec.format.varint import encode_varint
-from bsqcodec.image.codec import ALWAYS_PADDED, Codec
+from bsqcodec.image.codec import Codec
 from bsqcodec.media.image.image_writer import write_picture
 
 from ..golden_files import integers, model_path

@@ -102,12 +102,22 @@ def test_the_index_names_both_kinds(folder: Path) -> None:
 
 
 def test_an_index_without_video(folder: Path) -> None:
-    (folder / "index.json").write_text('{"default": "0123"}')
-    with pytest.raises(WeightsError, match="does not name weights for video"):
-        files.find_default()
+    for index in ('{"default": "0123"}', "[" * 100_000, '{"video":' * 100_000):
+        (folder / "index.json").write_text(index)
+        with pytest.raises(WeightsError, match="does not name weights for video"):
+            files.find_default()
     (folder / "index.json").unlink()
     with pytest.raises(WeightsError, match="no weights for video found"):
         files.find_default()
+
+
+def test_a_configuration_that_is_a_deep_nest(folder: Path) -> None:
+    path = folder / "video-nest.safetensors"
+    for config in ("[" * 100_000, '{"prior": ' * 100_000):
+        save_file(load_file(video_file(folder)), path, {"bsqcodec": config})
+        with pytest.raises(WeightsError, match="is not a file of bsqcodec video weights"):
+            files.load(path, CPU)
+        path.unlink()
 
 
 def test_missing_weights_are_named(folder: Path) -> None:

@@ -172,6 +172,18 @@ def test_any_flipped_byte_is_noticed(saved: Path, tmp_path: Path, seed: int) -> 
             load(path, CPU)
 
 
+@pytest.mark.parametrize("config", ["[" * 100_000, '{"tokenizer": ' * 100_000, '{"x": %s}'])
+def test_a_configuration_that_is_a_deep_nest(saved: Path, tmp_path: Path, config: str) -> None:
+    with safe_open(saved, "pt") as file:
+        sound = json.loads(file.metadata()["bsqcodec"])
+    if "%s" in config:  # with all that should be there beside it
+        config = json.dumps({**sound, "x": 0}).replace('"x": 0', '"x": ' + "[" * 900 + "]" * 900)
+    path = tmp_path / "image-nest.safetensors"
+    save_file(load_file(saved), path, {"bsqcodec": config})
+    with pytest.raises(WeightsError, match="is not a file of bsqcodec weights"):
+        load(path, CPU)
+
+
 @pytest.mark.parametrize("length", [0, 5, 8, 100, 3000, -1])
 def test_cut_files_are_refused(saved: Path, tmp_path: Path, length: int) -> None:
     path = tmp_path / saved.name
@@ -234,7 +246,14 @@ def test_find_default_follows_the_index(saved: Path, only_folder: Path) -> None:
     assert find_default() == only_folder / saved.name
 
 
-@pytest.mark.parametrize("index", ["", "[]", "{}", "null", '{"default"', "3"])
+@pytest.mark.parametrize(
+    "index",
+    [
+        *("", "[]", "{}", "null", '{"default"', "3"),
+        pytest.param("[" * 100_000, id="brackets"),
+        pytest.param('{"default":' * 100_000, id="braces"),
+    ],
+)
 def test_a_damaged_index_is_an_error(only_folder: Path, index: str) -> None:
     (only_folder / "index.json").write_text(index)
     with pytest.raises(WeightsError, match="index.json does not name the default weights"):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final
 
 TAG: Final = "BSQ_TIMES"
 """The track's tag in which a grid is written, as "num/den start step"."""
+_GRID: Final = re.compile(r"(\d{1,10})/(\d{1,10}) (-?\d{1,18}) (\d{1,18})", re.ASCII)
+_LARGEST: Final = 2**31
+"""FFmpeg's time bases are of 32 bits, and its times of 64."""
 _ROUNDINGS: Final = Fraction(3, 2)
 """How far a time may be off, in units: it is rounded twice where the track has a codec delay."""
 
@@ -41,12 +45,13 @@ class TimeGrid:
     @classmethod
     def from_tag(cls, text: str) -> TimeGrid | None:
         """Return the grid, None where the text is none."""
-        try:
-            base, start, step = text.split()
-            grid = cls(Fraction(base), int(start), int(step))
-        except (ValueError, ZeroDivisionError):
+        match = _GRID.fullmatch(text)
+        if match is None:
             return None
-        return grid if grid.time_base > 0 and grid.step > 0 else None
+        over, under, start, step = map(int, match.groups())
+        if not (0 < over < _LARGEST and 0 < under < _LARGEST and step > 0):
+            return None
+        return cls(Fraction(over, under), start, step)
 
     def exact(self, pts: int, time_base: Fraction) -> int | None:
         """Return the grid's time that `pts` in `time_base` was rounded from; None if none was."""

@@ -35,7 +35,8 @@ class SidePackets:
     notes: gets a sentence for each track that the output cannot hold.
     begin: time in seconds before which packets and chapters are left out, or cut, if they last;
     end: after which subtitles and chapters are.
-    Raises FormatError where the bytes are damaged.
+    damage: where it is None, damaged bytes raise FormatError; otherwise it gets a sentence about them,
+    and what lies behind the damage is left out.
     """
 
     def __init__(
@@ -47,8 +48,10 @@ class SidePackets:
         *,
         begin: Fraction | None = None,
         end: Fraction | None = None,
+        damage: list[str] | None = None,
     ) -> None:
         self._output = output
+        self._damage = damage
         self._begin, self._end = begin, end
         self._container = container
         self._notes = notes
@@ -61,7 +64,8 @@ class SidePackets:
         self._covers: list[av.Packet[Any]] = []
         self._refused = 0
         self._styled = False
-        with ffmpeg_guard(_NAME, "damaged", FormatError):
+        self._next: av.Packet[Any] | None = None
+        with ffmpeg_guard(_NAME, "damaged", FormatError, self._source):
             self._input = av.open(
                 self._source, "r", format="matroska", buffer_size=BUFFER_BYTES,
                 metadata_errors="replace",
@@ -76,10 +80,10 @@ class SidePackets:
         if chapters:
             output.set_chapters(chapters if begin is None else cut_chapters(chapters, begin, end))
         self._packets = self._demux()
-        self._next = next(self._packets, None)
+        self._advance()
         while self._next is not None and self._next.stream.type == "video":
             self._add_cover(self._next)
-            self._next = next(self._packets, None)
+            self._advance()
 
     def mux_until(self, seconds: Fraction | None, shift: Fraction) -> None:
         """Write the packets up to a time, or all that are left for None, each moved by `shift`."""
@@ -89,7 +93,17 @@ class SidePackets:
             if seconds is not None and time is not None and time > seconds:
                 return
             self._mux(packet, shift)
+            self._advance()
+
+    def _advance(self) -> None:
+        """Read the next packet, of which there is none behind damage that is passed over."""
+        try:
             self._next = next(self._packets, None)
+        except FormatError as error:
+            if self._damage is None:
+                raise
+            self._damage.append(str(error))
+            self._next = None
 
     def close(self) -> None:
         """Write what converted sound is left, release the input and count what was left out."""
@@ -108,7 +122,7 @@ class SidePackets:
         streams = [self._input.streams[index] for index in (*covers, *self._tracks)]
         if not streams:
             return
-        with ffmpeg_guard(_NAME, "damaged", FormatError):
+        with ffmpeg_guard(_NAME, "damaged", FormatError, self._source):
             for packet in self._input.demux(*streams):
                 self._source.check()
                 if packet.size:

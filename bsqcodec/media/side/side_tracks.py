@@ -21,7 +21,7 @@ def list_tracks(file: BinaryIO) -> list[dict[str, Any]]:
     """
     source = GuardedSource(file, _NAME)
     with (
-        ffmpeg_guard(_NAME, "damaged", FormatError),
+        ffmpeg_guard(_NAME, "damaged", FormatError, source),
         av.open(
             source, "r", format="matroska", buffer_size=BUFFER_BYTES, metadata_errors="replace"
         ) as container,
@@ -34,6 +34,21 @@ def list_tracks(file: BinaryIO) -> list[dict[str, Any]]:
         hidden = [s.index for s in container.streams if PLACEHOLDER_TAG in s.metadata]
     source.check()
     return [track for index, track in tracks.items() if index not in hidden]
+
+
+def side_damage(file: BinaryIO) -> str | None:
+    """Return what is wrong with a side stream that begins where `file` stands; None for nothing.
+
+    The file stands there again afterwards.
+    """
+    place = file.tell()
+    try:
+        list_tracks(file)
+    except FormatError as error:
+        return str(error)
+    finally:
+        file.seek(place)
+    return None
 
 
 def _describe(stream: Any) -> dict[str, Any]:

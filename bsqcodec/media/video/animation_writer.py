@@ -19,6 +19,8 @@ from bsqcodec.media.video.video_types import OutputOptions, VideoFormat, VideoFr
 DEFAULT_RATE: Final = Fraction(25)
 _PIX_FMT: Final = "bgra"
 _FOR_EVER: Final = {"loop": "0"}
+_LAST_TICK: Final = 2**31 - 1
+"""libwebp counts milliseconds in 32 bits; GIF has no limit, and FFmpeg one that is not told."""
 _HDR_TRANSFERS: Final = {16: "PQ", 18: "HLG"}
 _PALETTE_NODES: Final = ("split", "palettegen", "paletteuse")
 
@@ -119,6 +121,11 @@ class AnimationWriter(VideoWriter):
         if tick - exact >= 1:
             self._left_out += 1
             return
+        if tick > _LAST_TICK:
+            raise OutputError(
+                f"{self._name}: {self._container.name} does not hold a frame that is shown after"
+                f" {float(time - self._first_time):.3g} s"
+            )
         self._is_long |= tick - self._tick > self._kind.most_step
         self._tick = tick
         with ffmpeg_guard(self._name, f"{self._kind.codec} failed", OutputError):

@@ -11,6 +11,9 @@ _TOLERANCE: Final = Fraction(3, 4)
 _LONGEST_S: Final = 600
 """A frame is repeated for at most so long: a few bytes can name any time."""
 
+_MOST_REPEATS: Final = 240 * _LONGEST_S
+"""They can also name any rate."""
+
 _USUAL_RATES: Final = tuple(
     Fraction(rate)
     for rate in ("1", "2", "5", "10", "12", "15", "20", "24000/1001", "24", "25", "30000/1001",
@@ -54,7 +57,7 @@ class EvenTimes:
         count = 1
         if abs(wanted - 1) > _TOLERANCE:
             count = max(round(wanted), int(is_last and not self._written))
-        most = max(int(_LONGEST_S * self.rate), 1)
+        most = min(max(int(_LONGEST_S * self.rate), 1), _MOST_REPEATS)
         if count > most:
             self.shortened = True
             self._origin += (count - most) / self.rate

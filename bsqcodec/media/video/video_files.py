@@ -101,16 +101,19 @@ def create_video(
     format: VideoFormat,
     options: OutputOptions | None = None,
     side: BinaryIO | None = None,
+    side_damage: list[str] | None = None,
 ) -> VideoWriter:
     """Begin a video file, stream, or series of numbered pictures, which the writer then fills.
 
     destination: a file, replaced where there is one; a stream of bytes (MP4 and MOV are written
     in fragments where it cannot seek), which stays open; for pictures a folder or a pattern such
     as frame%05d.png. side: all bytes that `VideoReader.take_side_bytes` gave, to be copied into
-    the output; it is read bit by bit as frames are written.
+    the output; it is read bit by bit as frames are written. side_damage: where it is given, damage
+    of the side stream adds a sentence to it, and costs only what lies behind it.
     Timestamps come back exactly from MP4 and MOV (whose time base is 1 / the denominator of
     the format's), in milliseconds from Matroska; y4m and pictures have none.
     Raises OutputError where options, format and container do not go together, OSError as `open`.
+    The writer raises FormatError for a damaged side stream, unless there is `side_damage`.
     """
     options = options or OutputOptions()
     target = Path(destination) if isinstance(destination, str) else destination
@@ -122,7 +125,7 @@ def create_video(
         return SequenceWriter(target, format, overwrite=options.overwrite)
     if container in ANIMATED:
         return AnimationWriter(target, entry, format, options, side)
-    return FFmpegWriter(target, container, format, options, side)
+    return FFmpegWriter(target, container, format, options, side, side_damage)
 
 
 def check_video_output(

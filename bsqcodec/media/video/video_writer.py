@@ -9,7 +9,7 @@ from typing import Any, BinaryIO, Final
 
 import av
 
-from bsqcodec.errors import OutputError
+from bsqcodec.errors import FormatError, OutputError
 from bsqcodec.media.ffmpeg_io import (
     BUFFER_BYTES,
     REPRODUCIBLE,
@@ -41,6 +41,8 @@ _LONGEST_LAST_S: Final = 86400
 
 _LARGEST_TIMESCALE: Final = 2**31 - 1
 _LEAST_MOVIE_TIMESCALE: Final = 1000
+_LATEST_S: Final = 2**31
+"""68 years: beyond that FFmpeg's own arithmetic of times overflows in some containers."""
 
 
 _MATROSKA: Final = ("mkv", "webm")
@@ -56,6 +58,7 @@ class FFmpegWriter(VideoWriter):
         format: VideoFormat,
         options: OutputOptions,
         side: BinaryIO | None,
+        side_damage: list[str] | None = None,
     ) -> None:
         self.notes = []
         self._format = format
@@ -65,6 +68,7 @@ class FFmpegWriter(VideoWriter):
         self._muxer = (entry.muxer if entry is not None else None) or container
         self._has_sides = entry is not None and entry.has_sides
         self._side_source = side
+        self._side_damage = side_damage
         self._side: SidePackets | None = None
         self._shift = Fraction(0)
         self._count = self._slot = 0
@@ -188,12 +192,30 @@ class FFmpegWriter(VideoWriter):
                 end = None
                 if begin is not None and self._duration is not None:
                     end = begin + self._duration
-                self._side = SidePackets(
-                    source, output, self._muxer, self.notes, begin=begin, end=end
-                )
+                self._side = self._side_packets(source, output, begin, end)
         output.start_encoding()
         if self._side is not None:
             self._side.mux_covers()
+
+    def _side_packets(
+        self,
+        source: Prefixed,
+        output: av.container.OutputContainer,
+        begin: Fraction | None,
+        end: Fraction | None,
+    ) -> SidePackets | None:
+        """The side stream for the output; None where it cannot be opened and that is allowed."""
+        damage = self._side_damage
+        try:
+            return SidePackets(
+                source, output, self._muxer, self.notes,
+                begin=begin, end=end, damage=damage,
+            )  # fmt: skip
+        except FormatError as error:
+            if damage is None:
+                raise
+            damage.append(str(error))
+            return None
 
     def _muxer_options(self) -> dict[str, str]:
         """FFmpeg's options of the container, by which timestamps stay what they are."""
@@ -234,6 +256,7 @@ class FFmpegWriter(VideoWriter):
                 self._repeat(self._even.times_until(time))
             self._waiting = encoded
             return
+        self._check_time(time)
         encoded.pts = round(time / base)
         encoded.duration = max(1, round(1 / (self._rate * base)))
         if self._kind in _MATROSKA:
@@ -283,6 +306,18 @@ class FFmpegWriter(VideoWriter):
             self._output.mux(last)
         else:
             self._mux_one(last)
+
+    def _check_time(self, time: Fraction) -> None:
+        """Refuse a frame's time, in seconds, that the container has no room for: OutputError."""
+        if abs(time) > _LATEST_S:
+            raise OutputError(f"{self._name}: no container holds a frame at {float(time):.3g} s")
+        if self._last_pts is not None and self._kind in ("mp4", "mov"):
+            shown = time - self._last_pts * self._format.time_base - self._shift
+            if shown * self._format.time_base.denominator > _LARGEST_TIMESCALE:
+                raise OutputError(
+                    f"{self._name}: {self._kind} does not hold a frame that is shown for"
+                    f" {float(shown):.3g} s, in units of 1/{self._format.time_base.denominator} s"
+                )
 
     def _end(self) -> Fraction:
         """When the last frame ends in the output, in seconds."""

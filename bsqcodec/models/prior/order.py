@@ -16,6 +16,8 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from bsqcodec.models.config_checks import check_counts
+
 T = TypeVar("T")
 
 LATTICES = 2
@@ -51,6 +53,7 @@ class PriorConfig:
     lattices: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
+        check_counts(self)
         object.__setattr__(self, "bands", tuple(tuple(b) for b in self.bands))
         object.__setattr__(self, "depths", tuple(self.depths))
         object.__setattr__(self, "lattices", tuple(self.lattices))

@@ -22,6 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bsqcodec.models.config_checks import check_counts
 from bsqcodec.models.transform.blocks import Block, ResidualConv, shuffle, unshuffle
 from bsqcodec.models.transform.quantizer import quantize_beyond
 from bsqcodec.models.windows import WINDOW
@@ -63,6 +64,7 @@ class TokenizerConfig:
     companding: float = 0.0
 
     def __post_init__(self) -> None:
+        check_counts(self)
         if not 0 <= self.companding < 1:
             raise ValueError(f"companding of {self.companding:g} cannot be undone")
         if 2 + 2 * max(self.encoder_convs, self.decoder_convs) > MARGIN * self.patch // 4:
