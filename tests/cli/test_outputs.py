@@ -182,23 +182,16 @@ def test_a_folder_that_cannot_be_written_to(
 def test_a_full_disk_names_the_output(
     arguments: str, monkeypatch: pytest.MonkeyPatch, capsys: Output
 ) -> None:
-    def full(file: NamedFile, data: bytes) -> int:
-        raise OSError(28, "No space left on device")
-
-    class Full:
-        def __getattr__(self, name: str) -> object:
-            return getattr(self.file, name)
-
-        def __init__(self, file: object) -> None:
-            self.file = file
-
-        def write(self, data: bytes) -> int:
+    class Full(NamedFile):
+        def write(self, data: object) -> int:
             raise OSError(28, "No space left on device")
 
     original = NamedFile.__init__
-    monkeypatch.setattr(
-        NamedFile, "__init__", lambda self, f, n: original(self, cast(Any, Full(f)), n)
-    )
+
+    def on_a_full_disk(self: NamedFile, file: Any, name: str | Path) -> None:
+        original(self, cast(Any, file if isinstance(self, Full) else Full(file, "")), name)
+
+    monkeypatch.setattr(NamedFile, "__init__", on_a_full_disk)
     before = names()
     assert main([*arguments.split(), "-o", "there"]) == 1
     source, target = {
