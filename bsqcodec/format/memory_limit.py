@@ -25,7 +25,7 @@ FIXED: Final = 10**9
 OF_PICTURE: Final = 40
 """Bytes for each pixel of a picture padded to whole windows."""
 
-OF_VIDEO: Final = 450
+OF_VIDEO: Final = 400
 """Bytes for each pixel of a frame padded to whole windows: several are decoded at once."""
 
 ALWAYS_PADDED: Final = 2**24

@@ -112,3 +112,14 @@ def test_a_smaller_limit_can_be_asked_for(tmp_path: Path) -> None:
     done = run("decode", source, "-o", str(tmp_path / "out.mkv"), "--max-memory", "1.1G")
     assert done.status == 0
     assert done.peak_mib * MIB < 1_100_000_000
+
+
+@pytest.mark.parametrize("name", ["vthin4m", "hthin4m"])
+def test_a_limit_that_is_larger_than_what_there_is(name: str, tmp_path: Path) -> None:
+    """Whoever allows more than the process can have gets one line as well."""
+    out = tmp_path / ("out.mkv" if name in FRAMES else "out.png")
+    arguments = ["decode", str(CASES / f"{name}.bsq"), "-o", str(out), "--threads", "1"]
+    done = run(*arguments, "--max-memory", "1000G", address_space=4096 * MIB)
+    assert done.status == 1 and done.err.count("\n") == 1
+    assert "there is not enough memory for this" in done.err
+    assert not out.exists()
