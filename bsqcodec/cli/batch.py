@@ -208,7 +208,7 @@ def _check_direction(direction: Direction, *, for_encoding: bool, for_decoding: 
         raise click.UsageError("--format is for decoding, and this batch encodes")
     if for_encoding and direction is Direction.DECODE:
         raise click.UsageError(
-            "-q, --bpp, --bitrate, --size, --psnr, --effort, --tune, --gop, --video, --picture,"
+            "-q, --bpp, --bitrate, --size, --psnr, --video, --picture, --effort, --tune, --gop,"
             " --strip and --verify are for encoding, and this batch decodes"
         )
 
