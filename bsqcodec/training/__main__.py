@@ -10,6 +10,7 @@ from bsqcodec.training import (
     bsq,
     exactness,
     export,
+    export_bsq,
     export_video,
     inter,
     joint,
@@ -34,6 +35,7 @@ def main() -> None:
         "video": video,
         "inter": inter,
         "export": export,
+        "export-bsq": export_bsq,
         "export-video": export_video,
         "exactness": exactness,
     }.items():

@@ -21,9 +21,8 @@ from bsqcodec.machine.precision import autocast
 from bsqcodec.models.bsq.bit_order import BitPriorConfig, lattice_of, passes
 from bsqcodec.models.bsq.bit_prior import BitPrior, cost_in_bits
 from bsqcodec.models.bsq.network import BsqConfig, BsqTokenizer, bits_of
-from bsqcodec.models.weight_files import part
 from bsqcodec.models.windows import WINDOW
-from bsqcodec.training.checkpoints import averaged
+from bsqcodec.training.checkpoints import averaged, bsq_state, part_of
 from bsqcodec.training.distributed import World
 from bsqcodec.training.loop import Loop, write_config
 from bsqcodec.training.optim import make_optimizers
@@ -172,11 +171,11 @@ def coded_bits(prior: BitPrior, bits: Tensor, quantized: bool = True) -> Tensor:
     return total / outside.numel()
 
 
-def bsq_tokenizer_of(run: Path) -> BsqTokenizer:
-    """The averaged tokenizer of a run of `training.bsq`."""
-    config, state = averaged(run)
+def bsq_tokenizer_of(source: Path) -> BsqTokenizer:
+    """The tokenizer of a run of `training.bsq` (averaged), or of a file of `training.export_bsq`."""
+    config, state = bsq_state(source)
     tokenizer = BsqTokenizer(BsqConfig(**config))
-    tokenizer.load_state_dict(part(state, "tokenizer."))
+    tokenizer.load_state_dict(part_of(state, "tokenizer."))
     return tokenizer.eval().requires_grad_(False)
 
 
@@ -184,7 +183,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_shared_arguments(parser)
     parser.set_defaults(rate=3e-3)
     add = parser.add_argument
-    add("--tokenizer", type=Path, required=True, help="run folder of training.bsq")
+    add("--tokenizer", type=Path, required=True, help="run folder, or exported file")
     add("--config", type=json.loads, default={}, help="JSON of BitPriorConfig")
 
 

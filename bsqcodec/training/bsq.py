@@ -23,7 +23,7 @@ from bsqcodec.machine.precision import autocast
 from bsqcodec.models.bsq.klt import start_from_klt
 from bsqcodec.models.bsq.network import BsqConfig, BsqTokenizer, bits_of
 from bsqcodec.models.transform.quantizer import entropy_penalty, signs, straight_through, to_sphere
-from bsqcodec.training.checkpoints import averaged
+from bsqcodec.training.checkpoints import bsq_state
 from bsqcodec.training.discriminator import (
     PENALTY_EVERY,
     PatchDiscriminator,
@@ -242,7 +242,7 @@ def train(args: argparse.Namespace, world: World) -> None:
     log.info("%d pictures", len(pictures))
     model = Trained(config, args.adversarial > 0)
     if args.init:
-        state = averaged(args.init)[1]
+        state = bsq_state(args.init)[1]
         lacking = list(new_parts(state, model))
         log.info("new in this run: %s", ", ".join(lacking) or "nothing")
         own = model.state_dict()

@@ -25,7 +25,16 @@ def averaged(run: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     return config, state["average"]
 
 
-def _part(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def bsq_state(source: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """(configuration, weights) of a BSQ tokenizer: of a run, averaged, or of an exported file."""
+    if source.is_dir():
+        return averaged(source)
+    config, state = shipped(source, "tokenizer")
+    return config, {f"tokenizer.{name}": tensor.float() for name, tensor in state.items()}
+
+
+def part_of(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors whose names have a prefix, without it."""
     return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
 
 
@@ -63,7 +72,7 @@ def tokenizer_of(source: Path) -> Tokenizer:
     """
     if source.is_dir():
         config, state = averaged(source)
-        state = _part(state, "tokenizer.")
+        state = part_of(state, "tokenizer.")
     else:
         config, state = shipped(source, "tokenizer")
     shape = TokenizerConfig(**config)

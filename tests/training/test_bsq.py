@@ -18,7 +18,7 @@ from torch import Tensor
 
 from bsqcodec.models.bsq.network import BsqConfig, BsqTokenizer
 from bsqcodec.models.transform.quantizer import binary_spherical_quantize, entropy_penalty
-from bsqcodec.training import __main__, bsq, speed
+from bsqcodec.training import __main__, bsq, export_bsq, speed
 from bsqcodec.training.bsq import depths_of, evaluate, nested_signs, regulariser, sub_code_entropy
 from bsqcodec.training.checkpoints import averaged
 from bsqcodec.training.distributed import World
@@ -169,6 +169,17 @@ def test_a_nested_run_learns_resumes_and_can_be_started_from(
     warm = train(*options, "--init", "run", "--rate", "0", out="warm")
     for name, value in second["average"].items():
         assert torch.equal(warm["module"][name], value)
+
+
+def test_an_exported_file_is_a_start(train: Callable[..., dict[str, Any]]) -> None:
+    first = train("--adversarial", "0.1")
+    parser = argparse.ArgumentParser()
+    export_bsq.add_arguments(parser)
+    export_bsq.main(parser.parse_args(["--tokenizer", "run", "--out", "out/bsq.safetensors"]))
+    warm = train("--init", "out/bsq.safetensors", "--rate", "0", out="warm")
+    for name, value in first["average"].items():
+        if name.startswith("tokenizer."):
+            assert torch.equal(warm["module"][name], value.half().float())
 
 
 def test_a_longer_code_starts_from_a_shorter_one(train: Callable[..., dict[str, Any]]) -> None:

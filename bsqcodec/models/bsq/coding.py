@@ -95,7 +95,7 @@ def read_bits(
 
 def _padded(pixels: npt.NDArray[np.uint8], window: int) -> torch.Tensor:
     """[1, 3, H, W] float32 of pixels [H, W, 3], continued by its edge to whole windows."""
-    x = torch.from_numpy(pixels).permute(2, 0, 1)[None]
+    x = torch.tensor(pixels).permute(2, 0, 1)[None]  # a copy: arrays may be read-only
     height, width = pixels.shape[:2]
     return continued(x, 0, -height % window, 0, -width % window).float()
 

@@ -39,6 +39,7 @@ def test_a_picture_of_any_size_goes_through(height: int, width: int) -> None:
     pixels = picture(height, width)
     inside = inside_of(height, width, 8)
     assert inside.sum() == -(-height // 8) * -(-width // 8)
+    pixels.flags.writeable = False
     bits = bits_of_picture(tokenizer, pixels)
     assert bits.shape == (*inside.shape, 18)
     coded = write_bits(integer_prior(), bits, inside, None)
