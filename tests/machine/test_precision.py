@@ -209,4 +209,4 @@ def test_nobody_else_decides() -> None:
     }
     others = {name for name, words in found.items() if words}
     others -= {str(Path(precision.__file__).relative_to(ROOT)), "bsqcodec/training/optim.py"}
-    assert {name for name in others if not name.startswith("bsqcodec/training/b")} == set()
+    assert others == set()
