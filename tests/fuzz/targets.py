@@ -26,6 +26,7 @@ from bsqcodec.media.image.image_writer import write_picture
 from bsqcodec.media.side.side_tracks import list_tracks
 from bsqcodec.media.video.video_files import OutputOptions
 from bsqcodec.models import weight_files
+from bsqcodec.models.weight_store import ENVIRONMENT
 from bsqcodec.video.decode_file import Range, decode_video_file
 from bsqcodec.video.info import describe_video, format_video_lines
 
@@ -202,16 +203,16 @@ def run_command(material: Material, data: bytes, rng: Random) -> str:
         if name == "decode":
             arguments += ["--threads", "1"] + rng.choice(([], ["--partial"]))
         out, err = io.StringIO(), io.StringIO()
-        before = os.environ.get(weight_files.ENVIRONMENT)
-        os.environ[weight_files.ENVIRONMENT] = str(material.video_codec._default.path.parent)
+        before = os.environ.get(ENVIRONMENT)
+        os.environ[ENVIRONMENT] = str(material.video_codec._default.path.parent)
         try:
             with redirect_stdout(out), redirect_stderr(err):
                 status = main(arguments)
         finally:
             if before is None:
-                del os.environ[weight_files.ENVIRONMENT]
+                del os.environ[ENVIRONMENT]
             else:
-                os.environ[weight_files.ENVIRONMENT] = before
+                os.environ[ENVIRONMENT] = before
         left = [path.name for path in Path(folder).iterdir() if path.name.startswith(".")]
     expect(status in (0, 1), f"status {status}")
     expect(all(line.isprintable() for line in err.getvalue().splitlines()), "messages")
@@ -299,8 +300,8 @@ def odd_text(material: Material, rng: Random) -> bytes:
 
 def read_text(material: Material, data: bytes, rng: Random) -> str:
     with tempfile.TemporaryDirectory(dir=material.folder) as folder:
-        before = os.environ.get(weight_files.ENVIRONMENT)
-        os.environ[weight_files.ENVIRONMENT] = folder
+        before = os.environ.get(ENVIRONMENT)
+        os.environ[ENVIRONMENT] = folder
         (Path(folder) / "index.json").write_bytes(data)
         (Path(folder) / ".bsqcodec-batch.jsonl").write_bytes(data + b"\n" + data)
         try:
@@ -308,9 +309,9 @@ def read_text(material: Material, data: bytes, rng: Random) -> str:
             weight_files.find_default()
         finally:
             if before is None:
-                del os.environ[weight_files.ENVIRONMENT]
+                del os.environ[ENVIRONMENT]
             else:
-                os.environ[weight_files.ENVIRONMENT] = before
+                os.environ[ENVIRONMENT] = before
     return "decoded"
 
 

@@ -21,7 +21,7 @@ from bsqcodec.encoder.targets import Quality
 from bsqcodec.errors import WeightsError
 from bsqcodec.format.image_container import unpack
 from bsqcodec.image.codec import Codec
-from bsqcodec.models.prior.integer import identity
+from bsqcodec.models.weight_store import identity
 
 from ..golden_files import EXPECTED, cases, model_path, scene
 

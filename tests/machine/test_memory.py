@@ -20,7 +20,7 @@ from bsqcodec.batch.work import Failure
 from bsqcodec.errors import FormatError, LimitError, WeightsError
 from bsqcodec.image.codec import Codec
 from bsqcodec.machine.memory import check_address_space, is_out_of_memory, memory_guard
-from bsqcodec.models import video_weight_files, weight_files
+from bsqcodec.models import video_weight_files, weight_files, weight_store
 from bsqcodec.video.codec import VideoCodec
 
 from ..golden_files import model_path, scene
@@ -86,7 +86,7 @@ def test_weights_that_do_not_fit_the_memory_are_not_called_wrong(
 
     for module, path in ((weight_files, model_path()), (video_weight_files, video_weights)):
         with monkeypatch.context() as patch:
-            patch.setattr(module, where, fail)
+            patch.setattr(weight_store if where == "safe_open" else module, where, fail)
             with pytest.raises(LimitError, match="not enough memory for the weights"):
                 module.load(path, CPU)
 

@@ -28,7 +28,7 @@ CPU = torch.device("cpu")
 def folder(video_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of its own with the tiny weights, which is where weights are looked for."""
     shutil.copytree(video_weights.parent, tmp_path / "weights")
-    monkeypatch.setattr(files.image_weights, "folders", lambda: [tmp_path / "weights"])
+    monkeypatch.setattr(files.weight_store, "folders", lambda: [tmp_path / "weights"])
     return tmp_path / "weights"
 
 

@@ -12,10 +12,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from bsqcodec.errors import WeightsError
-from bsqcodec.models import weight_files as weights_files
+from bsqcodec.models import weight_store
 from bsqcodec.models.prior.integer import quantize_prior
 from bsqcodec.models.prior.integer_blocks import int8_products_are_exact
-from bsqcodec.models.weight_files import ENVIRONMENT, find, find_default, folders, load, save
+from bsqcodec.models.weight_files import find, find_default, load, save
+from bsqcodec.models.weight_store import ENVIRONMENT, folders
 
 from ..tiny_models import PRIOR, random_prior, random_tokenizer
 
@@ -39,7 +40,7 @@ def only_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder, the only one in which weights are looked for."""
     folder = tmp_path / "weights"
     folder.mkdir()
-    monkeypatch.setattr(weights_files, "folders", lambda: [folder])
+    monkeypatch.setattr(weight_store, "folders", lambda: [folder])
     return folder
 
 

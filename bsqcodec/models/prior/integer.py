@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import copy
-import hashlib
-import json
 from collections.abc import Iterable
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -53,16 +51,6 @@ def quantize_prior(prior: Prior) -> dict[str, Tensor]:
     stop = prior.stop_table.weight.detach().view(kinds, BUCKETS)
     result["stop_table"] = torch.round(stop * LOGIT).clamp(-limit, limit).to(torch.int16)
     return {k: v.contiguous() for k, v in result.items()}
-
-
-def identity(config: dict[str, Any], tensors: dict[str, Tensor]) -> bytes:
-    """SHA-256 of a configuration and tensors: names, types, shapes and bytes, in name order."""
-    digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
-    for name in sorted(tensors):
-        t = tensors[name].detach().cpu().contiguous()
-        digest.update(f"\n{name} {t.dtype} {tuple(t.shape)}\n".encode())
-        digest.update(t.reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.digest()
 
 
 class IntegerPrior(IntegerBlocks):

@@ -16,11 +16,12 @@ from torch import Tensor
 
 from bsqcodec.errors import WeightsError
 from bsqcodec.models.prior import integer, integer_blocks
-from bsqcodec.models.prior.integer import IntegerPrior, identity, quantize_prior
+from bsqcodec.models.prior.integer import IntegerPrior, quantize_prior
 from bsqcodec.models.prior.integer_blocks import EXACT, LOGIT_LIMIT, probability_table
 from bsqcodec.models.prior.neighbour_context import CONTEXTS, features
 from bsqcodec.models.prior.network import LOGIT, STREAM, Prior, QuantLinear
 from bsqcodec.models.prior.order import PriorConfig
+from bsqcodec.models.weight_store import identity
 
 from ...tiny_models import (
     PRIOR,

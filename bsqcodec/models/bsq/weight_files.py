@@ -1,0 +1,94 @@
+"""The weights of the BSQ family: files `bsq-ID.safetensors`.
+
+Such a file holds a tokenizer (`tokenizer.*`, float16 and float32) and an integer prior of its bits
+(`prior.*`). `bsqcodec.models.weight_store` says what it has in common with other families' files.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from bsqcodec.machine.memory import memory_guard
+from bsqcodec.models import weight_store
+from bsqcodec.models.bsq.bit_order import BitPriorConfig
+from bsqcodec.models.bsq.integer_bit_prior import IntegerBitPrior
+from bsqcodec.models.bsq.network import BsqConfig, BsqTokenizer
+
+KIND = "bsq"
+
+TOKENIZER, PRIOR = "tokenizer.", "prior."
+
+
+@dataclass(frozen=True)
+class BsqWeights:
+    """The networks of the family, and the 8 bytes that name them."""
+
+    id: bytes
+    tokenizer: BsqTokenizer
+    prior: IntegerBitPrior
+    path: Path
+
+
+def find_default() -> Path:
+    """Return the weights that `index.json` of the first folder that has one names.
+
+    Raises WeightsError.
+    """
+    what = "weights of the BSQ family"
+    return weight_store.find_default(KIND, "bsq", what, what)
+
+
+def load(path: Path, device: torch.device, int8: bool | None = None) -> BsqWeights:
+    """Load and check weights. int8: see `IntegerBitPrior`.
+
+    Raises WeightsError if the file is damaged or not what it says, LimitError for lack of memory.
+    """
+    with memory_guard("the weights"):
+        return _load(path, device, int8)
+
+
+def _load(path: Path, device: torch.device, int8: bool | None) -> BsqWeights:
+    what = "bsqcodec weights of the BSQ family"
+    file = weight_store.read(path, KIND, what)
+    with weight_store.wrong_is_error(f"{path} is not a file of {what}"):
+        tokenizer_config = BsqConfig(**file.configs["tokenizer"])
+        prior_config = BitPriorConfig(**file.configs["prior"])
+        if prior_config.bits != tokenizer_config.bits:
+            raise ValueError(
+                f"its codes have {tokenizer_config.bits} bits, its prior {prior_config.bits}"
+            )
+    with weight_store.wrong_is_error(f"{path} does not fit this version"):
+        with torch.device("meta"):
+            tokenizer = BsqTokenizer(tokenizer_config)
+        state = {name: tensor.float() for name, tensor in file.part(TOKENIZER).items()}
+        tokenizer.load_state_dict(state, assign=True)
+        prior = IntegerBitPrior(prior_config, file.part(PRIOR), device, int8)
+    weight_store.restore_indices(tokenizer)
+    tokenizer = tokenizer.to(device).eval().requires_grad_(False)
+    return BsqWeights(file.id, tokenizer, prior, path)
+
+
+def save(
+    folder: Path,
+    tokenizer: BsqTokenizer,
+    prior_config: BitPriorConfig,
+    prior: dict[str, Tensor],
+    *,
+    default: bool = False,
+    notes: dict[str, str] | None = None,
+) -> Path:
+    """Write `bsq-ID.safetensors` into a folder, matrices of the tokenizer in half precision.
+
+    default, notes: see `weight_store.write`.
+    """
+    tensors = {}
+    for name, tensor in tokenizer.state_dict().items():
+        tensors[TOKENIZER + name] = tensor.float() if tensor.ndim < 2 else tensor.half()
+    tensors |= {PRIOR + name: tensor for name, tensor in prior.items()}
+    configs = {"tokenizer": asdict(tokenizer.config), "prior": asdict(prior_config)}
+    key = "bsq" if default else None
+    return weight_store.write(folder, KIND, configs, tensors, default=key, notes=notes)

@@ -1,0 +1,74 @@
+"""Files of BSQ weights: they come back as they were, and nothing passes for what it is not."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from bsqcodec.errors import WeightsError
+from bsqcodec.models import weight_store
+from bsqcodec.models.bsq import weight_files
+from bsqcodec.models.bsq.bit_order import BitPriorConfig
+from bsqcodec.models.bsq.integer_bit_prior import quantize_bit_prior
+
+from .test_bit_walk import CONFIG, float_prior
+from .test_network import tiny
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("weights")
+    return weight_files.save(
+        folder, tiny(), CONFIG, quantize_bit_prior(float_prior(config=CONFIG)), default=True
+    )
+
+
+def test_what_is_loaded_is_what_was_saved(saved: Path) -> None:
+    loaded = weight_files.load(saved, CPU)
+    assert saved.name == f"bsq-{loaded.id.hex()}.safetensors"
+    assert loaded.tokenizer.config == tiny().config
+    assert loaded.prior.config == CONFIG
+    assert not loaded.tokenizer.training
+    for name, value in tiny().state_dict().items():
+        found = loaded.tokenizer.state_dict()[name]
+        assert found.dtype == torch.float32
+        assert torch.equal(found, value if value.ndim < 2 else value.half().float()), name
+    pixels = torch.rand(1, 3, 64, 64) * 255
+    assert loaded.tokenizer(pixels)[0].shape == pixels.shape
+
+
+def test_the_index_names_the_default(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(weight_store, "folders", lambda: [saved.parent])
+    assert weight_files.find_default() == saved
+    monkeypatch.setattr(weight_store, "folders", lambda: [saved.parent / "none"])
+    with pytest.raises(WeightsError, match="no weights of the BSQ family found"):
+        weight_files.find_default()
+
+
+def test_other_contents_than_the_name_says_are_damage(saved: Path, tmp_path: Path) -> None:
+    other = tmp_path / "bsq-0102030405060708.safetensors"
+    other.write_bytes(saved.read_bytes())
+    with pytest.raises(WeightsError, match="is damaged: its contents are"):
+        weight_files.load(other, CPU)
+
+
+def test_what_is_no_file_of_the_family_is_an_error(tmp_path: Path) -> None:
+    other = BitPriorConfig(**{**vars(CONFIG), "bits": 12, "lattices": (4, 4)})
+    tensors = quantize_bit_prior(float_prior(config=CONFIG))
+    path = weight_files.save(tmp_path, tiny(), other, tensors)
+    with pytest.raises(WeightsError, match="its codes have 18 bits, its prior 12"):
+        weight_files.load(path, CPU)
+    text = tmp_path / "text.safetensors"
+    text.write_text("no weights")
+    with pytest.raises(WeightsError, match="is not a file of bsqcodec weights of the BSQ family"):
+        weight_files.load(text, CPU)
+
+
+def test_a_file_without_a_tensor_does_not_fit(tmp_path: Path) -> None:
+    tensors = quantize_bit_prior(float_prior())
+    del tensors["head.weight"]
+    path = weight_files.save(tmp_path, tiny(), CONFIG, tensors)
+    with pytest.raises(WeightsError, match="does not fit this version"):
+        weight_files.load(path, CPU)
