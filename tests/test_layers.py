@@ -30,7 +30,6 @@ LAYERS = (
 
 OPEN = {
     ("encoder.inter_rdo", "video.frame_loop"),
-    ("encoder.rate_control", "video.frame_loop"),
     ("encoder.rate_control", "video.groups"),
     ("encoder.size_budget", "video.groups"),
     ("models.video_weight_files", "video.frame_symbols"),

@@ -16,7 +16,7 @@ from bsqcodec.encoder.targets import (
     step_of_quality,
 )
 from bsqcodec.errors import TargetError
-from bsqcodec.video.frame_loop import Geometry
+from bsqcodec.models.token_grid import TokenGrid
 from bsqcodec.video.groups import CodedGroup
 
 USUAL_STEP = 176
@@ -157,14 +157,14 @@ class Fidelity:
         return min(max(guess, FINEST), LAST_STEP)
 
 
-def make_control(target: Target, geometry: Geometry) -> Control:
+def make_control(target: Target, grid: TokenGrid) -> Control:
     """The control for a target. Raises ValueError for one that needs the whole video first."""
     if isinstance(target, Quality):
         return Constant(step_of_quality(target.value))
     if isinstance(target, Psnr):
         return Fidelity(target.db)
     if isinstance(target, BitsPerPixel):
-        return Rate(per_frame=target.value * geometry.height * geometry.width)
+        return Rate(per_frame=target.value * grid.height * grid.width)
     if isinstance(target, Bitrate):
         return Rate(per_second=target.value)
     raise ValueError("a size can be met only for a video whose length is known")

@@ -17,11 +17,12 @@ from torch import Tensor
 
 from bsqcodec.format.json_text import parse_json
 from bsqcodec.models.prior.order import planes_needed
+from bsqcodec.models.token_grid import TokenGrid
 from bsqcodec.models.transform.inter_network import Predicted
 from bsqcodec.models.transform.temporal_context import Past, context_of
 from bsqcodec.training.clips import Clips
 from bsqcodec.training.tokenizer import draw_steps
-from bsqcodec.video.frame_loop import FIRST_FINER, FrameLoop, Geometry, price_of_bit
+from bsqcodec.video.frame_loop import FIRST_FINER, FrameLoop, price_of_bit
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +107,7 @@ def _code(model: Predicted, clips: Clips, index: int, step: int) -> tuple[np.nda
     h, w = (n // 128 * 128 for n in frames.shape[1:3])
     frames = frames[:count, :h, :w].copy()
     device = model.basis.device
-    loop = FrameLoop(model.tokenizer[0], model, Geometry(h, w), device)
+    loop = FrameLoop(model.tokenizer[0], model, TokenGrid(h, w), device)
     limit = torch.full((model.basis.shape[0],), FREE, device=device)
     price = price_of_bit(step)
     integers = []

@@ -13,8 +13,8 @@ from bsqcodec.entropy.motion_vectors import SlotChances
 from bsqcodec.entropy.range_coder import ideal_bits
 from bsqcodec.format.video_container import FrameType, Gop
 from bsqcodec.models.prior.walk import Chances, Position, Signs
+from bsqcodec.models.token_grid import TokenGrid
 from bsqcodec.video.frame_coders import FrameDecoder
-from bsqcodec.video.frame_loop import Geometry
 from bsqcodec.video.frame_symbols import Priors
 from bsqcodec.video.verify import check_group
 
@@ -29,8 +29,8 @@ class LevelMeter:
     the shares add up to the payloads but for the frames' heads and a few bytes of rounding each.
     """
 
-    def __init__(self, priors: Priors, geometry: Geometry) -> None:
-        self._priors, self._geometry = priors, geometry
+    def __init__(self, priors: Priors, grid: TokenGrid) -> None:
+        self._priors, self._grid = priors, grid
         self._bits: Tally = defaultdict(float)
 
     def add(self, gop: Gop) -> None:
@@ -41,7 +41,7 @@ class LevelMeter:
         def reader(data: bytes, chances: SlotChances) -> MeasuringDecoder:
             return MeasuringDecoder(data, chances, next(types), bits)
 
-        check_group(self._priors, self._geometry, gop, reader)
+        check_group(self._priors, self._grid, gop, reader)
         for key, found in bits.items():
             self._bits[key] += found
 

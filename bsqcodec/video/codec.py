@@ -38,9 +38,10 @@ from bsqcodec.machine.threads import thread_count
 from bsqcodec.media.video.even_times import usual_rate
 from bsqcodec.media.video.video_files import VideoColour, VideoFormat, VideoFrame, VideoReader
 from bsqcodec.models import video_weight_files as video_weights
+from bsqcodec.models.token_grid import TokenGrid
 from bsqcodec.models.video_weight_files import VideoWeights
 from bsqcodec.video.bit_accounting import LevelMeter
-from bsqcodec.video.frame_loop import FrameLoop, Geometry, Pixels
+from bsqcodec.video.frame_loop import FrameLoop, Pixels
 from bsqcodec.video.groups import CodedGroup, GroupDecoder, GroupEncoder, Workers
 from bsqcodec.video.verify import verify_video
 from bsqcodec.video.worker_pool import Help
@@ -160,9 +161,9 @@ class VideoCodec:
             slack = gop // LAST_LONGER
         if not 1 <= gop <= MAX_GOP_FRAMES:
             raise ValueError(f"a group of {gop} frames is outside 1..{MAX_GOP_FRAMES}")
-        geometry = Geometry(form.height, form.width)
+        grid = TokenGrid(form.height, form.width)
         if control is None:
-            control = make_control(target or Quality(50), geometry)
+            control = make_control(target or Quality(50), grid)
         area = form.height * form.width
         searching = is_searched(effort, area)
         notes = (*self.notes, *notes_on(effort, area, "each frame"))
@@ -186,7 +187,7 @@ class VideoCodec:
 
             while frames:
                 taken, coded = self._group(
-                    frames, gop, geometry, control, workers, searching, tune, tell, form.time_base
+                    frames, gop, grid, control, workers, searching, tune, tell, form.time_base
                 )
                 pts = tuple(frame.pts for frame in taken)
                 first_pts = pts[0] if first_pts is None else first_pts
@@ -228,7 +229,7 @@ class VideoCodec:
         self,
         frames: _Ahead,
         gop: int,
-        geometry: Geometry,
+        grid: TokenGrid,
         control: Control,
         workers: Workers,
         searching: bool,
@@ -244,7 +245,7 @@ class VideoCodec:
         taken: list[VideoFrame] = []
         step = control.first_step()
         while True:
-            loop = FrameLoop(weights.image.tokenizer, weights.predicted, geometry, self.device)
+            loop = FrameLoop(weights.image.tokenizer, weights.predicted, grid, self.device)
             encoder = GroupEncoder(loop, weights.priors, workers, control.dry, searching, tune)
             if taken:
                 for frame, following in zip_longest(taken, taken[1:]):
@@ -278,7 +279,7 @@ class VideoCodec:
     def level_meter(self, header: VideoHeader) -> LevelMeter:
         """What finds how many bytes each level of a video takes. Raises WeightsError."""
         weights = self._weights(header.video_model_id, header.image_model_id)
-        return LevelMeter(weights.priors, Geometry(header.height, header.width))
+        return LevelMeter(weights.priors, TokenGrid(header.height, header.width))
 
     def decode(
         self,
@@ -440,7 +441,7 @@ class DecodedVideo:
             first_pts = index[0].first_pts
             wanted = first_pts + math.ceil(self._start / base)
             self.file.seek_gop(index.gop_of_pts(wanted))
-        geometry = Geometry(header.height, header.width)
+        grid = TokenGrid(header.height, header.width)
         tokenizer, predicted = self._weights.image.tokenizer, self._weights.predicted
         waiting: _TimedGroup | None = None
         total = index.frame_count if index else None
@@ -465,7 +466,7 @@ class DecodedVideo:
                     if self._start is not None and times[-1] < begin:
                         continue
                     if end is None or times[0] < end:
-                        loop = FrameLoop(tokenizer, predicted, geometry, self._codec.device)
+                        loop = FrameLoop(tokenizer, predicted, grid, self._codec.device)
                         decoder = GroupDecoder(loop, self._weights.priors, part.frames, workers)
                         following = _TimedGroup(part, times, decoder)
                 elif self.file.totals is not None and first_pts is not None:

@@ -7,8 +7,6 @@ never in an integer.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -17,6 +15,7 @@ from torch import Tensor
 
 from bsqcodec.encoder.masking import USUAL_DEAD_ZONE, dead_zones_of
 from bsqcodec.machine.precision import autocast
+from bsqcodec.models.token_grid import TokenGrid
 from bsqcodec.models.transform.inter_network import Predicted
 from bsqcodec.models.transform.motion import (
     TOKEN,
@@ -27,7 +26,7 @@ from bsqcodec.models.transform.motion import (
     refine,
 )
 from bsqcodec.models.transform.tokenizer import Tokenizer
-from bsqcodec.models.windows import WINDOW, continued
+from bsqcodec.models.windows import continued
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -51,43 +50,16 @@ def price_of_bit(step: int) -> float:
     return float(PRICE * 2 ** ((step - 176) / 32))
 
 
-@dataclass(frozen=True)
-class Geometry:
-    """Sizes of a frame in pixels, and of its grid in tokens, padded to whole windows."""
-
-    height: int
-    width: int
-
-    @property
-    def tokens(self) -> tuple[int, int]:
-        """Rows and columns of tokens that touch the frame."""
-        return -(-self.height // TOKEN), -(-self.width // TOKEN)
-
-    @property
-    def grid(self) -> tuple[int, int]:
-        """Rows and columns padded to whole windows."""
-        rows, columns = self.tokens
-        return -(-rows // WINDOW) * WINDOW, -(-columns // WINDOW) * WINDOW
-
-    @property
-    def inside(self) -> npt.NDArray[np.bool_]:
-        """Which tokens of the grid are coded."""
-        result = np.zeros(self.grid, bool)
-        rows, columns = self.tokens
-        result[:rows, :columns] = True
-        return result
-
-
-def load_frame(pixels: Pixels, geometry: Geometry, device: torch.device) -> Tensor:
+def load_frame(pixels: Pixels, grid: TokenGrid, device: torch.device) -> Tensor:
     """pixels [H, W, 3] -> [3, rows 16, columns 16] float, padded by their edge."""
     x = torch.from_numpy(pixels).to(device).permute(2, 0, 1).float()
-    rows, columns = geometry.tokens
-    return continued(x, 0, rows * TOKEN - x.shape[1], 0, columns * TOKEN - x.shape[2])
+    height, width = grid.pixels
+    return continued(x, 0, height - x.shape[1], 0, width - x.shape[2])
 
 
 @torch.inference_mode()
 def search_roughly(
-    geometry: Geometry,
+    grid: TokenGrid,
     device: torch.device,
     before: Pixels,
     pixels: Pixels,
@@ -98,7 +70,7 @@ def search_roughly(
 
     known: what was found for `before`.
     """
-    current, reference = (luma(load_frame(x, geometry, device)) for x in (pixels, before))
+    current, reference = (luma(load_frame(x, grid, device)) for x in (pixels, before))
     return estimate_roughly(current, reference, price, known)
 
 
@@ -112,24 +84,24 @@ class FrameLoop:
         self,
         tokenizer: Tokenizer,
         predicted: Predicted,
-        geometry: Geometry,
+        grid: TokenGrid,
         device: torch.device,
     ) -> None:
         self.tokenizer, self.predicted = tokenizer, predicted
-        self.geometry, self.device = geometry, device
+        self.grid, self.device = grid, device
         self.reference: Tensor | None = None
         self._predicted: tuple[Tensor, Tensor] | None = None  # a prediction and its latents
         self._shown: Pixels | None = None
-        self._inside = torch.from_numpy(geometry.inside).to(device)
+        self._inside = torch.from_numpy(grid.inside).to(device)
 
     def load(self, pixels: Pixels) -> Tensor:
         """pixels [H, W, 3] -> [3, rows 16, columns 16] float, padded by their edge."""
-        return load_frame(pixels, self.geometry, self.device)
+        return load_frame(pixels, self.grid, self.device)
 
     def windows(self, x: Tensor) -> Tensor:
         """[3, H, W] -> [1, 3, ...] padded by its edge to whole windows."""
-        rows, columns = self.geometry.grid
-        return continued(x[None], 0, rows * TOKEN - x.shape[1], 0, columns * TOKEN - x.shape[2])
+        height, width = self.grid.padded_pixels
+        return continued(x[None], 0, height - x.shape[1], 0, width - x.shape[2])
 
     def _step(self, step: int) -> Tensor:
         return torch.tensor([step], device=self.device, dtype=torch.float32)
@@ -140,10 +112,10 @@ class FrameLoop:
 
     def _keep(self, decoded: Tensor) -> Pixels:
         """Make a decoded frame [1, 3, ...] the reference; its pixels."""
-        height, width = self.geometry.height, self.geometry.width
+        height, width = self.grid.height, self.grid.width
         picture = decoded[0, :, :height, :width].clamp(0, 255)
-        rows, columns = self.geometry.tokens
-        padded = continued(picture, 0, rows * TOKEN - height, 0, columns * TOKEN - width)
+        bottom, right = self.grid.pixels
+        padded = continued(picture, 0, bottom - height, 0, right - width)
         self.reference = padded.contiguous()
         self._shown = picture.round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
         return self._shown
@@ -180,8 +152,8 @@ class FrameLoop:
     @torch.inference_mode()
     def first_frame(self, n: Tensor, step: int) -> Pixels:
         """Decode a first frame, which becomes the reference."""
-        rows, columns = self.geometry.tokens
-        h, w = self.geometry.grid
+        rows, columns = self.grid.shape
+        h, w = self.grid.padded_shape
         inside = n[:rows, :columns].permute(2, 0, 1)[None].float()
         padded = continued(inside, 0, h - rows, 0, w - columns)
         with self._autocast():
@@ -192,7 +164,7 @@ class FrameLoop:
         self, before: Pixels, pixels: Pixels, price: float, known: Rough | None
     ) -> Rough:
         """See the function; it changes nothing, so that it can run beside the rest."""
-        return search_roughly(self.geometry, self.device, before, pixels, price, known)
+        return search_roughly(self.grid, self.device, before, pixels, price, known)
 
     @torch.inference_mode()
     def search(self, frame: Tensor, price: float, rough: Rough) -> Tensor:

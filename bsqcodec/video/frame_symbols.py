@@ -21,9 +21,9 @@ from bsqcodec.errors import FormatError
 from bsqcodec.models.prior.integer import IntegerPrior
 from bsqcodec.models.prior.order import planes_needed
 from bsqcodec.models.prior.walk import walk
+from bsqcodec.models.token_grid import TokenGrid
 from bsqcodec.models.transform.temporal_context import Past, context_of
 from bsqcodec.video.frame_coders import FrameDecoder, FrameEncoder
-from bsqcodec.video.frame_loop import Geometry
 
 MOVES = 128
 """Added to a frame's number of planes if it has vectors other than 0, which are coded then."""
@@ -88,9 +88,9 @@ class Memory:
     crc: int = 0
 
     @staticmethod
-    def of_nothing(priors: Priors, geometry: Geometry) -> Memory:
+    def of_nothing(priors: Priors, grid: TokenGrid) -> Memory:
         """At the start of a group."""
-        rows, columns = geometry.tokens
+        rows, columns = grid.shape
         before = np.zeros((2 * rows, 2 * columns, 2), np.int64)
         return Memory(None, before, SlotChances(priors.vectors, priors.patience))
 
@@ -101,11 +101,11 @@ class SymbolCoder:
     memory: of another coder, whose group this one goes on with; None for the start of a group.
     """
 
-    def __init__(self, priors: Priors, geometry: Geometry, memory: Memory | None = None) -> None:
+    def __init__(self, priors: Priors, grid: TokenGrid, memory: Memory | None = None) -> None:
         self._priors = priors
-        self._inside = geometry.inside
-        self._rows, self._columns = geometry.tokens
-        self.memory = Memory.of_nothing(priors, geometry) if memory is None else memory
+        self._inside = grid.inside
+        self._rows, self._columns = grid.shape
+        self.memory = Memory.of_nothing(priors, grid) if memory is None else memory
 
     @property
     def crc(self) -> int:

@@ -28,12 +28,12 @@ from bsqcodec.encoder.tune import Tune, is_masked, ms_ssim_share
 from bsqcodec.errors import FormatError
 from bsqcodec.models.prior.integer import IntegerPrior
 from bsqcodec.models.prior.order import limits
+from bsqcodec.models.token_grid import TokenGrid
 from bsqcodec.models.transform.motion import Rough
 from bsqcodec.video.frame_loop import (
     FIRST_FINER,
     WIDER,
     FrameLoop,
-    Geometry,
     Pixels,
     price_of_bit,
 )
@@ -90,11 +90,11 @@ class Workers:
         finally:
             torch.set_num_threads(threads)
 
-    def coder(self, priors: Priors, geometry: Geometry) -> SymbolCoder | HelpedCoder:
+    def coder(self, priors: Priors, grid: TokenGrid) -> SymbolCoder | HelpedCoder:
         """What codes a group's tokens."""
         if self.help is None:
-            return SymbolCoder(priors, geometry)
-        return HelpedCoder(*self.help, priors, geometry)
+            return SymbolCoder(priors, grid)
+        return HelpedCoder(*self.help, priors, grid)
 
     def search_roughly(
         self, loop: FrameLoop, before: Pixels, pixels: Pixels, price: float, known: Rough | None
@@ -102,7 +102,7 @@ class Workers:
         """See `FrameLoop.search_roughly`."""
         helper = None if self.help is None else self.help[0].ready()
         if helper is not None:
-            return helper.search_roughly(loop.geometry, before, pixels, price, known)
+            return helper.search_roughly(loop.grid, before, pixels, price, known)
         return loop.search_roughly(before, pixels, price, known)
 
 
@@ -132,7 +132,7 @@ class GroupEncoder:
         tune: Tune | None = None,
     ) -> None:
         self._loop = loop
-        self._coder = workers.coder(priors, loop.geometry)
+        self._coder = workers.coder(priors, loop.grid)
         self._priors = priors
         self._workers = workers
         self._dry, self._searching, self._tune = dry, searching, tune
@@ -176,7 +176,7 @@ class GroupEncoder:
         price = price_of_bit(step)
         loop = self._loop
         frame = loop.load(pixels)
-        rows, columns = loop.geometry.tokens
+        rows, columns = loop.grid.shape
         if self._latest is None:
             step = max(step - FIRST_FINER, 0)
             self._look_ahead(pixels, following, price, None)
@@ -185,7 +185,7 @@ class GroupEncoder:
             vectors = None
         elif np.array_equal(pixels, self._latest):
             n = torch.zeros(
-                *loop.geometry.grid, len(self._priors.inter.planes[0]), dtype=torch.float32
+                *loop.grid.padded_shape, len(self._priors.inter.planes[0]), dtype=torch.float32
             )
             decoded = loop.repeat()
             vectors = np.zeros((2 * rows, 2 * columns, 2), np.int64)
@@ -219,7 +219,7 @@ class GroupEncoder:
         n = loop.integers(z, frame, self._limit(prior, step), masked=is_masked(self._tune))
         if not self._searching:
             return n
-        inside = loop.geometry.inside
+        inside = loop.grid.inside
         task = PictureTask(loop.tokenizer, prior, pixels, step, inside)
         return self._searched(task, z, n, USUAL)
 
@@ -240,7 +240,7 @@ class GroupEncoder:
             prior,
             pixels,
             step,
-            loop.geometry.inside,
+            loop.grid.inside,
             loop.windows(prediction),
             context,
         )
@@ -268,7 +268,7 @@ class GroupDecoder:
         self, loop: FrameLoop, priors: Priors, payloads: tuple[bytes, ...], workers: Workers
     ) -> None:
         self._loop, self._workers = loop, workers
-        self._coder = workers.coder(priors, loop.geometry)
+        self._coder = workers.coder(priors, loop.grid)
         head = payloads[0] if payloads else b""
         self._crc, first = head[: _CRC.size], head[_CRC.size :]
         self._others = payloads[1:]

@@ -8,8 +8,8 @@ from bsqcodec.entropy.motion_vectors import SlotChances
 from bsqcodec.errors import BsqError, FormatError, VerifyError
 from bsqcodec.format.byte_source import CRC
 from bsqcodec.format.video_container import Gop, VideoFileReader
+from bsqcodec.models.token_grid import TokenGrid
 from bsqcodec.video.frame_coders import FrameDecoder
-from bsqcodec.video.frame_loop import Geometry
 from bsqcodec.video.frame_symbols import Priors, SymbolCoder
 
 
@@ -18,12 +18,12 @@ def verify_video(file: VideoFileReader, priors: Priors, frames: int) -> None:
 
     frames: how many there must be. Raises VerifyError, OSError.
     """
-    geometry = Geometry(file.header.height, file.header.width)
+    grid = TokenGrid(file.header.height, file.header.width)
     count = 0
     try:
         for part in file.chunks():
             if isinstance(part, Gop):
-                check_group(priors, geometry, part)
+                check_group(priors, grid, part)
                 count += len(part.frames)
     except BsqError as error:
         raise VerifyError(
@@ -35,7 +35,7 @@ def verify_video(file: VideoFileReader, priors: Priors, frames: int) -> None:
 
 def check_group(
     priors: Priors,
-    geometry: Geometry,
+    grid: TokenGrid,
     gop: Gop,
     reader: Callable[[bytes, SlotChances], FrameDecoder] = FrameDecoder,
 ) -> None:
@@ -47,7 +47,7 @@ def check_group(
     if len(first) < CRC.size:
         raise FormatError("a group of pictures has no first frame")
     (expected,) = CRC.unpack(first[: CRC.size])
-    coder = SymbolCoder(priors, geometry)
+    coder = SymbolCoder(priors, grid)
     for index, payload in enumerate((first[CRC.size :], *gop.frames[1:])):
         coder.decode(payload, index == 0, reader)
     if coder.crc != expected:

@@ -28,9 +28,10 @@ import torch
 
 from bsqcodec.errors import BsqError, LimitError
 from bsqcodec.machine.memory import is_out_of_memory
+from bsqcodec.models.token_grid import TokenGrid
 from bsqcodec.models.transform.motion import Rough
 from bsqcodec.models.video_weight_files import load
-from bsqcodec.video.frame_loop import Geometry, Pixels, search_roughly
+from bsqcodec.video.frame_loop import Pixels, search_roughly
 from bsqcodec.video.frame_symbols import Memory, Packed, Priors, SymbolCoder, Symbols
 
 _START = """
@@ -131,10 +132,10 @@ class Helper:
         raise result
 
     def search_roughly(
-        self, geometry: Geometry, before: Pixels, pixels: Pixels, price: float, known: Rough | None
+        self, grid: TokenGrid, before: Pixels, pixels: Pixels, price: float, known: Rough | None
     ) -> Rough:
         """What `FrameLoop.search_roughly` finds."""
-        fields = self.call("search_roughly", geometry, before, pixels, price, _fields(known))
+        fields = self.call("search_roughly", grid, before, pixels, price, _fields(known))
         return Rough(*map(torch.from_numpy, fields))
 
     def number_for(self, user: object) -> int:
@@ -240,9 +241,9 @@ class HelpedCoder:
     weights: the file of the priors.
     """
 
-    def __init__(self, help: Help, weights: Path, priors: Priors, geometry: Geometry) -> None:
-        self._help, self._weights, self._geometry = help, weights, geometry
-        self._here = SymbolCoder(priors, geometry)
+    def __init__(self, help: Help, weights: Path, priors: Priors, grid: TokenGrid) -> None:
+        self._help, self._weights, self._grid = help, weights, grid
+        self._here = SymbolCoder(priors, grid)
         self._there: tuple[Helper, int] | None = None
         self.crc = 0
 
@@ -254,7 +255,7 @@ class HelpedCoder:
             if helper is None:
                 return None
             number = helper.number_for(self)
-            helper.call("adopt", number, self._weights, self._geometry, self._here.memory)
+            helper.call("adopt", number, self._weights, self._grid, self._here.memory)
             self._there = helper, number
         helper, number = self._there
         result, self.crc = helper.call(name, number, *arguments)
@@ -292,9 +293,9 @@ class _Server:
             self._priors[weights] = load(weights, torch.device("cpu"), self._int8).priors
         return self._priors[weights]
 
-    def adopt(self, number: int, weights: Path, geometry: Geometry, memory: Memory) -> None:
+    def adopt(self, number: int, weights: Path, grid: TokenGrid, memory: Memory) -> None:
         """Go on with a group."""
-        self._coders[number] = SymbolCoder(self.load(weights), geometry, memory)
+        self._coders[number] = SymbolCoder(self.load(weights), grid, memory)
 
     def forget(self, numbers: list[int]) -> None:
         """Drop the coders of groups that are done with."""
@@ -316,7 +317,7 @@ class _Server:
     @torch.inference_mode()
     def search_roughly(
         self,
-        geometry: Geometry,
+        grid: TokenGrid,
         before: Pixels,
         pixels: Pixels,
         price: float,
@@ -324,7 +325,7 @@ class _Server:
     ) -> tuple[Any, ...] | None:
         rough = None if known is None else Rough(*map(torch.from_numpy, known))
         device = torch.device("cpu")
-        return _fields(search_roughly(geometry, device, before, pixels, price, rough))
+        return _fields(search_roughly(grid, device, before, pixels, price, rough))
 
 
 def serve() -> None:

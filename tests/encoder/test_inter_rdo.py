@@ -55,7 +55,7 @@ class Search:
     def __init__(self, weights: VideoWeights, height: int, width: int) -> None:
         first, self.pixels = clip(2, height, width)
         self.weights, self.loop = weights, loop_of(weights, [first])
-        self.coder = SymbolCoder(weights.priors, self.loop.geometry)
+        self.coder = SymbolCoder(weights.priors, self.loop.grid)
         n = self.loop.first_integers(self.loop.load(first), STEP, self.limit(first=True))
         self.loop.first_frame(n, STEP)
         self.coder.encode(Symbols(STEP, n.int().numpy(), None))
@@ -70,7 +70,7 @@ class Search:
             weights.priors.inter,
             self.pixels,
             STEP,
-            self.loop.geometry.inside,
+            self.loop.grid.inside,
             self.loop.windows(self.prediction),
             self.coder.context(self.field.numpy()),
         )
@@ -85,7 +85,7 @@ class Search:
 
     def cut(self, values: npt.NDArray[np.int32]) -> Tensor:
         """Integers of the tokens that touch the frame."""
-        rows, columns = self.loop.geometry.tokens
+        rows, columns = self.loop.grid.shape
         return torch.from_numpy(values[:rows, :columns]).float()
 
     def objective(self, values: npt.NDArray[np.int32]) -> float:
@@ -113,7 +113,7 @@ def test_the_search_lowers_its_objective(search: Search) -> None:
     found = search.run()
     assert found.dtype == np.int32
     assert (torch.from_numpy(found).abs() <= search.limit()).all()
-    assert not found[~search.loop.geometry.inside].any()
+    assert not found[~search.loop.grid.inside].any()
     assert search.objective(search.start.values) == pytest.approx(1 + PACE.elasticity, rel=1e-6)
     assert search.objective(found) < 0.99 * (1 + PACE.elasticity)
 
@@ -167,7 +167,7 @@ def test_bits_are_those_of_the_payload(search: Search, searched: bool) -> None:
 
 def encoder_after_the_first(search: Search) -> SymbolCoder:
     """A coder that remembers the first frame, and may be asked for a second one."""
-    coder = SymbolCoder(search.weights.priors, search.loop.geometry)
+    coder = SymbolCoder(search.weights.priors, search.loop.grid)
     coder.memory.past = search.coder.memory.past
     return coder
 
@@ -178,7 +178,7 @@ def vector_bits(search: Search) -> float:
     chances = SlotChances(priors.vectors, priors.patience)
     coder = FrameEncoder(np.zeros((0, search.z.shape[-1]), np.int32), chances)
     field = search.field.numpy()
-    code_vectors(coder, field, np.zeros_like(field), *search.loop.geometry.tokens)
+    code_vectors(coder, field, np.zeros_like(field), *search.loop.grid.shape)
     return coder.ideal_bits
 
 
@@ -234,8 +234,8 @@ def test_each_search_is_told_what_the_coder_knows(
     monkeypatch.setattr(gop_module, "PredictedTask", Spy)
     frames = clip(4)
     payloads = encode_group(weights, workers, frames, searching=True).payloads
-    geometry = loop_of(weights, frames).geometry
-    decoder, coder = (SymbolCoder(weights.priors, geometry) for _ in range(2))
+    grid = loop_of(weights, frames).grid
+    decoder, coder = (SymbolCoder(weights.priors, grid) for _ in range(2))
     coder.encode(decoder.decode(payloads[0][4:], first=True))  # behind the group's CRC
     for payload, context in zip(payloads[1:], contexts, strict=True):
         symbols = decoder.decode(payload, first=False)

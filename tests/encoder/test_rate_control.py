@@ -29,10 +29,10 @@ from bsqcodec.encoder.targets import (
     step_of_quality,
 )
 from bsqcodec.errors import TargetError
-from bsqcodec.video.frame_loop import Geometry
+from bsqcodec.models.token_grid import TokenGrid
 from bsqcodec.video.groups import CodedGroup
 
-GEOMETRY = Geometry(288, 352)
+GRID = TokenGrid(288, 352)
 
 
 def group(step: int, weight: float, frames: int = 25) -> CodedGroup:
@@ -75,29 +75,29 @@ def weights_of(kind: str, count: int = 40) -> list[float]:
 
 
 def test_quality_is_a_constant_step() -> None:
-    control = make_control(Quality(30), GEOMETRY)
+    control = make_control(Quality(30), GRID)
     assert {step for step, _ in drive(control, weights_of("wild"))} == {step_of_quality(30)}
 
 
 @pytest.mark.parametrize("kind", ["even", "rising", "wild"])
 @pytest.mark.parametrize("kilobits", [60, 300, 2000])
 def test_a_bitrate_is_met_on_average(kind: str, kilobits: int) -> None:
-    control = make_control(Bitrate(1000.0 * kilobits), GEOMETRY)
+    control = make_control(Bitrate(1000.0 * kilobits), GRID)
     coded = drive(control, weights_of(kind))
     seconds = len(coded)
     assert 8 * sum(c.size for _, c in coded) / seconds == pytest.approx(1000 * kilobits, rel=0.1)
 
 
 def test_bits_per_pixel_are_a_bitrate_in_other_words() -> None:
-    pixels = GEOMETRY.height * GEOMETRY.width
-    first = drive(make_control(BitsPerPixel(0.1), GEOMETRY), weights_of("wild"))
-    second = drive(make_control(Bitrate(0.1 * pixels * 25), GEOMETRY), weights_of("wild"))
+    pixels = GRID.height * GRID.width
+    first = drive(make_control(BitsPerPixel(0.1), GRID), weights_of("wild"))
+    second = drive(make_control(Bitrate(0.1 * pixels * 25), GRID), weights_of("wild"))
     assert [step for step, _ in first] == [step for step, _ in second]
 
 
 def test_a_bitrate_goes_by_time_and_not_by_frames() -> None:
     """Of groups with as many frames, those that are shown four times as long get more bits."""
-    control = make_control(Bitrate(300_000.0), GEOMETRY)
+    control = make_control(Bitrate(300_000.0), GRID)
     spans = [4.0, 1.0] * 30
     sizes = []
     for seconds in spans:
@@ -116,7 +116,7 @@ def test_a_bitrate_goes_by_time_and_not_by_frames() -> None:
 @pytest.mark.parametrize("wanted", [28.0, 33.3, 40.0])
 def test_a_psnr_is_reached_with_the_coarsest_step(wanted: float) -> None:
     for (step, _), weight in zip(
-        drive(make_control(Psnr(wanted), GEOMETRY), weights_of("wild")),
+        drive(make_control(Psnr(wanted), GRID), weights_of("wild")),
         weights_of("wild"),
         strict=True,
     ):
@@ -127,7 +127,7 @@ def test_a_psnr_is_reached_with_the_coarsest_step(wanted: float) -> None:
 
 
 def test_frames_without_error_have_every_psnr() -> None:
-    control = make_control(Psnr(90), GEOMETRY)
+    control = make_control(Psnr(90), GRID)
     step = control.first_step()
     still = CodedGroup((), (0.0,))
     for _ in range(20):
@@ -140,12 +140,12 @@ def test_frames_without_error_have_every_psnr() -> None:
 
 def test_a_psnr_out_of_reach() -> None:
     with pytest.raises(TargetError, match="70 dB is out of reach: the finest step gives"):
-        drive(make_control(Psnr(70), GEOMETRY), [1.0])
+        drive(make_control(Psnr(70), GRID), [1.0])
 
 
 def test_a_size_needs_the_length() -> None:
     with pytest.raises(ValueError, match="length is known"):
-        make_control(Size(1000), GEOMETRY)
+        make_control(Size(1000), GRID)
 
 
 # Size ---------------------------------------------------------------------------------------------

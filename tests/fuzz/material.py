@@ -22,8 +22,8 @@ from bsqcodec.image.codec import Codec
 from bsqcodec.models import weight_files
 from bsqcodec.models.prior.integer import IntegerPrior
 from bsqcodec.models.prior.order import limits
+from bsqcodec.models.token_grid import TokenGrid
 from bsqcodec.video.codec import VideoCodec
-from bsqcodec.video.frame_loop import Geometry
 from bsqcodec.video.frame_symbols import SymbolCoder, Symbols
 
 from ..golden_files import FOLDER, model_path, recode
@@ -105,12 +105,12 @@ class Material:
     def _random_video(self, rng: np.random.Generator) -> bytes:
         """A valid video of random integers and vectors, up to the largest."""
         weights = self.video_codec._default
-        geometry = Geometry(int(rng.integers(1, 60)), int(rng.integers(1, 60)))
+        grid = TokenGrid(int(rng.integers(1, 60)), int(rng.integers(1, 60)))
         header = VideoHeader(
             weights.image.id,
             weights.id,
-            geometry.width,
-            geometry.height,
+            grid.width,
+            grid.height,
             Fraction(1, 25),
             Fraction(25),
         )
@@ -118,13 +118,13 @@ class Material:
         writer = VideoFileWriter(sink, header, {"title": "Tern", "comment": "\n\u00e4"})
         for _ in range(2):
             count = int(rng.integers(1, 5))
-            coder = SymbolCoder(weights.priors, geometry)
+            coder = SymbolCoder(weights.priors, grid)
             payloads = []
             for index in range(count):
                 step = int(rng.choice((0, 60, 120, 180, 255)))
                 prior = weights.priors.inter if index else weights.priors.first
-                n = integers(prior, step, geometry.grid, geometry.tokens, rng)
-                vectors = _vectors(geometry, rng) if index else None
+                n = integers(prior, step, grid.padded_shape, grid.shape, rng)
+                vectors = _vectors(grid, rng) if index else None
                 payloads.append(coder.encode(Symbols(step, n * (rng.random() < 0.8), vectors)))
             payloads[0] = struct.pack("<I", coder.crc) + payloads[0]
             first = writer.frames
@@ -167,9 +167,9 @@ def integers(
     return n
 
 
-def _vectors(geometry: Geometry, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+def _vectors(grid: TokenGrid, rng: np.random.Generator) -> npt.NDArray[np.int64]:
     """Vectors of the quarters of all tokens: none, one for all, or anything up to the largest."""
-    rows, columns = geometry.tokens
+    rows, columns = grid.shape
     shape = (2 * rows, 2 * columns, 2)
     kind = rng.integers(4)
     if kind == 0:

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 import torch
 
+from bsqcodec.models.token_grid import TokenGrid
 from bsqcodec.models.transform.inter_network import blocks_in
 from bsqcodec.training.checkpoints import tokenizer_of
 from bsqcodec.training.video import Memory, predicted_of
 from bsqcodec.video.codec import VideoCodec
-from bsqcodec.video.frame_loop import Geometry
 from bsqcodec.video.frame_symbols import SymbolCoder, Symbols
 
 from ..golden_files import model_path
@@ -147,8 +147,8 @@ def test_validation_says_what_predicted_frames_are_like(
 def test_the_memory_is_that_of_the_coder(video_codec: VideoCodec) -> None:
     priors = video_codec._default.priors
     channels = video_codec._default.image.tokenizer.config.channels
-    geometry = Geometry(128, 256)
-    rows, columns = geometry.tokens
+    grid = TokenGrid(128, 256)
+    rows, columns = grid.shape
     generator = np.random.default_rng(0)
 
     def frame(moves: bool) -> Symbols:
@@ -159,7 +159,7 @@ def test_the_memory_is_that_of_the_coder(video_codec: VideoCodec) -> None:
 
     # two crops that are remembered side by side
     groups = [[frame(index > 0) for index in range(4)] for _ in range(2)]
-    coders = [SymbolCoder(priors, geometry) for _ in groups]
+    coders = [SymbolCoder(priors, grid) for _ in groups]
     memory = Memory(torch.from_numpy(np.stack([group[0].n for group in groups])).float())
     for coder, group in zip(coders, groups, strict=True):
         coder.encode(group[0])

@@ -15,9 +15,10 @@ import torch
 from bsqcodec.encoder.targets import Quality, Target
 from bsqcodec.encoder.tune import Tune
 from bsqcodec.media.video.video_files import VideoColour, VideoFormat, VideoFrame, VideoReader
+from bsqcodec.models.token_grid import TokenGrid
 from bsqcodec.models.video_weight_files import VideoWeights
 from bsqcodec.video.codec import VideoCodec
-from bsqcodec.video.frame_loop import FrameLoop, Geometry
+from bsqcodec.video.frame_loop import FrameLoop
 from bsqcodec.video.groups import CodedGroup, GroupDecoder, GroupEncoder, Workers
 
 Pixels = npt.NDArray[np.uint8]
@@ -100,8 +101,8 @@ def coded(
 
 def loop_of(weights: VideoWeights, frames: Sequence[Pixels]) -> FrameLoop:
     """A loop for frames of this size, on the CPU."""
-    geometry = Geometry(*frames[0].shape[:2])
-    return FrameLoop(weights.image.tokenizer, weights.predicted, geometry, torch.device("cpu"))
+    grid = TokenGrid(*frames[0].shape[:2])
+    return FrameLoop(weights.image.tokenizer, weights.predicted, grid, torch.device("cpu"))
 
 
 def encode_group(

@@ -12,9 +12,10 @@ import torch
 
 from bsqcodec.errors import FormatError
 from bsqcodec.models.prior.integer import IntegerPrior
+from bsqcodec.models.token_grid import TokenGrid
 from bsqcodec.models.video_weight_files import VideoWeights
 from bsqcodec.video.codec import VideoCodec
-from bsqcodec.video.frame_loop import Geometry, Pixels
+from bsqcodec.video.frame_loop import Pixels
 from bsqcodec.video.frame_symbols import SymbolCoder, Symbols
 from bsqcodec.video.groups import CodedGroup, GroupEncoder, Workers
 
@@ -41,9 +42,9 @@ def test_decoded_frames_are_those_the_encoder_saw(
 def test_symbols_come_back_exactly(weights: VideoWeights) -> None:
     """Any integers and vectors within their limits, not only those of a picture."""
     generator = np.random.default_rng(0)
-    geometry = Geometry(40, 60)
-    inside = geometry.inside
-    rows, columns = geometry.tokens
+    grid = TokenGrid(40, 60)
+    inside = grid.inside
+    rows, columns = grid.shape
     channels = weights.image.tokenizer.config.channels
     symbols = []
     for index in range(4):
@@ -51,9 +52,9 @@ def test_symbols_come_back_exactly(weights: VideoWeights) -> None:
         n *= (inside & (generator.random(inside.shape) < 0.7))[..., None]
         field = generator.integers(-50, 51, (2 * rows, 2 * columns, 2)) if index else None
         symbols.append(Symbols(30 + 10 * index, n, field))
-    encoder = SymbolCoder(weights.priors, geometry)
+    encoder = SymbolCoder(weights.priors, grid)
     payloads = [encoder.encode(s) for s in symbols]
-    decoder = SymbolCoder(weights.priors, geometry)
+    decoder = SymbolCoder(weights.priors, grid)
     for index, (payload, wanted) in enumerate(zip(payloads, symbols, strict=True)):
         found = decoder.decode(payload, index == 0)
         assert found.step == wanted.step

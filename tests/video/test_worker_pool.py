@@ -18,10 +18,10 @@ import pytest
 import torch
 
 from bsqcodec.errors import FormatError
+from bsqcodec.models.token_grid import TokenGrid
 from bsqcodec.models.video_weight_files import VideoWeights
 from bsqcodec.video import worker_pool as helper_module
 from bsqcodec.video.codec import VideoCodec
-from bsqcodec.video.frame_loop import Geometry
 from bsqcodec.video.frame_symbols import SymbolCoder, Symbols
 from bsqcodec.video.groups import CodedGroup, Workers
 from bsqcodec.video.worker_pool import PAYS_FROM, Help, HelpedCoder, Helper, HelperError
@@ -75,8 +75,8 @@ class Later(Help):
 def test_a_group_is_the_same(
     weights: VideoWeights, workers: Workers, helped: Workers, group: CodedGroup
 ) -> None:
-    assert isinstance(helped.coder(weights.priors, Geometry(40, 60)), HelpedCoder)
-    assert isinstance(workers.coder(weights.priors, Geometry(40, 60)), SymbolCoder)
+    assert isinstance(helped.coder(weights.priors, TokenGrid(40, 60)), HelpedCoder)
+    assert isinstance(workers.coder(weights.priors, TokenGrid(40, 60)), SymbolCoder)
     assert encode_group(weights, helped, clip(5)) == group
     plain = decode_group(weights, workers, group.payloads)
     for a, b in zip(decode_group(weights, helped, group.payloads), plain, strict=True):
@@ -87,11 +87,11 @@ def test_a_group_is_the_same(
 def test_a_coder_moves_between_two_frames(
     weights: VideoWeights, help_: Help, group: CodedGroup, here: int
 ) -> None:
-    geometry = Geometry(*clip(1)[0].shape[:2])
+    grid = TokenGrid(*clip(1)[0].shape[:2])
     payloads = [group.payloads[0][4:], *group.payloads[1:]]
-    plain = SymbolCoder(weights.priors, geometry)
-    moving = HelpedCoder(Later(help_, here), weights.path, weights.priors, geometry)
-    back = HelpedCoder(Later(help_, here), weights.path, weights.priors, geometry)
+    plain = SymbolCoder(weights.priors, grid)
+    moving = HelpedCoder(Later(help_, here), weights.path, weights.priors, grid)
+    back = HelpedCoder(Later(help_, here), weights.path, weights.priors, grid)
     for index, payload in enumerate(payloads):
         wanted = plain.decode(payload, index == 0)
         found = moving.decode(payload, index == 0)
@@ -105,9 +105,9 @@ def test_a_coder_moves_between_two_frames(
 
 def test_all_that_16_bits_hold_arrives(weights: VideoWeights, help_: Help) -> None:
     """The largest integers and the longest vectors."""
-    geometry = Geometry(16, 32)
+    grid = TokenGrid(16, 32)
     channels = weights.image.tokenizer.config.channels
-    n = np.zeros((*geometry.inside.shape, channels), np.int32)
+    n = np.zeros((*grid.inside.shape, channels), np.int32)
     n[0, :2, 0] = (3**10 - 1) // 2, -(3**10 - 1) // 2
     field = np.full((2, 4, 2), -4 * 96)
     assert_same = np.testing.assert_array_equal
@@ -128,10 +128,10 @@ def test_damage_is_told_and_the_helper_goes_on(
 
 def test_many_groups_at_once(weights: VideoWeights, help_: Help, group: CodedGroup) -> None:
     """Those at hand are remembered, however many; those that are done with are not."""
-    geometry = Geometry(*clip(1)[0].shape[:2])
+    grid = TokenGrid(*clip(1)[0].shape[:2])
     helper = help_.ready()
     assert helper is not None
-    coders = [HelpedCoder(help_, weights.path, weights.priors, geometry) for _ in range(20)]
+    coders = [HelpedCoder(help_, weights.path, weights.priors, grid) for _ in range(20)]
     for coder in coders:
         coder.decode(group.payloads[0][4:], True)
     for coder in coders:
@@ -199,8 +199,8 @@ def test_ctrl_c_is_not_for_the_helper(
     assert helper is not None
     os.kill(helper._process.pid, signal.SIGINT)
     time.sleep(0.2)
-    geometry = Geometry(*clip(1)[0].shape[:2])
-    coder = HelpedCoder(help_, weights.path, weights.priors, geometry)
+    grid = TokenGrid(*clip(1)[0].shape[:2])
+    coder = HelpedCoder(help_, weights.path, weights.priors, grid)
     coder.decode(group.payloads[0][4:], True)
     assert helper.is_ready
 
