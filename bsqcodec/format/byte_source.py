@@ -34,6 +34,21 @@ def as_stream(source: ByteSource) -> SupportsRead:
     return source
 
 
+def check_whole(data: bytes, count: int, what: str) -> None:
+    """Raise TruncatedError where fewer than `count` bytes of the part named `what` were there."""
+    if len(data) < count:
+        missing = count - len(data)
+        raise TruncatedError(f"the file ends inside {what}: {missing} of {count} bytes missing")
+
+
+def check_crc(stored: bytes, crc: int, what: str) -> None:
+    """Raise ChecksumError where stored bytes are not `crc`, TruncatedError for fewer than four."""
+    check_whole(stored, CRC.size, f"the checksum of {what}")
+    (found,) = CRC.unpack(stored)
+    if found != crc:
+        raise ChecksumError(f"{what} is damaged: checksum {crc:08x}, but {found:08x} is stored")
+
+
 class ByteReader:
     """Reads a source from its present position onwards; `consumed` counts the bytes so far.
 
@@ -65,9 +80,7 @@ class ByteReader:
     def exactly(self, count: int, what: str) -> bytes:
         """Return `count` bytes of the part named `what`; raises TruncatedError when it is cut."""
         data = self.up_to(count)
-        if len(data) < count:
-            missing = count - len(data)
-            raise TruncatedError(f"the file ends inside {what}: {missing} of {count} bytes missing")
+        check_whole(data, count, what)
         return data
 
     def varint(self, what: str, largest: int = MAX_VARINT) -> tuple[int, bytes]:
@@ -82,11 +95,7 @@ class ByteReader:
 
     def check_crc(self, crc: int, what: str) -> None:
         """Compare the next four bytes with `crc`; raises ChecksumError or TruncatedError."""
-        (stored,) = CRC.unpack(self.exactly(CRC.size, f"the checksum of {what}"))
-        if stored != crc:
-            raise ChecksumError(
-                f"{what} is damaged: checksum {crc:08x}, but {stored:08x} is stored"
-            )
+        check_crc(self.up_to(CRC.size), crc, what)
 
     def drain(self) -> int:
         """Read to the end of the source, keeping nothing; return how many bytes that was."""

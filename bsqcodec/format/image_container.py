@@ -8,8 +8,14 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
-from bsqcodec.errors import FormatError, LimitError, TruncatedError, UnsupportedVersionError
-from bsqcodec.format.byte_source import CRC, ByteReader, ByteSource
+from bsqcodec.errors import (
+    ChecksumError,
+    FormatError,
+    LimitError,
+    TruncatedError,
+    UnsupportedVersionError,
+)
+from bsqcodec.format.byte_source import CRC, ByteReader, ByteSource, check_crc, check_whole
 from bsqcodec.format.magic import MAGIC, FileKind, read_version
 from bsqcodec.format.memory_limit import check_memory, check_padded, picture_memory
 from bsqcodec.format.varint import MAX_VARINT, encode_varint
@@ -107,6 +113,8 @@ class Container:
     truncated: END was not reached, so chunks are missing.
     symbols_crc: from END, the CRC-32 of all decoded symbols; None when truncated.
     problem: what ended the reading early, in words; None for a whole file.
+    damaged: the chunks from the first damaged or cut one on, of which something may be sound; only
+    a model whose payloads have checksums of their own can use them.
     """
 
     header: Header
@@ -114,6 +122,7 @@ class Container:
     truncated: bool
     symbols_crc: int | None = None
     problem: str | None = None
+    damaged: tuple[Chunk, ...] = ()
 
     def level_payloads(self) -> list[bytes]:
         """Payloads of the level chunks; item k belongs to level `header.first_level + k`."""
@@ -166,7 +175,8 @@ def unpack(
     """Take a file apart and check all of it. A stream is read from where it stands to its end.
 
     max_memory: bytes that decoding the picture may take, None where that does not matter. With `allow_truncated` the header must still be whole, but what follows may be cut or damaged:
-    the chunks before the first fault are returned, and `problem` tells of the fault.
+    the chunks before the first fault are returned, `problem` tells of the fault, and `damaged` has
+    what could still be read from there on.
 
     Raises TruncatedError, ChecksumError or FormatError when the data is cut, damaged or no .bsq
     file; UnsupportedVersionError when it needs a newer decoder; LimitError when the picture has
@@ -177,24 +187,29 @@ def unpack(
     header, crc = _read_header(reader, max_pixels, max_memory)
     rules = _ChunkRules(header)
     chunks: list[Chunk] = []
+    damaged: list[Chunk] = []
     symbols_crc: int | None = None
     problem: str | None = None
     try:
-        while symbols_crc is None:
-            chunk, crc = _read_chunk(reader, rules, crc)
-            if rules.ended:
+        while not rules.ended:
+            chunk, crc, fault = _read_chunk(reader, rules, crc)
+            if fault is not None:
+                if not allow_truncated:
+                    raise fault
+                problem = problem or str(fault)
+            if not rules.ended:
+                (chunks if problem is None else damaged).append(chunk)
+            elif problem is None:
                 (symbols_crc,) = CRC.unpack(chunk.payload)
-            else:
-                chunks.append(chunk)
         if reader.up_to(1):
             raise FormatError("more data follows the end of the picture")
-    except UnsupportedVersionError:
-        raise
     except (FormatError, LimitError) as error:
-        if not allow_truncated:
+        is_news = isinstance(error, UnsupportedVersionError) and problem is None
+        if is_news or not allow_truncated:
             raise
-        problem = str(error)
-    return Container(header, tuple(chunks), symbols_crc is None, symbols_crc, problem)
+        problem = problem or str(error)
+    truncated = symbols_crc is None
+    return Container(header, tuple(chunks), truncated, symbols_crc, problem, tuple(damaged))
 
 
 def unpack_header(
@@ -324,8 +339,15 @@ def _read_header(reader: ByteReader, max_pixels: int, max_memory: int | None) ->
     return header, crc
 
 
-def _read_chunk(reader: ByteReader, rules: _ChunkRules, crc: int) -> tuple[Chunk, int]:
-    """Read and check one chunk that follows data of this CRC; return it and the CRC after it."""
+def _read_chunk(
+    reader: ByteReader, rules: _ChunkRules, crc: int
+) -> tuple[Chunk, int, FormatError | None]:
+    """Read a chunk that follows data of this CRC: (chunk, CRC after it, what is wrong with it).
+
+    A checksum covers all before it. Where one does not match, the stored one is what the writer had
+    there, so it is returned, and the chunks behind can be checked with it. Raises FormatError or
+    LimitError where there is no chunk that could be used.
+    """
     kind = reader.up_to(1)
     if not kind:
         raise TruncatedError(f"the file ends before {rules.awaited()}")
@@ -333,11 +355,23 @@ def _read_chunk(reader: ByteReader, rules: _ChunkRules, crc: int) -> tuple[Chunk
     what = f"the {rules.name(kind)} chunk"
     size, size_bytes = reader.varint(what)
     rules.check_size(kind, size)
-    payload = reader.exactly(size, what)
+    payload = reader.up_to(size)
+    chunk = Chunk(kind, payload)
     crc = zlib.crc32(payload, zlib.crc32(kind + size_bytes, crc))
-    reader.check_crc(crc, what)
-    rules.check_place(kind, size)
-    return Chunk(kind, payload), crc
+    stored = reader.up_to(CRC.size)
+    if len(payload) == size and stored == CRC.pack(crc):
+        rules.check_place(kind, size)
+        return chunk, crc, None
+    try:
+        check_whole(payload, size, what)
+        check_crc(stored, crc, what)
+    except (TruncatedError, ChecksumError) as error:
+        try:
+            rules.check_place(kind, size)
+        except FormatError:
+            raise error from None
+        return chunk, int.from_bytes(stored, "little"), error
+    raise AssertionError("a chunk that passes every check is sound")
 
 
 def _check_kind(kind: bytes) -> None:

@@ -274,3 +274,66 @@ def test_endless_streams_end() -> None:
         with pytest.raises((FormatError, LimitError)):
             unpack(stream)
         assert stream.taken <= len(start) + 100
+
+
+def places(data: bytes) -> list[tuple[int, int]]:
+    """(first byte, end) of the payload of each chunk of FILE, in their order, END included."""
+    found = []
+    at = len(pack(replace(HEADER, levels=0), [], 0)) - 10
+    for chunk in [*ORIGINALS[data].chunks, Chunk(ChunkKind.END, b"1234")]:
+        first = at + 1 + len(encode_varint(len(chunk.payload)))
+        at = first + len(chunk.payload) + 4
+        found.append((first, first + len(chunk.payload)))
+    assert at == len(data)
+    return found
+
+
+@pytest.mark.parametrize("index", range(5))
+def test_what_lies_behind_a_damaged_chunk_is_kept_apart(index: int) -> None:
+    first, end = places(FILE)[index]
+    data = bytearray(FILE)
+    data[(first + end) // 2] ^= 16
+    whole = ORIGINALS[FILE]
+    found = unpack(bytes(data), allow_truncated=True)
+    assert found.chunks == whole.chunks[:index]
+    assert [chunk.kind for chunk in found.damaged] == [c.kind for c in whole.chunks[index:]]
+    assert found.damaged[0].payload == bytes(data[first:end])
+    assert found.damaged[1:] == whole.chunks[index + 1 :]
+    assert found.truncated and found.symbols_crc is None
+    assert found.problem is not None and "is damaged: checksum" in found.problem
+    with pytest.raises(ChecksumError):
+        unpack(bytes(data))
+
+
+def test_two_damaged_chunks_are_both_kept() -> None:
+    data = bytearray(FILE)
+    for index in (1, 3):
+        data[places(FILE)[index][0]] ^= 1
+    found = unpack(bytes(data), allow_truncated=True)
+    whole = ORIGINALS[FILE]
+    assert found.chunks == whole.chunks[:1]
+    assert [len(c.payload) for c in found.damaged] == [len(c.payload) for c in whole.chunks[1:]]
+    assert [a == b for a, b in zip(found.damaged, whole.chunks[1:], strict=True)] == [
+        False,
+        True,
+        False,
+        True,
+    ]
+    assert found.problem is not None and "level 1" in found.problem
+
+
+def test_a_chunk_that_is_cut_is_kept_as_far_as_it_goes() -> None:
+    first, end = places(FILE)[2]
+    found = unpack(FILE[: first + 5], allow_truncated=True)
+    assert found.damaged == (Chunk(ChunkKind.LEVEL, FILE[first : first + 5]),)
+    found = unpack(FILE[: end + 2], allow_truncated=True)
+    assert found.damaged == (Chunk(ChunkKind.LEVEL, FILE[first:end]),)
+
+
+def test_an_unknown_chunk_behind_damage_is_damage_too() -> None:
+    first, end = places(FILE)[1]
+    data = bytearray(FILE)
+    data[first] ^= 1
+    data[end + 4] = ord("Q")  # the kind of the next chunk
+    found = unpack(bytes(data), allow_truncated=True)
+    assert found.chunks == ORIGINALS[FILE].chunks[:1] and len(found.damaged) == 1
