@@ -200,10 +200,17 @@ def _read_npz(data: bytes, max_pixels: int) -> tuple[dict[str, Any], npt.NDArray
             if info.filename != f"{_CODES}.npy" and info.file_size > 4096:
                 raise ValueError(f"{info.filename!r:.40} is too large")
     with np.load(io.BytesIO(data), allow_pickle=False) as file:
-        facts = {name: file[name].item() for name in file.files if name != _CODES}
+        facts = {name: _array(file[name]).item() for name in file.files if name != _CODES}
         _check_pixels(facts["width"], facts["height"], max_pixels)
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             size = archive.getinfo(f"{_CODES}.npy").file_size
         if size > 8 * facts["width"] * facts["height"] + 4096:
             raise ValueError("its codes are more than the picture has tokens")
-        return facts, file[_CODES]
+        return facts, _array(file[_CODES])
+
+
+def _array(member: object) -> npt.NDArray[Any]:
+    """Return a member of an archive; NumPy gives the bytes of those that are no arrays."""
+    if not isinstance(member, np.ndarray):
+        raise TypeError("a member of the archive is no array")
+    return member
