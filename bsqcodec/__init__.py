@@ -40,8 +40,7 @@ if TYPE_CHECKING:
     )
     from bsqcodec.image.codec import Codec, Decoded, Encoded
     from bsqcodec.media.image.picture import Picture
-    from bsqcodec.video.codec import VideoCodec
-    from bsqcodec.video.encode_frames import EncodedVideo
+    from bsqcodec.video.codec import EncodedVideo, VideoCodec
 
 __version__ = "0.1.0"
 
@@ -87,8 +86,7 @@ _HOMES = {
     "encoder.targets": ("Bitrate", "BitsPerPixel", "Psnr", "Quality", "Size"),
     "image.codec": ("Codec", "Decoded", "Encoded"),
     "media.image.picture": ("Picture",),
-    "video.codec": ("VideoCodec",),
-    "video.encode_frames": ("EncodedVideo",),
+    "video.codec": ("EncodedVideo", "VideoCodec"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

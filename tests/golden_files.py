@@ -31,6 +31,7 @@ from bsqcodec.models.prior.network import Prior
 from bsqcodec.models.prior.order import BUCKETS, PriorConfig, limits, stage_kinds
 from bsqcodec.models.prior.walk import walk
 from bsqcodec.models.prior.walk_coders import DecodingCoder, EncodingCoder
+from bsqcodec.models.transform.picture_model import TransformModel
 from bsqcodec.models.transform.tokenizer import Tokenizer, TokenizerConfig
 from bsqcodec.models.weight_files import Weights
 
@@ -253,6 +254,12 @@ def wild_integers(weights: Weights, container: Container) -> npt.NDArray[np.int3
     values[0, 0] = limit
     values[0, 1] = -limit
     return np.where(tokens[..., None], values, 0).astype(np.int32)
+
+
+def transform_weights(codec: Codec) -> Weights:
+    """The weights of a codec of the family `transform`."""
+    assert isinstance(codec.model, TransformModel)
+    return codec.model.weights
 
 
 def digest(values: npt.NDArray[np.signedinteger]) -> str:

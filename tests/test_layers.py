@@ -29,6 +29,9 @@ LAYERS = (
 """From the lowest to the highest: the first part of a module's name behind `bsqcodec.`"""
 
 OPEN = {
+    ("encoder.inter_rdo", "video.frame_loop"),
+    ("encoder.rate_control", "video.groups"),
+    ("encoder.size_budget", "video.groups"),
     ("models.video_weight_files", "video.frame_symbols"),
 }
 """Imports upward that are still to go."""
@@ -71,6 +74,20 @@ def test_imports_go_downward() -> None:
             if LAYERS.index(target.split(".")[0]) > LAYERS.index(name.split(".")[0]):
                 upward.add((name, target))
     assert upward == OPEN
+
+
+def test_a_decoder_of_pictures_needs_nothing_of_the_encoder() -> None:
+    files = dict(modules())
+    reached, todo = set(), ["image.decode_picture", "models.families"]
+    while todo:
+        name = todo.pop()
+        if name in reached or name not in files:
+            continue
+        reached.add(name)
+        for found in imported(files[name]):
+            todo += [found, found.rpartition(".")[0]]
+    assert {"models.transform.strips", "models.prior.walk"} < reached
+    assert not {name for name in reached if name.split(".")[0] in ("encoder", "video", "batch")}
 
 
 def test_nothing_is_imported_relative_to_its_place() -> None:

@@ -14,6 +14,9 @@ from bsqcodec.errors import TargetError
 COARSEST, FINEST = 244, 12
 """Step indices of quality 0 and quality 100, without a search."""
 
+DEFAULT_QUALITY = 50.0
+"""The quality of a picture where nothing else is asked for."""
+
 LAST_STEP = 255
 """Step index down to which a size or a PSNR is searched for, coarser than quality 0."""
 

@@ -17,15 +17,17 @@ from bsqcodec.models import weight_store
 from bsqcodec.models.prior.integer import IntegerPrior
 from bsqcodec.models.prior.order import PriorConfig
 from bsqcodec.models.transform.tokenizer import Tokenizer, TokenizerConfig
+from bsqcodec.models.weight_store import WeightFile
 
 KIND = "image"
+WHAT = "bsqcodec weights"
 
 TOKENIZER, PRIOR = "tokenizer.", "prior."
 
 
 @dataclass(frozen=True)
 class Weights:
-    """Everything a codec needs, and the 8 bytes that name it."""
+    """The networks of the family, and the 8 bytes that name them."""
 
     id: bytes
     tokenizer: Tokenizer
@@ -55,13 +57,17 @@ def load(path: Path, device: torch.device, int8: bool | None = None) -> Weights:
     Raises WeightsError if the file is damaged or not what it says, LimitError for lack of memory.
     """
     with memory_guard("the weights"):
-        return _load(path, device, int8)
+        return networks_of(weight_store.read(path, KIND, WHAT), device, int8)
 
 
-def _load(path: Path, device: torch.device, int8: bool | None) -> Weights:
-    what = "bsqcodec weights"
-    file = weight_store.read(path, KIND, what)
-    with weight_store.wrong_is_error(f"{path} is not a file of {what}"):
+def networks_of(file: WeightFile, device: torch.device, int8: bool | None = None) -> Weights:
+    """Return the networks that a file describes, on a device.
+
+    Raises WeightsError if they do not fit this version; running out of memory is passed on as it
+    comes.
+    """
+    path = file.path
+    with weight_store.wrong_is_error(f"{path} is not a file of {WHAT}"):
         tokenizer_config = TokenizerConfig(**file.configs["tokenizer"])
         prior_config = PriorConfig(**file.configs["prior"])
     with weight_store.wrong_is_error(f"{path} does not fit this version"):

@@ -187,7 +187,7 @@ def test_json_of_a_picture_without_error(
     folder: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its PSNR is infinite, which JSON cannot say."""
-    monkeypatch.setattr("bsqcodec.image.codec.Codec._psnr", lambda *_: math.inf)
+    monkeypatch.setattr("bsqcodec.image.encode_picture.measure_psnr", lambda *_: math.inf)
     Image.new("L", (1, 1), 0).save("black.png")
     assert main(["encode", "black.png", "-q", "50", "--json"]) == 0
     assert strict_json(capsys.readouterr().out)["psnr_db"] is None

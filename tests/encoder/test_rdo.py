@@ -35,7 +35,7 @@ from bsqcodec.models.prior.walk_coders import EncodingCoder
 from bsqcodec.models.transform.strips import encode_picture
 from bsqcodec.models.weight_files import Weights
 
-from ..golden_files import inside, scene
+from ..golden_files import inside, scene, transform_weights
 
 CPU = torch.device("cpu")
 ELASTICITY = USUAL.elasticity
@@ -50,7 +50,7 @@ def photo() -> npt.NDArray[np.uint8]:
 
 @pytest.fixture(scope="module")
 def weights(codec: Codec) -> Weights:
-    return codec._default
+    return transform_weights(codec)
 
 
 class Search:

@@ -32,7 +32,7 @@ from bsqcodec.format.varint import encode_varint
 from bsqcodec.image.codec import Codec
 from bsqcodec.media.image.image_writer import write_picture
 
-from ..golden_files import integers, model_path
+from ..golden_files import integers, model_path, transform_weights
 from ..hostile import Parts, bombs, parts_of, resealed, sealed
 from ..injuries import injured
 from ..reference_decoder import ReferencePrior, decode_integers
@@ -150,7 +150,7 @@ def test_hostile_bits_mean_the_same_to_an_independent_decoder(
     """Also bits that no encoder writes lead both to the same integers, or both to an error."""
     generator = random.Random(4)
     reference = ReferencePrior(model_path())
-    weights = codec._weights(codec.model_id)
+    weights = transform_weights(codec)
     same = refused = 0
     for _ in range(60):
         taken = generator.choice(parts)

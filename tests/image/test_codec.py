@@ -36,9 +36,11 @@ from bsqcodec.errors import (
     WeightsError,
 )
 from bsqcodec.format.image_container import Chunk, ChunkKind, Colour, pack, packed_size, unpack
+from bsqcodec.image import encode_picture
 from bsqcodec.image.codec import Codec, Encoded
 from bsqcodec.media.image.picture import Picture
 from bsqcodec.models.prior.walk_coders import EncodingCoder
+from bsqcodec.models.transform.picture_model import TransformModel
 
 from ..golden_files import fake_icc, scene
 
@@ -396,7 +398,7 @@ def test_the_psnr_is_measured_when_asked_for(
 ) -> None:
     """Once, and not before: it takes the decoder's networks."""
     figures = [31.0]
-    monkeypatch.setattr(Codec, "_psnr", lambda *_: figures.pop())
+    monkeypatch.setattr(encode_picture, "measure_psnr", lambda *_: figures.pop())
     encoded = codec.encode(photo, BitsPerPixel(0.5))
     assert "psnr" not in repr(encoded) and figures == [31.0]
     assert encoded.psnr == encoded.psnr == 31.0 and figures == []
@@ -417,7 +419,7 @@ def test_no_memory_for_a_psnr(
         raise torch.OutOfMemoryError("none left")
 
     encoded = codec.encode(photo)
-    monkeypatch.setattr("bsqcodec.image.codec.decode_picture", fail)
+    monkeypatch.setattr(TransformModel, "render", fail)
     with pytest.raises(LimitError, match="not enough memory"):
         _ = encoded.psnr
 
@@ -428,7 +430,7 @@ def test_a_psnr_is_met_by_the_coarsest_step_that_does(
 ) -> None:
     encoded = codec.encode(photo, Psnr(db))
     assert psnr(codec.decode(encoded.data).picture.pixels, photo) >= db
-    monkeypatch.setattr(Codec, "_psnr", None)  # it was measured already
+    monkeypatch.setattr(encode_picture, "measure_psnr", None)  # it was measured already
     assert db <= encoded.psnr < db + 0.5
     assert FINEST < encoded.step < LAST_STEP
 

@@ -1,0 +1,62 @@
+"""Decoding one picture from its container with the model that coded it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bsqcodec.errors import FormatError, TruncatedError
+from bsqcodec.format.image_container import ChunkKind, Colour, Container
+from bsqcodec.image.samples import to_grey
+from bsqcodec.media.image.alpha import unpack_alpha
+from bsqcodec.media.image.picture import Picture
+from bsqcodec.models.picture_model import PictureModel, Progress
+
+CUT = "the file is cut before the end of its first level"
+
+
+@dataclass(frozen=True)
+class DecodedPicture:
+    """A picture, and how many of its levels, from the first on, it was decoded from."""
+
+    picture: Picture
+    levels: int
+
+
+def decode_container(
+    container: Container,
+    model: PictureModel,
+    levels: int | None = None,
+    progress: Progress | None = None,
+) -> DecodedPicture:
+    """The picture in a container; model: the one whose id the header names.
+
+    levels: only the first so many, for a coarser picture. Raises FormatError and its children.
+    """
+    header = container.header
+    sound = container.level_payloads()[:levels]
+    damaged = [chunk.payload for chunk in container.damaged if chunk.kind == ChunkKind.LEVEL]
+    if levels is not None:
+        damaged = damaged[: levels - len(sound)]
+    if container.truncated and not (sound or damaged):
+        raise TruncatedError(CUT)
+    count = model.level_count(header)
+    if header.levels != count or header.first_level:
+        raise FormatError(f"the file has {header.levels} levels, its weights make {count}")
+    symbols = model.read(sound, header, progress, damaged)
+    if not (symbols.levels or symbols.damaged_rows):
+        raise TruncatedError(CUT)
+    whole = symbols.levels == header.levels
+    expected = container.symbols_crc
+    if whole and expected is not None and model.checksum(symbols, header) != expected:
+        raise FormatError("the decoded bits do not match the file's checksum of them")
+    pixels = model.render(symbols, header)
+    alpha = container.find(ChunkKind.ALPHA)
+    picture = Picture(
+        pixels=to_grey(pixels) if header.colour == Colour.GRAY else pixels,
+        alpha=None if alpha is None else unpack_alpha(alpha, header.width, header.height),
+        icc=container.find(ChunkKind.ICC),
+        exif=container.find(ChunkKind.EXIF),
+        xmp=container.find(ChunkKind.XMP),
+        notes=[],
+    )
+    return DecodedPicture(picture, symbols.levels)

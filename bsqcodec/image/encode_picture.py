@@ -1,0 +1,249 @@
+"""Encoding one picture: code it at one step after the other until the file meets the target."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+
+from bsqcodec.encoder.families import picture_encoder
+from bsqcodec.encoder.targets import (
+    BitsPerPixel,
+    Psnr,
+    Quality,
+    Size,
+    Target,
+    Trial,
+    at_limit,
+    search_psnr,
+    search_size,
+)
+from bsqcodec.encoder.tune import Tune
+from bsqcodec.errors import FormatError, LimitError, VerifyError
+from bsqcodec.format.image_container import Chunk, ChunkKind, Colour, Header, pack, unpack
+from bsqcodec.format.memory_limit import memory_notes, picture_memory
+from bsqcodec.image.samples import psnr, to_grey, to_rgb
+from bsqcodec.machine.scope import coding
+from bsqcodec.media.image.alpha import pack_alpha
+from bsqcodec.media.image.picture import Picture
+from bsqcodec.models.picture_model import PictureModel, Progress, Symbols
+
+
+class LazyPsnr:
+    """A PSNR in dB that is measured when it is first asked for; then the pictures are let go.
+
+    It is pickled as a number. Give db in place of `measure` where it is known.
+    """
+
+    def __init__(self, measure: Callable[[], float], db: float | None = None) -> None:
+        self._measure = measure if db is None else None
+        self._db = db
+
+    def __call__(self) -> float:
+        if self._db is None:
+            assert self._measure is not None
+            self._db = self._measure()
+            self._measure = None
+        return self._db
+
+    def __getstate__(self) -> dict[str, float | None]:
+        return {"_measure": None, "_db": self()}
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A coded picture and what is known about it.
+
+    quality: the one that its step and effort belong to; ideal_bits: from the prior.
+    """
+
+    data: bytes
+    width: int
+    height: int
+    quality: float
+    step: int
+    levels: int
+    bpp: float
+    seconds: float
+    ideal_bits: float
+    notes: tuple[str, ...]
+    lazy_psnr: LazyPsnr = field(repr=False, compare=False)
+
+    @property
+    def psnr(self) -> float:
+        """dB over the colour (or grey) samples, of which the picture must not have changed since.
+
+        The decoder's networks run when it is first asked for, unless a PSNR was aimed at. Raises
+        LimitError where the memory does not suffice.
+        """
+        return self.lazy_psnr()
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One coding of the picture: the file, its header and symbols, and the prior's code length."""
+
+    data: bytes
+    header: Header
+    symbols: Symbols
+    ideal_bits: float
+
+
+class PictureEncoding:
+    """A picture that is being encoded with the weights of a model.
+
+    strip: leave ICC, EXIF and XMP out. effort, tune: see `Codec.encode`. notes: the first of the
+    result's notes. progress takes 0..1, anew for each coding. Raises TargetError for what the model's family does not have.
+    """
+
+    def __init__(
+        self,
+        model: PictureModel,
+        picture: Picture,
+        *,
+        strip: bool = False,
+        effort: int = 1,
+        tune: Tune | None = None,
+        notes: Sequence[str] = (),
+        progress: Progress | None = None,
+    ) -> None:
+        self._started = time.perf_counter()
+        self._model, self._picture, self._progress = model, picture, progress
+        self._notes = [
+            *notes,
+            *picture.notes,
+            *memory_notes("the picture", picture.width, picture.height, picture_memory),
+        ]
+        self._before, self._after = _side_chunks(picture, strip)
+        self._encoder = picture_encoder(model, to_rgb(picture.pixels), effort, tune)
+        self._notes += self._encoder.notes
+
+    def encode(self, target: Target | None, *, verify: bool = False) -> Encoded:
+        """The picture's file that meets the target; verify: decode it and compare.
+
+        Raises TargetError, VerifyError, LimitError.
+        """
+        encoder = self._encoder
+        encoder.check(target)
+        db: float | None = None
+        if isinstance(target, Psnr):
+            found = self._meet_psnr(target.db)
+            made, db = found.result, found.figure
+        elif isinstance(target, Size):
+            made = self._meet_size(target.bytes)
+        elif isinstance(target, BitsPerPixel):
+            made = self._meet_size(int(target.value * self._area / 8))
+        else:
+            quality = target.value if isinstance(target, Quality) else None
+            made = self._attempt(encoder.step_for(quality), encoder.strength, encoder.optimises)
+        if verify:
+            check_encoded(made, self._model, [*self._before, *self._after])
+        measure = partial(
+            measure_psnr, self._model, made.header, made.symbols, self._picture.pixels
+        )
+        return Encoded(
+            data=made.data,
+            width=self._picture.width,
+            height=self._picture.height,
+            quality=encoder.quality_of(made.header.step),
+            step=made.header.step,
+            levels=made.symbols.levels,
+            bpp=8 * len(made.data) / self._area,
+            seconds=time.perf_counter() - self._started,
+            ideal_bits=made.ideal_bits,
+            notes=tuple(self._notes),
+            lazy_psnr=LazyPsnr(measure, db),
+        )
+
+    @property
+    def _area(self) -> int:
+        return self._picture.height * self._picture.width
+
+    def _meet_size(self, limit: int) -> Attempt:
+        """The largest file of at most `limit` bytes."""
+        strength = self._encoder.strength
+        found = search_size(self._sized, limit, strength)
+        if self._encoder.optimises:
+            found = search_size(partial(self._sized, optimised=True), limit, strength, found.step)
+        if not at_limit(found.figure, limit):
+            lack = 100 * (1 - found.figure / limit)
+            self._notes.append(f"the file is {lack:.1f} % smaller than asked for")
+        return found.result
+
+    def _meet_psnr(self, db: float) -> Trial[Attempt]:
+        """The coarsest coding of at least this PSNR."""
+        found = search_psnr(self._measured, db)
+        if self._encoder.optimises:
+            found = search_psnr(partial(self._measured, optimised=True), db, found.step)
+        return found
+
+    def _sized(self, step: int, strength: float, optimised: bool = False) -> tuple[int, Attempt]:
+        made = self._attempt(step, strength, optimised)
+        return len(made.data), made
+
+    def _measured(self, step: int, optimised: bool = False) -> tuple[float, Attempt]:
+        made = self._attempt(step, self._encoder.strength, optimised)
+        return measure_psnr(self._model, made.header, made.symbols, self._picture.pixels), made
+
+    def _attempt(self, step: int, strength: float, optimised: bool) -> Attempt:
+        """Code the picture at a step."""
+        written = self._encoder.write(step, strength, optimised=optimised, progress=self._progress)
+        picture = self._picture
+        header = Header(
+            model_id=self._model.id,
+            width=picture.width,
+            height=picture.height,
+            colour=Colour.GRAY if picture.is_grey else Colour.RGB,
+            step=step,
+            levels=len(written.payloads),
+        )
+        levels = [Chunk(ChunkKind.LEVEL, payload) for payload in written.payloads]
+        crc = self._model.checksum(written.symbols, header)
+        data = pack(header, [*self._before, *levels, *self._after], crc)
+        return Attempt(data, header, written.symbols, written.ideal_bits)
+
+
+def measure_psnr(
+    model: PictureModel, header: Header, symbols: Symbols, pixels: npt.NDArray[np.uint8]
+) -> float:
+    """PSNR in dB of what symbols decode to, over the samples of pixels [H, W] or [H, W, 3]."""
+    with coding(model.device, "this picture"):
+        decoded = model.render(symbols, header)
+        return psnr(to_grey(decoded) if pixels.ndim == 2 else decoded, pixels)
+
+
+def check_encoded(made: Attempt, model: PictureModel, beside: Sequence[Chunk]) -> None:
+    """Decode a file from its bytes alone, and compare the symbols, and the chunks beside levels.
+
+    Raises VerifyError for any difference.
+    """
+    try:
+        container = unpack(made.data, max_pixels=2**62)
+        symbols = model.read(container.level_payloads(), container.header)
+        crc = model.checksum(symbols, container.header)
+    except (FormatError, LimitError) as error:
+        raise VerifyError(
+            f"the coded file does not decode ({error}); nothing was written"
+        ) from error
+    same = (
+        container.header == made.header
+        and np.array_equal(symbols.values, made.symbols.values)
+        and container.symbols_crc == crc
+        and [c for c in container.chunks if c.kind != ChunkKind.LEVEL] == list(beside)
+    )
+    if not same:
+        raise VerifyError("the coded file does not decode to what was coded; nothing was written")
+
+
+def _side_chunks(picture: Picture, strip: bool) -> tuple[list[Chunk], list[Chunk]]:
+    """Chunks before and after the levels: metadata, and alpha."""
+    kinds = {ChunkKind.ICC: picture.icc, ChunkKind.EXIF: picture.exif, ChunkKind.XMP: picture.xmp}
+    before = [] if strip else [Chunk(kind, data) for kind, data in kinds.items() if data]
+    after = []
+    if picture.alpha is not None:
+        after.append(Chunk(ChunkKind.ALPHA, pack_alpha(picture.alpha)))
+    return before, after

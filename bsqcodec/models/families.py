@@ -1,0 +1,61 @@
+"""The families of weights for pictures: from a file of weights to the model that it describes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from bsqcodec.errors import WeightsError
+from bsqcodec.format.plain_text import one_line
+from bsqcodec.machine.memory import memory_guard
+from bsqcodec.models import weight_files, weight_store
+from bsqcodec.models.picture_model import PictureModel
+from bsqcodec.models.transform.picture_model import TransformModel
+from bsqcodec.models.weight_store import WeightFile
+
+FAMILY = "family"
+"""Key of the family's name in the configuration, which the hash of the weights covers."""
+
+TRANSFORM = "transform"
+"""The family of weights whose configuration names none."""
+
+KINDS = (weight_files.KIND,)
+"""First parts of the names of files of weights for pictures, of all families."""
+
+_MAX_NAME = 40
+"""Characters of an unknown family's name that an error repeats."""
+
+
+def family_of(file: WeightFile) -> str:
+    """The name of the family that a file of weights belongs to."""
+    family = file.configs.get(FAMILY, TRANSFORM)
+    return family if isinstance(family, str) else repr(family)
+
+
+def load_picture_model(path: Path, device: torch.device, int8: bool | None = None) -> PictureModel:
+    """Load and check a file of weights for pictures, of whichever family.
+
+    int8: see `IntegerPrior`. Raises WeightsError if the file is damaged, not what it says or of a
+    family that this version does not know, LimitError for lack of memory.
+    """
+    kind = path.stem.partition("-")[0]
+    with memory_guard("the weights"):
+        file = weight_store.read(path, kind if kind in KINDS else KINDS[0], weight_files.WHAT)
+        family = family_of(file)
+        if family == TRANSFORM:
+            return TransformModel(weight_files.networks_of(file, device, int8))
+    raise WeightsError(
+        f"{path} holds weights of the family {one_line(family, _MAX_NAME)},"
+        " which needs a newer bsqcodec"
+    )
+
+
+def find_picture_model(
+    model_id: bytes, device: torch.device, int8: bool | None = None
+) -> PictureModel:
+    """Find the weights that a file names by their hash, and load them as `load_picture_model`.
+
+    Raises WeightsError also if they are not installed, with the name of their file.
+    """
+    return load_picture_model(weight_store.find(KINDS, model_id, "the weights"), device, int8)

@@ -1,0 +1,75 @@
+"""The family `transform` as the picture codec sees it: 256 integers for 16x16 pixels."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from bsqcodec.format.image_container import Header
+from bsqcodec.models.picture_model import Progress, Symbols
+from bsqcodec.models.prior.order import levels, stages
+from bsqcodec.models.prior.walk import walk
+from bsqcodec.models.prior.walk_coders import DecodingCoder
+from bsqcodec.models.token_grid import TokenGrid
+from bsqcodec.models.transform.strips import decode_picture
+from bsqcodec.models.weight_files import Weights
+
+
+class TransformModel:
+    """A tokenizer and an integer prior of the family `transform`; a `PictureModel`.
+
+    Nothing of a damaged level can be read, and nothing behind it.
+    """
+
+    def __init__(self, weights: Weights) -> None:
+        self.weights = weights
+
+    @property
+    def id(self) -> bytes:
+        return self.weights.id
+
+    @property
+    def device(self) -> torch.device:
+        return self.weights.prior.device
+
+    def grid(self, height: int, width: int) -> TokenGrid:
+        tokenizer = self.weights.tokenizer
+        patch = tokenizer.config.patch
+        return TokenGrid(height, width, patch, tokenizer.window_pixels // patch)
+
+    def level_count(self, header: Header) -> int:
+        prior = self.weights.prior
+        return len(levels(stages(prior.config, prior.planes, header.step)))
+
+    def read(
+        self,
+        payloads: Sequence[bytes],
+        header: Header,
+        progress: Progress | None = None,
+        damaged: Sequence[bytes] = (),
+    ) -> Symbols:
+        coder = DecodingCoder(list(payloads))
+        inside = self._inside(header)
+        values = walk(self.weights.prior, header.step, inside, coder, progress=progress)
+        return Symbols(values, len(payloads))
+
+    def checksum(self, symbols: Symbols, header: Header) -> int:
+        """CRC-32 of the integers of the coded tokens, row by row, as little-endian int16."""
+        return zlib.crc32(symbols.values[self._inside(header)].astype("<i2").tobytes())
+
+    def render(self, symbols: Symbols, header: Header) -> npt.NDArray[np.uint8]:
+        return decode_picture(
+            self.weights.tokenizer,
+            torch.from_numpy(symbols.values).to(self.device),
+            header.step,
+            header.height,
+            header.width,
+            missing_planes=self.level_count(header) - symbols.levels,
+        )
+
+    def _inside(self, header: Header) -> npt.NDArray[np.bool_]:
+        return self.grid(header.height, header.width).inside
