@@ -40,7 +40,8 @@ if TYPE_CHECKING:
     )
     from bsqcodec.image.codec import Codec, Decoded, Encoded
     from bsqcodec.media.image.picture import Picture
-    from bsqcodec.video.codec import EncodedVideo, VideoCodec
+    from bsqcodec.video.codec import VideoCodec
+    from bsqcodec.video.encode_frames import EncodedVideo
 
 __version__ = "0.1.0"
 
@@ -86,7 +87,8 @@ _HOMES = {
     "encoder.targets": ("Bitrate", "BitsPerPixel", "Psnr", "Quality", "Size"),
     "image.codec": ("Codec", "Decoded", "Encoded"),
     "media.image.picture": ("Picture",),
-    "video.codec": ("EncodedVideo", "VideoCodec"),
+    "video.codec": ("VideoCodec",),
+    "video.encode_frames": ("EncodedVideo",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -29,9 +29,6 @@ LAYERS = (
 """From the lowest to the highest: the first part of a module's name behind `bsqcodec.`"""
 
 OPEN = {
-    ("encoder.inter_rdo", "video.frame_loop"),
-    ("encoder.rate_control", "video.groups"),
-    ("encoder.size_budget", "video.groups"),
     ("models.video_weight_files", "video.frame_symbols"),
 }
 """Imports upward that are still to go."""

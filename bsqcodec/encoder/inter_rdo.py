@@ -12,10 +12,9 @@ from bsqcodec.encoder.rdo import Coding, Pace, code
 from bsqcodec.machine.precision import autocast
 from bsqcodec.models.prior.integer import IntegerPrior
 from bsqcodec.models.prior.order import limits, planes_needed
+from bsqcodec.models.transform.compensation import TOKEN
 from bsqcodec.models.transform.inter_network import Predicted
-from bsqcodec.models.transform.motion import TOKEN
 from bsqcodec.models.windows import WINDOW
-from bsqcodec.video.frame_loop import Pixels
 
 PACE = Pace(rounds=1, looks=8, elasticity=0.25)
 """How a predicted frame is searched: shorter, since there are many of them, and with less readiness
@@ -33,7 +32,7 @@ class PredictedTask:
         self,
         predicted: Predicted,
         prior: IntegerPrior,
-        pixels: Pixels,
+        pixels: npt.NDArray[np.uint8],
         step: int,
         inside: npt.NDArray[np.bool_],
         prediction: Tensor,

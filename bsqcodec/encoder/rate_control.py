@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Protocol
 
 from bsqcodec.encoder.targets import (
@@ -17,7 +18,6 @@ from bsqcodec.encoder.targets import (
 )
 from bsqcodec.errors import TargetError
 from bsqcodec.models.token_grid import TokenGrid
-from bsqcodec.video.groups import CodedGroup
 
 USUAL_STEP = 176
 """Where searches begin."""
@@ -36,6 +36,19 @@ FAR = 1.3
 
 CLOSE = 0.1
 """A PSNR at most this above the wanted one is near enough, in dB."""
+
+
+@dataclass(frozen=True)
+class CodedGroup:
+    """Payloads of the frames of a group, and the decoded frames' mean squared errors."""
+
+    payloads: tuple[bytes, ...]
+    errors: tuple[float, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return sum(map(len, self.payloads))
 
 
 class Control(Protocol):

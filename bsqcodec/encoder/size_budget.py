@@ -7,11 +7,10 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import IO, Protocol, TypeVar
 
-from bsqcodec.encoder.rate_control import OCTAVE, USUAL_STEP
+from bsqcodec.encoder.rate_control import OCTAVE, USUAL_STEP, CodedGroup
 from bsqcodec.encoder.targets import FINEST, LAST_STEP
 from bsqcodec.errors import TargetError
 from bsqcodec.media.files import temporary_file
-from bsqcodec.video.groups import CodedGroup
 
 SIZE_TOLERANCE = 0.03
 """A size is met when the file is at most this share below it."""

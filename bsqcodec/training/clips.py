@@ -22,14 +22,19 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from bsqcodec.encoder.motion_estimation import (
+    IntegerPelMotion,
+    luma,
+    refine_subpel,
+    search_integer_pel,
+)
 from bsqcodec.format.json_text import parse_json
-from bsqcodec.models.transform.motion import Rough, estimate_roughly, luma, refine
 from bsqcodec.training.data import Pictures, padded
 
 log = logging.getLogger(__name__)
 
-PRICE = 12.0
-"""Of a bit of motion, in sums of absolute differences, for the cached vectors."""
+RATE_WEIGHT = 12.0
+"""Sums of absolute differences that a bit of motion is worth, for the cached vectors."""
 
 Frames = npt.NDArray[np.uint8]
 
@@ -129,12 +134,12 @@ def _moving_mask(generator: np.random.Generator, count: int, size: int) -> Tenso
 
 def vectors_of(frames: Frames) -> npt.NDArray[np.int16]:
     """Vectors [T, H / 8, W / 8, 2] from each frame to the one before, for originals."""
-    rough: Rough | None = None
+    motion: IntegerPelMotion | None = None
     fields = [np.zeros((frames.shape[1] // 8, frames.shape[2] // 8, 2), np.int16)]
     maps = [luma(torch.from_numpy(f).permute(2, 0, 1).float()) for f in frames]
     for before, after in pairwise(maps):
-        rough = estimate_roughly(after, before, PRICE, rough)
-        field = refine(rough, after, before, PRICE)
+        motion = search_integer_pel(after, before, RATE_WEIGHT, motion)
+        field = refine_subpel(motion, after, before, RATE_WEIGHT)
         fields.append(field.numpy().astype(np.int16))
     return np.stack(fields)
 

@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bsqcodec.encoder.frame_types import intra_step
+from bsqcodec.encoder.motion_estimation import motion_rate_weight
 from bsqcodec.format.json_text import parse_json
 from bsqcodec.models.prior.order import planes_needed
 from bsqcodec.models.token_grid import TokenGrid
@@ -22,7 +24,7 @@ from bsqcodec.models.transform.inter_network import Predicted
 from bsqcodec.models.transform.temporal_context import Past, context_of
 from bsqcodec.training.clips import Clips
 from bsqcodec.training.tokenizer import draw_steps
-from bsqcodec.video.frame_loop import FIRST_FINER, FrameLoop, price_of_bit
+from bsqcodec.video.encoding_loop import EncodingLoop
 
 log = logging.getLogger(__name__)
 
@@ -107,24 +109,24 @@ def _code(model: Predicted, clips: Clips, index: int, step: int) -> tuple[np.nda
     h, w = (n // 128 * 128 for n in frames.shape[1:3])
     frames = frames[:count, :h, :w].copy()
     device = model.basis.device
-    loop = FrameLoop(model.tokenizer[0], model, TokenGrid(h, w), device)
+    loop = EncodingLoop(model.tokenizer[0], model, TokenGrid(h, w), device)
     limit = torch.full((model.basis.shape[0],), FREE, device=device)
-    price = price_of_bit(step)
+    rate_weight = motion_rate_weight(step)
     integers = []
     vectors = [np.zeros((h // 8, w // 8, 2), np.int16)]
-    rough = None
+    motion = None
     for t, pixels in enumerate(frames):
         frame = loop.load(pixels)
         if t == 0:
-            finer = max(step - FIRST_FINER, 0)
-            n = loop.first_integers(frame, finer, limit)
-            loop.first_frame(n, finer)
+            finer = intra_step(step)
+            n = loop.intra_integers(frame, finer, limit)
+            loop.intra_frame(n, finer)
         else:
-            rough = loop.search_roughly(frames[t - 1], pixels, price, rough)
-            field = loop.search(frame, price, rough)
+            motion = loop.search_integer_pel(frames[t - 1], pixels, rate_weight, motion)
+            field = loop.refine_subpel(frame, rate_weight, motion)
             vectors.append(field.to(torch.int16).cpu().numpy())
             prediction = loop.predict(field)
-            n = loop.next_integers(frame, prediction, step, limit)
-            loop.next_frame(prediction, n, step)
+            n = loop.inter_integers(frame, prediction, step, limit)
+            loop.inter_frame(prediction, n, step)
         integers.append(n.to(torch.int8).cpu().numpy())
     return np.stack(integers), np.stack(vectors)

@@ -13,10 +13,11 @@ import torch
 from torch import Tensor
 
 from bsqcodec.encoder.distortion import distortion, ms_ssim
+from bsqcodec.encoder.frame_types import INTER_DEAD_ZONE_OFFSET, INTRA_STEP_OFFSET
 from bsqcodec.encoder.masking import dead_zones_of
 from bsqcodec.machine.precision import autocast
+from bsqcodec.models.transform.compensation import TOKEN, compensate
 from bsqcodec.models.transform.inter_network import Predicted, blocks_in
-from bsqcodec.models.transform.motion import TOKEN, compensate
 from bsqcodec.models.transform.quantizer import quantize_beyond
 from bsqcodec.models.transform.temporal_context import Past, context_of
 from bsqcodec.models.transform.tokenizer import Tokenizer, step_size
@@ -33,7 +34,6 @@ from bsqcodec.training.options import (
 )
 from bsqcodec.training.rate import Rate, Rounded
 from bsqcodec.training.tokenizer import draw_steps
-from bsqcodec.video.frame_loop import FIRST_FINER, WIDER
 
 WIDEST = 0.12
 """What dead zones have more than those of pictures, in training at most."""
@@ -222,9 +222,9 @@ def train(args: argparse.Namespace, world: World) -> None:
             for x, v in held_out:
                 frames, vectors = x[:, None].to(device).float(), v[:, None].to(device)
                 index = torch.tensor([float(at)], device=device)
-                wider = torch.tensor([WIDER], device=device)
+                wider = torch.tensor([INTER_DEAD_ZONE_OFFSET], device=device)
                 with autocast(device):
-                    decoded, n = first_frames(tokenizer, frames[0], index - FIRST_FINER)
+                    decoded, n = first_frames(tokenizer, frames[0], index - INTRA_STEP_OFFSET)
                     memory = Memory(n)
                     for i in range(1, 4):
                         prediction = predictions(decoded, vectors[i])

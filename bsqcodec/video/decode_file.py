@@ -28,7 +28,8 @@ from bsqcodec.media.video.video_files import (
     create_video,
 )
 from bsqcodec.media.video.video_writer import NO_SIDES
-from bsqcodec.video.codec import DecodedVideo, VideoCodec
+from bsqcodec.video.codec import VideoCodec
+from bsqcodec.video.decode_frames import DecodedVideo
 
 _PIECE_BYTES = 2**20
 

@@ -14,7 +14,8 @@ from bsqcodec.encoder.tune import Tune
 from bsqcodec.errors import TargetError
 from bsqcodec.format.byte_source import SupportsWrite
 from bsqcodec.media.files import temporary_file
-from bsqcodec.video.codec import EncodedVideo, VideoCodec, usual_gop
+from bsqcodec.video.codec import VideoCodec
+from bsqcodec.video.encode_frames import EncodedVideo, default_gop
 from bsqcodec.video.video_input import VideoInput
 
 Progress = Callable[[int], None]
@@ -103,7 +104,7 @@ def _to_size(
             reader.take_side_bytes()
         reader.take_side_bytes()
         frames = reader.frame_count
-        groups = math.ceil(frames / (gop or usual_gop(reader.format)))
+        groups = math.ceil(frames / (gop or default_gop(reader.format)))
         rest = reader.side_bytes + container_bytes(reader.format.metadata, groups, frames)
 
     def code(budget: Budget, file: IO[bytes]) -> CodedVideo:

@@ -22,17 +22,19 @@ from collections.abc import Callable
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import torch
 
 from bsqcodec.errors import BsqError, LimitError
 from bsqcodec.machine.memory import is_out_of_memory
 from bsqcodec.models.token_grid import TokenGrid
-from bsqcodec.models.transform.motion import Rough
 from bsqcodec.models.video_weight_files import load
-from bsqcodec.video.frame_loop import Pixels, search_roughly
+from bsqcodec.video.decoding_loop import Pixels
 from bsqcodec.video.frame_symbols import Memory, Packed, Priors, SymbolCoder, Symbols
+
+if TYPE_CHECKING:
+    from bsqcodec.encoder.motion_estimation import IntegerPelMotion
 
 _START = """
 import sys
@@ -131,12 +133,21 @@ class Helper:
             return result
         raise result
 
-    def search_roughly(
-        self, grid: TokenGrid, before: Pixels, pixels: Pixels, price: float, known: Rough | None
-    ) -> Rough:
-        """What `FrameLoop.search_roughly` finds."""
-        fields = self.call("search_roughly", grid, before, pixels, price, _fields(known))
-        return Rough(*map(torch.from_numpy, fields))
+    def search_integer_pel(
+        self,
+        grid: TokenGrid,
+        before: Pixels,
+        pixels: Pixels,
+        rate_weight: float,
+        motion_before: IntegerPelMotion | None,
+    ) -> IntegerPelMotion:
+        """See `bsqcodec.encoder.motion_estimation.search_frame_integer_pel`."""
+        from bsqcodec.encoder.motion_estimation import IntegerPelMotion  # no decoder needs it
+
+        fields = self.call(
+            "search_integer_pel", grid, before, pixels, rate_weight, _fields(motion_before)
+        )
+        return IntegerPelMotion(*map(torch.from_numpy, fields))
 
     def number_for(self, user: object) -> int:
         """The number of a new coder there, which is forgotten when its user is gone."""
@@ -162,11 +173,11 @@ def _end(process: subprocess.Popen[bytes]) -> None:
                 pipe.close()
 
 
-def _fields(rough: Rough | None) -> tuple[Any, ...] | None:
-    """A rough search's result as arrays."""
-    if rough is None:
+def _fields(motion: IntegerPelMotion | None) -> tuple[Any, ...] | None:
+    """The fields of an integer-pel motion as arrays."""
+    if motion is None:
         return None
-    return tuple(x.numpy() for x in (rough.whole, rough.finer, rough.promising))
+    return tuple(x.numpy() for x in (motion.tokens, motion.quarters, motion.split_candidates))
 
 
 PAYS_FROM = 48
@@ -314,18 +325,21 @@ class _Server:
         coder = self._coders[number]
         return coder.decode(payload, first).packed(), coder.crc
 
-    @torch.inference_mode()
-    def search_roughly(
+    def search_integer_pel(
         self,
         grid: TokenGrid,
         before: Pixels,
         pixels: Pixels,
-        price: float,
-        known: tuple[Any, ...] | None,
+        rate_weight: float,
+        motion_before: tuple[Any, ...] | None,
     ) -> tuple[Any, ...] | None:
-        rough = None if known is None else Rough(*map(torch.from_numpy, known))
+        from bsqcodec.encoder.motion_estimation import IntegerPelMotion, search_frame_integer_pel
+
+        known = None
+        if motion_before is not None:
+            known = IntegerPelMotion(*map(torch.from_numpy, motion_before))
         device = torch.device("cpu")
-        return _fields(search_roughly(grid, device, before, pixels, price, rough))
+        return _fields(search_frame_integer_pel(grid, device, before, pixels, rate_weight, known))
 
 
 def serve() -> None:

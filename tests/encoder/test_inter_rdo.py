@@ -15,21 +15,23 @@ from torch import Tensor
 from bsqcodec.cli.main import main
 from bsqcodec.encoder import effort as effort_module
 from bsqcodec.encoder import rdo as refine_module
+from bsqcodec.encoder.frame_types import INTER_DEAD_ZONE_OFFSET
 from bsqcodec.encoder.inter_rdo import PACE, PredictedTask
+from bsqcodec.encoder.motion_estimation import MOTION_RATE_WEIGHT
+from bsqcodec.encoder.rate_control import CodedGroup
 from bsqcodec.encoder.rdo import USUAL, Coding, _Distortion, refine
 from bsqcodec.encoder.targets import Bitrate, BitsPerPixel, Psnr, Quality, Size
 from bsqcodec.encoder.tune import TUNES, USUAL_SHARE, Tune
 from bsqcodec.entropy.motion_vectors import SlotChances, code_vectors
 from bsqcodec.models.prior.order import limits
-from bsqcodec.models.transform.motion import TOKEN
+from bsqcodec.models.transform.compensation import TOKEN
 from bsqcodec.models.video_weight_files import VideoWeights
-from bsqcodec.video import groups as gop_module
+from bsqcodec.video import group_encoder as gop_module
 from bsqcodec.video.codec import VideoCodec
+from bsqcodec.video.coding_threads import Workers
 from bsqcodec.video.encode_file import encode_video_file
 from bsqcodec.video.frame_coders import FrameEncoder
-from bsqcodec.video.frame_loop import PRICE, WIDER
 from bsqcodec.video.frame_symbols import SymbolCoder, Symbols
-from bsqcodec.video.groups import CodedGroup, Workers
 from bsqcodec.video.video_input import VideoInput
 
 from ..batch_tools import Inline
@@ -56,15 +58,15 @@ class Search:
         first, self.pixels = clip(2, height, width)
         self.weights, self.loop = weights, loop_of(weights, [first])
         self.coder = SymbolCoder(weights.priors, self.loop.grid)
-        n = self.loop.first_integers(self.loop.load(first), STEP, self.limit(first=True))
-        self.loop.first_frame(n, STEP)
+        n = self.loop.intra_integers(self.loop.load(first), STEP, self.limit(first=True))
+        self.loop.intra_frame(n, STEP)
         self.coder.encode(Symbols(STEP, n.int().numpy(), None))
         frame = self.loop.load(self.pixels)
-        rough = self.loop.search_roughly(first, self.pixels, PRICE, None)
-        self.field = self.loop.search(frame, PRICE, rough)
+        motion = self.loop.search_integer_pel(first, self.pixels, MOTION_RATE_WEIGHT, None)
+        self.field = self.loop.refine_subpel(frame, MOTION_RATE_WEIGHT, motion)
         self.prediction = self.loop.predict(self.field)
-        self.z = self.loop.next_latents(frame, self.prediction, STEP)
-        n = self.loop.integers(self.z, frame, self.limit(), WIDER)
+        self.z = self.loop.inter_latents(frame, self.prediction, STEP)
+        n = self.loop.integers(self.z, frame, self.limit(), INTER_DEAD_ZONE_OFFSET)
         self.task = PredictedTask(
             weights.predicted,
             weights.priors.inter,
@@ -130,7 +132,7 @@ def test_the_search_sees_what_the_loop_decodes(wide: Search) -> None:
     n = wide.cut(wide.start.values)
     rows, columns = n.shape[:2]
     seen = shown(wide.task.decode(n, slice(0, rows), slice(0, columns)), wide.pixels)
-    decoded = wide.loop.next_frame(wide.prediction, torch.from_numpy(wide.start.values), STEP)
+    decoded = wide.loop.inter_frame(wide.prediction, torch.from_numpy(wide.start.values), STEP)
     assert np.abs(seen - decoded.astype(int)).max() <= 2
     assert np.abs(seen - wide.pixels.astype(int)).max() > 2
 
@@ -202,7 +204,7 @@ def plain(weights: VideoWeights, workers: Workers) -> CodedGroup:
 
 @pytest.fixture(scope="module")
 def group(weights: VideoWeights, workers: Workers) -> CodedGroup:
-    return encode_group(weights, workers, clip(4), searching=True)
+    return encode_group(weights, workers, clip(4), optimised=True)
 
 
 def errors(frames: list[Pixels], originals: list[Pixels]) -> list[float]:
@@ -233,7 +235,7 @@ def test_each_search_is_told_what_the_coder_knows(
 
     monkeypatch.setattr(gop_module, "PredictedTask", Spy)
     frames = clip(4)
-    payloads = encode_group(weights, workers, frames, searching=True).payloads
+    payloads = encode_group(weights, workers, frames, optimised=True).payloads
     grid = loop_of(weights, frames).grid
     decoder, coder = (SymbolCoder(weights.priors, grid) for _ in range(2))
     coder.encode(decoder.decode(payloads[0][4:], first=True))  # behind the group's CRC
@@ -247,21 +249,21 @@ def test_each_search_is_told_what_the_coder_knows(
 def test_the_same_group_every_time(
     weights: VideoWeights, workers: Workers, group: CodedGroup
 ) -> None:
-    assert encode_group(weights, workers, clip(4), searching=True) == group
+    assert encode_group(weights, workers, clip(4), optimised=True) == group
 
 
 def test_a_dry_run_has_the_same_errors(
     weights: VideoWeights, workers: Workers, group: CodedGroup
 ) -> None:
     """It must search too."""
-    dry = encode_group(weights, workers, clip(4), dry=True, searching=True)
+    dry = encode_group(weights, workers, clip(4), dry=True, optimised=True)
     assert dry.errors == group.errors
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 33), (17, 40), (32, 16)], ids=str)
 def test_sizes(weights: VideoWeights, workers: Workers, size: tuple[int, int]) -> None:
     frames = clip(3, *size)
-    made = encode_group(weights, workers, frames, searching=True)
+    made = encode_group(weights, workers, frames, optimised=True)
     decoded = decode_group(weights, workers, made.payloads, frames)
     assert errors(decoded, frames) == pytest.approx(made.errors, abs=0.01)
 
@@ -270,7 +272,7 @@ def test_what_stands_still_stays_free(weights: VideoWeights, workers: Workers) -
     """And what comes after it is searched as before."""
     first, second = clip(2)
     frames = [first, first, first, second, second]
-    made = encode_group(weights, workers, frames, searching=True)
+    made = encode_group(weights, workers, frames, optimised=True)
     still = encode_group(weights, workers, frames)
     for index in (1, 2, 4):
         assert made.payloads[index] == still.payloads[index]
@@ -364,7 +366,7 @@ def test_frames_tuned_for_squared_error_have_less_of_it(
     def cost(tune: Tune | None, step: int) -> float:
         steps = [step] * len(worth)
         plain = encode_group(weights, workers, clip(4), steps)
-        found = encode_group(weights, workers, clip(4), steps, searching=True, tune=tune)
+        found = encode_group(weights, workers, clip(4), steps, optimised=True, tune=tune)
         errors = np.array(found.errors) / plain.errors
         sizes = [len(a) / len(b) for a, b in zip(found.payloads, plain.payloads, strict=True)]
         return float(np.sum(errors + np.multiply(worth, sizes)))

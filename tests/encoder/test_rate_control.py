@@ -10,7 +10,7 @@ from typing import IO
 import numpy as np
 import pytest
 
-from bsqcodec.encoder.rate_control import Control, make_control
+from bsqcodec.encoder.rate_control import CodedGroup, Control, make_control
 from bsqcodec.encoder.size_budget import (
     SIZE_TOLERANCE,
     Budget,
@@ -30,7 +30,6 @@ from bsqcodec.encoder.targets import (
 )
 from bsqcodec.errors import TargetError
 from bsqcodec.models.token_grid import TokenGrid
-from bsqcodec.video.groups import CodedGroup
 
 GRID = TokenGrid(288, 352)
 

@@ -8,7 +8,7 @@ import pytest
 
 from bsqcodec.models.video_weight_files import VideoWeights
 from bsqcodec.video.codec import VideoCodec
-from bsqcodec.video.groups import Workers
+from bsqcodec.video.coding_threads import Workers
 
 
 @pytest.fixture(scope="module")

@@ -12,14 +12,17 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from bsqcodec.encoder.rate_control import CodedGroup
 from bsqcodec.encoder.targets import Quality, Target
 from bsqcodec.encoder.tune import Tune
 from bsqcodec.media.video.video_files import VideoColour, VideoFormat, VideoFrame, VideoReader
 from bsqcodec.models.token_grid import TokenGrid
 from bsqcodec.models.video_weight_files import VideoWeights
 from bsqcodec.video.codec import VideoCodec
-from bsqcodec.video.frame_loop import FrameLoop
-from bsqcodec.video.groups import CodedGroup, GroupDecoder, GroupEncoder, Workers
+from bsqcodec.video.coding_threads import Workers
+from bsqcodec.video.encoding_loop import EncodingLoop
+from bsqcodec.video.group_decoder import GroupDecoder
+from bsqcodec.video.group_encoder import GroupEncoder
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -99,10 +102,10 @@ def coded(
     return file.getvalue()
 
 
-def loop_of(weights: VideoWeights, frames: Sequence[Pixels]) -> FrameLoop:
+def loop_of(weights: VideoWeights, frames: Sequence[Pixels]) -> EncodingLoop:
     """A loop for frames of this size, on the CPU."""
     grid = TokenGrid(*frames[0].shape[:2])
-    return FrameLoop(weights.image.tokenizer, weights.predicted, grid, torch.device("cpu"))
+    return EncodingLoop(weights.image.tokenizer, weights.predicted, grid, torch.device("cpu"))
 
 
 def encode_group(
@@ -115,7 +118,7 @@ def encode_group(
     """Frames as one group, whatever they show; options: of `GroupEncoder`."""
     encoder = GroupEncoder(loop_of(weights, frames), weights.priors, workers, **options)
     for frame, step in zip(frames, steps or [STEP] * len(frames), strict=True):
-        assert encoder.add(frame, step, cut=False)
+        assert encoder.add(frame, step, detect_scene_change=False)
     assert len(encoder) == len(frames)
     return encoder.finish()
 

@@ -16,7 +16,9 @@ from bsqcodec.encoder.targets import Quality, Size
 from bsqcodec.errors import ChecksumError, FormatError, LimitError, TruncatedError, VerifyError
 from bsqcodec.format.video_container import Gop, VideoFileReader, VideoPart
 from bsqcodec.media.video.video_files import VideoFrame
-from bsqcodec.video.codec import DecodedVideo, VideoCodec, usual_gop
+from bsqcodec.video.codec import VideoCodec
+from bsqcodec.video.decode_frames import DecodedVideo
+from bsqcodec.video.encode_frames import default_gop
 
 from .scenes import ListReader, clip, coded, moving, psnr
 
@@ -155,9 +157,9 @@ def test_a_new_scene_begins_a_group(video_codec: VideoCodec) -> None:
 
 def test_groups_last_a_second_by_default() -> None:
     form = ListReader(clip(1), frame_rate=Fraction(30000, 1001)).format
-    assert usual_gop(form) == 30
-    assert usual_gop(ListReader(clip(1), frame_rate=None).format) == 25
-    assert usual_gop(ListReader(clip(1), frame_rate=Fraction(1, 10)).format) == 1
+    assert default_gop(form) == 30
+    assert default_gop(ListReader(clip(1), frame_rate=None).format) == 25
+    assert default_gop(ListReader(clip(1), frame_rate=Fraction(1, 10)).format) == 1
 
 
 def test_impossible_requests(video_codec: VideoCodec, data: bytes) -> None:

@@ -10,14 +10,17 @@ import numpy as np
 import pytest
 import torch
 
+from bsqcodec.encoder.frame_types import is_scene_change
+from bsqcodec.encoder.rate_control import CodedGroup
 from bsqcodec.errors import FormatError
 from bsqcodec.models.prior.integer import IntegerPrior
 from bsqcodec.models.token_grid import TokenGrid
 from bsqcodec.models.video_weight_files import VideoWeights
 from bsqcodec.video.codec import VideoCodec
-from bsqcodec.video.frame_loop import Pixels
+from bsqcodec.video.coding_threads import Workers
+from bsqcodec.video.decoding_loop import Pixels
 from bsqcodec.video.frame_symbols import SymbolCoder, Symbols
-from bsqcodec.video.groups import CodedGroup, GroupEncoder, Workers
+from bsqcodec.video.group_encoder import GroupEncoder
 
 from .scenes import STEP, clip, decode_group, encode_group, loop_of, psnr
 
@@ -116,7 +119,7 @@ def test_a_new_scene_is_refused_by_the_group(weights: VideoWeights, workers: Wor
     noise = np.random.default_rng(1).integers(0, 256, frames[0].shape, np.uint8)
     assert not encoder.add(noise, 60)
     assert len(encoder) == 2
-    assert encoder.add(noise, 60, cut=False)
+    assert encoder.add(noise, 60, detect_scene_change=False)
 
 
 # Damage -------------------------------------------------------------------------------------------
@@ -190,22 +193,22 @@ def scene(seed: int) -> Pixels:
     return np.repeat(picture.astype(np.uint8)[..., None], 3, axis=2)
 
 
-def is_cut(weights: VideoWeights, before: Pixels, after: Pixels) -> bool:
+def is_new_scene(weights: VideoWeights, before: Pixels, after: Pixels) -> bool:
     """Whether a frame after another is taken for a new scene."""
     loop = loop_of(weights, [before])
     loop.reference = loop.load(before)
-    rough = loop.search_roughly(before, after, 14.0, None)
+    motion = loop.search_integer_pel(before, after, 14.0, None)
     frame = loop.load(after)
-    return loop.is_cut(frame, loop.predict(loop.search(frame, 14.0, rough)))
+    return is_scene_change(frame, loop.predict(loop.refine_subpel(frame, 14.0, motion)))
 
 
 @pytest.mark.parametrize("seed", range(6))
 def test_another_scene_is_told_from_motion(weights: VideoWeights, seed: int) -> None:
     """Though blocks that look a little like those of any scene are found in every other."""
     first = scene(seed)
-    assert is_cut(weights, first, scene(seed + 100))
-    assert not is_cut(weights, first, np.roll(first, (5, -9), axis=(0, 1)))
-    assert not is_cut(weights, first, (0.9 * first + 10).astype(np.uint8))
+    assert is_new_scene(weights, first, scene(seed + 100))
+    assert not is_new_scene(weights, first, np.roll(first, (5, -9), axis=(0, 1)))
+    assert not is_new_scene(weights, first, (0.9 * first + 10).astype(np.uint8))
 
 
 @pytest.mark.parametrize("deviation", [2, 10, 25])
@@ -214,8 +217,8 @@ def test_noise_is_no_scene(weights: VideoWeights, deviation: int) -> None:
     generator = np.random.default_rng(deviation)
     noise = [generator.normal(128, deviation, (96, 128, 3)).clip(0, 255) for _ in range(2)]
     before, after = (x.astype(np.uint8) for x in noise)
-    assert not is_cut(weights, before, after)
-    assert not is_cut(weights, np.full_like(before, 128), after)
+    assert not is_new_scene(weights, before, after)
+    assert not is_new_scene(weights, np.full_like(before, 128), after)
 
 
 @pytest.mark.parametrize("dry", [False, True])
@@ -227,7 +230,7 @@ def test_looking_ahead_changes_nothing(
     for guess in (frames[1:], frames[:1] + frames[2:], [f.copy() for f in frames[1:]]):
         encoder = GroupEncoder(loop_of(weights, frames), weights.priors, workers, dry)
         for frame, following in zip_longest(frames, guess):
-            assert encoder.add(frame, STEP, cut=False, following=following)
+            assert encoder.add(frame, STEP, detect_scene_change=False, following=following)
         coded = encoder.finish()
         assert coded.errors == group.errors
         assert coded.payloads == (() if dry else group.payloads)

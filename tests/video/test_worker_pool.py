@@ -17,13 +17,14 @@ import numpy as np
 import pytest
 import torch
 
+from bsqcodec.encoder.rate_control import CodedGroup
 from bsqcodec.errors import FormatError
 from bsqcodec.models.token_grid import TokenGrid
 from bsqcodec.models.video_weight_files import VideoWeights
 from bsqcodec.video import worker_pool as helper_module
 from bsqcodec.video.codec import VideoCodec
+from bsqcodec.video.coding_threads import Workers
 from bsqcodec.video.frame_symbols import SymbolCoder, Symbols
-from bsqcodec.video.groups import CodedGroup, Workers
 from bsqcodec.video.worker_pool import PAYS_FROM, Help, HelpedCoder, Helper, HelperError
 
 from .scenes import ListReader, clip, coded, decode_group, encode_group

@@ -1,4 +1,4 @@
-"""Motion: known shifts are found, and compensated exactly where that can be."""
+"""Motion estimation: known shifts are found, fast ones too."""
 
 from __future__ import annotations
 
@@ -6,38 +6,24 @@ import pytest
 import torch
 from torch import Tensor
 
-from bsqcodec.models.transform.motion import (
-    REACH,
-    Rough,
+from bsqcodec.encoder.motion_estimation import (
+    MAX_VECTOR_PIXELS,
+    IntegerPelMotion,
     _median,
-    compensate,
-    estimate_roughly,
     luma,
-    refine,
+    refine_subpel,
+    search_integer_pel,
 )
+from bsqcodec.models.transform.compensation import compensate
 
-from ...tiny_models import seeded
-
-BLOCK = 8
-
-
-def texture(height: int, width: int, seed: int = 0) -> Tensor:
-    """Smooth noise [3, height, width] of whole numbers 0..255."""
-    with seeded(seed):
-        noise = torch.rand(1, 3, height // 4, width // 4)
-    smooth = torch.nn.functional.interpolate(noise, (height, width), mode="bicubic")[0]
-    return (255 * smooth).round().clamp(0, 255)
+from ..motion_fields import field, texture
+from ..tiny_models import seeded
 
 
-def search(current: Tensor, reference: Tensor, price: float = 14.0) -> Tensor:
+def search(current: Tensor, reference: Tensor, rate_weight: float = 14.0) -> Tensor:
     """Vectors between two frames [3, H, W]."""
-    rough = estimate_roughly(luma(current), luma(reference), price)
-    return refine(rough, luma(current), luma(reference), price)
-
-
-def field(rows: int, columns: int, down: int, right: int) -> Tensor:
-    """The same vector, in quarters of a pixel, for all blocks."""
-    return torch.tensor([down, right]).expand(rows, columns, 2).contiguous()
+    motion = search_integer_pel(luma(current), luma(reference), rate_weight)
+    return refine_subpel(motion, luma(current), luma(reference), rate_weight)
 
 
 @pytest.mark.parametrize(("down", "right"), [(0, 0), (3, -5), (-7, 2), (12, 20)])
@@ -90,34 +76,11 @@ def test_vectors_of_the_frame_before_are_candidates() -> None:
     """A shift that the coarse search cannot see is found where those before say so."""
     large = texture(64, 256)
     reference, current = large[:, :, :64], large[:, :, 63:127]
-    known = Rough(
+    known = IntegerPelMotion(
         field(4, 4, 0, 4 * 63), field(8, 8, 0, 4 * 63), torch.zeros(4, 4, dtype=torch.bool)
     )
-    alone = estimate_roughly(luma(current), luma(reference), 14.0)
-    found = estimate_roughly(luma(current), luma(reference), 14.0, known)
-    assert not (alone.whole[..., 1] == 4 * 63).any()
-    assert (found.whole[..., 1] == 4 * 63).any()
-    assert (search(current, reference)[..., 1].abs() <= 4 * REACH).all()
-
-
-@pytest.mark.parametrize(("down", "right"), [(0, 0), (3, -5), (-8, 8)])
-def test_whole_pixels_are_compensated_exactly(down: int, right: int) -> None:
-    reference = texture(48, 64)
-    predicted = compensate(reference, field(6, 8, 4 * down, 4 * right))
-    shifted = torch.roll(reference, (-down, -right), (1, 2))
-    inside = (slice(None), slice(8, -8), slice(8, -8))
-    assert torch.equal(predicted[inside], shifted[inside])
-
-
-def test_half_a_pixel_of_a_slope() -> None:
-    slope = (3.0 * torch.arange(64)).expand(3, 48, 64).contiguous()
-    predicted = compensate(slope, field(6, 8, 0, 2))
-    torch.testing.assert_close(predicted[:, :, 12:-12], slope[:, :, 12:-12] + 1.5)
-
-
-@pytest.mark.parametrize("size", [(16, 16), (48, 32), (16, 80)])
-def test_constant_frames_stay_constant_to_the_border(size: tuple[int, int]) -> None:
-    with seeded(3):
-        vectors = torch.randint(-384, 385, (size[0] // BLOCK, size[1] // BLOCK, 2))
-    frame = torch.full((3, *size), 77.0)
-    torch.testing.assert_close(compensate(frame, vectors), frame, rtol=0, atol=1e-3)
+    alone = search_integer_pel(luma(current), luma(reference), 14.0)
+    found = search_integer_pel(luma(current), luma(reference), 14.0, known)
+    assert not (alone.tokens[..., 1] == 4 * 63).any()
+    assert (found.tokens[..., 1] == 4 * 63).any()
+    assert (search(current, reference)[..., 1].abs() <= 4 * MAX_VECTOR_PIXELS).all()

@@ -1,0 +1,192 @@
+"""A .bsq video to frames: which groups are decoded, when their frames are shown, and what is damaged."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, closing
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import TypeAlias, TypeVar
+
+import torch
+
+from bsqcodec.errors import BsqError, FormatError
+from bsqcodec.format.video_container import (
+    DamagedGop,
+    Gop,
+    ShownTimes,
+    SideBytes,
+    VideoFileReader,
+)
+from bsqcodec.machine.scope import coding
+from bsqcodec.media.video.even_times import usual_rate
+from bsqcodec.media.video.video_files import VideoFrame
+from bsqcodec.models.token_grid import TokenGrid
+from bsqcodec.models.video_weight_files import VideoWeights
+from bsqcodec.video.coding_threads import Workers
+from bsqcodec.video.decoding_loop import DecodingLoop
+from bsqcodec.video.group_decoder import GroupDecoder
+from bsqcodec.video.stream_format import format_of
+
+StartWorkers: TypeAlias = Callable[[VideoWeights, int | None], AbstractContextManager[Workers]]
+"""Starts the threads of a video with these weights and, if that is known, so many frames."""
+
+
+class DecodedVideo:
+    """A .bsq video that is being decoded.
+
+    format: as of the video that was coded. missing: damaged groups, as they turn up in `frames`.
+    """
+
+    def __init__(
+        self,
+        device: torch.device,
+        start_workers: StartWorkers,
+        file: VideoFileReader,
+        weights: VideoWeights,
+        start: float | None,
+        duration: float | None,
+        partial: bool,
+    ) -> None:
+        self.file = file
+        self.missing: list[DamagedGop] = []
+        self.format = format_of(file)
+        self._times = ShownTimes(file.header)
+        self._device, self._start_workers = device, start_workers
+        self._weights, self._partial = weights, partial
+        # the decimals that were meant, so that .1 is not after a frame at 1/10
+        self._start = None if start is None else Fraction(str(start))
+        self._duration = None if duration is None else Fraction(str(duration))
+        self._side: Callable[[bytes], object] | None = None
+
+    def on_side_bytes(self, take: Callable[[bytes], object]) -> None:
+        """Have the side stream's bytes given to `take` as `frames` comes across them."""
+        self._side = take
+
+    @property
+    def average_rate(self) -> Fraction | None:
+        """A usual number of frames a second that is not below the average; None if not known."""
+        index, totals = self.file.index, self.file.totals
+        if not index or totals is None or not totals.duration:
+            return None
+        return usual_rate(Fraction(totals.frames) / (totals.duration * self.file.header.time_base))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was changed, one sentence each; complete once `frames` has ended."""
+        return self._times.notes
+
+    def frames(self) -> Generator[VideoFrame, None, None]:
+        """The frames in order, at times that grow (see `ShownTimes`).
+
+        Raises FormatError and its children, unless `partial`, LimitError.
+        """
+        with closing(self._frames()) as frames:
+            while True:
+                with coding(self._device, "this video"):
+                    frame = next(frames, None)
+                if frame is None:
+                    return
+                yield frame
+                del frame
+
+    def _frames(self) -> Generator[VideoFrame, None, None]:
+        header = self.file.header
+        base = header.time_base
+        first_pts: int | None = None
+        begin: Fraction | None = None
+        end: Fraction | None = None
+        origin: int | None = None
+        index = self.file.index
+        if self._start is not None and index and index.grows:
+            first_pts = index[0].first_pts
+            wanted = first_pts + math.ceil(self._start / base)
+            self.file.seek_gop(index.gop_of_pts(wanted))
+        grid = TokenGrid(header.height, header.width)
+        tokenizer, predicted = self._weights.image.tokenizer, self._weights.predicted
+        waiting: _TimedGroup | None = None
+        total = index.frame_count if index else None
+        with self._start_workers(self._weights, total) as workers:
+            for part in _and_what_fails(self.file.chunks()):
+                if isinstance(part, SideBytes):
+                    if self._side is not None:
+                        self._side(part.data)
+                    continue
+                if isinstance(part, DamagedGop):
+                    self.missing.append(part)
+                    continue
+                following: _TimedGroup | None = None
+                until = None
+                if isinstance(part, Gop):
+                    times = self._times.of(part.pts)
+                    until = times[0]
+                    if begin is None:
+                        first_pts = times[0] if first_pts is None else first_pts
+                        begin = first_pts + (self._start or 0) / base
+                        end = None if self._duration is None else begin + self._duration / base
+                    if self._start is not None and times[-1] < begin:
+                        continue
+                    if end is None or times[0] < end:
+                        loop = DecodingLoop(tokenizer, predicted, grid, self._device)
+                        decoder = GroupDecoder(loop, self._weights.priors, part.frames, workers)
+                        following = _TimedGroup(part, times, decoder)
+                elif self.file.totals is not None and first_pts is not None:
+                    until = first_pts + self.file.totals.duration
+                if waiting is not None:
+                    assert begin is not None
+                    for frame in self._shown(waiting, until):
+                        if frame.pts < begin or (end is not None and frame.pts >= end):
+                            continue
+                        if self._duration is not None:
+                            origin = frame.pts if origin is None else origin
+                            left = math.floor(origin + self._duration / base) - frame.pts
+                            frame = replace(frame, duration=min(frame.duration, max(left, 1)))
+                        yield frame
+                if isinstance(part, BsqError):
+                    raise part
+                if following is None:
+                    return
+                waiting = following
+
+    def _shown(self, group: _TimedGroup, until: int | None) -> Iterator[VideoFrame]:
+        """The frames of a group, up to where it turns out to be damaged, if that may be.
+
+        until: when the last of them ends at the latest; None if that is not known.
+        """
+        gop, times, sound = group.gop, group.times, 0
+        ends = (*times[1:], until)
+        try:
+            for time, end, pixels in zip(times, ends, group.decoder.frames(), strict=True):
+                sound += 1
+                latest = min((t for t in (end, until) if t is not None), default=time)
+                yield VideoFrame(pixels, time, max(latest - time, 0))
+        except FormatError as error:
+            if not self._partial:
+                raise
+            if sound == len(gop.frames):
+                sound = 0  # one of them is wrong, it is not known which
+            rest = len(gop.frames) - sound
+            self.missing.append(DamagedGop(gop.first_frame + sound, rest, str(error)))
+
+
+@dataclass(frozen=True)
+class _TimedGroup:
+    """A group that is being decoded, and when its frames are shown, in units of the time base."""
+
+    gop: Gop
+    times: tuple[int, ...]
+    decoder: GroupDecoder
+
+
+Part = TypeVar("Part")
+
+
+def _and_what_fails(parts: Iterator[Part]) -> Iterator[Part | BsqError | None]:
+    """The parts, and then the error that ended them, or None."""
+    try:
+        yield from parts
+    except BsqError as error:
+        yield error
+    else:
+        yield None

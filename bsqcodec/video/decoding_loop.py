@@ -1,0 +1,103 @@
+"""From integers and motion vectors to frames, each inter frame from the frame decoded before it.
+
+The decoder runs this loop, and the encoder runs it too (`bsqcodec.video.encoding_loop`), so that both
+have the same reference. Nothing here touches the entropy coder. Networks run in the precision that suits
+the machine (see `bsqcodec.machine.precision`), everything else in float32; two machines may differ a
+little in a sample, never in an integer.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from bsqcodec.machine.precision import autocast
+from bsqcodec.models.token_grid import TokenGrid
+from bsqcodec.models.transform.compensation import compensate
+from bsqcodec.models.transform.inter_network import Predicted
+from bsqcodec.models.transform.tokenizer import Tokenizer
+from bsqcodec.models.windows import continued
+
+Pixels = npt.NDArray[np.uint8]
+"""A frame [H, W, 3], R, G, B."""
+
+
+class DecodingLoop:
+    """Reconstructs the frames of a group, in order.
+
+    reference: the last decoded frame, [3, H, W] padded by its edge to whole tokens; None before the
+    intra frame.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        predicted: Predicted,
+        grid: TokenGrid,
+        device: torch.device,
+    ) -> None:
+        self.tokenizer, self.predicted = tokenizer, predicted
+        self.grid, self.device = grid, device
+        self.reference: Tensor | None = None
+        self._prediction: tuple[Tensor, Tensor] | None = None  # a prediction and its latents
+        self._shown: Pixels | None = None
+
+    def windows(self, x: Tensor) -> Tensor:
+        """[3, H, W] -> [1, 3, ...] padded by its edge to whole windows."""
+        height, width = self.grid.padded_pixels
+        return continued(x[None], 0, height - x.shape[1], 0, width - x.shape[2])
+
+    def step_tensor(self, step: int) -> Tensor:
+        """A step index [1] as the networks take it."""
+        return torch.tensor([step], device=self.device, dtype=torch.float32)
+
+    def autocast(self) -> torch.autocast:
+        """The context in which the networks run, in the precision of their layers."""
+        return autocast(self.device, self.predicted.dtype)
+
+    def _keep(self, decoded: Tensor) -> Pixels:
+        """Make a decoded frame [1, 3, ...] the reference; return its pixels."""
+        height, width = self.grid.height, self.grid.width
+        picture = decoded[0, :, :height, :width].clamp(0, 255)
+        bottom, right = self.grid.pixels
+        padded = continued(picture, 0, bottom - height, 0, right - width)
+        self.reference = padded.contiguous()
+        self._shown = picture.round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
+        return self._shown
+
+    def repeat(self) -> Pixels:
+        """The last decoded frame again; the reference stays."""
+        assert self._shown is not None
+        return self._shown
+
+    @torch.inference_mode()
+    def intra_frame(self, n: Tensor, step: int) -> Pixels:
+        """Decode an intra frame from integers [h, w, C]; it becomes the reference."""
+        rows, columns = self.grid.shape
+        h, w = self.grid.padded_shape
+        inside = n[:rows, :columns].permute(2, 0, 1)[None].float()
+        padded = continued(inside, 0, h - rows, 0, w - columns)
+        with self.autocast():
+            decoded = self.tokenizer.decode(padded.permute(0, 2, 3, 1), self.step_tensor(step))
+        return self._keep(decoded.float())
+
+    @torch.inference_mode()
+    def predict(self, vectors: Tensor) -> Tensor:
+        """Prediction [3, H, W] of the next frame by vectors [H / 8, W / 8, 2]."""
+        assert self.reference is not None
+        return compensate(self.reference, vectors)
+
+    @torch.inference_mode()
+    def inter_frame(self, prediction: Tensor, n: Tensor, step: int) -> Pixels:
+        """Decode an inter frame from its prediction and integers [h, w, C]; it becomes the reference."""
+        p = self.windows(prediction)
+        if self._prediction is None or self._prediction[0] is not prediction:
+            self._prediction = prediction, self.predicted.latents(p - 127.5)
+        latents = self._prediction[1]
+        with self.autocast():
+            decoded = self.predicted.reconstruct(
+                p, latents, n[None].float(), self.step_tensor(step)
+            )
+        return self._keep(decoded.float())

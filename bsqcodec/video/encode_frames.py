@@ -1,0 +1,290 @@
+"""Frames to a .bsq video: where groups begin and end, and the quantizer step of each."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from itertools import islice, zip_longest
+from typing import TypeAlias
+
+import torch
+
+from bsqcodec.encoder.effort import check_effort, is_searched, notes_on
+from bsqcodec.encoder.rate_control import CodedGroup, Control, Rate, make_control
+from bsqcodec.encoder.targets import Quality, Target
+from bsqcodec.encoder.tune import Tune, check_tune
+from bsqcodec.format.byte_source import SupportsWrite
+from bsqcodec.format.memory_limit import memory_notes, video_memory
+from bsqcodec.format.video_container import (
+    DEFAULT_RATE,
+    MAX_GOP_FRAMES,
+    Gop,
+    ShownTimes,
+    VideoFileWriter,
+)
+from bsqcodec.machine.scope import coding
+from bsqcodec.media.video.video_files import VideoFormat, VideoFrame, VideoReader
+from bsqcodec.models.token_grid import TokenGrid
+from bsqcodec.models.video_weight_files import VideoWeights
+from bsqcodec.video.coding_threads import Workers
+from bsqcodec.video.decoding_loop import Pixels
+from bsqcodec.video.encoding_loop import EncodingLoop
+from bsqcodec.video.group_encoder import GroupEncoder
+from bsqcodec.video.stream_format import header_for
+
+DEFAULT_GOP_SECONDS = 1.0
+"""Length of a group of pictures, unless a scene ends before."""
+
+LAST_GOP_EXTENSION = 3
+"""The last group takes in the frames that would be left behind it, up to 1 / 3 of a group."""
+
+MAX_DEFAULT_GOP_FRAMES = 120
+"""Frames of a group at most, unless more are asked for; all of them may be in memory."""
+
+Progress = Callable[[int], None]
+"""Takes the number of frames that are done; a group that is coded again does not count again."""
+
+StartEncodingWorkers: TypeAlias = Callable[
+    [VideoWeights, int | None, bool], AbstractContextManager[Workers]
+]
+"""Starts the threads of a video with these weights and, if that is known, so many frames; the last
+argument: whether they are busy side by side."""
+
+
+@dataclass(frozen=True)
+class EncodedVideo:
+    """What is known about a coded video. psnr: of all samples, in dB; bpp: of the whole file.
+
+    groups: numbers of frames. picture_bytes: bytes of the frames, of `size`.
+    """
+
+    frames: int
+    groups: tuple[int, ...]
+    size: int
+    picture_bytes: int
+    bpp: float
+    psnr: float
+    seconds: float
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class FrameEncoding:
+    """How the frames of videos are coded: with which weights, where, and how hard the encoder tries.
+
+    notes: sentences that every coded video gets.
+    """
+
+    weights: VideoWeights
+    device: torch.device
+    notes: tuple[str, ...]
+    start_workers: StartEncodingWorkers
+    effort: int = 1
+    tune: Tune | None = None
+
+    def __post_init__(self) -> None:
+        check_effort(self.effort)
+        check_tune(self.tune)
+
+    def encode(
+        self,
+        reader: VideoReader,
+        sink: SupportsWrite,
+        target: Target | None = None,
+        *,
+        gop: int | None = None,
+        control: Control | None = None,
+        progress: Progress | None = None,
+    ) -> EncodedVideo:
+        """See `bsqcodec.video.codec.VideoCodec.encode`."""
+        started = time.perf_counter()
+        form = reader.format
+        slack = 0
+        if gop is None:
+            gop = default_gop(form)
+            slack = gop // LAST_GOP_EXTENSION
+        if not 1 <= gop <= MAX_GOP_FRAMES:
+            raise ValueError(f"a group of {gop} frames is outside 1..{MAX_GOP_FRAMES}")
+        grid = TokenGrid(form.height, form.width)
+        if control is None:
+            control = make_control(target or Quality(50), grid)
+        area = form.height * form.width
+        optimised = is_searched(self.effort, area)
+        notes = (*self.notes, *notes_on(self.effort, area, "each frame"))
+        notes = (*notes, *memory_notes("frames", form.width, form.height, video_memory))
+        groups: list[int] = []
+        first_pts: int | None = None
+        end = 0
+        squared, picture_bytes = 0.0, 0
+        with (
+            coding(self.device, "this video"),
+            self.start_workers(self.weights, reader.expected_frames, not optimised) as workers,
+        ):
+            writer = VideoFileWriter(sink, header_for(form, self.weights), form.metadata)
+            times = ShownTimes(writer.header)
+            frames = _FrameQueue(_growing(reader.frames(), times), slack, _nominal_step(form))
+            encoding = _GroupEncoding(
+                self.weights, self.device, grid, control, workers, optimised, self.tune
+            )
+
+            def tell(done: int) -> None:
+                """Report frames of the group that is being coded."""
+                if progress is not None:
+                    progress(writer.frames + done)
+
+            while frames:
+                taken, coded = encoding.next_group(frames, gop, tell, form.time_base)
+                pts = tuple(frame.pts for frame in taken)
+                first_pts = pts[0] if first_pts is None else first_pts
+                end = frames.end
+                writer.gop(Gop(writer.frames, pts, coded.payloads))
+                side = reader.take_side_bytes()
+                if side:
+                    writer.side(side)
+                groups.append(len(taken))
+                squared += sum(coded.errors)
+                picture_bytes += coded.size
+                del taken, coded  # or two groups would be in memory
+            side = reader.take_side_bytes()
+            if side:
+                writer.side(side)
+            duration = end - (first_pts or 0)
+            writer.close(duration)
+        count = sum(groups)
+        missed = None
+        if isinstance(control, Rate):
+            seconds = float(duration * form.time_base)
+            missed = control.missed(8 * picture_bytes, count, seconds)
+        if missed is not None:
+            notes = (*notes, missed)
+        samples = count * area
+        mean = squared / max(count, 1)
+        return EncodedVideo(
+            frames=count,
+            groups=tuple(groups),
+            size=writer.bytes_written,
+            picture_bytes=picture_bytes,
+            bpp=8 * writer.bytes_written / max(samples, 1),
+            psnr=math.inf if mean == 0 else 10 * math.log10(255**2 / mean),
+            seconds=time.perf_counter() - started,
+            notes=(*reader.notes, *notes, *times.notes),
+        )
+
+
+def default_gop(form: VideoFormat) -> int:
+    """Frames of a group, unless something else is asked for."""
+    rate = form.frame_rate or DEFAULT_RATE
+    return min(max(round(rate * Fraction(DEFAULT_GOP_SECONDS)), 1), MAX_DEFAULT_GOP_FRAMES)
+
+
+@dataclass(frozen=True)
+class _GroupEncoding:
+    """Codes the groups of one video."""
+
+    weights: VideoWeights
+    device: torch.device
+    grid: TokenGrid
+    control: Control
+    workers: Workers
+    optimised: bool
+    tune: Tune | None
+
+    def next_group(
+        self, frames: _FrameQueue, gop: int, tell: Progress, time_base: Fraction
+    ) -> tuple[list[VideoFrame], CodedGroup]:
+        """Code the next group, again with other steps until the rate control accepts it.
+
+        gop: frames at most. tell: takes the number of its frames that are done.
+        """
+        taken: list[VideoFrame] = []
+        step = self.control.first_step()
+        while True:
+            encoder = self._group_encoder()
+            if taken:
+                for frame, following in zip_longest(taken, taken[1:]):
+                    ahead = None if following is None else following.pixels
+                    encoder.add(frame.pixels, step, detect_scene_change=False, following=ahead)
+            else:
+                while (
+                    frames
+                    and (len(taken) < gop or frames.ends)
+                    and encoder.add(frames.peek().pixels, step, following=frames.second())
+                ):
+                    taken.append(frames.take())
+                    tell(len(taken))
+            coded = encoder.finish()
+            shown = (frames.end - taken[0].pts) * time_base
+            following_step = self.control.judge(step, coded, float(shown))
+            if following_step is None:
+                return taken, coded
+            step = following_step
+
+    def _group_encoder(self) -> GroupEncoder:
+        weights = self.weights
+        loop = EncodingLoop(weights.image.tokenizer, weights.predicted, self.grid, self.device)
+        return GroupEncoder(
+            loop, weights.priors, self.workers, self.control.dry, self.optimised, self.tune
+        )
+
+
+class _FrameQueue:
+    """Frames of an iterator, of which the next two, and `slack` after the next, can be looked at.
+
+    step: how long the last frame is shown, in units of the time base, if nothing else says so.
+    """
+
+    def __init__(self, frames: Iterator[VideoFrame], slack: int, step: int) -> None:
+        self._frames = frames
+        self._slack = slack
+        self._step = step
+        self._taken: tuple[int, int] | None = None
+        self._next: deque[VideoFrame] = deque(islice(frames, max(slack, 1) + 1))
+
+    def __bool__(self) -> bool:
+        return bool(self._next)
+
+    @property
+    def ends(self) -> bool:
+        """Whether at most `slack` frames are left."""
+        return len(self._next) <= self._slack
+
+    def peek(self) -> VideoFrame:
+        return self._next[0]
+
+    def second(self) -> Pixels | None:
+        """Pixels of the frame after the next; None if there is none."""
+        return self._next[1].pixels if len(self._next) > 1 else None
+
+    def take(self) -> VideoFrame:
+        taken = self._next.popleft()
+        self._next.extend(islice(self._frames, 1))
+        if self._taken is not None:
+            self._step = taken.pts - self._taken[0]
+        self._taken = taken.pts, taken.duration
+        return taken
+
+    @property
+    def end(self) -> int:
+        """Until when the frame that was taken last is shown, in units of the time base."""
+        if self._next:
+            return self._next[0].pts
+        pts, duration = self._taken or (0, 0)
+        return pts + (duration or self._step)
+
+
+def _growing(frames: Iterator[VideoFrame], times: ShownTimes) -> Iterator[VideoFrame]:
+    """The frames, at times that grow also where those of a reader do not."""
+    for frame in frames:
+        (pts,) = times.of((frame.pts,))
+        yield frame if pts == frame.pts else replace(frame, pts=pts)
+        del frame
+
+
+def _nominal_step(form: VideoFormat) -> int:
+    """How long a frame is shown by the frame rate, in units of the time base."""
+    return round(1 / ((form.frame_rate or DEFAULT_RATE) * form.time_base))
