@@ -128,13 +128,14 @@ def raw_video(
     frame_size: tuple[int, int] | None, fps: Fraction | None, pix_fmt: str | None
 ) -> RawVideo | None:
     """What bare samples do not say; None where they are not meant. Raises click.UsageError."""
+    from bsqcodec.format.video_times import DEFAULT_FRAME_RATE
     from bsqcodec.media.video.video_files import RawVideo
 
     if frame_size is None:
         if pix_fmt is not None:
             raise click.UsageError("--pix-fmt is of bare samples, which need --frame-size too")
         return None
-    return RawVideo(*frame_size, fps or Fraction(25), pix_fmt or "yuv420p")
+    return RawVideo(*frame_size, fps or DEFAULT_FRAME_RATE, pix_fmt or "yuv420p")
 
 
 def given(name: str, value: Value) -> Value | None:

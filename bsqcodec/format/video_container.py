@@ -7,12 +7,11 @@ from bsqcodec.format.video_header import ColourCodes, VideoHeader
 from bsqcodec.format.video_index import GopEntry, VideoIndex
 from bsqcodec.format.video_reader import SideBytes, VideoFileReader, VideoPart
 from bsqcodec.format.video_tail import VideoTotals
-from bsqcodec.format.video_times import DEFAULT_RATE, ShownTimes
+from bsqcodec.format.video_times import ShownTimes
 from bsqcodec.format.video_walk import DamagedGop
 from bsqcodec.format.video_writer import VideoFileWriter
 
 __all__ = [
-    "DEFAULT_RATE",
     "MAX_GOP_FRAMES",
     "MAX_PTS",
     "ColourCodes",

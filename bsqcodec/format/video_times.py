@@ -8,7 +8,7 @@ from typing import Final
 
 from bsqcodec.format.video_header import VideoHeader
 
-DEFAULT_RATE: Final = Fraction(25)
+DEFAULT_FRAME_RATE: Final = Fraction(25)
 """Frames a second of a video that names no rate."""
 
 
@@ -22,7 +22,7 @@ class ShownTimes:
 
     def __init__(self, header: VideoHeader) -> None:
         self.moved = 0
-        rate = header.frame_rate or DEFAULT_RATE
+        rate = header.frame_rate or DEFAULT_FRAME_RATE
         self._step = max(1, round(1 / (rate * header.time_base)))
         self._shift = 0
         self._last: tuple[int, int] | None = None  # pts and time of the frame before

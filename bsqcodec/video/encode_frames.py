@@ -21,12 +21,12 @@ from bsqcodec.encoder.tune import Tune, check_tune
 from bsqcodec.format.byte_source import SupportsWrite
 from bsqcodec.format.memory_limit import memory_notes, video_memory
 from bsqcodec.format.video_container import (
-    DEFAULT_RATE,
     MAX_GOP_FRAMES,
     Gop,
     ShownTimes,
     VideoFileWriter,
 )
+from bsqcodec.format.video_times import DEFAULT_FRAME_RATE
 from bsqcodec.machine.scope import coding
 from bsqcodec.media.video.video_files import VideoFormat, VideoFrame, VideoReader
 from bsqcodec.models.token_grid import TokenGrid
@@ -178,7 +178,7 @@ class FrameEncoding:
 
 def default_gop(form: VideoFormat) -> int:
     """Frames of a group, unless something else is asked for."""
-    rate = form.frame_rate or DEFAULT_RATE
+    rate = form.frame_rate or DEFAULT_FRAME_RATE
     return min(max(round(rate * Fraction(DEFAULT_GOP_SECONDS)), 1), MAX_DEFAULT_GOP_FRAMES)
 
 
@@ -287,4 +287,4 @@ def _growing(frames: Iterator[VideoFrame], times: ShownTimes) -> Iterator[VideoF
 
 def _nominal_step(form: VideoFormat) -> int:
     """How long a frame is shown by the frame rate, in units of the time base."""
-    return round(1 / ((form.frame_rate or DEFAULT_RATE) * form.time_base))
+    return round(1 / ((form.frame_rate or DEFAULT_FRAME_RATE) * form.time_base))

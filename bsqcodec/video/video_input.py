@@ -9,11 +9,9 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from bsqcodec.format.image_container import DEFAULT_MAX_PIXELS
+from bsqcodec.format.video_times import DEFAULT_FRAME_RATE
 from bsqcodec.media.video.bare_samples import check_bare_samples
 from bsqcodec.media.video.video_files import Part, RawVideo, VideoFrame, VideoReader, open_video
-
-USUAL_RATE = Fraction(25)
-"""Frames a second of a video that does not say."""
 
 
 class VideoInput:
@@ -95,7 +93,7 @@ class CountedReader(VideoReader):
             return 0.0
         base = self.format.time_base
         last = (self._last_duration or self._last_step) * base
-        last = last or 1 / (self.format.frame_rate or USUAL_RATE)
+        last = last or 1 / (self.format.frame_rate or DEFAULT_FRAME_RATE)
         return float((self._last_pts - self._first_pts) * base + last)
 
     def frames(self) -> Iterator[VideoFrame]:

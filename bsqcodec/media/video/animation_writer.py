@@ -12,11 +12,11 @@ from typing import Any, BinaryIO, Final
 import av
 
 from bsqcodec.errors import OutputError
+from bsqcodec.format.video_times import DEFAULT_FRAME_RATE
 from bsqcodec.media.ffmpeg_io import BUFFER_BYTES, REPRODUCIBLE, GuardedSink, ffmpeg_guard
 from bsqcodec.media.formats import VideoContainer
 from bsqcodec.media.video.video_types import OutputOptions, VideoFormat, VideoFrame, VideoWriter
 
-DEFAULT_RATE: Final = Fraction(25)
 _PIX_FMT: Final = "bgra"
 _FOR_EVER: Final = {"loop": "0"}
 _LAST_TICK: Final = 2**31 - 1
@@ -80,7 +80,7 @@ class AnimationWriter(VideoWriter):
         self._container = container
         self._kind = _ANIMATIONS[container.name]
         self._codec_options = _codec_options(container.name, self._kind, format, options)
-        self._rate = format.frame_rate or DEFAULT_RATE
+        self._rate = format.frame_rate or DEFAULT_FRAME_RATE
         self._first_time: Fraction | None = None
         self._last: VideoFrame | None = None
         self._tick = -self._kind.least_step

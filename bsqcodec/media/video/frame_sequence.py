@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 
 from bsqcodec.errors import MediaError, OutputError
+from bsqcodec.format.video_times import DEFAULT_FRAME_RATE
 from bsqcodec.media.files import atomic_output, check_output
 from bsqcodec.media.image.icc import code_points_of
 from bsqcodec.media.image.image_reader import read_picture, write_picture
@@ -27,7 +28,6 @@ from bsqcodec.media.video.video_types import (
     VideoWriter,
 )
 
-DEFAULT_RATE: Final = Fraction(25)
 DEFAULT_NAME: Final = "frame%06d.png"
 _NUMBER: Final = re.compile(r"%(0?)(\d*)d")
 _SRGB: Final = (1, 13)
@@ -71,7 +71,7 @@ class SequenceReader(VideoReader):
     """
 
     def __init__(self, source: Path, frame_rate: Fraction | None, *, max_pixels: int) -> None:
-        rate = frame_rate or DEFAULT_RATE
+        rate = frame_rate or DEFAULT_FRAME_RATE
         self.notes = []
         self.problems = []
         self._max_pixels = max_pixels

@@ -10,6 +10,7 @@ from typing import Final
 import av
 
 from bsqcodec.errors import MediaError
+from bsqcodec.format.video_times import DEFAULT_FRAME_RATE
 from bsqcodec.media.image.pillow_guard import check_size
 from bsqcodec.media.remarks import CLOCK_STARTS_OVER, CROPPED
 from bsqcodec.media.side.side_cut import SideCut
@@ -42,7 +43,6 @@ from bsqcodec.media.video.video_source import (
 )
 from bsqcodec.media.video.video_types import RawVideo, VideoFormat, VideoFrame, VideoReader
 
-_USUAL_RATE: Final = Fraction(25)
 _FASTEST_RATE: Final = 300
 """No common video has more frames a second."""
 
@@ -95,7 +95,7 @@ class FFmpegReader(VideoReader):
         self._stream = stream
         if container.format.name != _PLAIN:
             stream.codec_context.options = {CHROMA_SITING: USUAL_SITING}
-        self._time_base = stream.time_base or 1 / _USUAL_RATE
+        self._time_base = stream.time_base or 1 / DEFAULT_FRAME_RATE
         self._rate = nominal_rate(stream)
         if stream.codec_context.width and stream.codec_context.height:
             size = (stream.codec_context.width, stream.codec_context.height)
@@ -112,7 +112,7 @@ class FFmpegReader(VideoReader):
         self._decoded = self._decoder.frames()
         self._first = next(self._decoded, None)
         if self._first is None:
-            self._decoder.check_end(None, 1 / _USUAL_RATE)
+            self._decoder.check_end(None, 1 / DEFAULT_FRAME_RATE)
             raise MediaError(f"{name}: it holds no frames that can be decoded")
         facts = read_facts(container, stream)
         self._side_data = SideDataNotes(facts.unkept)
@@ -226,7 +226,7 @@ class FFmpegReader(VideoReader):
     @property
     def _step_s(self) -> Fraction:
         """Seconds from one frame to the next, by the nominal rate."""
-        return 1 / (self._rate or _USUAL_RATE)
+        return 1 / (self._rate or DEFAULT_FRAME_RATE)
 
     def _describe(self, frame: av.VideoFrame, facts: TrackFacts) -> VideoFormat:
         """The format, by the first frame and the container's header."""

@@ -11,6 +11,7 @@ from typing import Final, Self
 
 import numpy as np
 
+from bsqcodec.format.video_times import DEFAULT_FRAME_RATE
 from bsqcodec.media.image.picture import Samples
 
 UNSPECIFIED: Final = 2
@@ -86,7 +87,7 @@ class RawVideo:
 
     width: int
     height: int
-    frame_rate: Fraction = Fraction(25)
+    frame_rate: Fraction = DEFAULT_FRAME_RATE
     pix_fmt: str = "yuv420p"
     colour: VideoColour | None = None
 

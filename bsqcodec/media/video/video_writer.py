@@ -10,6 +10,7 @@ from typing import Any, BinaryIO, Final
 import av
 
 from bsqcodec.errors import FormatError, OutputError
+from bsqcodec.format.video_times import DEFAULT_FRAME_RATE
 from bsqcodec.media.ffmpeg_io import (
     BUFFER_BYTES,
     REPRODUCIBLE,
@@ -31,7 +32,6 @@ from bsqcodec.media.video.video_colour import (
 )
 from bsqcodec.media.video.video_types import OutputOptions, VideoFormat, VideoFrame, VideoWriter
 
-DEFAULT_RATE: Final = Fraction(25)
 NO_SIDES: Final = "{} holds no sound, subtitles or chapters"
 """A note, of a container."""
 
@@ -75,7 +75,7 @@ class FFmpegWriter(VideoWriter):
         self._last_pts: int | None = None
         self._first_time = Fraction(0)
         self._is_rounded = False
-        self._rate = format.frame_rate or options.frame_rate or DEFAULT_RATE
+        self._rate = format.frame_rate or options.frame_rate or DEFAULT_FRAME_RATE
         self._even = EvenTimes(self._rate) if container == "y4m" else None
         self._waiting: av.VideoFrame | None = None
         self._last_duration: Fraction | None = None
