@@ -38,7 +38,8 @@ if TYPE_CHECKING:
         VerifyError,
         WeightsError,
     )
-    from bsqcodec.image.codec import Codec, Decoded, Encoded
+    from bsqcodec.image.codec import Codec, Decoded
+    from bsqcodec.image.encode_picture import Encoded
     from bsqcodec.media.image.picture import Picture
     from bsqcodec.video.codec import VideoCodec
     from bsqcodec.video.encode_frames import EncodedVideo
@@ -85,7 +86,8 @@ _HOMES = {
     "api": ("decode", "describe", "encode"),
     "api_video": ("decode_video", "encode_video", "video_frames"),
     "encoder.targets": ("Bitrate", "BitsPerPixel", "Psnr", "Quality", "Size"),
-    "image.codec": ("Codec", "Decoded", "Encoded"),
+    "image.codec": ("Codec", "Decoded"),
+    "image.encode_picture": ("Encoded",),
     "media.image.picture": ("Picture",),
     "video.codec": ("VideoCodec",),
     "video.encode_frames": ("EncodedVideo",),

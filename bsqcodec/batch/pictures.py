@@ -17,7 +17,8 @@ from bsqcodec.media.suffixes import PICTURE_SUFFIXES
 if TYPE_CHECKING:
     from bsqcodec.batch.kinds import Options, Progress, Summary
     from bsqcodec.format.image_container import Container
-    from bsqcodec.image.codec import Codec, Encoded
+    from bsqcodec.image.codec import Codec
+    from bsqcodec.image.encode_picture import Encoded
     from bsqcodec.media.image.picture import Picture
 
 SUFFIXES: Final = tuple(sorted(PICTURE_SUFFIXES))

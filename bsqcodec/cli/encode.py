@@ -40,7 +40,7 @@ from bsqcodec.media.suffixes import CODED_SUFFIX
 
 if TYPE_CHECKING:
     from bsqcodec.encoder.tune import Tune
-    from bsqcodec.image.codec import Encoded
+    from bsqcodec.image.encode_picture import Encoded
     from bsqcodec.media.image.picture import Picture
     from bsqcodec.media.video.video_files import RawVideo
 

@@ -1,4 +1,7 @@
-"""The codec: pictures to .bsq bytes and back, with the weights loaded once."""
+"""The codec: pictures to .bsq bytes and back, with the weights loaded once.
+
+The module imports the decoder alone; the first call of `Codec.encode` imports the encoder.
+"""
 
 from __future__ import annotations
 
@@ -6,21 +9,18 @@ import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image
 
-from bsqcodec.encoder.effort import check_effort
-from bsqcodec.encoder.targets import BitsPerPixel, Psnr, Quality, Size, Target
-from bsqcodec.encoder.tune import Tune, check_tune
 from bsqcodec.errors import WeightsError
 from bsqcodec.format.byte_source import ByteSource
 from bsqcodec.format.image_container import DEFAULT_MAX_PIXELS, Header, unpack
 from bsqcodec.format.memory_limit import memory_limit
 from bsqcodec.image.decode_picture import decode_container
-from bsqcodec.image.encode_picture import Encoded, PictureEncoding
 from bsqcodec.machine.scope import coding
 from bsqcodec.machine.threads import set_thread_count
 from bsqcodec.media.image.image_reader import picture_from
@@ -28,6 +28,11 @@ from bsqcodec.media.image.picture import Picture
 from bsqcodec.models import weight_files
 from bsqcodec.models.families import find_picture_model, load_picture_model
 from bsqcodec.models.picture_model import PictureModel, Progress
+
+if TYPE_CHECKING:
+    from bsqcodec.encoder.targets import Target
+    from bsqcodec.encoder.tune import Tune
+    from bsqcodec.image.encode_picture import Encoded
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,7 @@ class Codec:
     `encode` uses; decoding finds those that a file names. Raises WeightsError, and ValueError for a
     device or a number of threads that cannot be.
 
+    >>> from bsqcodec import Codec, Quality
     >>> codec = Codec(device="cpu")
     >>> encoded = codec.encode(np.full((30, 40), 128, np.uint8), Quality(70))
     >>> encoded.width, encoded.height, len(encoded.data) < 200
@@ -126,6 +132,10 @@ class Codec:
         Raises TargetError, VerifyError, LimitError, MediaError for an array that is no picture, and
         ValueError for another effort or tune.
         """
+        from bsqcodec.encoder.effort import check_effort
+        from bsqcodec.encoder.tune import check_tune
+        from bsqcodec.image.encode_picture import PictureEncoding
+
         check_effort(effort)
         check_tune(tune)
         with coding(self.device, "this picture"):
@@ -178,6 +188,3 @@ class Codec:
             truncated=container.truncated,
             seconds=time.perf_counter() - started,
         )
-
-
-__all__ = ["BitsPerPixel", "Codec", "Decoded", "Encoded", "Psnr", "Quality", "Size"]

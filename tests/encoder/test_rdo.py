@@ -27,7 +27,8 @@ from bsqcodec.encoder.targets import (
 )
 from bsqcodec.encoder.tune import TUNES, USUAL_SHARE, Tune
 from bsqcodec.errors import TargetError
-from bsqcodec.image.codec import Codec, Encoded
+from bsqcodec.image.codec import Codec
+from bsqcodec.image.encode_picture import Encoded
 from bsqcodec.machine.precision import ENVIRONMENT
 from bsqcodec.models.prior.order import limits
 from bsqcodec.models.prior.walk import walk

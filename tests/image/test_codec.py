@@ -37,7 +37,8 @@ from bsqcodec.errors import (
 )
 from bsqcodec.format.image_container import Chunk, ChunkKind, Colour, pack, packed_size, unpack
 from bsqcodec.image import encode_picture
-from bsqcodec.image.codec import Codec, Encoded
+from bsqcodec.image.codec import Codec
+from bsqcodec.image.encode_picture import Encoded
 from bsqcodec.media.image.picture import Picture
 from bsqcodec.models.prior.walk_coders import EncodingCoder
 from bsqcodec.models.transform.picture_model import TransformModel
