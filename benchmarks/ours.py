@@ -17,8 +17,8 @@ from benchmarks.environment import versions
 from benchmarks.measures import SEARCHES, TUNED
 
 if TYPE_CHECKING:
-    from bsqcodec.encoder.targets import Target
     from bsqcodec.image.codec import Codec
+    from bsqcodec.targets import Target
 
 DEFAULT_QUALITIES = (0.0, 3.0, 8.0, 13.0, 19.0, 26.0, 34.0, 44.0, 58.0)  # about .09 to 1 bpp
 SEARCHING_QUALITIES = (7.3, 17.2, 27.2, 40.5, 58.2)  # fewer, since each takes far longer
@@ -81,13 +81,13 @@ class BsqStill:
         return {name: found[name] for name in names}
 
     def encode(self, image: Image.Image, setting: float) -> bytes:
-        from bsqcodec.encoder.targets import Quality
+        from bsqcodec.targets import Quality
 
         return self._encode(image, Quality(setting))
 
     def encode_near(self, image: Image.Image, bpp: float) -> bytes:
         """Code to at most `bpp` bits per pixel with the codec's own rate control."""
-        from bsqcodec.encoder.targets import BitsPerPixel
+        from bsqcodec.targets import BitsPerPixel
 
         return self._encode(image, BitsPerPixel(bpp))
 
@@ -115,7 +115,7 @@ class BsqTokenizer:
         return int(self._weights.prior.planes.shape[1])
 
     def step(self, quality: float) -> int:
-        from bsqcodec.encoder.targets import step_of_quality
+        from bsqcodec.encoder.target_search import step_of_quality
 
         return step_of_quality(quality)
 
@@ -158,7 +158,7 @@ class BsqTokenizer:
 
     def coded_bits(self, pixels: Pixels, quality: float) -> float:
         """Bits that the prior promises for the same integers."""
-        from bsqcodec.encoder.targets import Quality
+        from bsqcodec.targets import Quality
 
         return float(self._codec.encode(pixels, Quality(quality), effort=0).ideal_bits)
 

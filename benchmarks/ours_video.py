@@ -97,7 +97,7 @@ class BsqVideo:
     def _encoded(
         self, width: int, height: int, rate: Fraction, frames: Iterable[Frame], quality: float
     ) -> bytes:
-        from bsqcodec.encoder.targets import Quality
+        from bsqcodec.targets import Quality
 
         sink = io.BytesIO()
         reader = _Frames(width, height, rate, frames)

@@ -122,7 +122,7 @@ def ideal_length(
 
     The allowance is 0.5 % of the ideal length plus 64 bytes for header, checks and lengths.
     """
-    from bsqcodec.encoder.targets import Quality
+    from bsqcodec.targets import Quality
 
     rows = []
     for name, image in pictures:

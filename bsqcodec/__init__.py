@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bsqcodec.api import decode, describe, encode
     from bsqcodec.api_video import decode_video, encode_video, video_frames
-    from bsqcodec.encoder.targets import Bitrate, BitsPerPixel, Psnr, Quality, Size
     from bsqcodec.errors import (
         AnimationError,
         BsqError,
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
     from bsqcodec.image.codec import Codec, Decoded
     from bsqcodec.image.encode_picture import Encoded
     from bsqcodec.media.image.picture import Picture
+    from bsqcodec.targets import Bitrate, BitsPerPixel, Psnr, Quality, Size
     from bsqcodec.video.codec import VideoCodec
     from bsqcodec.video.encode_frames import EncodedVideo
 
@@ -85,7 +85,7 @@ __all__ = [
 _HOMES = {
     "api": ("decode", "describe", "encode"),
     "api_video": ("decode_video", "encode_video", "video_frames"),
-    "encoder.targets": ("Bitrate", "BitsPerPixel", "Psnr", "Quality", "Size"),
+    "targets": ("Bitrate", "BitsPerPixel", "Psnr", "Quality", "Size"),
     "image.codec": ("Codec", "Decoded"),
     "image.encode_picture": ("Encoded",),
     "media.image.picture": ("Picture",),

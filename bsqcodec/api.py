@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
-    from bsqcodec.encoder.targets import Target
     from bsqcodec.encoder.tune import Tune
     from bsqcodec.image.codec import Codec
     from bsqcodec.media.image.picture import Picture
+    from bsqcodec.targets import Target
 
     File: TypeAlias = str | Path | bytes | BinaryIO
     PictureLike: TypeAlias = Image.Image | NDArray[Any] | Picture | File
@@ -162,7 +162,7 @@ def choose_target(
 
     bitrate: of videos only, bits a second, or text such as "500k".
     """
-    from bsqcodec.encoder.targets import (
+    from bsqcodec.targets import (
         Bitrate,
         BitsPerPixel,
         Psnr,

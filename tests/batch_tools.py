@@ -14,7 +14,7 @@ from bsqcodec.batch.job import Result, Status
 from bsqcodec.batch.kinds import Options
 from bsqcodec.batch.plan import Task
 from bsqcodec.batch.work import Job, attempt
-from bsqcodec.encoder.targets import Quality
+from bsqcodec.targets import Quality
 
 
 def options(**changes: Any) -> Options:

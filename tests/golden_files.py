@@ -20,7 +20,6 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from bsqcodec.encoder.targets import Quality
 from bsqcodec.format.image_container import Chunk, ChunkKind, Container, pack, unpack
 from bsqcodec.image.codec import Codec
 from bsqcodec.media.image.picture import Picture, to_pil
@@ -34,6 +33,7 @@ from bsqcodec.models.prior.walk_coders import DecodingCoder, EncodingCoder
 from bsqcodec.models.transform.picture_model import TransformModel
 from bsqcodec.models.transform.tokenizer import Tokenizer, TokenizerConfig
 from bsqcodec.models.weight_files import Weights
+from bsqcodec.targets import Quality
 
 FOLDER = Path(__file__).parent / "golden"
 EXPECTED = FOLDER / "expected.json"

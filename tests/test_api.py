@@ -15,8 +15,8 @@ from PIL import Image
 
 import bsqcodec
 from bsqcodec import api
-from bsqcodec.encoder.targets import BitsPerPixel, Psnr, Quality, Size, Target
 from bsqcodec.media.image.picture import Picture
+from bsqcodec.targets import BitsPerPixel, Psnr, Quality, Size, Target
 
 SAMPLES = np.random.default_rng(6).integers(0, 256, (12, 16, 3), np.uint8)
 

@@ -16,8 +16,8 @@ from PIL import Image
 
 import bsqcodec
 from bsqcodec import api_video
-from bsqcodec.encoder.targets import Bitrate
 from bsqcodec.media.video.video_files import OutputOptions
+from bsqcodec.targets import Bitrate
 
 from .media.clips import Read, make_clip
 

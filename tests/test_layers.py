@@ -12,6 +12,7 @@ PACKAGE = Path(bsqcodec.__file__).parent
 
 LAYERS = (
     "errors",
+    "targets",
     "machine",
     "entropy",
     "format",

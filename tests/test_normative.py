@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import bsqcodec
-from bsqcodec.encoder.targets import Quality
+from bsqcodec.targets import Quality
 from bsqcodec.video.codec import VideoCodec
 
 from .video.scenes import ListReader, clip

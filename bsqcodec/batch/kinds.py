@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from bsqcodec.batch import pictures, videos
 from bsqcodec.batch.errors import PlanError
 from bsqcodec.encoder.effort import MOST_EFFORT
-from bsqcodec.encoder.targets import Quality, step_of_quality
+from bsqcodec.encoder.target_search import step_of_quality
 from bsqcodec.errors import BsqError
 from bsqcodec.format.magic import FileKind, read_kind
 from bsqcodec.media.suffixes import looks_like_its_suffix
+from bsqcodec.targets import Quality
 
 if TYPE_CHECKING:
-    from bsqcodec.encoder.targets import Target
     from bsqcodec.encoder.tune import Tune
+    from bsqcodec.targets import Target
 
 
 class Direction(Enum):

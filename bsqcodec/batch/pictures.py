@@ -94,8 +94,9 @@ def check(source: Path, coded: Path, options: Options) -> str | None:
     cannot be read.
     """
     from bsqcodec.encoder.effort import is_searched
-    from bsqcodec.encoder.targets import Quality, step_of_quality
+    from bsqcodec.encoder.target_search import step_of_quality
     from bsqcodec.format.image_container import unpack
+    from bsqcodec.targets import Quality
 
     with open(coded, "rb") as file:
         container = unpack(file, max_pixels=options.max_pixels)
@@ -140,7 +141,7 @@ def _other_sides(container: Container, picture: Picture, *, strip: bool) -> str 
 
 def _known_psnr(encoded: Encoded, options: Options) -> float | None:
     """dB where it is known anyway, and finite: measuring takes the decoder's networks."""
-    from bsqcodec.encoder.targets import Psnr
+    from bsqcodec.targets import Psnr
 
     known = isinstance(options.target, Psnr) and math.isfinite(encoded.psnr)
     return encoded.psnr if known else None

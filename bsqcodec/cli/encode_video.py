@@ -18,9 +18,9 @@ from bsqcodec.media.files import is_standard_stream, open_input, open_output
 from bsqcodec.video.info import count_of
 
 if TYPE_CHECKING:
-    from bsqcodec.encoder.targets import Target
     from bsqcodec.encoder.tune import Tune
     from bsqcodec.media.video.video_files import RawVideo
+    from bsqcodec.targets import Target
     from bsqcodec.video.encode_file import CodedVideo
 
 _PATTERN: Final = re.compile(r"%0?\d*d|[*?]")

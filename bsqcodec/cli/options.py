@@ -15,7 +15,7 @@ from bsqcodec.encoder.tune import TUNES
 from bsqcodec.machine.processor import clamp_threads
 
 if TYPE_CHECKING:
-    from bsqcodec.encoder.targets import Target
+    from bsqcodec.targets import Target
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

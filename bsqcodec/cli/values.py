@@ -53,7 +53,7 @@ class Whole(click.IntRange):
 
 def parse_byte_size(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
     """Callback of an option that takes a number of bytes: 20000, 20k or 1.5M."""
-    from bsqcodec.encoder.targets import parse_size
+    from bsqcodec.targets import parse_size
 
     if value is None:
         return None
@@ -65,8 +65,8 @@ def parse_byte_size(ctx: click.Context, param: click.Parameter, value: str | Non
 
 def parse_bitrate(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
     """Callback of an option that takes bits a second: 500000, 500k or 1.5M."""
-    from bsqcodec.encoder.targets import Bitrate
-    from bsqcodec.encoder.targets import parse_bitrate as parse
+    from bsqcodec.targets import Bitrate
+    from bsqcodec.targets import parse_bitrate as parse
 
     if value is None:
         return None

@@ -11,8 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from bsqcodec.encoder.targets import Target
 from bsqcodec.models.picture_model import Progress, Symbols
+from bsqcodec.targets import Target
 
 
 @dataclass(frozen=True)

@@ -6,18 +6,10 @@ import math
 from dataclasses import dataclass
 from typing import Protocol
 
-from bsqcodec.encoder.targets import (
-    FINEST,
-    LAST_STEP,
-    Bitrate,
-    BitsPerPixel,
-    Psnr,
-    Quality,
-    Target,
-    step_of_quality,
-)
+from bsqcodec.encoder.target_search import FINEST, LAST_STEP, step_of_quality
 from bsqcodec.errors import TargetError
 from bsqcodec.models.token_grid import TokenGrid
+from bsqcodec.targets import Bitrate, BitsPerPixel, Psnr, Quality, Target
 
 USUAL_STEP = 176
 """Where searches begin."""

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from typing import IO, Protocol, TypeVar
 
 from bsqcodec.encoder.rate_control import OCTAVE, USUAL_STEP, CodedGroup
-from bsqcodec.encoder.targets import FINEST, LAST_STEP
+from bsqcodec.encoder.target_search import FINEST, LAST_STEP
 from bsqcodec.errors import TargetError
 from bsqcodec.media.files import temporary_file
 

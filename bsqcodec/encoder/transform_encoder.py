@@ -10,12 +10,7 @@ from bsqcodec.encoder.effort import is_searched, notes_on
 from bsqcodec.encoder.masking import USUAL_DEAD_ZONE, dead_zones, token_variance
 from bsqcodec.encoder.picture_encoder import Written
 from bsqcodec.encoder.rdo import PictureTask, code, refine
-from bsqcodec.encoder.targets import (
-    DEFAULT_QUALITY,
-    Target,
-    quality_of_step,
-    step_of_quality,
-)
+from bsqcodec.encoder.target_search import quality_of_step, step_of_quality
 from bsqcodec.encoder.tune import Tune, is_masked, ms_ssim_share
 from bsqcodec.models.picture_model import Progress, Symbols
 from bsqcodec.models.prior.order import limits
@@ -23,6 +18,7 @@ from bsqcodec.models.prior.walk import walk
 from bsqcodec.models.prior.walk_coders import RATE_WEIGHT, EncodingCoder
 from bsqcodec.models.transform.picture_model import TransformModel
 from bsqcodec.models.transform.strips import encode_picture
+from bsqcodec.targets import DEFAULT_QUALITY, Target
 
 RDO_PROGRESS = 0.9
 """Part of the time of one coding that its rate-distortion optimisation takes, for progress."""

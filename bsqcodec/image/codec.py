@@ -30,9 +30,9 @@ from bsqcodec.models.families import find_picture_model, load_picture_model
 from bsqcodec.models.picture_model import PictureModel, Progress
 
 if TYPE_CHECKING:
-    from bsqcodec.encoder.targets import Target
     from bsqcodec.encoder.tune import Tune
     from bsqcodec.image.encode_picture import Encoded
+    from bsqcodec.targets import Target
 
 
 @dataclass(frozen=True)

@@ -11,17 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bsqcodec.encoder.families import picture_encoder
-from bsqcodec.encoder.targets import (
-    BitsPerPixel,
-    Psnr,
-    Quality,
-    Size,
-    Target,
-    Trial,
-    at_limit,
-    search_psnr,
-    search_size,
-)
+from bsqcodec.encoder.target_search import Trial, at_limit, search_psnr, search_size
 from bsqcodec.encoder.tune import Tune
 from bsqcodec.errors import FormatError, LimitError, VerifyError
 from bsqcodec.format.image_container import Chunk, ChunkKind, Colour, Header, pack, unpack
@@ -31,6 +21,7 @@ from bsqcodec.machine.scope import coding
 from bsqcodec.media.image.alpha import pack_alpha
 from bsqcodec.media.image.picture import Picture
 from bsqcodec.models.picture_model import PictureModel, Progress, Symbols
+from bsqcodec.targets import BitsPerPixel, Psnr, Quality, Size, Target
 
 
 class LazyPsnr:

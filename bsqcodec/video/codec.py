@@ -28,9 +28,9 @@ from bsqcodec.video.worker_pool import Help
 
 if TYPE_CHECKING:
     from bsqcodec.encoder.rate_control import Control
-    from bsqcodec.encoder.targets import Target
     from bsqcodec.encoder.tune import Tune
     from bsqcodec.media.video.video_files import VideoReader
+    from bsqcodec.targets import Target
     from bsqcodec.video.encode_frames import EncodedVideo, Progress
 
 

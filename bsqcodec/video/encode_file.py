@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from typing import IO, Any
 
 from bsqcodec.encoder.size_budget import Budget, container_bytes, search_size, shortfall
-from bsqcodec.encoder.targets import Size, Target
 from bsqcodec.encoder.tune import Tune
 from bsqcodec.errors import TargetError
 from bsqcodec.format.byte_source import SupportsWrite
 from bsqcodec.media.files import temporary_file
+from bsqcodec.targets import Size, Target
 from bsqcodec.video.codec import VideoCodec
 from bsqcodec.video.encode_frames import EncodedVideo, default_gop
 from bsqcodec.video.video_input import VideoInput

@@ -16,7 +16,6 @@ import torch
 
 from bsqcodec.encoder.effort import check_effort, is_searched, notes_on
 from bsqcodec.encoder.rate_control import CodedGroup, Control, Rate, make_control
-from bsqcodec.encoder.targets import Quality, Target
 from bsqcodec.encoder.tune import Tune, check_tune
 from bsqcodec.format.byte_source import SupportsWrite
 from bsqcodec.format.memory_limit import memory_notes, video_memory
@@ -31,6 +30,7 @@ from bsqcodec.machine.scope import coding
 from bsqcodec.media.video.video_files import VideoFormat, VideoFrame, VideoReader
 from bsqcodec.models.token_grid import TokenGrid
 from bsqcodec.models.video_weight_files import VideoWeights
+from bsqcodec.targets import Quality, Target
 from bsqcodec.video.coding_threads import Workers
 from bsqcodec.video.decoding_loop import Pixels
 from bsqcodec.video.encoding_loop import EncodingLoop

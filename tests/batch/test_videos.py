@@ -19,9 +19,9 @@ from bsqcodec.batch.kinds import VIDEO, Direction
 from bsqcodec.batch.plan import Naming, make_plan
 from bsqcodec.batch.pool import ProcessPool
 from bsqcodec.cli.main import main
-from bsqcodec.encoder.targets import Bitrate
 from bsqcodec.format.video_container import Gop, VideoFileReader
 from bsqcodec.media.video.video_files import container_of
+from bsqcodec.targets import Bitrate
 
 from ..batch_tools import Inline, Watch, options, save_picture, temporary_files, tree
 from ..cli.video_clips import FRAMES, HEIGHT, WIDTH, clip, clip_with_sound, frames_of, sound_of

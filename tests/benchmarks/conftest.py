@@ -27,10 +27,10 @@ def still() -> "FakeStill":
 def fake_codec(monkeypatch: pytest.MonkeyPatch) -> "FakeCodec":
     from .fakes import FakeCodec, FakeTarget
 
-    rate = types.ModuleType("bsqcodec.encoder.targets")
+    rate = types.ModuleType("bsqcodec.encoder.target_search")
     rate.Quality = FakeTarget  # type: ignore[attr-defined]
     rate.BitsPerPixel = FakeTarget  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "bsqcodec.encoder.targets", rate)
+    monkeypatch.setitem(sys.modules, "bsqcodec.encoder.target_search", rate)
     return FakeCodec()
 
 

@@ -14,7 +14,7 @@ from benchmarks import markup, metrics, ours, tokenizer
 from benchmarks.datasets import DatasetError, generated_picture
 from benchmarks.datasets.pictures import KODAK_NAMES
 from benchmarks.judge import Judge
-from bsqcodec.encoder.targets import Quality
+from bsqcodec.targets import Quality
 
 if TYPE_CHECKING:
     from bsqcodec.image.codec import Codec

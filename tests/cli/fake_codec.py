@@ -6,7 +6,6 @@ import zlib
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
-from bsqcodec.encoder.targets import Size
 from bsqcodec.errors import TargetError
 from bsqcodec.format.image_container import (
     Chunk,
@@ -18,6 +17,7 @@ from bsqcodec.format.image_container import (
     unpack,
 )
 from bsqcodec.media.image.image_reader import Picture, read_picture, write_picture
+from bsqcodec.targets import Size
 
 LEVELS = 3
 

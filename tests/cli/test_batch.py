@@ -17,8 +17,9 @@ from bsqcodec.batch.kinds import Options
 from bsqcodec.batch.pictures import check
 from bsqcodec.cli.main import main
 from bsqcodec.encoder import effort as effort_module
-from bsqcodec.encoder.targets import Quality, step_of_quality
+from bsqcodec.encoder.target_search import step_of_quality
 from bsqcodec.format.image_container import unpack
+from bsqcodec.targets import Quality
 
 from ..batch_tools import Inline, save_picture, temporary_files, tree
 from ..golden_files import scene

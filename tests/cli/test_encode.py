@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from bsqcodec.cli.main import main
-from bsqcodec.encoder.targets import BitsPerPixel, Psnr, Quality, Size
 from bsqcodec.format.image_container import unpack
+from bsqcodec.targets import BitsPerPixel, Psnr, Quality, Size
 
 from .conftest import Run
 

@@ -20,12 +20,12 @@ from bsqcodec.encoder.inter_rdo import PACE, PredictedTask
 from bsqcodec.encoder.motion_estimation import MOTION_RATE_WEIGHT
 from bsqcodec.encoder.rate_control import CodedGroup
 from bsqcodec.encoder.rdo import USUAL, Coding, _Distortion, refine
-from bsqcodec.encoder.targets import Bitrate, BitsPerPixel, Psnr, Quality, Size
 from bsqcodec.encoder.tune import TUNES, USUAL_SHARE, Tune
 from bsqcodec.entropy.motion_vectors import SlotChances, code_vectors
 from bsqcodec.models.prior.order import limits
 from bsqcodec.models.transform.compensation import TOKEN
 from bsqcodec.models.video_weight_files import VideoWeights
+from bsqcodec.targets import Bitrate, BitsPerPixel, Psnr, Quality, Size
 from bsqcodec.video import group_encoder as gop_module
 from bsqcodec.video.codec import VideoCodec
 from bsqcodec.video.coding_threads import Workers

@@ -18,18 +18,10 @@ from bsqcodec.encoder.size_budget import (
     search_size,
     shortfall,
 )
-from bsqcodec.encoder.targets import (
-    FINEST,
-    LAST_STEP,
-    Bitrate,
-    BitsPerPixel,
-    Psnr,
-    Quality,
-    Size,
-    step_of_quality,
-)
+from bsqcodec.encoder.target_search import FINEST, LAST_STEP, step_of_quality
 from bsqcodec.errors import TargetError
 from bsqcodec.models.token_grid import TokenGrid
+from bsqcodec.targets import Bitrate, BitsPerPixel, Psnr, Quality, Size
 
 GRID = TokenGrid(288, 352)
 

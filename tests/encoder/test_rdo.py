@@ -15,16 +15,7 @@ from bsqcodec.cli.main import main
 from bsqcodec.encoder import effort as effort_module
 from bsqcodec.encoder import rdo as refine_module
 from bsqcodec.encoder.rdo import USUAL, Coding, DigitCosts, Pace, PictureTask, code, refine
-from bsqcodec.encoder.targets import (
-    FINEST,
-    SEARCH_COARSER,
-    TOLERANCE,
-    BitsPerPixel,
-    Psnr,
-    Quality,
-    Size,
-    Target,
-)
+from bsqcodec.encoder.target_search import FINEST, SEARCH_COARSER, TOLERANCE
 from bsqcodec.encoder.tune import TUNES, USUAL_SHARE, Tune
 from bsqcodec.errors import TargetError
 from bsqcodec.image.codec import Codec
@@ -35,6 +26,7 @@ from bsqcodec.models.prior.walk import walk
 from bsqcodec.models.prior.walk_coders import EncodingCoder
 from bsqcodec.models.transform.strips import encode_picture
 from bsqcodec.models.weight_files import Weights
+from bsqcodec.targets import BitsPerPixel, Psnr, Quality, Size, Target
 
 from ..golden_files import inside, scene, transform_weights
 

@@ -9,9 +9,10 @@ import pytest
 from bsqcodec.encoder import transform_encoder
 from bsqcodec.encoder.families import picture_encoder
 from bsqcodec.encoder.picture_encoder import PictureEncoder
-from bsqcodec.encoder.targets import DEFAULT_QUALITY, step_of_quality
+from bsqcodec.encoder.target_search import step_of_quality
 from bsqcodec.format.image_container import Colour, Header
 from bsqcodec.image.codec import Codec
+from bsqcodec.targets import DEFAULT_QUALITY
 
 from ..golden_files import scene
 

@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from bsqcodec.encoder.targets import Quality
 from bsqcodec.entropy.motion_vectors import LIMIT
 from bsqcodec.format.image_container import Container, unpack
 from bsqcodec.format.video_container import Gop, VideoFileWriter, VideoHeader
@@ -23,6 +22,7 @@ from bsqcodec.models import weight_files
 from bsqcodec.models.prior.integer import IntegerPrior
 from bsqcodec.models.prior.order import limits
 from bsqcodec.models.token_grid import TokenGrid
+from bsqcodec.targets import Quality
 from bsqcodec.video.codec import VideoCodec
 from bsqcodec.video.frame_symbols import SymbolCoder, Symbols
 

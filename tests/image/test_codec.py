@@ -16,17 +16,7 @@ import torch
 from PIL import Image
 
 from bsqcodec import api
-from bsqcodec.encoder.targets import (
-    COARSEST,
-    FINEST,
-    LAST_STEP,
-    TOLERANCE,
-    BitsPerPixel,
-    Psnr,
-    Quality,
-    Size,
-    step_of_quality,
-)
+from bsqcodec.encoder.target_search import COARSEST, FINEST, LAST_STEP, TOLERANCE, step_of_quality
 from bsqcodec.errors import (
     FormatError,
     LimitError,
@@ -42,6 +32,7 @@ from bsqcodec.image.encode_picture import Encoded
 from bsqcodec.media.image.picture import Picture
 from bsqcodec.models.prior.walk_coders import EncodingCoder
 from bsqcodec.models.transform.picture_model import TransformModel
+from bsqcodec.targets import BitsPerPixel, Psnr, Quality, Size
 
 from ..golden_files import fake_icc, scene
 

@@ -17,11 +17,11 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from bsqcodec.encoder.targets import Quality
 from bsqcodec.errors import WeightsError
 from bsqcodec.format.image_container import unpack
 from bsqcodec.image.codec import Codec
 from bsqcodec.models.weight_store import identity
+from bsqcodec.targets import Quality
 
 from ..golden_files import EXPECTED, cases, model_path, scene
 

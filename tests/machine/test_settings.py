@@ -10,8 +10,8 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from bsqcodec.encoder.targets import Psnr, Quality, Size
 from bsqcodec.image.codec import Codec
+from bsqcodec.targets import Psnr, Quality, Size
 from bsqcodec.video.codec import VideoCodec
 
 from ..golden_files import model_path, scene

@@ -48,7 +48,7 @@ def in_child(work):
 PICTURES = """
 from tests.golden_files import model_path, scene
 from bsqcodec.image.codec import Codec
-from bsqcodec.encoder.targets import Quality
+from bsqcodec.targets import Quality
 picture = scene(300, 400)
 codec = Codec(model_path(), device="cpu", threads=2)
 expected = codec.encode(picture, Quality(60)).data

@@ -13,12 +13,12 @@ from torch import Tensor
 
 from bsqcodec.encoder.distortion import distortion
 from bsqcodec.encoder.masking import dead_zones_of
-from bsqcodec.encoder.targets import Quality
 from bsqcodec.image.codec import Codec
 from bsqcodec.models.prior.network import Prior
 from bsqcodec.models.transform.quantizer import quantize_beyond
 from bsqcodec.models.transform.tokenizer import Tokenizer, step_size
 from bsqcodec.models.weight_files import load
+from bsqcodec.targets import Quality
 from bsqcodec.training import rate as rate_module
 from bsqcodec.training.checkpoints import tokenizer_of
 from bsqcodec.training.data import transform_basis

@@ -16,7 +16,6 @@ import torch
 from PIL import Image
 from safetensors import safe_open
 
-from bsqcodec.encoder.targets import Quality
 from bsqcodec.errors import WeightsError
 from bsqcodec.image.codec import Codec
 from bsqcodec.models.prior.integer import quantize_prior
@@ -24,6 +23,7 @@ from bsqcodec.models.transform.tokenizer import Tokenizer
 from bsqcodec.models.video_weight_files import load as load_video
 from bsqcodec.models.weight_files import load
 from bsqcodec.models.weight_files import save as save_image
+from bsqcodec.targets import Quality
 from bsqcodec.training.checkpoints import prior_of
 from bsqcodec.training.export_video import beside
 from bsqcodec.training.tokenizer import start_from

@@ -18,10 +18,10 @@ from pathlib import Path
 import pytest
 from safetensors.torch import save_file
 
-from bsqcodec.encoder.targets import Quality
 from bsqcodec.image.codec import Codec
 from bsqcodec.models.video_weight_files import load as load_video
 from bsqcodec.models.weight_files import load
+from bsqcodec.targets import Quality
 from bsqcodec.training import bsq, searched
 from bsqcodec.video.codec import VideoCodec
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from bsqcodec.encoder.targets import Quality
 from bsqcodec.errors import FormatError, WeightsError
 from bsqcodec.format.video_container import FrameType, Gop, VideoFileReader
+from bsqcodec.targets import Quality
 from bsqcodec.video.codec import VideoCodec
 from bsqcodec.video.info import describe_video, format_video_lines
 

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import torch
 
-from bsqcodec.encoder.targets import Quality, Size
 from bsqcodec.errors import ChecksumError, FormatError, LimitError, TruncatedError, VerifyError
 from bsqcodec.format.video_container import Gop, VideoFileReader, VideoPart
 from bsqcodec.media.video.video_files import VideoFrame
+from bsqcodec.targets import Quality, Size
 from bsqcodec.video.codec import VideoCodec
 from bsqcodec.video.decode_frames import DecodedVideo
 from bsqcodec.video.encode_frames import default_gop

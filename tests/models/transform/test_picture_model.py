@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bsqcodec.encoder.targets import Quality
 from bsqcodec.errors import FormatError
 from bsqcodec.format.image_container import Container, unpack
 from bsqcodec.image.codec import Codec
 from bsqcodec.models.picture_model import PictureModel
+from bsqcodec.targets import Quality
 
 from ...golden_files import scene
 
