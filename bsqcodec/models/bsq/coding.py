@@ -16,13 +16,17 @@ import torch
 from bsqcodec.models.bsq.bit_walk import SubCodeDecoder, SubCodeEncoder, walk_bits
 from bsqcodec.models.bsq.integer_bit_prior import IntegerBitPrior
 from bsqcodec.models.bsq.network import BsqTokenizer, bits_of
-from bsqcodec.models.windows import WINDOW, continued
+from bsqcodec.models.token_grid import TokenGrid
+from bsqcodec.models.windows import WINDOW
 
 SLICE_ROWS = 4 * WINDOW
 """Rows of tokens of a slice; pictures with more than `MAX_SLICES` of them have larger ones."""
 
 MAX_SLICES = 64
 """Slices of a picture, at most."""
+
+STRIP_TOKENS = 4096
+"""About how many tokens pass the local parts of the networks at once."""
 
 Bits = npt.NDArray[np.bool_]
 Signs = npt.NDArray[np.int8]
@@ -93,19 +97,31 @@ def read_bits(
     return result
 
 
-def _padded(pixels: npt.NDArray[np.uint8], window: int) -> torch.Tensor:
-    """[1, 3, H, W] float32 of pixels [H, W, 3], continued by its edge to whole windows."""
-    x = torch.tensor(pixels).permute(2, 0, 1)[None]  # a copy: arrays may be read-only
-    height, width = pixels.shape[:2]
-    return continued(x, 0, -height % window, 0, -width % window).float()
+def _strips(rows: int, columns: int) -> list[tuple[int, int]]:
+    """(top, bottom) of strips of rows of tokens that pass the local parts of the networks at once."""
+    height = max(1, STRIP_TOKENS // columns)
+    return [(top, min(top + height, rows)) for top in range(0, rows, height)]
 
 
 @torch.inference_mode()
 def bits_of_picture(tokenizer: BsqTokenizer, pixels: npt.NDArray[np.uint8]) -> Bits:
-    """The bits [h, w, L] of a picture [H, W, 3], padded to whole windows."""
-    device = tokenizer.encoder.linear.weight.device
+    """The bits [h, w, L] of a picture [H, W, 3], continued by its edge to whole windows."""
+    encoder, patch = tokenizer.encoder, tokenizer.config.patch
+    device = encoder.linear.weight.device
+    height, width = pixels.shape[:2]
+    rows, columns = TokenGrid(height, width, patch, WINDOW).padded_shape
     with torch.autocast(device.type, enabled=False):
-        code, _ = tokenizer.encode(_padded(pixels, tokenizer.config.window).to(device))
+        linear, tokens = [], []
+        for top, bottom in _strips(rows, columns):
+            part = pixels[min(top * patch, height - 1) : bottom * patch]
+            lack = ((0, (bottom - top) * patch - len(part)), (0, columns * patch - width), (0, 0))
+            x = torch.from_numpy(np.pad(part, lack, mode="edge")).to(device)
+            a, b = encoder.local(x.permute(2, 0, 1)[None].float())
+            linear.append(a)
+            tokens.append(b)
+        whole = torch.cat(tokens, 1)
+        tokens.clear()
+        code, _ = tokenizer.quantize(encoder.attend(torch.cat(linear, 1), whole))
         return bits_of(code)[0].cpu().numpy()
 
 
@@ -117,29 +133,28 @@ def picture_of_signs(
 
     Tokens outside the picture are taken from the nearest token inside.
     """
-    patch = tokenizer.config.patch
-    device = tokenizer.encoder.linear.weight.device
+    decoder, patch = tokenizer.decoder, tokenizer.config.patch
+    device = decoder.linear.weight.device
     rows, columns = signs.shape[:2]
-    inside = (-(-height // patch), -(-width // patch))
-    lack = ((0, rows - inside[0]), (0, columns - inside[1]), (0, 0))
-    whole = np.pad(signs[: inside[0], : inside[1]], lack, mode="edge")
+    grid = TokenGrid(height, width, patch, WINDOW)
+    lack = ((0, rows - grid.rows), (0, columns - grid.columns), (0, 0))
+    whole = np.pad(signs[: grid.rows, : grid.columns], lack, mode="edge")
+    result = np.empty((height, width, 3), np.uint8)
     with torch.autocast(device.type, enabled=False):
-        x = tokenizer.decoder(torch.from_numpy(whole).to(device)[None].float())
-        x = x[0, :, :height, :width].clamp(0, 255).round().to(torch.uint8)
-        return x.permute(1, 2, 0).cpu().numpy()
+        known = torch.from_numpy(whole).to(device)[None].float()
+        tokens = decoder.attend(known)
+        for top, bottom in _strips(grid.rows, columns):
+            first, last = max(0, top - decoder.margin), min(rows, bottom + decoder.margin)
+            x = decoder.local(known[:, first:last], tokens[:, first:last])
+            x = x[0, :, (top - first) * patch : (bottom - first) * patch, :width]
+            x = x.clamp(0, 255).round().to(torch.uint8).permute(1, 2, 0)
+            end = min(bottom * patch, height)
+            result[top * patch : end] = x[: end - top * patch].cpu().numpy()
+    return result
 
 
-def inside_of(height: int, width: int, patch: int) -> npt.NDArray[np.bool_]:
-    """Which tokens of the padded grid touch a picture, [h, w]."""
-    window = patch * WINDOW
-    grid = (-(-height // window) * WINDOW, -(-width // window) * WINDOW)
-    inside = np.zeros(grid, bool)
-    inside[: -(-height // patch), : -(-width // patch)] = True
-    return inside
-
-
-def missing_regions(signs: Signs, inside: npt.NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
-    """Runs of rows of tokens (first, last + 1) in which bits of the picture are missing."""
+def missing_rows(signs: Signs, inside: npt.NDArray[np.bool_]) -> Iterator[range]:
+    """Runs of rows of tokens in which bits of the picture are missing."""
     rows = ((signs == 0).any(-1) & inside).any(1)
     edges = np.flatnonzero(np.diff(np.concatenate([[False], rows, [False]])))
-    yield from ((int(first), int(end)) for first, end in edges.reshape(-1, 2))
+    yield from (range(first, end) for first, end in edges.reshape(-1, 2).tolist())

@@ -85,9 +85,16 @@ class BsqEncoder(nn.Module):
         nn.init.zeros_(self.project.bias)
 
     def forward(self, pixels: Tensor) -> Tensor:
+        return self.attend(*self.local(pixels))
+
+    def local(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """(linear path [B, h, w, bits], embedded tokens [B, h, w, width]), patch by patch."""
         patches = unshuffle((pixels - PIXEL_MIDDLE) / PIXEL_UNIT, self.patch).permute(0, 2, 3, 1)
-        tokens = self.norm(self.blocks(self.embed(patches)))
-        return (self.linear(patches) + self.project(tokens)).float()
+        return self.linear(patches), self.embed(patches)
+
+    def attend(self, linear: Tensor, tokens: Tensor) -> Tensor:
+        """The projections of whole windows of what `local` gives."""
+        return (linear + self.project(self.norm(self.blocks(tokens)))).float()
 
 
 class BsqDecoder(nn.Module):
@@ -107,13 +114,24 @@ class BsqDecoder(nn.Module):
         self.widen = nn.Linear(config.width, 4 * fine)
         self.convs = nn.Sequential(*[ResidualConv(fine) for _ in range(config.fine_convs)])
         self.out = nn.Conv2d(fine, config.patch_values // 4, 3, padding=1)
+        self.margin = config.fine_convs + 1  # two convolutions each, at half a patch, and `out`
         nn.init.normal_(self.out.weight, std=1e-3)
         nn.init.zeros_(self.out.bias)  # type: ignore[arg-type]
 
     def forward(self, signs: Tensor) -> Tensor:
+        return self.local(signs, self.attend(signs))
+
+    def attend(self, signs: Tensor) -> Tensor:
+        """Tokens [B, h, w, width] of the signs of whole windows."""
+        return self.blocks(self.expand(signs))
+
+    def local(self, signs: Tensor, tokens: Tensor) -> Tensor:
+        """Pixels of signs and of what `attend` made of them.
+
+        Those of the outermost `margin` tokens are not what a larger grid would give.
+        """
         linear = self.linear(signs.permute(0, 3, 1, 2))
-        tokens = self.norm(self.blocks(self.expand(signs)))
-        fine = shuffle(self.widen(tokens).permute(0, 3, 1, 2), 2)
+        fine = shuffle(self.widen(self.norm(tokens)).permute(0, 3, 1, 2), 2)
         fine = self.out(self.convs(fine))
         pixels = shuffle(linear, self.patch).float() + shuffle(fine, self.patch // 2).float()
         return pixels * PIXEL_UNIT + PIXEL_MIDDLE
@@ -133,7 +151,12 @@ class BsqTokenizer(nn.Module):
 
     def encode(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """(code, u): the code +-1 / sqrt(bits), straight-through, of pixels 0..255; u on the sphere."""
-        return binary_spherical_quantize(self.encoder(pixels))
+        return self.quantize(self.encoder(pixels))
+
+    @staticmethod
+    def quantize(v: Tensor) -> tuple[Tensor, Tensor]:
+        """What `encode` returns, of projections v [..., bits]."""
+        return binary_spherical_quantize(v)
 
     def decode(self, code: Tensor) -> Tensor:
         """Pixels, neither rounded nor clipped, of codes as `encode` gives them."""

@@ -76,7 +76,11 @@ class Block(nn.Module):
         if torch.is_grad_enabled() or b * h * w <= INFERENCE_WINDOWS * WINDOW**2:
             return self._rows(x, 0, h)
         rows = max(1, INFERENCE_WINDOWS * WINDOW // (b * w)) * WINDOW
-        return torch.cat([self._rows(x, top, min(top + rows, h)) for top in range(0, h, rows)], 1)
+        result = torch.empty_like(x)
+        for top in range(0, h, rows):
+            bottom = min(top + rows, h)
+            result[:, top:bottom] = self._rows(x, top, bottom)
+        return result
 
     def _rows(self, x: Tensor, top: int, bottom: int) -> Tensor:
         """Rows top to bottom, whole windows, of what the block makes of x [B, h, w, width]."""

@@ -8,14 +8,14 @@ from bsqcodec.models.bsq import coding
 from bsqcodec.models.bsq.coding import (
     MAX_SLICES,
     bits_of_picture,
-    inside_of,
-    missing_regions,
+    missing_rows,
     picture_of_signs,
     read_bits,
     slices,
     write_bits,
 )
 from bsqcodec.models.bsq.network import code_of
+from bsqcodec.models.token_grid import TokenGrid
 
 from .test_bit_walk import integer_prior
 from .test_network import tiny
@@ -37,7 +37,7 @@ def test_slices_are_whole_windows_and_cover_the_grid(rows: int) -> None:
 def test_a_picture_of_any_size_goes_through(height: int, width: int) -> None:
     tokenizer = tiny()
     pixels = picture(height, width)
-    inside = inside_of(height, width, 8)
+    inside = TokenGrid(height, width, 8).inside
     assert inside.sum() == -(-height // 8) * -(-width // 8)
     pixels.flags.writeable = False
     bits = bits_of_picture(tokenizer, pixels)
@@ -77,8 +77,8 @@ def test_damage_to_a_slice_leaves_the_others(monkeypatch: pytest.MonkeyPatch) ->
     expected = np.where(bits, 1, -1)
     expected[8:16, :, 6:] = 0
     assert np.array_equal(signs, expected)
-    assert list(missing_regions(signs, inside)) == [(8, 16)]
-    assert list(missing_regions(expected | 1, inside)) == []
+    assert list(missing_rows(signs, inside)) == [range(8, 16)]
+    assert list(missing_rows(expected | 1, inside)) == []
 
 
 def test_fewer_sub_codes_are_a_coarser_picture() -> None:
@@ -97,3 +97,15 @@ def test_progress_ends_at_one(monkeypatch: pytest.MonkeyPatch) -> None:
     inside = np.ones((16, 8), bool)
     write_bits(integer_prior(), np.zeros((16, 8, 18), bool), inside, seen.append)
     assert seen == sorted(seen) and seen[-1] == 1 and len(seen) == 14
+
+
+def test_strips_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    tokenizer = tiny()
+    pixels = picture(190, 130)
+    bits = bits_of_picture(tokenizer, pixels)
+    signs = np.where(bits, 1, -1).astype(np.int8)
+    decoded = picture_of_signs(tokenizer, signs, 190, 130)
+    monkeypatch.setattr(coding, "STRIP_TOKENS", 1)
+    assert np.array_equal(bits_of_picture(tokenizer, pixels), bits)
+    found = picture_of_signs(tokenizer, signs, 190, 130)
+    assert np.abs(found.astype(int) - decoded).max() <= 1

@@ -1,0 +1,76 @@
+"""Encoding a picture with the family `bsq`: every token gets its one code, so there is no choice."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from bsqcodec.encoder.picture_encoder import Written
+from bsqcodec.encoder.targets import Target
+from bsqcodec.encoder.tune import Tune
+from bsqcodec.errors import TargetError
+from bsqcodec.models.bsq.coding import bits_of_picture, write_bits
+from bsqcodec.models.bsq.level_payload import pack_slices
+from bsqcodec.models.bsq.picture_model import STEP, BsqModel
+from bsqcodec.models.picture_model import Progress, Symbols
+
+
+class BsqEncoder:
+    """A picture [H, W, 3] that is coded with weights of the family `bsq`; a `PictureEncoder`.
+
+    Efforts 0 and 1 are the same. Raises TargetError for effort 2 and for any tune.
+    """
+
+    strength = 0.0
+    optimises = False
+    notes: tuple[str, ...] = ()
+
+    def __init__(
+        self, model: BsqModel, pixels: npt.NDArray[np.uint8], effort: int, tune: Tune | None
+    ) -> None:
+        if effort > 1:
+            raise TargetError(f"weights of the family bsq have no effort {effort}, only 0 and 1")
+        if tune is not None:
+            raise TargetError("weights of the family bsq cannot be tuned for a measure")
+        self._model, self._pixels = model, pixels
+
+    def check(self, target: Target | None) -> None:
+        if target is not None:
+            raise TargetError(
+                "weights of the family bsq have one quality: they spend"
+                f" {self._model.bits} bits on each {self._model.patch} x {self._model.patch} pixels,"
+                " less what entropy coding saves, and take no quality, size, bpp or PSNR"
+            )
+
+    def step_for(self, quality: float | None) -> int:
+        return STEP
+
+    def quality_of(self, step: int) -> float | None:
+        return None
+
+    def write(
+        self,
+        step: int,
+        strength: float,
+        *,
+        optimised: bool = False,
+        progress: Progress | None = None,
+    ) -> Written:
+        model = self._model
+        height, width = self._pixels.shape[:2]
+        inside = model.grid(height, width).inside
+        bits = bits_of_picture(model.weights.tokenizer, self._pixels)
+        return written(model, bits, inside, progress)
+
+
+def written(
+    model: BsqModel,
+    bits: npt.NDArray[np.bool_],
+    inside: npt.NDArray[np.bool_],
+    progress: Progress | None = None,
+) -> Written:
+    """Code the bits [h, w, L] of the padded grid of a picture; inside [h, w]: its tokens."""
+    coded = write_bits(model.weights.prior, bits, inside, progress)
+    signs = np.where(inside[..., None], 2 * bits.astype(np.int8) - 1, 0).astype(np.int8)
+    symbols = Symbols(signs, len(coded.payloads))
+    return Written(symbols, [pack_slices(parts) for parts in coded.payloads], coded.ideal_bits)
