@@ -16,7 +16,11 @@ from torch import Tensor, nn
 from bsqcodec.entropy.motion_vectors import TABLE
 from bsqcodec.models import video_weight_files as video_weights
 from bsqcodec.models import weight_files as weights
+from bsqcodec.models.bsq import weight_files as bsq_weights
 from bsqcodec.models.bsq.bit_order import BitPriorConfig
+from bsqcodec.models.bsq.bit_prior import BitPrior
+from bsqcodec.models.bsq.integer_bit_prior import quantize_bit_prior
+from bsqcodec.models.bsq.network import BsqConfig, BsqTokenizer
 from bsqcodec.models.prior.integer import IntegerPrior, quantize_prior
 from bsqcodec.models.prior.integer_blocks import probability_table
 from bsqcodec.models.prior.neighbour_context import CONTEXTS
@@ -143,6 +147,32 @@ def save_video_weights(folder: Path, image: Path, seed: int = 0, encoder_blocks:
         patience=20,
         default=True,
     )
+
+
+BSQ_PRIOR = BitPriorConfig(width=32, heads=2, blocks=2, hidden=64, lattices=(4, 2, 1))
+"""18 bits in three sub-codes of 6, coded in 7 passes."""
+
+
+def random_bsq_tokenizer(seed: int = 0, blocks: int = 1) -> BsqTokenizer:
+    """A BSQ tokenizer whose every part matters."""
+    with seeded(seed):
+        model = BsqTokenizer(BsqConfig(8, 18, 64, blocks, blocks, fine_width=8, fine_convs=1))
+        shake(model, 0.05)
+    return model
+
+
+def random_bit_prior(seed: int = 0, config: BitPriorConfig = BSQ_PRIOR) -> BitPrior:
+    """A float prior of bits whose every part matters."""
+    with seeded(seed):
+        prior = BitPrior(config)
+        shake(prior, 0.1)
+    return prior.eval().requires_grad_(False)
+
+
+def save_bsq_weights(folder: Path) -> Path:
+    """Save tiny default weights of the BSQ family into a folder."""
+    prior = quantize_bit_prior(random_bit_prior())
+    return bsq_weights.save(folder, random_bsq_tokenizer(), BSQ_PRIOR, prior, default=True)
 
 
 def random_values(planes: Tensor, step: int, height: int, width: int, seed: int = 0) -> np.ndarray:

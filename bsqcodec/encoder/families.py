@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from bsqcodec.encoder.bsq_encoder import BsqEncoder
 from bsqcodec.encoder.picture_encoder import PictureEncoder
 from bsqcodec.encoder.transform_encoder import TransformEncoder
 from bsqcodec.encoder.tune import Tune
+from bsqcodec.models.bsq.picture_model import BsqModel
 from bsqcodec.models.picture_model import PictureModel
 from bsqcodec.models.transform.picture_model import TransformModel
 
@@ -22,4 +24,6 @@ def picture_encoder(
     """
     if isinstance(model, TransformModel):
         return TransformEncoder(model, pixels, effort, tune)
+    if isinstance(model, BsqModel):
+        return BsqEncoder(model, pixels, effort, tune)
     raise TypeError(f"no encoder is known for {type(model).__name__}")

@@ -51,8 +51,8 @@ class PictureEncoder(Protocol):
     def step_for(self, quality: float | None) -> int:
         """The index of the quantizer step of a quality 0..100, or of the default one for None."""
 
-    def quality_of(self, step: int) -> float:
-        """The quality 0..100 that a step belongs to."""
+    def quality_of(self, step: int) -> float | None:
+        """The quality 0..100 that a step belongs to, None if the family has one only."""
 
     def write(
         self,

@@ -37,13 +37,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Decoded:
-    """A decoded picture. truncated: the file was cut and only its first levels were there."""
+    """A decoded picture. truncated: the file was cut and only its first levels were there.
+
+    filled_rows: runs of rows of pixels that were damaged, and that the model filled in.
+    """
 
     picture: Picture
     header: Header
     levels_decoded: int
     truncated: bool
     seconds: float
+    filled_rows: tuple[range, ...] = ()
 
 
 def choose_device(name: str) -> torch.device:
@@ -158,6 +162,7 @@ class Codec:
         *,
         levels: int | None = None,
         partial: bool = False,
+        fill: bool = True,
         max_pixels: int = DEFAULT_MAX_PIXELS,
         max_memory: int | None = None,
         progress: Progress | None = None,
@@ -165,7 +170,8 @@ class Codec:
         """Decode a .bsq file, from bytes or a binary stream.
 
         levels: only the first so many (at least 1), for a coarser picture; partial: take a cut or
-        damaged file as far as it goes; max_memory: bytes that decoding may take, by default 10 GB or
+        damaged file as far as it goes; fill: have the model fill in what is missing, if its family
+        can (`bsq`); max_memory: bytes that decoding may take, by default 10 GB or
         what this process can have, if that is less. Raises FormatError and its children, LimitError,
         WeightsError, and ValueError for impossible levels.
         """
@@ -180,11 +186,12 @@ class Codec:
                 allow_truncated=partial,
             )
             model = self.model_of(container.header.model_id)
-            decoded = decode_container(container, model, levels, progress)
+            decoded = decode_container(container, model, levels, progress, fill)
         return Decoded(
             picture=decoded.picture,
             header=container.header,
             levels_decoded=decoded.levels,
             truncated=container.truncated,
             seconds=time.perf_counter() - started,
+            filled_rows=decoded.filled_rows,
         )

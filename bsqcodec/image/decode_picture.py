@@ -16,10 +16,15 @@ CUT = "the file is cut before the end of its first level"
 
 @dataclass(frozen=True)
 class DecodedPicture:
-    """A picture, and how many of its levels, from the first on, it was decoded from."""
+    """A picture, and how many of its levels, from the first on, it was decoded from.
+
+    filled_rows: runs of rows of pixels of which more was damaged than of others, and that the
+    model filled in.
+    """
 
     picture: Picture
     levels: int
+    filled_rows: tuple[range, ...] = ()
 
 
 def decode_container(
@@ -27,10 +32,12 @@ def decode_container(
     model: PictureModel,
     levels: int | None = None,
     progress: Progress | None = None,
+    fill: bool = True,
 ) -> DecodedPicture:
     """The picture in a container; model: the one whose id the header names.
 
-    levels: only the first so many, for a coarser picture. Raises FormatError and its children.
+    levels: only the first so many, for a coarser picture. fill: have the model fill in what is
+    missing, if it can. Raises FormatError and its children.
     """
     header = container.header
     sound = container.level_payloads()[:levels]
@@ -49,7 +56,8 @@ def decode_container(
     expected = container.symbols_crc
     if whole and expected is not None and model.checksum(symbols, header) != expected:
         raise FormatError("the decoded bits do not match the file's checksum of them")
-    pixels = model.render(symbols, header)
+    filled = model.filled(symbols, header, progress) if fill and not whole else symbols
+    pixels = model.render(filled, header)
     alpha = container.find(ChunkKind.ALPHA)
     picture = Picture(
         pixels=to_grey(pixels) if header.colour == Colour.GRAY else pixels,
@@ -59,4 +67,10 @@ def decode_container(
         xmp=container.find(ChunkKind.XMP),
         notes=[],
     )
-    return DecodedPicture(picture, symbols.levels)
+    patch = model.grid(header.height, header.width).patch
+    rows = symbols.damaged_rows if filled is not symbols else ()
+    return DecodedPicture(
+        picture,
+        symbols.levels,
+        tuple(range(r.start * patch, min(r.stop * patch, header.height)) for r in rows),
+    )

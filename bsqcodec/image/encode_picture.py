@@ -49,13 +49,14 @@ class LazyPsnr:
 class Encoded:
     """A coded picture and what is known about it.
 
-    quality: the one that its step and effort belong to; ideal_bits: from the prior.
+    quality: the one that its step and effort belong to, None for weights that have one only;
+    ideal_bits: from the prior.
     """
 
     data: bytes
     width: int
     height: int
-    quality: float
+    quality: float | None
     step: int
     levels: int
     bpp: float

@@ -10,6 +10,8 @@ from bsqcodec.errors import WeightsError
 from bsqcodec.format.plain_text import one_line
 from bsqcodec.machine.memory import memory_guard
 from bsqcodec.models import weight_files, weight_store
+from bsqcodec.models.bsq import weight_files as bsq_weight_files
+from bsqcodec.models.bsq.picture_model import BsqModel
 from bsqcodec.models.picture_model import PictureModel
 from bsqcodec.models.transform.picture_model import TransformModel
 from bsqcodec.models.weight_store import WeightFile
@@ -20,7 +22,10 @@ FAMILY = "family"
 TRANSFORM = "transform"
 """The family of weights whose configuration names none."""
 
-KINDS = (weight_files.KIND,)
+BSQ = "bsq"
+"""The family of weights after the paper, arXiv 2406.07548."""
+
+KINDS = (weight_files.KIND, bsq_weight_files.KIND)
 """First parts of the names of files of weights for pictures, of all families."""
 
 _MAX_NAME = 40
@@ -45,6 +50,8 @@ def load_picture_model(path: Path, device: torch.device, int8: bool | None = Non
         family = family_of(file)
         if family == TRANSFORM:
             return TransformModel(weight_files.networks_of(file, device, int8))
+        if family == BSQ:
+            return BsqModel(bsq_weight_files.networks_of(file, device, int8))
     raise WeightsError(
         f"{path} holds weights of the family {one_line(family, _MAX_NAME)},"
         " which needs a newer bsqcodec"
@@ -59,3 +66,8 @@ def find_picture_model(
     Raises WeightsError also if they are not installed, with the name of their file.
     """
     return load_picture_model(weight_store.find(KINDS, model_id, "the weights"), device, int8)
+
+
+def default_weights(family: str) -> Path:
+    """The file of weights for pictures that a family uses by default. Raises WeightsError."""
+    return bsq_weight_files.find_default() if family == BSQ else weight_files.find_default()

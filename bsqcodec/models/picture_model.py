@@ -78,3 +78,9 @@ class PictureModel(Protocol):
 
     def render(self, symbols: Symbols, header: Header) -> npt.NDArray[np.uint8]:
         """The picture [height, width, 3], R, G, B, of symbols, as good as what is known allows."""
+
+    def filled(self, symbols: Symbols, header: Header, progress: Progress | None = None) -> Symbols:
+        """Symbols with the likeliest values in place of missing ones, if the family can tell them.
+
+        The same symbols give the same ones on every machine. Otherwise the symbols as they are.
+        """

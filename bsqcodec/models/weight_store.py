@@ -102,17 +102,24 @@ def folders() -> list[Path]:
 def find_default(kind: str, key: str, what: str, of_index: str) -> Path:
     """Return the file of a kind that `index.json` names under a key.
 
-    The index is that of the first folder that has one. what, of_index: in words, for errors: what
+    The index is that of the first folder whose index has the key. what, of_index: in words, for errors: what
     was not found at all, and what an index does not name. Raises WeightsError.
     """
+    lacking: Path | None = None
     for folder in folders():
         index = folder / "index.json"
         if index.is_file():
             try:
-                name = parse_json(index.read_text())[key]
-            except (ValueError, KeyError, TypeError) as error:
+                named = parse_json(index.read_text())
+                if not isinstance(named, dict):
+                    raise TypeError("an index is an object")
+            except (ValueError, TypeError) as error:
                 raise WeightsError(f"{index} does not name {of_index}") from error
-            return folder / f"{kind}-{name}.safetensors"
+            if key in named:
+                return folder / f"{kind}-{named[key]}.safetensors"
+            lacking = lacking or index
+    if lacking is not None:
+        raise WeightsError(f"{lacking} does not name {of_index}")
     raise WeightsError(f"no {what} found in {', '.join(map(str, folders()))}")
 
 

@@ -247,6 +247,14 @@ def test_find_default_follows_the_index(saved: Path, only_folder: Path) -> None:
     assert find_default() == only_folder / saved.name
 
 
+def test_an_index_that_names_other_kinds_leaves_the_next_one(
+    saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "index.json").write_text('{"bsq": "0102030405060708"}')
+    monkeypatch.setattr(weight_store, "folders", lambda: [tmp_path, saved.parent])
+    assert find_default() == saved
+
+
 @pytest.mark.parametrize(
     "index",
     [

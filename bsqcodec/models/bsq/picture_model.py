@@ -28,6 +28,9 @@ from bsqcodec.models.windows import WINDOW
 STEP = 0
 """What headers say of the quantizer step, which the family does not have."""
 
+DRAWING_STEPS = 12
+"""Steps in which missing bits are drawn."""
+
 UNKNOWN_GREY = 128
 """Sample value of tokens of which no bit is known."""
 
@@ -127,25 +130,26 @@ class BsqModel:
         signs = np.where(inside[..., None], 2 * bits.astype(np.int8) - 1, 0).astype(np.int8)
         return Symbols(signs, self.weights.prior.config.sub_codes), bits
 
-    def filled(
+    def filled(self, symbols: Symbols, header: Header, progress: Progress | None = None) -> Symbols:
+        inside = self.grid(header.height, header.width).inside
+        return self.drawn(symbols.values.astype(np.int8), inside, temperature=0, progress=progress)
+
+    def drawn(
         self,
-        symbols: Symbols,
-        header: Header,
+        signs: npt.NDArray[np.int8],
+        inside: npt.NDArray[np.bool_],
         *,
         seed: int = 0,
-        steps: int = 12,
-        temperature: float = 0.0,
+        steps: int = DRAWING_STEPS,
+        temperature: float = 1.0,
         progress: Progress | None = None,
     ) -> Symbols:
-        """Return symbols in which the prior has drawn what was missing, as `generation.fill` does."""
-        inside = self.grid(header.height, header.width).inside
-        signs = fill(
-            self.weights.prior,
-            symbols.values.astype(np.int8),
-            inside,
-            seed=seed,
-            steps=steps,
-            temperature=temperature,
-            progress=progress,
+        """Return signs [h, w, L] in which the prior has drawn what was 0, see `generation.fill`.
+
+        inside [h, w]: the tokens of the picture.
+        """
+        prior = self.weights.prior
+        result = fill(
+            prior, signs, inside, seed=seed, steps=steps, temperature=temperature, progress=progress
         )
-        return Symbols(signs, self.weights.prior.config.sub_codes)
+        return Symbols(result, prior.config.sub_codes)

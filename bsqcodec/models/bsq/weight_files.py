@@ -17,8 +17,11 @@ from bsqcodec.models import weight_store
 from bsqcodec.models.bsq.bit_order import BitPriorConfig
 from bsqcodec.models.bsq.integer_bit_prior import IntegerBitPrior
 from bsqcodec.models.bsq.network import BsqConfig, BsqTokenizer
+from bsqcodec.models.weight_store import WeightFile
 
 KIND = "bsq"
+
+WHAT = "bsqcodec weights of the BSQ family"
 
 TOKENIZER, PRIOR = "tokenizer.", "prior."
 
@@ -48,13 +51,17 @@ def load(path: Path, device: torch.device, int8: bool | None = None) -> BsqWeigh
     Raises WeightsError if the file is damaged or not what it says, LimitError for lack of memory.
     """
     with memory_guard("the weights"):
-        return _load(path, device, int8)
+        return networks_of(weight_store.read(path, KIND, WHAT), device, int8)
 
 
-def _load(path: Path, device: torch.device, int8: bool | None) -> BsqWeights:
-    what = "bsqcodec weights of the BSQ family"
-    file = weight_store.read(path, KIND, what)
-    with weight_store.wrong_is_error(f"{path} is not a file of {what}"):
+def networks_of(file: WeightFile, device: torch.device, int8: bool | None = None) -> BsqWeights:
+    """Return the networks that a file describes, on a device.
+
+    Raises WeightsError if they do not fit this version; running out of memory is passed on as it
+    comes.
+    """
+    path = file.path
+    with weight_store.wrong_is_error(f"{path} is not a file of {WHAT}"):
         tokenizer_config = BsqConfig(**file.configs["tokenizer"])
         prior_config = BitPriorConfig(**file.configs["prior"])
         if prior_config.bits != tokenizer_config.bits:
@@ -89,6 +96,10 @@ def save(
     for name, tensor in tokenizer.state_dict().items():
         tensors[TOKENIZER + name] = tensor.float() if tensor.ndim < 2 else tensor.half()
     tensors |= {PRIOR + name: tensor for name, tensor in prior.items()}
-    configs = {"tokenizer": asdict(tokenizer.config), "prior": asdict(prior_config)}
+    configs = {
+        "family": "bsq",
+        "tokenizer": asdict(tokenizer.config),
+        "prior": asdict(prior_config),
+    }
     key = "bsq" if default else None
     return weight_store.write(folder, KIND, configs, tensors, default=key, notes=notes)

@@ -71,5 +71,8 @@ class TransformModel:
             missing_planes=self.level_count(header) - symbols.levels,
         )
 
+    def filled(self, symbols: Symbols, header: Header, progress: Progress | None = None) -> Symbols:
+        return symbols  # the decoder's networks know how to go without
+
     def _inside(self, header: Header) -> npt.NDArray[np.bool_]:
         return self.grid(header.height, header.width).inside

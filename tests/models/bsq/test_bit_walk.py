@@ -10,30 +10,19 @@ from torch import Tensor
 
 from bsqcodec.errors import FormatError, WeightsError
 from bsqcodec.models.bsq.bit_order import BitPriorConfig, Pass, lattice_of
-from bsqcodec.models.bsq.bit_prior import BitPrior
 from bsqcodec.models.bsq.bit_walk import SubCodeDecoder, SubCodeEncoder, walk_bits
 from bsqcodec.models.bsq.integer_bit_prior import IntegerBitPrior, quantize_bit_prior
 from bsqcodec.models.prior import integer_blocks
 from bsqcodec.models.prior.network import LOGIT, STREAM, QuantLinear
 from bsqcodec.training.bit_prior import coded_bits
 
-from ...tiny_models import fixed_bit_tensors, seeded, shake
-
-CONFIG = BitPriorConfig(width=32, heads=2, blocks=2, hidden=64, lattices=(4, 2, 1))
-"""18 bits in three sub-codes of 6, coded in 7 passes."""
+from ...tiny_models import BSQ_PRIOR, fixed_bit_tensors, random_bit_prior
 
 GOLDEN = [1569331049, 752850772, 2687193872]
 
 
-def float_prior(seed: int = 0, config: BitPriorConfig = CONFIG) -> BitPrior:
-    with seeded(seed):
-        prior = BitPrior(config)
-        shake(prior, 0.1)
-    return prior.eval().requires_grad_(False)
-
-
-def integer_prior(int8: bool | None = None, config: BitPriorConfig = CONFIG) -> IntegerBitPrior:
-    return IntegerBitPrior(config, quantize_bit_prior(float_prior(config=config)), int8=int8)
+def integer_prior(int8: bool | None = None, config: BitPriorConfig = BSQ_PRIOR) -> IntegerBitPrior:
+    return IntegerBitPrior(config, quantize_bit_prior(random_bit_prior(config=config)), int8=int8)
 
 
 def some_bits(h: int, w: int, seed: int = 0) -> np.ndarray:
@@ -75,7 +64,7 @@ def test_round_trip(shape: tuple[int, int]) -> None:
 def test_words_are_as_they_were() -> None:
     """Weights from SHAKE-256: any other bytes than these make old files unreadable."""
     inside = np.ones((16, 24), bool)
-    prior = IntegerBitPrior(CONFIG, fixed_bit_tensors(CONFIG))
+    prior = IntegerBitPrior(BSQ_PRIOR, fixed_bit_tensors(BSQ_PRIOR))
     payloads = coded(prior, some_bits(16, 24), inside).payloads()
     assert [zlib.crc32(payload) for payload in payloads] == GOLDEN
 
@@ -119,7 +108,7 @@ def signs_and_outside(h: int, w: int) -> tuple[Tensor, Tensor]:
 def test_integers_are_the_float_network_with_its_roundings(attention: bool) -> None:
     """But for the logits' own rounding to 1/64, and what follows from very few ties."""
     config = BitPriorConfig(width=32, heads=2, blocks=2, hidden=64, attention=attention)
-    prior = float_prior(config=config)
+    prior = random_bit_prior(config=config)
     for module in prior.modules():
         if isinstance(module, QuantLinear):
             module.bias.zero_()
@@ -180,7 +169,7 @@ def test_the_cost_is_what_training_says() -> None:
     bits = some_bits(16, 16)
     encoder = coded(prior, bits, np.ones((16, 16), bool))
     tensor = torch.from_numpy(bits).view(1, 16, 16, 18)
-    expected = float(coded_bits(float_prior(), tensor).sum()) * 256
+    expected = float(coded_bits(random_bit_prior(), tensor).sum()) * 256
     assert encoder.ideal_bits == pytest.approx(expected, rel=0.002)
 
 
@@ -202,7 +191,7 @@ def test_damaged_payloads_end_in_bits_or_an_error() -> None:
 
 
 def test_weights_that_could_be_inexact_are_refused() -> None:
-    tensors = quantize_bit_prior(float_prior())
+    tensors = quantize_bit_prior(random_bit_prior())
     tensors["blocks.0.up.bias"] = tensors["blocks.0.up.bias"] + 2**24
     with pytest.raises(WeightsError, match="not exact"):
-        IntegerBitPrior(CONFIG, tensors)
+        IntegerBitPrior(BSQ_PRIOR, tensors)

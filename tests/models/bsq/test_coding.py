@@ -17,8 +17,8 @@ from bsqcodec.models.bsq.coding import (
 from bsqcodec.models.bsq.network import code_of
 from bsqcodec.models.token_grid import TokenGrid
 
+from ...tiny_models import random_bsq_tokenizer
 from .test_bit_walk import integer_prior
-from .test_network import tiny
 
 
 def picture(height: int, width: int) -> np.ndarray:
@@ -35,7 +35,7 @@ def test_slices_are_whole_windows_and_cover_the_grid(rows: int) -> None:
 
 @pytest.mark.parametrize(("height", "width"), [(64, 64), (1, 1), (70, 130), (63, 8)])
 def test_a_picture_of_any_size_goes_through(height: int, width: int) -> None:
-    tokenizer = tiny()
+    tokenizer = random_bsq_tokenizer()
     pixels = picture(height, width)
     inside = TokenGrid(height, width, 8).inside
     assert inside.sum() == -(-height // 8) * -(-width // 8)
@@ -51,7 +51,7 @@ def test_a_picture_of_any_size_goes_through(height: int, width: int) -> None:
 
 
 def test_whole_windows_give_what_the_network_gives() -> None:
-    tokenizer = tiny()
+    tokenizer = random_bsq_tokenizer()
     pixels = picture(64, 128)
     x = torch.from_numpy(pixels).permute(2, 0, 1)[None].float()
     code, _ = tokenizer.encode(x)
@@ -100,7 +100,7 @@ def test_progress_ends_at_one(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_strips_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    tokenizer = tiny()
+    tokenizer = random_bsq_tokenizer()
     pixels = picture(190, 130)
     bits = bits_of_picture(tokenizer, pixels)
     signs = np.where(bits, 1, -1).astype(np.int8)

@@ -8,8 +8,8 @@ import pytest
 from bsqcodec.models.bsq.generation import RandomBits, draw_sub_codes, fill, left_after
 from bsqcodec.models.bsq.integer_bit_prior import IntegerBitPrior
 
-from ...tiny_models import fixed_bit_tensors
-from .test_bit_walk import CONFIG, integer_prior
+from ...tiny_models import BSQ_PRIOR, fixed_bit_tensors
+from .test_bit_walk import integer_prior
 
 
 def known_but_a_hole() -> np.ndarray:
@@ -45,7 +45,7 @@ def test_seeds() -> None:
 
 @pytest.mark.parametrize("int8", [True, False])
 def test_a_seed_gives_the_same_bits_everywhere(int8: bool) -> None:
-    prior = IntegerBitPrior(CONFIG, fixed_bit_tensors(CONFIG), int8=int8)
+    prior = IntegerBitPrior(BSQ_PRIOR, fixed_bit_tensors(BSQ_PRIOR), int8=int8)
     empty = np.zeros((16, 16, 18), np.int8)
     found = [
         zlib.crc32(fill(prior, empty, INSIDE, seed=7, steps=5, temperature=t).tobytes())

@@ -10,15 +10,7 @@ from bsqcodec.models.bsq import network
 from bsqcodec.models.bsq.klt import start_from_klt
 from bsqcodec.models.bsq.network import BsqConfig, BsqTokenizer, bits_of, code_of
 
-from ...tiny_models import seeded, shake
-
-
-def tiny(seed: int = 0, blocks: int = 1) -> BsqTokenizer:
-    """A random tokenizer whose every part matters."""
-    with seeded(seed):
-        model = BsqTokenizer(BsqConfig(8, 18, 64, blocks, blocks, fine_width=8, fine_convs=1))
-        shake(model, 0.05)
-    return model
+from ...tiny_models import random_bsq_tokenizer, seeded
 
 
 def picture(*shape: int) -> Tensor:
@@ -26,7 +18,7 @@ def picture(*shape: int) -> Tensor:
 
 
 def test_codes_lie_on_the_sphere_and_are_their_bits() -> None:
-    code, u = tiny().encode(picture(2, 3, 64, 128))
+    code, u = random_bsq_tokenizer().encode(picture(2, 3, 64, 128))
     assert code.shape == u.shape == (2, 8, 16, 18)
     torch.testing.assert_close(code.norm(dim=-1), torch.ones(2, 8, 16))
     torch.testing.assert_close(u.norm(dim=-1), torch.ones(2, 8, 16))
@@ -35,7 +27,7 @@ def test_codes_lie_on_the_sphere_and_are_their_bits() -> None:
 
 
 def test_the_spherical_quantizer_is_in_the_path(monkeypatch: pytest.MonkeyPatch) -> None:
-    model, pixels = tiny(), picture(1, 3, 64, 64)
+    model, pixels = random_bsq_tokenizer(), picture(1, 3, 64, 64)
     before = model(pixels)[0]
 
     def other(v: Tensor) -> tuple[Tensor, Tensor]:
@@ -47,7 +39,7 @@ def test_the_spherical_quantizer_is_in_the_path(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_gradients_reach_everything() -> None:
-    model = tiny()
+    model = random_bsq_tokenizer()
     decoded, _ = model(picture(2, 3, 64, 128))
     assert decoded.shape == (2, 3, 64, 128)
     decoded.square().mean().backward()
@@ -57,7 +49,7 @@ def test_gradients_reach_everything() -> None:
 
 
 def test_without_blocks_a_token_sees_its_patch_and_reaches_its_neighbours() -> None:
-    model = tiny(blocks=0)
+    model = random_bsq_tokenizer(blocks=0)
     pixels = picture(1, 3, 64, 64)
     changed = pixels.clone()
     changed[..., 24:32, 32:40] = 255 - changed[..., 24:32, 32:40]

@@ -11,27 +11,28 @@ from bsqcodec.models.bsq import weight_files
 from bsqcodec.models.bsq.bit_order import BitPriorConfig
 from bsqcodec.models.bsq.integer_bit_prior import quantize_bit_prior
 
-from .test_bit_walk import CONFIG, float_prior
-from .test_network import tiny
+from ...tiny_models import (
+    BSQ_PRIOR,
+    random_bit_prior,
+    random_bsq_tokenizer,
+    save_bsq_weights,
+)
 
 CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("weights")
-    return weight_files.save(
-        folder, tiny(), CONFIG, quantize_bit_prior(float_prior(config=CONFIG)), default=True
-    )
+    return save_bsq_weights(tmp_path_factory.mktemp("weights"))
 
 
 def test_what_is_loaded_is_what_was_saved(saved: Path) -> None:
     loaded = weight_files.load(saved, CPU)
     assert saved.name == f"bsq-{loaded.id.hex()}.safetensors"
-    assert loaded.tokenizer.config == tiny().config
-    assert loaded.prior.config == CONFIG
+    assert loaded.tokenizer.config == random_bsq_tokenizer().config
+    assert loaded.prior.config == BSQ_PRIOR
     assert not loaded.tokenizer.training
-    for name, value in tiny().state_dict().items():
+    for name, value in random_bsq_tokenizer().state_dict().items():
         found = loaded.tokenizer.state_dict()[name]
         assert found.dtype == torch.float32
         assert torch.equal(found, value if value.ndim < 2 else value.half().float()), name
@@ -55,9 +56,9 @@ def test_other_contents_than_the_name_says_are_damage(saved: Path, tmp_path: Pat
 
 
 def test_what_is_no_file_of_the_family_is_an_error(tmp_path: Path) -> None:
-    other = BitPriorConfig(**{**vars(CONFIG), "bits": 12, "lattices": (4, 4)})
-    tensors = quantize_bit_prior(float_prior(config=CONFIG))
-    path = weight_files.save(tmp_path, tiny(), other, tensors)
+    other = BitPriorConfig(**{**vars(BSQ_PRIOR), "bits": 12, "lattices": (4, 4)})
+    tensors = quantize_bit_prior(random_bit_prior())
+    path = weight_files.save(tmp_path, random_bsq_tokenizer(), other, tensors)
     with pytest.raises(WeightsError, match="its codes have 18 bits, its prior 12"):
         weight_files.load(path, CPU)
     text = tmp_path / "text.safetensors"
@@ -67,8 +68,8 @@ def test_what_is_no_file_of_the_family_is_an_error(tmp_path: Path) -> None:
 
 
 def test_a_file_without_a_tensor_does_not_fit(tmp_path: Path) -> None:
-    tensors = quantize_bit_prior(float_prior())
+    tensors = quantize_bit_prior(random_bit_prior())
     del tensors["head.weight"]
-    path = weight_files.save(tmp_path, tiny(), CONFIG, tensors)
+    path = weight_files.save(tmp_path, random_bsq_tokenizer(), BSQ_PRIOR, tensors)
     with pytest.raises(WeightsError, match="does not fit this version"):
         weight_files.load(path, CPU)
