@@ -12,7 +12,7 @@ from bsqcodec.errors import TargetError
 from bsqcodec.models.bsq.coding import bits_of_picture, write_bits
 from bsqcodec.models.bsq.level_payload import pack_slices
 from bsqcodec.models.bsq.picture_model import STEP, BsqModel
-from bsqcodec.models.picture_model import Progress, Symbols
+from bsqcodec.models.picture_model import Progress
 
 
 class BsqEncoder:
@@ -58,19 +58,8 @@ class BsqEncoder:
     ) -> Written:
         model = self._model
         height, width = self._pixels.shape[:2]
-        inside = model.grid(height, width).inside
         bits = bits_of_picture(model.weights.tokenizer, self._pixels)
-        return written(model, bits, inside, progress)
-
-
-def written(
-    model: BsqModel,
-    bits: npt.NDArray[np.bool_],
-    inside: npt.NDArray[np.bool_],
-    progress: Progress | None = None,
-) -> Written:
-    """Code the bits [h, w, L] of the padded grid of a picture; inside [h, w]: its tokens."""
-    coded = write_bits(model.weights.prior, bits, inside, progress)
-    signs = np.where(inside[..., None], 2 * bits.astype(np.int8) - 1, 0).astype(np.int8)
-    symbols = Symbols(signs, len(coded.payloads))
-    return Written(symbols, [pack_slices(parts) for parts in coded.payloads], coded.ideal_bits)
+        inside = model.grid(height, width).inside
+        coded = write_bits(model.weights.prior, bits, inside, progress)
+        payloads = [pack_slices(parts) for parts in coded.payloads]
+        return Written(model.symbols_of_bits(bits, height, width), payloads, coded.ideal_bits)

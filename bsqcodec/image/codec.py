@@ -20,7 +20,14 @@ from bsqcodec.errors import WeightsError
 from bsqcodec.format.byte_source import ByteSource
 from bsqcodec.format.image_container import DEFAULT_MAX_PIXELS, Header, unpack
 from bsqcodec.format.memory_limit import memory_limit
+from bsqcodec.format.token_file import Tokens
 from bsqcodec.image.decode_picture import decode_container
+from bsqcodec.image.picture_tokens import (
+    bsq_model,
+    picture_of_tokens,
+    tokens_of_container,
+    tokens_of_picture,
+)
 from bsqcodec.machine.scope import coding
 from bsqcodec.machine.threads import set_thread_count
 from bsqcodec.media.image.image_reader import picture_from
@@ -195,3 +202,41 @@ class Codec:
             seconds=time.perf_counter() - started,
             filled_rows=decoded.filled_rows,
         )
+
+    def tokens(self, picture: Picture | Image.Image | npt.NDArray[np.uint8]) -> Tokens:
+        """Return the codes of a picture; needs weights of the family `bsq`.
+
+        `from_tokens` of them is what decoding the picture's file would give. Raises WeightsError
+        for weights of another family, LimitError, MediaError for an array that is no picture.
+        """
+        model = bsq_model(self.model)
+        with coding(self.device, "this picture"):
+            if not isinstance(picture, Picture):
+                picture = picture_from(picture)
+            return tokens_of_picture(model, picture)
+
+    def coded_tokens(
+        self,
+        source: ByteSource,
+        *,
+        max_pixels: int = DEFAULT_MAX_PIXELS,
+        max_memory: int | None = None,
+    ) -> Tokens:
+        """Return the codes in a .bsq file of the family `bsq`, without rendering them.
+
+        Raises WeightsError for a file of another family; otherwise as `decode`.
+        """
+        with coding(self.device, "this picture"):
+            container = unpack(source, max_pixels=max_pixels, max_memory=memory_limit(max_memory))
+            model = bsq_model(self.model_of(container.header.model_id))
+            return tokens_of_container(model, container)
+
+    def from_tokens(self, tokens: Tokens) -> Picture:
+        """Return the picture that codes stand for, with the weights that they name.
+
+        Raises WeightsError where those are missing or of another family, FormatError where the
+        codes do not fit them, LimitError.
+        """
+        model = bsq_model(self.model_of(bytes.fromhex(tokens.model)))
+        with coding(self.device, "this picture"):
+            return picture_of_tokens(model, tokens)

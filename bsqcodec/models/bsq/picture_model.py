@@ -119,16 +119,18 @@ class BsqModel:
         grid = self.grid(header.height, header.width)
         return codes_of_bits(symbols.values[: grid.rows, : grid.columns] > 0)
 
-    def symbols_of_codes(
-        self, codes: npt.NDArray[np.int64], height: int, width: int
-    ) -> tuple[Symbols, Bits]:
-        """Return (symbols, bits of the padded grid) of codes [rows, columns] of a picture."""
+    def symbols_of_codes(self, codes: npt.NDArray[np.int64], height: int, width: int) -> Symbols:
+        """Return the symbols of codes [rows, columns] of a picture of this many pixels."""
         grid = self.grid(height, width)
         bits = np.zeros((*grid.padded_shape, self.bits), bool)
         bits[: grid.rows, : grid.columns] = bits_of_codes(codes, self.bits)
-        inside = grid.inside
+        return self.symbols_of_bits(bits, height, width)
+
+    def symbols_of_bits(self, bits: Bits, height: int, width: int) -> Symbols:
+        """Return the symbols of bits [h, w, L] of the padded grid of a picture."""
+        inside = self.grid(height, width).inside
         signs = np.where(inside[..., None], 2 * bits.astype(np.int8) - 1, 0).astype(np.int8)
-        return Symbols(signs, self.weights.prior.config.sub_codes), bits
+        return Symbols(signs, self.weights.prior.config.sub_codes)
 
     def filled(self, symbols: Symbols, header: Header, progress: Progress | None = None) -> Symbols:
         inside = self.grid(header.height, header.width).inside
