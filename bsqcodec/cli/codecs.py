@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Codecs:
-    """What --weights, --device and --threads say, and the codecs that follow from it.
+    """What --weights, --device, --threads and --model say, and the codecs that follow from it.
 
     Loading raises WeightsError, LimitError for lack of memory.
     """
@@ -23,6 +23,7 @@ class Codecs:
     weights: str | None
     device: str
     threads: int | None
+    model: str = "transform"
 
     @cached_property
     def picture(self) -> Codec:
@@ -30,7 +31,7 @@ class Codecs:
         check_address_space()
         from bsqcodec.image.codec import Codec
 
-        return Codec(self.weights, device=self.device, threads=self.threads)
+        return Codec(self.weights, device=self.device, threads=self.threads, model=self.model)
 
     @cached_property
     def video(self) -> VideoCodec:

@@ -35,7 +35,13 @@ from bsqcodec.errors import BsqError, ChecksumError, MemoryLimitError, Truncated
 from bsqcodec.format.byte_source import SupportsRead, as_stream
 from bsqcodec.format.memory_limit import memory_limit
 from bsqcodec.format.rewind import is_seekable, seekable
-from bsqcodec.media.files import check_output, is_standard_stream, open_input, open_output
+from bsqcodec.media.files import (
+    check_output,
+    first_bytes,
+    is_standard_stream,
+    open_input,
+    open_output,
+)
 from bsqcodec.media.formats import (
     PICTURE_FORMAT_NAMES,
     PICTURE_FORMATS_TEXT,
@@ -75,6 +81,11 @@ _LOST_ALPHA: Final = "; transparency, if there was any, may be missing"
     help="Pictures: decode only the first N levels, for a coarser one.",
 )
 @click.option("--partial", is_flag=True, help="Decode a cut or damaged file as far as it goes.")
+@click.option(
+    "--no-fill",
+    is_flag=True,
+    help="Pictures of --model bsq: leave what is missing grey, not filled in by the model.",
+)
 @video_decoding_options
 @options.force_option
 @options.machine_options
@@ -90,6 +101,7 @@ def decode(
     format_name: str | None,
     levels: int | None,
     partial: bool,
+    no_fill: bool,
     start: float | None,
     duration: float | None,
     encoder: str | None,
@@ -105,7 +117,7 @@ def decode(
 ) -> None:
     """Decode .bsq files to pictures and videos.
 
-    INPUT is a .bsq file, or - for standard input. photo.bsq becomes photo.png, and the video
+    INPUT is a .bsq file, a file of tokens (see bsqcodec tokens), or - for standard input. photo.bsq becomes photo.png, and the video
     clip.bsq clip.mkv, unless -o, --format or a last argument like big.jpg says otherwise. For
     numbered pictures of a video -o is a folder, or a pattern such as out%05d.png.
     """
@@ -144,10 +156,13 @@ def decode(
         jobs = plan(inputs, output, suffix)
     pictures = [job for job in jobs if found[job.source].is_picture]
     if videos:
-        refuse({"--levels": levels}, "videos")
+        refuse({"--levels": levels, "--no-fill": no_fill}, "videos")
     if pictures:
         only_videos = {"--start": start, "--duration": duration, "--codec": encoder, "--crf": crf}
         refuse(only_videos | {"--lossless": lossless}, "pictures")
+    if any(look.is_tokens for look in found.values()):
+        of_files = {"--levels": levels, "--partial": partial, "--no-fill": no_fill}
+        refuse(of_files, "files of tokens")
     try:
         formats = {
             job: agreed_format(None if job.to_stdout else job.target, format_name)
@@ -178,21 +193,31 @@ def decode(
             with look.open(job.source) as source:
                 decode_one_video(console, job, source, codecs, stored_as[job], settings)
             return
-        with look.open(job.source) as stream, console.progress(name) as progress:
-            input_bytes = _check_header(job.source, stream, max_pixels, max_memory)
-            decoded = codecs.picture.decode(
-                stream,
-                levels=levels,
-                partial=partial,
-                max_pixels=max_pixels,
-                max_memory=max_memory,
-                progress=progress,
-            )
+        input_bytes: int | None
+        if look.is_tokens:
+            decoded, input_bytes = _decode_tokens(job.source, codecs, max_pixels)
+        else:
+            with look.open(job.source) as stream, console.progress(name) as progress:
+                input_bytes = _check_header(job.source, stream, max_pixels, max_memory)
+                decoded = codecs.picture.decode(
+                    stream,
+                    levels=levels,
+                    partial=partial,
+                    fill=not no_fill,
+                    max_pixels=max_pixels,
+                    max_memory=max_memory,
+                    progress=progress,
+                )
         if decoded.truncated:
             lost = "" if decoded.picture.alpha is not None else _LOST_ALPHA
             console.warning(
                 f"{name}: the file is incomplete;"
                 f" {decoded.levels_decoded} of {decoded.header.levels} levels were decoded{lost}"
+            )
+        for rows in decoded.filled_rows:
+            console.warning(
+                f"{name}: rows {rows.start} to {rows.stop - 1} are damaged; what is missing of them"
+                " was filled in by the model and may not be as it was"
             )
         with open_output(job.target, force=force) as file:
             notes = write_picture(decoded.picture, file, format=formats[job].name)
@@ -227,6 +252,7 @@ class _Look:
     """What the first bytes of an input tell. stream: standard input, all of it yet to be read."""
 
     is_video: bool = False
+    is_tokens: bool = False
     stream: SupportsRead | None = None
     error: BsqError | OSError | None = None
 
@@ -248,14 +274,27 @@ class _Look:
 def _look(source: str) -> _Look:
     """Look at an input; what is wrong with it is found out in its turn."""
     from bsqcodec.format.magic import FileKind, read_kind
+    from bsqcodec.format.token_file import token_format
 
     try:
+        if token_format(first_bytes(source)) is not None:
+            return _Look(is_tokens=True)
         with open_input(source) as file:
             kind, stream = read_kind(file)
     except (BsqError, OSError) as error:
         return _Look(error=error)
     kept = as_stream(stream) if is_standard_stream(source) else None
-    return _Look(kind is FileKind.VIDEO, kept)
+    return _Look(kind is FileKind.VIDEO, stream=kept)
+
+
+def _decode_tokens(source: str, codecs: Codecs, max_pixels: int) -> tuple[Decoded, int]:
+    """The picture of a file of tokens, and the file's size in bytes."""
+    from bsqcodec.format.token_file import unpack_tokens
+
+    with open_input(source) as file:
+        data = file.read()
+    tokens = unpack_tokens(data, max_pixels=max_pixels)
+    return codecs.picture.decode_tokens(tokens), len(data)
 
 
 def _check_header(
@@ -288,6 +327,7 @@ def _facts(
         "levels": decoded.header.levels,
         "levels_decoded": decoded.levels_decoded,
         "truncated": decoded.truncated,
+        "filled_rows": [[rows.start, rows.stop - 1] for rows in decoded.filled_rows],
         "seconds": decoded.seconds,
         "notes": notes,
     }

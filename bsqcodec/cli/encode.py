@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 @options.output_option
 @options.naming_option(Naming.REPLACE, "replace: a.jpg becomes a.bsq. keep: a.jpg.bsq.")
 @options.encoding_options
+@options.model_option
 @video_encoding_options
 @options.force_option
 @options.machine_options
@@ -70,6 +71,7 @@ def encode(
     tune: Tune | None,
     strip: bool,
     verify: bool,
+    model: str,
     bitrate: float | None,
     gop: int | None,
     as_video: bool | None,
@@ -97,6 +99,7 @@ def encode(
 
     inputs, output = with_named_output(inputs, output, _is_coded)
     target = options.only_target(quality, bpp, size, psnr, bitrate)
+    is_target_given = any(value is not None for value in (quality, bpp, size, psnr))
     raw = raw_video(frame_size, fps, pix_fmt)
     check_standard_input(inputs)
     videos = {source for source in inputs if _is_video(source, as_video, raw)}
@@ -117,7 +120,8 @@ def encode(
         max_pixels, as_json,
     )  # fmt: skip
 
-    codecs = Codecs(weights, device, options.limit_threads(console, threads))
+    options.check_model(model, weights, has_videos=bool(videos))
+    codecs = Codecs(weights, device, options.limit_threads(console, threads), model)
 
     def encode_one(job: Job) -> None:
         if job.source in videos:
@@ -130,7 +134,7 @@ def encode(
         with console.progress(name) as progress:
             encoded = codec.encode(
                 picture,
-                target,
+                target if is_target_given else None,
                 strip=strip,
                 verify=verify,
                 effort=effort,
@@ -235,10 +239,11 @@ def _sum_up(
     if input_bytes:
         sizes = f"{format_bytes(input_bytes)} -> {sizes} ({count / input_bytes:.1%})"
     psnr = f" {encoded.psnr:.2f} dB," if with_psnr else ""
+    quality = "" if encoded.quality is None else f" quality {encoded.quality:.4g},"
     console.summary(
         f"{display_name(job.source)} -> {display_target(job.target)}:"
         f" {encoded.width}x{encoded.height}, {sizes}, {encoded.bpp:.3f} bpp,"
-        f" quality {encoded.quality:.4g},{psnr} {encoded.seconds:.2f} s"
+        f"{quality}{psnr} {encoded.seconds:.2f} s"
     )
     console.detail(
         f"{encoded.levels} levels, step {encoded.step},"

@@ -19,7 +19,9 @@ from bsqcodec.cli.batch import batch
 from bsqcodec.cli.console import Console, is_expected
 from bsqcodec.cli.decode import decode
 from bsqcodec.cli.encode import encode
+from bsqcodec.cli.generate import generate
 from bsqcodec.cli.info import info
+from bsqcodec.cli.tokens import tokens
 from bsqcodec.machine.memory import check_address_space
 from bsqcodec.machine.processor import prepare_process
 from bsqcodec.media.files import STANDARD_OUTPUT, named_errors
@@ -50,12 +52,14 @@ def cli(ctx: click.Context) -> None:
     bsqcodec decode clip.bsq           writes clip.mkv
     bsqcodec info photo.bsq            tells what is in the file
     bsqcodec batch photos coded        codes all of a folder
+    bsqcodec tokens photo.png          writes photo.safetensors, its codes
+    bsqcodec generate picture.png      draws a picture
     """
     if ctx.invoked_subcommand != info.name:  # which needs no networks
         check_address_space()
 
 
-for _command in (encode, decode, info, batch):
+for _command in (encode, decode, info, batch, tokens, generate):
     cli.add_command(_command)
 
 

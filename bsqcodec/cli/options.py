@@ -17,6 +17,9 @@ from bsqcodec.machine.processor import clamp_threads
 if TYPE_CHECKING:
     from bsqcodec.targets import Target
 
+FAMILIES = ("transform", "bsq")
+"""Names for --model, the default first; `bsqcodec.models.families` has the same."""
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -145,6 +148,26 @@ def machine_options(command: Command) -> Command:
         show_default=True,
         help="Where the networks run; the bits are the same; pixels may differ by one.",
     )(command)
+
+
+model_option = click.option(
+    "--model",
+    type=click.Choice(FAMILIES),
+    default=FAMILIES[0],
+    show_default=True,
+    help="Family of weights for pictures. transform: fewest bits, any quality. bsq: one code on a"
+    " sphere for each 8x8 pixels, one quality, tokens for other programs (see bsqcodec tokens).",
+)
+
+
+def check_model(model: str, weights: str | None, *, has_videos: bool) -> None:
+    """Raise click.UsageError for --model beside --weights, and for a model without videos."""
+    if model == FAMILIES[0]:
+        return
+    if weights is not None:
+        raise click.UsageError("--weights say of which family they are; leave --model out")
+    if has_videos:
+        raise click.UsageError(f"--model {model} is for pictures; videos are coded without it")
 
 
 max_pixels_option = click.option(

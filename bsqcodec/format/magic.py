@@ -23,6 +23,11 @@ _DECODERS: Final = {FileKind.PICTURE: "decode", FileKind.VIDEO: "decode_video"}
 """Functions of the package, by what they decode."""
 
 
+def is_coded(first: bytes) -> bool:
+    """Whether the first bytes of a file, 4 or more, are those of a .bsq file, be it damaged there."""
+    return first[1:4] == MAGIC[1:4]
+
+
 def read_kind(source: ByteSource) -> tuple[FileKind, ByteSource]:
     """Tell a picture from a video by the first 9 bytes, and give back a source of the whole file.
 
@@ -72,7 +77,7 @@ def _version(reader: ByteReader) -> int:
             raise TruncatedError(
                 f"the file ends inside the header: it has {len(magic)} bytes in all"
             )
-        if magic[1:4] == MAGIC[1:4]:
+        if is_coded(magic):
             raise FormatError("the first bytes are damaged, as by a transfer in text mode")
         raise FormatError("this is not a .bsq file")
     (version,) = reader.exactly(1, "the header")

@@ -22,8 +22,10 @@ from bsqcodec.format.image_container import DEFAULT_MAX_PIXELS, Header, unpack
 from bsqcodec.format.memory_limit import memory_limit
 from bsqcodec.format.token_file import Tokens
 from bsqcodec.image.decode_picture import decode_container
+from bsqcodec.image.generate_picture import complete_picture, generate_picture
 from bsqcodec.image.picture_tokens import (
     bsq_model,
+    header_of,
     picture_of_tokens,
     tokens_of_container,
     tokens_of_picture,
@@ -32,8 +34,13 @@ from bsqcodec.machine.scope import coding
 from bsqcodec.machine.threads import set_thread_count
 from bsqcodec.media.image.image_reader import picture_from
 from bsqcodec.media.image.picture import Picture
-from bsqcodec.models import weight_files
-from bsqcodec.models.families import find_picture_model, load_picture_model
+from bsqcodec.models.bsq.generation import Drawing
+from bsqcodec.models.families import (
+    DEFAULT_FAMILY,
+    default_weights,
+    find_picture_model,
+    load_picture_model,
+)
 from bsqcodec.models.picture_model import PictureModel, Progress
 
 if TYPE_CHECKING:
@@ -83,7 +90,8 @@ def set_up_machine(device: str, threads: int | None) -> tuple[torch.device, tupl
 class Codec:
     """Encodes and decodes pictures; loads the weights once and keeps them.
 
-    weights: a safetensors file, or None for the default ones. device: "auto", "cpu" or "cuda".
+    weights: a safetensors file, or None for the default ones of the family `model`, "transform" or
+    "bsq". device: "auto", "cpu" or "cuda".
     int8: see `IntegerPrior`. threads: of the CPU, for the whole process; None leaves torch's
     choice. `notes` say where less threads are used than asked for. `model` holds the weights that
     `encode` uses; decoding finds those that a file names. Raises WeightsError, and ValueError for a
@@ -105,10 +113,11 @@ class Codec:
         device: str = "auto",
         threads: int | None = None,
         int8: bool | None = None,
+        model: str = DEFAULT_FAMILY,
     ) -> None:
         self.device, self.notes = set_up_machine(device, threads)
         self._int8 = int8
-        path = weight_files.find_default() if weights is None else Path(weights)
+        path = default_weights(model) if weights is None else Path(weights)
         self.model = load_picture_model(path, self.device, int8)
         self._loaded = {self.model.id: self.model}
 
@@ -237,6 +246,51 @@ class Codec:
         Raises WeightsError where those are missing or of another family, FormatError where the
         codes do not fit them, LimitError.
         """
+        return self.decode_tokens(tokens).picture
+
+    def decode_tokens(self, tokens: Tokens) -> Decoded:
+        """Return what `from_tokens` does as the result of a decoding."""
+        started = time.perf_counter()
         model = bsq_model(self.model_of(bytes.fromhex(tokens.model)))
         with coding(self.device, "this picture"):
-            return picture_of_tokens(model, tokens)
+            picture = picture_of_tokens(model, tokens)
+        header = header_of(model, tokens.width, tokens.height, gray=tokens.gray)
+        seconds = time.perf_counter() - started
+        return Decoded(picture, header, header.levels, truncated=False, seconds=seconds)
+
+    def generate(
+        self,
+        width: int,
+        height: int,
+        drawing: Drawing | None = None,
+        *,
+        progress: Progress | None = None,
+    ) -> Picture:
+        """Draw a picture from nothing, see `generate_picture`; needs weights of the family `bsq`.
+
+        Raises WeightsError for others, ValueError for a size that cannot be.
+        """
+        if width < 1 or height < 1:
+            raise ValueError(f"a picture of {width} x {height} pixels cannot be drawn")
+        model = bsq_model(self.model)
+        with coding(self.device, "this picture"):
+            return generate_picture(model, width, height, drawing or Drawing(), progress)
+
+    def complete(
+        self,
+        picture: Picture | Image.Image | npt.NDArray[np.uint8],
+        hole: npt.NDArray[np.bool_],
+        drawing: Drawing | None = None,
+        *,
+        progress: Progress | None = None,
+    ) -> Picture:
+        """Draw what is in the hole [height, width] of a picture, see `complete_picture`.
+
+        Raises WeightsError for weights of another family than `bsq`, MediaError for a hole that
+        does not fit.
+        """
+        model = bsq_model(self.model)
+        with coding(self.device, "this picture"):
+            if not isinstance(picture, Picture):
+                picture = picture_from(picture)
+            return complete_picture(model, picture, hole, drawing or Drawing(), progress)

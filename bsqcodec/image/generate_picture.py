@@ -14,7 +14,8 @@ from bsqcodec.image.picture_tokens import header_of, rendered
 from bsqcodec.image.samples import to_rgb
 from bsqcodec.media.image.picture import Picture
 from bsqcodec.models.bsq.coding import bits_of_picture
-from bsqcodec.models.bsq.picture_model import DRAWING_STEPS, BsqModel
+from bsqcodec.models.bsq.generation import Drawing
+from bsqcodec.models.bsq.picture_model import BsqModel
 from bsqcodec.models.picture_model import Progress
 
 
@@ -22,22 +23,13 @@ def generate_picture(
     model: BsqModel,
     width: int,
     height: int,
-    *,
-    seed: int = 0,
-    steps: int = DRAWING_STEPS,
-    temperature: float = 1.0,
+    drawing: Drawing,
     progress: Progress | None = None,
 ) -> Picture:
-    """Draw a picture of width x height pixels from nothing.
-
-    steps: in which the codes are drawn, the surest first. temperature: below 1 for likelier bits, 0
-    for the likeliest. Raises ValueError for fewer than one step or a temperature below 0.
-    """
+    """Draw a picture of width x height pixels from nothing."""
     grid = model.grid(height, width)
     signs = np.zeros((*grid.padded_shape, model.bits), np.int8)
-    symbols = model.drawn(
-        signs, grid.inside, seed=seed, steps=steps, temperature=temperature, progress=progress
-    )
+    symbols = model.drawn(signs, grid.inside, drawing, progress)
     return rendered(model, symbols, header_of(model, width, height))
 
 
@@ -45,16 +37,13 @@ def complete_picture(
     model: BsqModel,
     picture: Picture,
     hole: npt.NDArray[np.bool_],
-    *,
-    seed: int = 0,
-    steps: int = DRAWING_STEPS,
-    temperature: float = 1.0,
+    drawing: Drawing,
     progress: Progress | None = None,
 ) -> Picture:
     """Draw what is in the hole of a picture; the pixels outside the hole stay as they are.
 
     hole: bool [height, width]. Tokens that touch it are drawn, given all others. Raises MediaError
-    for a hole of another size, or none; otherwise as `generate_picture`.
+    for a hole of another size, or none.
     """
     shape = (picture.height, picture.width)
     if hole.shape != shape:
@@ -71,9 +60,7 @@ def complete_picture(
     lack += [(0, grid.padded_columns * model.patch - shape[1])]
     blocks = np.pad(hole, lack).reshape(grid.padded_rows, model.patch, -1, model.patch)
     signs[blocks.any((1, 3))] = 0
-    symbols = model.drawn(
-        signs, grid.inside, seed=seed, steps=steps, temperature=temperature, progress=progress
-    )
+    symbols = model.drawn(signs, grid.inside, drawing, progress)
     drawn = rendered(model, symbols, header_of(model, shape[1], shape[0], gray=picture.is_grey))
     where = hole if picture.is_grey else hole[..., None]
     pixels = np.where(where, drawn.pixels, picture.pixels)

@@ -49,6 +49,17 @@ def peek_input() -> bytes:
     return bytes(peek(1)) if callable(peek) else b""
 
 
+def first_bytes(path: str | Path, count: int = 16) -> bytes:
+    """Return the first bytes of a file, or of standard input for "-" without taking them.
+
+    Raises OSError, as `open` does.
+    """
+    if is_standard_stream(path):
+        return peek_input()[:count]
+    with open(path, "rb") as file:
+        return file.read(count)
+
+
 @contextmanager
 def open_output(path: str | Path, *, force: bool) -> Iterator[BinaryIO]:
     """Open `atomic_output(path)`, or standard output for "-", for writing bytes."""

@@ -25,6 +25,10 @@ TRANSFORM = "transform"
 BSQ = "bsq"
 """The family of weights after the paper, arXiv 2406.07548."""
 
+FAMILIES = (TRANSFORM, BSQ)
+
+DEFAULT_FAMILY = TRANSFORM
+
 KINDS = (weight_files.KIND, bsq_weight_files.KIND)
 """First parts of the names of files of weights for pictures, of all families."""
 
@@ -69,5 +73,10 @@ def find_picture_model(
 
 
 def default_weights(family: str) -> Path:
-    """The file of weights for pictures that a family uses by default. Raises WeightsError."""
+    """The file of weights for pictures that a family uses by default.
+
+    Raises WeightsError where there is none, ValueError for a family that is not known.
+    """
+    if family not in FAMILIES:
+        raise ValueError(f"{family!r} is no family of weights; there are {', '.join(FAMILIES)}")
     return bsq_weight_files.find_default() if family == BSQ else weight_files.find_default()

@@ -30,7 +30,12 @@ class Codec:
     during_encode = staticmethod(lambda: None)
 
     def __init__(
-        self, weights: str | None = None, *, device: str = "auto", threads: int | None = None
+        self,
+        weights: str | None = None,
+        *,
+        device: str = "auto",
+        threads: int | None = None,
+        model: str = "transform",
     ) -> None:
         self.made.append({"weights": weights, "device": device, "threads": threads})
 
@@ -70,6 +75,7 @@ class Codec:
         *,
         levels: int | None,
         partial: bool,
+        fill: bool = True,
         max_pixels: int,
         max_memory: int | None = None,
         progress: Any = None,
@@ -78,6 +84,7 @@ class Codec:
         container: Container = unpack(source, max_pixels=max_pixels, allow_truncated=partial)
         payloads = container.level_payloads()[:levels]
         return SimpleNamespace(
+            filled_rows=(),
             picture=read_picture(payloads[-1]),
             header=container.header,
             levels_decoded=len(payloads),

@@ -45,7 +45,7 @@ def test_defaults(photo: Path, fake_codec: ModuleType) -> None:
     assert main(["encode", "photo.png", "--quiet"]) == 0
     assert fake_codec.Codec.made == [{"weights": None, "device": "auto", "threads": None}]
     assert fake_codec.Codec.calls == [
-        {"target": Quality(50), "strip": False, "verify": False, "effort": 1, "tune": None}
+        {"target": None, "strip": False, "verify": False, "effort": 1, "tune": None}
     ]
 
 

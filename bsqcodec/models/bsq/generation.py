@@ -9,6 +9,7 @@ integers, so that a seed gives the same bits on every machine.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,27 @@ import torch
 
 from bsqcodec.models.bsq.bit_order import node_of
 from bsqcodec.models.bsq.integer_bit_prior import IntegerBitPrior
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """How bits are drawn. Raises ValueError for what cannot be.
+
+    seed: 0..2^63 - 1. steps: in which all is drawn, the surest first. temperature: logits are divided
+    by it; 0 takes the likelier bit each time.
+    """
+
+    seed: int = 0
+    steps: int = 12
+    temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < 2**63:
+            raise ValueError(f"the seed {self.seed} is outside 0..2^63 - 1")
+        if self.steps < 1:
+            raise ValueError(f"{self.steps} steps are too few")
+        if not 0 <= self.temperature < np.inf:
+            raise ValueError(f"a temperature of {self.temperature} is impossible")
 
 
 class RandomBits:
@@ -63,25 +85,18 @@ def fill(
     prior: IntegerBitPrior,
     signs: npt.NDArray[np.int8],
     inside: npt.NDArray[np.bool_],
-    *,
-    seed: int,
-    steps: int = 12,
-    temperature: float = 1.0,
+    drawing: Drawing,
     progress: Callable[[float], None] | None = None,
 ) -> npt.NDArray[np.int8]:
     """Draw the sub-codes of signs [h, w, L] that have a 0 in them; returns signs without any.
 
-    inside [h, w]: the tokens of the picture; others stay 0. temperature: logits are divided by it,
-    0 takes the likelier bit. Raises ValueError for fewer than one step or a temperature below 0.
+    inside [h, w]: the tokens of the picture; others stay 0.
     """
-    if steps < 1:
-        raise ValueError(f"{steps} steps are too few")
-    if not 0 <= temperature < np.inf:
-        raise ValueError(f"a temperature of {temperature} is impossible")
+    steps = drawing.steps
     config = prior.config
     length = config.sub_code
     h, w = inside.shape
-    random = RandomBits(seed)
+    random = RandomBits(drawing.seed)
     codes = signs.reshape(h * w, config.sub_codes, length).copy()
     unknown = (codes == 0).any(-1) & inside.reshape(-1, 1)
     codes[unknown] = 0
@@ -99,7 +114,7 @@ def fill(
             for sub_code in range(config.sub_codes):
                 mine = np.flatnonzero(unknown[tokens, sub_code])
                 trees = prior.trees(
-                    x[torch.from_numpy(mine).to(prior.device)], sub_code, temperature
+                    x[torch.from_numpy(mine).to(prior.device)], sub_code, drawing.temperature
                 )
                 bits, sure = draw_sub_codes(trees.cpu().numpy(), length, random)
                 places.append(tokens[mine] * config.sub_codes + sub_code)

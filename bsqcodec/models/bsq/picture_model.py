@@ -18,7 +18,7 @@ from bsqcodec.errors import FormatError
 from bsqcodec.format.image_container import Header
 from bsqcodec.format.token_file import bits_of_codes, codes_of_bits
 from bsqcodec.models.bsq.coding import Bits, missing_rows, picture_of_signs, read_bits, slices
-from bsqcodec.models.bsq.generation import fill
+from bsqcodec.models.bsq.generation import Drawing, fill
 from bsqcodec.models.bsq.level_payload import salvage_slices, unpack_slices
 from bsqcodec.models.bsq.weight_files import BsqWeights
 from bsqcodec.models.picture_model import Progress, Symbols
@@ -27,9 +27,6 @@ from bsqcodec.models.windows import WINDOW
 
 STEP = 0
 """What headers say of the quantizer step, which the family does not have."""
-
-DRAWING_STEPS = 12
-"""Steps in which missing bits are drawn."""
 
 UNKNOWN_GREY = 128
 """Sample value of tokens of which no bit is known."""
@@ -134,24 +131,18 @@ class BsqModel:
 
     def filled(self, symbols: Symbols, header: Header, progress: Progress | None = None) -> Symbols:
         inside = self.grid(header.height, header.width).inside
-        return self.drawn(symbols.values.astype(np.int8), inside, temperature=0, progress=progress)
+        return self.drawn(symbols.values.astype(np.int8), inside, Drawing(temperature=0), progress)
 
     def drawn(
         self,
         signs: npt.NDArray[np.int8],
         inside: npt.NDArray[np.bool_],
-        *,
-        seed: int = 0,
-        steps: int = DRAWING_STEPS,
-        temperature: float = 1.0,
+        drawing: Drawing,
         progress: Progress | None = None,
     ) -> Symbols:
-        """Return signs [h, w, L] in which the prior has drawn what was 0, see `generation.fill`.
+        """Return signs [h, w, L] in which the prior has drawn what was 0.
 
         inside [h, w]: the tokens of the picture.
         """
-        prior = self.weights.prior
-        result = fill(
-            prior, signs, inside, seed=seed, steps=steps, temperature=temperature, progress=progress
-        )
-        return Symbols(result, prior.config.sub_codes)
+        result = fill(self.weights.prior, signs, inside, drawing, progress)
+        return Symbols(result, self.weights.prior.config.sub_codes)

@@ -1,11 +1,12 @@
 """Drawing bits: the same for a seed, only where they are not known, by the prior's probabilities."""
 
 import zlib
+from typing import Any
 
 import numpy as np
 import pytest
 
-from bsqcodec.models.bsq.generation import RandomBits, draw_sub_codes, fill, left_after
+from bsqcodec.models.bsq.generation import Drawing, RandomBits, draw_sub_codes, fill, left_after
 from bsqcodec.models.bsq.integer_bit_prior import IntegerBitPrior
 
 from ...tiny_models import BSQ_PRIOR, fixed_bit_tensors
@@ -23,7 +24,7 @@ INSIDE = np.ones((16, 16), bool)
 
 def test_what_is_known_stays_and_the_hole_is_filled() -> None:
     signs = known_but_a_hole()
-    filled = fill(integer_prior(), signs, INSIDE, seed=1)
+    filled = fill(integer_prior(), signs, INSIDE, Drawing(1))
     assert np.array_equal(filled[signs != 0], signs[signs != 0])
     assert (np.abs(filled) == 1).all()
     assert not signs[4:9, 3:12].any()  # the argument is left alone
@@ -32,14 +33,14 @@ def test_what_is_known_stays_and_the_hole_is_filled() -> None:
 def test_padding_stays_empty() -> None:
     inside = INSIDE.copy()
     inside[12:] = False
-    filled = fill(integer_prior(), np.zeros((16, 16, 18), np.int8), inside, seed=1)
+    filled = fill(integer_prior(), np.zeros((16, 16, 18), np.int8), inside, Drawing(1))
     assert not filled[12:].any() and (np.abs(filled[:12]) == 1).all()
 
 
 def test_seeds() -> None:
     empty = np.zeros((16, 16, 18), np.int8)
     prior = integer_prior()
-    first, again, other = (fill(prior, empty, INSIDE, seed=s, steps=4) for s in (1, 1, 2))
+    first, again, other = (fill(prior, empty, INSIDE, Drawing(s, 4)) for s in (1, 1, 2))
     assert np.array_equal(first, again) and not np.array_equal(first, other)
 
 
@@ -48,8 +49,7 @@ def test_a_seed_gives_the_same_bits_everywhere(int8: bool) -> None:
     prior = IntegerBitPrior(BSQ_PRIOR, fixed_bit_tensors(BSQ_PRIOR), int8=int8)
     empty = np.zeros((16, 16, 18), np.int8)
     found = [
-        zlib.crc32(fill(prior, empty, INSIDE, seed=7, steps=5, temperature=t).tobytes())
-        for t in (1.0, 0.7, 0.0)
+        zlib.crc32(fill(prior, empty, INSIDE, Drawing(7, 5, t)).tobytes()) for t in (1.0, 0.7, 0.0)
     ]
     assert found == [3340067778, 4081321253, 2910581903]
 
@@ -58,7 +58,7 @@ def test_no_temperature_takes_the_likelier_bit() -> None:
     """With one step and no temperature nothing is left to chance."""
     empty = np.zeros((16, 16, 18), np.int8)
     prior = integer_prior()
-    first, second = (fill(prior, empty, INSIDE, seed=s, steps=1, temperature=0) for s in (1, 2))
+    first, second = (fill(prior, empty, INSIDE, Drawing(s, 1, 0)) for s in (1, 2))
     assert (first == second).mean() > 0.999  # 65535 of 65536
 
 
@@ -88,7 +88,16 @@ def test_random_bits_are_pcg64s() -> None:
     assert RandomBits(42).draw(7).tolist() == parts[:7]
 
 
-@pytest.mark.parametrize("wrong", [{"steps": 0}, {"temperature": -1.0}, {"temperature": np.inf}])
-def test_impossible_options_are_refused(wrong: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match="steps|temperature"):
-        fill(integer_prior(), known_but_a_hole(), INSIDE, seed=1, **wrong)  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"steps": 0}, "0 steps"),
+        ({"temperature": -1.0}, "temperature of -1"),
+        ({"temperature": np.inf}, "temperature of inf"),
+        ({"seed": -1}, "seed -1"),
+        ({"seed": 2**63}, "outside 0"),
+    ],
+)
+def test_impossible_options_are_refused(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Drawing(**wrong)
