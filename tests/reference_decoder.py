@@ -81,7 +81,7 @@ class ReferencePrior:
         self.config = self.all_configs["prior"]
         self.id = self.identity(tensors)
         self.t = {k[6:]: v for k, v in tensors.items() if k.startswith("prior.")}
-        self.channels = self.config["channels"]
+        self.channels = self.config.get("channels", 0)
 
     def identity(self, tensors: dict[str, npt.NDArray[Any]]) -> bytes:
         digest = hashlib.sha256(json.dumps(self.all_configs, sort_keys=True).encode())
@@ -117,10 +117,16 @@ class ReferencePrior:
     def trunk(self, v: Integers, power: int, embedding: Integers) -> Integers:
         """The stream x [h, w, D]."""
         u = np.clip(np.sign(v) * (abs(v) // power), -7, 7)
-        x = rounded(self.linear("embed", np.concatenate([u, abs(u)], -1))) + embedding
+        return self.blocks(
+            rounded(self.linear("embed", np.concatenate([u, abs(u)], -1))) + embedding
+        )
+
+    def blocks(self, x: Integers) -> Integers:
+        """The stream x [h, w, D] after all blocks."""
         for i in range(self.config["blocks"]):
             new = x.copy()
-            for top in range(0, x.shape[0], 8):
+            attends = self.config.get("attention", True)
+            for top in range(0, x.shape[0] if attends else 0, 8):
                 for left in range(0, x.shape[1], 8):
                     window = x[top : top + 8, left : left + 8]
                     new[top : top + 8, left : left + 8] += self.attention(i, window)
