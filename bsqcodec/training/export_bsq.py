@@ -1,4 +1,7 @@
-"""Export of a BSQ tokenizer in training: averaged weights in half precision, to go on from elsewhere."""
+"""Export of trained weights of the BSQ family: averaged tokenizer and quantized prior of its bits.
+
+Without a prior the tokenizer alone is written, as a start for other runs.
+"""
 
 from __future__ import annotations
 
@@ -10,23 +13,57 @@ from pathlib import Path
 
 from safetensors.torch import save_file
 
+from bsqcodec.models.bsq.bit_order import BitPriorConfig
+from bsqcodec.models.bsq.bit_prior import BitPrior
 from bsqcodec.training.bit_prior import bsq_tokenizer_of
-from bsqcodec.training.checkpoints import note_of
+from bsqcodec.training.checkpoints import averaged, note_of, part_of
 
 log = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--tokenizer", type=Path, required=True, help="run folder of training.bsq")
-    parser.add_argument("--out", type=Path, required=True, help="file to write, .safetensors")
+    add = parser.add_argument
+    add("--tokenizer", type=Path, required=True, help="run folder of bsq, or exported file")
+    add("--prior", type=Path, help="run folder of bit-prior; without it no weights to code with")
+    add("--out", type=Path, required=True, help="folder; without --prior a file, .safetensors")
+    add("--default", action="store_true", help="make these the default weights of the family")
+
+
+def bit_prior_of(run: Path) -> BitPrior:
+    """The float prior of a run of `training.bit_prior`, averaged."""
+    config, state = averaged(run)
+    prior = BitPrior(BitPriorConfig(**config))
+    prior.load_state_dict(part_of(state, "prior."))
+    return prior.eval().requires_grad_(False)
 
 
 def main(args: argparse.Namespace) -> None:
-    tokenizer = bsq_tokenizer_of(args.tokenizer)
+    notes = {"tokenizer_run": note_of(args.tokenizer, "tokenizer_run")}
+    if args.prior is None:
+        path = export_tokenizer(args.tokenizer, args.out, notes)
+    else:
+        # here, not at the top: they need constriction, which a training machine may lack
+        from bsqcodec.models.bsq.integer_bit_prior import quantize_bit_prior
+        from bsqcodec.models.bsq.weight_files import save
+
+        prior = bit_prior_of(args.prior)
+        path = save(
+            args.out,
+            bsq_tokenizer_of(args.tokenizer),
+            prior.config,
+            quantize_bit_prior(prior),
+            default=args.default,
+            notes=notes | {"prior_run": note_of(args.prior, "prior_run")},
+        )
+    log.info("wrote %s, %.1f MB", path, path.stat().st_size / 1e6)
+
+
+def export_tokenizer(source: Path, out: Path, notes: dict[str, str]) -> Path:
+    """Write a tokenizer alone, in half precision; returns the file."""
+    tokenizer = bsq_tokenizer_of(source)
     tensors = {f"tokenizer.{k}": v.half().contiguous() for k, v in tokenizer.state_dict().items()}
     configs = {"tokenizer": asdict(tokenizer.config)}
-    notes = {"tokenizer_run": note_of(args.tokenizer, "tokenizer_run")}
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, args.out, {"bsqcodec": json.dumps(configs), **notes})
-    args.out.chmod(0o644)  # safetensors writes for its owner only
-    log.info("wrote %s, %.1f MB", args.out, args.out.stat().st_size / 1e6)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    save_file(tensors, out, {"bsqcodec": json.dumps(configs), **notes})
+    out.chmod(0o644)  # safetensors writes for its owner only
+    return out

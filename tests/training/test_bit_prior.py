@@ -11,9 +11,11 @@ import pytest
 import torch
 from PIL import Image
 
+from bsqcodec.format.token_file import bits_of_codes
+from bsqcodec.image.codec import Codec
 from bsqcodec.models.bsq.bit_order import BitPriorConfig
 from bsqcodec.models.bsq.bit_prior import BitPrior
-from bsqcodec.training import bit_prior, bsq, speed
+from bsqcodec.training import bit_prior, bsq, export_bsq, speed
 from bsqcodec.training.bit_prior import coded_bits, draw, loss_of
 from bsqcodec.training.distributed import World
 
@@ -99,3 +101,18 @@ def test_a_run_learns_and_resumes(
     lines = [json.loads(line) for line in Path("run/log.jsonl").read_text().splitlines()]
     assert lines[-1]["coded"].endswith("/12") and lines[-1]["saved"] < 1
     assert BitPriorConfig(**json.loads(Path("run/config.json").read_text())["model"]).bits == 12
+
+    made = ["--tokenizer", "tokens", "--prior", "run", "--out", "weights", "--default"]
+    export = argparse.ArgumentParser()
+    export_bsq.add_arguments(export)
+    export_bsq.main(export.parse_args(made))
+    (path,) = Path("weights").glob("bsq-*.safetensors")
+    codec = Codec(path, device="cpu")
+    picture = make_scene(64, 128, 0)
+    encoded = codec.encode(picture, verify=True)
+    tokens = codec.tokens(picture)
+    bits = torch.from_numpy(bits_of_codes(tokens.codes, 12))[None]
+    float_prior = export_bsq.bit_prior_of(Path("run"))
+    assert encoded.ideal_bits / tokens.codes.size == pytest.approx(
+        float(coded_bits(float_prior, bits).sum()), rel=0.02
+    )

@@ -143,8 +143,10 @@ def test_the_recipe_of_bsq(folder: Path, train: Train, monkeypatch: pytest.Monke
     }
     for name, value in sizes.items():
         monkeypatch.setitem(TINY, name, value)
-    names = run(train, "bsq.sh", "data", "held_out", "lpips.safetensors", "runs")
-    assert names == ["bsq", "bsq", "bit-prior"]
+    names = run(train, "bsq.sh", "data", "held_out", "lpips.safetensors", "runs", "weights")
+    assert names == ["bsq", "bsq", "bit-prior", "export-bsq"]
+    (path,) = (folder / "weights").glob("bsq-*.safetensors")
+    assert json.loads((folder / "weights/index.json").read_text()) == {"bsq": path.stem[4:]}
     for stage in ("tokenizer", "adversarial", "prior"):
         assert checkpoint(folder / "runs" / stage)["count"] >= 1
 
