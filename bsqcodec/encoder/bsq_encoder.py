@@ -6,13 +6,13 @@ import numpy as np
 import numpy.typing as npt
 
 from bsqcodec.encoder.picture_encoder import Written
-from bsqcodec.encoder.targets import Target
 from bsqcodec.encoder.tune import Tune
 from bsqcodec.errors import TargetError
 from bsqcodec.models.bsq.coding import bits_of_picture, write_bits
 from bsqcodec.models.bsq.level_payload import pack_slices
 from bsqcodec.models.bsq.picture_model import STEP, BsqModel
 from bsqcodec.models.picture_model import Progress
+from bsqcodec.targets import Target
 
 
 class BsqEncoder:

@@ -22,14 +22,6 @@ from bsqcodec.format.image_container import DEFAULT_MAX_PIXELS, Header, unpack
 from bsqcodec.format.memory_limit import memory_limit
 from bsqcodec.format.token_file import Tokens
 from bsqcodec.image.decode_picture import decode_container
-from bsqcodec.image.generate_picture import complete_picture, generate_picture
-from bsqcodec.image.picture_tokens import (
-    bsq_model,
-    header_of,
-    picture_of_tokens,
-    tokens_of_container,
-    tokens_of_picture,
-)
 from bsqcodec.machine.scope import coding
 from bsqcodec.machine.threads import set_thread_count
 from bsqcodec.media.image.image_reader import picture_from
@@ -218,6 +210,8 @@ class Codec:
         `from_tokens` of them is what decoding the picture's file would give. Raises WeightsError
         for weights of another family, LimitError, MediaError for an array that is no picture.
         """
+        from bsqcodec.image.picture_tokens import bsq_model, tokens_of_picture
+
         model = bsq_model(self.model)
         with coding(self.device, "this picture"):
             if not isinstance(picture, Picture):
@@ -235,6 +229,8 @@ class Codec:
 
         Raises WeightsError for a file of another family; otherwise as `decode`.
         """
+        from bsqcodec.image.picture_tokens import bsq_model, tokens_of_container
+
         with coding(self.device, "this picture"):
             container = unpack(source, max_pixels=max_pixels, max_memory=memory_limit(max_memory))
             model = bsq_model(self.model_of(container.header.model_id))
@@ -250,6 +246,8 @@ class Codec:
 
     def decode_tokens(self, tokens: Tokens) -> Decoded:
         """Return what `from_tokens` does as the result of a decoding."""
+        from bsqcodec.image.picture_tokens import bsq_model, header_of, picture_of_tokens
+
         started = time.perf_counter()
         model = bsq_model(self.model_of(bytes.fromhex(tokens.model)))
         with coding(self.device, "this picture"):
@@ -270,6 +268,9 @@ class Codec:
 
         Raises WeightsError for others, ValueError for a size that cannot be.
         """
+        from bsqcodec.image.generate_picture import generate_picture
+        from bsqcodec.image.picture_tokens import bsq_model
+
         if width < 1 or height < 1:
             raise ValueError(f"a picture of {width} x {height} pixels cannot be drawn")
         model = bsq_model(self.model)
@@ -289,6 +290,9 @@ class Codec:
         Raises WeightsError for weights of another family than `bsq`, MediaError for a hole that
         does not fit.
         """
+        from bsqcodec.image.generate_picture import complete_picture
+        from bsqcodec.image.picture_tokens import bsq_model
+
         model = bsq_model(self.model)
         with coding(self.device, "this picture"):
             if not isinstance(picture, Picture):

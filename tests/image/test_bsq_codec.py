@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bsqcodec.encoder.targets import BitsPerPixel, Psnr, Quality, Size, Target
 from bsqcodec.errors import ChecksumError, FormatError, TargetError, TruncatedError
 from bsqcodec.format.image_container import ChunkKind, pack, unpack
 from bsqcodec.image.codec import Codec
 from bsqcodec.media.image.picture import Picture
 from bsqcodec.models.bsq import coding, network
 from bsqcodec.models.bsq.picture_model import UNKNOWN_GREY, BsqModel
+from bsqcodec.targets import BitsPerPixel, Psnr, Quality, Size, Target
 
 from ..tiny_models import save_bsq_weights
 
