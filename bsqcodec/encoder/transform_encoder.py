@@ -12,6 +12,7 @@ from bsqcodec.encoder.picture_encoder import Written
 from bsqcodec.encoder.rdo import PictureTask, code, refine
 from bsqcodec.encoder.target_search import quality_of_step, step_of_quality
 from bsqcodec.encoder.tune import Tune, is_masked, ms_ssim_share
+from bsqcodec.machine.team import team_of
 from bsqcodec.models.picture_model import Progress, Symbols
 from bsqcodec.models.prior.order import limits
 from bsqcodec.models.prior.walk import walk
@@ -95,7 +96,8 @@ class TransformEncoder:
         """Code latents z [h * w, C] at a step; dead_zone [h * w] or None."""
         prior = self._weights.prior
         coder = EncodingCoder(z, limits(prior.planes, step), dead_zone, strength * RATE_WEIGHT)
-        values = walk(prior, step, self._inside, coder, progress=progress)
+        with team_of(prior.device):
+            values = walk(prior, step, self._inside, coder, progress=progress)
         payloads = coder.payloads()
         # 16 bits are enough, and half as large to keep
         symbols = Symbols(values.astype(np.int16), len(payloads))

@@ -8,7 +8,10 @@ that was forked after a codec had been made.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 import torch
 
@@ -17,10 +20,17 @@ from bsqcodec.machine.processor import clamp_threads
 
 @dataclass
 class _Threads:
-    """in_use: whether a codec was made. lost: torch's number of threads before the fork, if any."""
+    """in_use: whether a codec was made. lost: torch's number of threads before the fork, if any.
+
+    inside: threads of Python that are in `operations_on_one_thread`; outside: torch's number of
+    threads when the first of them came there.
+    """
 
     in_use: bool = False
     lost: int | None = None
+    inside: int = 0
+    outside: int = 1
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
 
 _threads = _Threads()
@@ -36,10 +46,13 @@ def set_thread_count(threads: int | None) -> tuple[str, ...]:
     if threads is None:
         return ()
     threads, note = clamp_threads(threads)
-    if _threads.lost is None:
-        torch.set_num_threads(threads)
-    else:
-        _threads.lost = threads
+    with _threads.lock:
+        if _threads.lost is not None:
+            _threads.lost = threads
+        elif _threads.inside:
+            _threads.outside = threads
+        else:
+            torch.set_num_threads(threads)
     return () if note is None else (note,)
 
 
@@ -47,14 +60,41 @@ def thread_count() -> int:
     """Return how many threads are to work on a picture or video."""
     if _threads.lost is not None:
         return _threads.lost
-    return clamp_threads(torch.get_num_threads())[0]
+    with _threads.lock:
+        outside = _threads.outside if _threads.inside else torch.get_num_threads()
+    return clamp_threads(outside)[0]
+
+
+@contextmanager
+def operations_on_one_thread() -> Iterator[None]:
+    """Have each operation of torch run on the thread that calls it, in this thread and new ones.
+
+    torch's number of threads is what it was when the context ends, also where several threads are in
+    such contexts at a time.
+    """
+    with _threads.lock:
+        if not _threads.inside:
+            _threads.outside = torch.get_num_threads()
+        _threads.inside += 1
+        torch.set_num_threads(1)
+    process_id = os.getpid()
+    try:
+        yield
+    finally:
+        with _threads.lock:
+            if process_id == os.getpid():
+                _threads.inside -= 1
+            if _threads.lost is None:
+                torch.set_num_threads(_threads.outside)
 
 
 def _after_fork() -> None:
     """In a new child: go without torch's threads, which are not there."""
+    _threads.lock = threading.Lock()
     if _threads.in_use and _threads.lost is None:
         _threads.lost = thread_count()
         torch.set_num_threads(1)
+    _threads.inside = 0
 
 
 if hasattr(os, "register_at_fork"):

@@ -69,7 +69,7 @@ class IntegerBitPrior(IntegerBlocks):
         x = self._product("embed", signs.reshape(-1, bits) * SIGN).round_()
         x = x.view(b, h, w, self.config.width)
         token = self._t["embed_token"] + self._t["embed_pass"][index]
-        rows = self._rows_at_once(b, w)
+        rows = self._rows_at_once(b, h, w)
         for part, each in zip(x.split(rows, 1), outside.split(rows, 1), strict=True):
             part += token[each]
         self._run_blocks(x, self.config.blocks, wanted)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from bsqcodec.errors import WeightsError
+from bsqcodec.models.pieces import in_pieces
 from bsqcodec.models.prior.integer_blocks import (
     LOGIT_LIMIT,
     IntegerBlocks,
@@ -106,7 +107,7 @@ class IntegerPrior(IntegerBlocks):
         x = self._embedding(v.view(-1, c), power).view(b, h, w, width)
         constant = self._t["embed_pass"][kind] + self._t["embed_bucket"][bucket]
         token = self._t["embed_token"] + constant
-        rows = self._rows_at_once(b, w)
+        rows = self._rows_at_once(b, h, w)
         for part, each in zip(x.split(rows, 1), flags.split(rows, 1), strict=True):
             part += token[each]
         if context is not None:
@@ -120,9 +121,14 @@ class IntegerPrior(IntegerBlocks):
         nothing = v.new_zeros(8, 2 * self.config.channels)
         x = self._product("embed", nothing)[:1].round_().repeat(len(v), 1)
         begun = v.any(1).nonzero()[:, 0]
-        for some in begun.split(self._tokens_at_once()):
+
+        def embedded(some: Tensor) -> Tensor:
             u = self._operand(clipped(v if len(some) == len(v) else v[some], scale))
-            x[some] = self._product("embed", torch.cat([u, u.abs()], dim=-1)).round_()
+            return self._product("embed", torch.cat([u, u.abs()], dim=-1)).round_()
+
+        pieces = begun.split(max(1, self._tokens_at_once(len(begun))))
+        for some, made in zip(pieces, in_pieces(embedded, pieces), strict=True):
+            x[some] = made
         return x
 
     def head(self, x: Tensor, channels: Tensor | None = None) -> Tensor:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 import platform
 from collections.abc import Iterable
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 import torch
@@ -23,6 +23,8 @@ from torch import Tensor
 
 from bsqcodec.entropy.range_coder import PRECISION
 from bsqcodec.errors import WeightsError
+from bsqcodec.machine.team import team
+from bsqcodec.models.pieces import exact_tokens, in_pieces
 from bsqcodec.models.prior.network import (
     ACTIVATION,
     LOGIT,
@@ -240,14 +242,16 @@ class IntegerBlocks:
         hidden = self._product(f"{name}.up", a)
         return self._product(f"{name}.down", self._activation(hidden, low=0)).round_()
 
-    def _rows_at_once(self, b: int, w: int) -> int:
-        """Rows of tokens of grids [b, h, w] that pass a layer at once: whole windows."""
-        return max(1, CHUNK // max(1, b * (w // WINDOW))) * WINDOW
+    def _rows_at_once(self, b: int, h: int, w: int) -> int:
+        """Rows of tokens of grids [b, h, w] that pass a layer at once: whole windows, if it attends."""
+        unit = WINDOW if self.shape.attention else 1
+        count = self._tokens_at_once(b * h * w)
+        return max(1, count // max(1, b * w * unit)) * unit
 
     @staticmethod
-    def _tokens_at_once() -> int:
-        """Tokens of a list that pass a layer at once."""
-        return CHUNK * WINDOW**2
+    def _tokens_at_once(count: int) -> int:
+        """Tokens of a list of `count` that pass a layer at once."""
+        return CHUNK * WINDOW**2 if team() is None else exact_tokens(count)
 
     def _run_blocks(self, x: Tensor, depth: int, wanted: Tensor | None) -> None:
         """Add to the stream x [B, h, w, width] what the first `depth` blocks contribute.
@@ -256,23 +260,40 @@ class IntegerBlocks:
         used; None for all.
         """
         b, h, w, width = x.shape
-        rows = self._rows_at_once(b, w)
+        rows = self._rows_at_once(b, h, w)
         parts = x.split(rows, 1)
         tops = range(0, h, rows)
         for i, region in enumerate(self._regions(wanted, (b, h, w), depth)):
             for part in parts if self.shape.attention else ():
                 part += from_windows(self._attention(i, to_windows(part)), part.shape[1], w)
             gain = self._t[f"blocks.{i}.mlp_gain"]
-            a = torch.cat([self._operand(self._activation(part * gain)) for part in parts], 1)
+            a = torch.cat(in_pieces(partial(self._gained, gain), parts), 1)
             a = padded(a)
             if region is None:
-                for top, part in zip(tops, parts, strict=True):
-                    around = neighbours_inside(a[:, top : top + part.shape[1] + 2])
-                    part += self._mlp(i, around.view(-1, 2 * width)).view(part.shape)
+                around = partial(self._mlp_of_rows, i, a)
+                bands = [(top, top + part.shape[1]) for top, part in zip(tops, parts, strict=True)]
+                for part, more in zip(parts, in_pieces(around, bands), strict=True):
+                    part += more
             else:
                 stream = x.view(-1, width)
-                for some in region.split(self._tokens_at_once()):
-                    stream.index_add_(0, some, self._mlp(i, with_neighbours_of(a, some)))
+                some = region.split(self._tokens_at_once(len(region)))
+                for each, more in zip(
+                    some, in_pieces(partial(self._mlp_of, i, a), some), strict=True
+                ):
+                    stream.index_add_(0, each, more)
+
+    def _gained(self, gain: Tensor, x: Tensor) -> Tensor:
+        """A part of the stream as the operand of a layer."""
+        return self._operand(self._activation(x * gain))
+
+    def _mlp_of_rows(self, i: int, a: Tensor, band: tuple[int, int]) -> Tensor:
+        """What an MLP contributes to a band of rows; a [B, h + 2, w + 2, width]: all, padded."""
+        around = neighbours_inside(a[:, band[0] : band[1] + 2])
+        return self._mlp(i, around.view(-1, around.shape[-1])).view(*around.shape[:3], -1)
+
+    def _mlp_of(self, i: int, a: Tensor, tokens: Tensor) -> Tensor:
+        """What it contributes to tokens [n]: [n, width]."""
+        return self._mlp(i, with_neighbours_of(a, tokens))
 
     def _regions(
         self, wanted: Tensor | None, shape: tuple[int, int, int], depth: int

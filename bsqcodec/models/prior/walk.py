@@ -12,6 +12,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from bsqcodec.machine.team import team
+from bsqcodec.models.pieces import PIECES_AT_ONCE, exact_tokens, in_pieces
 from bsqcodec.models.prior.integer import IntegerPrior
 from bsqcodec.models.prior.neighbour_context import neighbour_sums
 from bsqcodec.models.prior.order import Stage, bucket, lattice, levels, stages
@@ -45,7 +47,8 @@ provide. No result depends on it."""
 def _strips(tokens: npt.NDArray[np.int64], shape: tuple[int, int]) -> list[Strip]:
     """The strips of a grid in which tokens lie, ascending flat indices."""
     h, w = shape
-    height = max(1, STRIP_TOKENS // w)
+    count = STRIP_TOKENS if team() is None else min(max(exact_tokens(h * w), 8 * w), STRIP_TOKENS)
+    height = max(1, count // w)
     edges = [*range(0, h, height), h]
     places = np.searchsorted(tokens, np.array(edges) * w).tolist()
     parts = [
@@ -66,8 +69,8 @@ class Signs:
         self._parts: list[tuple[Tensor, Tensor]] = []
 
     def append(self, head: Tensor, places: Tensor) -> None:
-        """The next tokens: their logits [m, k], and where their contexts are in the table [m, k]."""
-        self._parts.append((head.contiguous(), places))
+        """The next tokens: their logits [m, k], contiguous, and where their contexts are in the table [m, k]."""
+        self._parts.append((head, places))
 
     def of(self, wanted: npt.NDArray[np.bool_]) -> Chances:
         """65536 * P(digit > 0 | digit != 0) of the wanted [n, k], in their order."""
@@ -192,36 +195,50 @@ def _code_pass(
     channels = torch.from_numpy(stage.channels).to(device)
     k = len(channels)
     strips = _strips(at.tokens, (v.shape[1], v.shape[2]))
-    heads = [prior.head(x[tokens[strip.chosen]], channels) for strip in strips]
-    table = prior.stop_table(stage.index, bucket(step))
-    stop = torch.cat([prior.chance(head[:, -1] + table) for head in heads])
-    stops = coder.stops(at, stop.cpu().numpy())
+    stop_table = prior.stop_table(stage.index, bucket(step))
+
+    def heads_of(strip: Strip) -> tuple[Tensor, Tensor]:
+        head = prior.head(x[tokens[strip.chosen]], channels)
+        return head, prior.chance(head[:, -1] + stop_table)
+
+    heads = in_pieces(heads_of, strips)
+    stops = coder.stops(at, torch.cat([stop for _, stop in heads]).cpu().numpy())
     stopped[at.tokens[stops]] = True
     going = ~stops
     if not going.any():
         return
-    signs = Signs(prior, stage.index)
-    parts, nonzero = [], []
-    for strip in strips:
-        head = heads.pop(0)
+
+    def contexts_of(piece: tuple[Strip, Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        strip, head = piece
         goes = torch.from_numpy(np.flatnonzero(going[strip.chosen])).to(device)
-        if not len(goes):
-            continue
         some, head = tokens[strip.chosen][goes], head[goes]
         own, magnitude, trend = _around(v, strip, some, channels)
         places = prior.digit_contexts(own, magnitude, trend, channels, power)
-        signs.append(head[:, k : 2 * k], places)
         table = prior.digit_table(stage.index, places, sign=False)
-        nonzero.append(prior.chance(head[:, :k] + table))
-        parts.append((some, own))
+        nonzero = prior.chance(head[:, :k] + table)
+        return some, own, nonzero, head[:, k : 2 * k].contiguous(), places
+
+    pieces = [
+        (strip, head)
+        for strip, (head, _) in zip(strips, heads, strict=True)
+        if going[strip.chosen].any()
+    ]
+    del heads
+    parts = []
+    while pieces:  # so that there is not both of all tokens
+        next_ones, pieces = pieces[:PIECES_AT_ONCE], pieces[PIECES_AT_ONCE:]
+        parts += in_pieces(contexts_of, next_ones)
+    signs = Signs(prior, stage.index)
+    for _, _, _, head, places in parts:
+        signs.append(head, places)
     digits = coder.digits(
         Position(at.level, stage, at.tokens[going]),
-        torch.cat([own for _, own in parts]).cpu().numpy(),
-        torch.cat(nonzero).cpu().numpy(),
+        torch.cat([own for _, own, *_ in parts]).cpu().numpy(),
+        torch.cat([nonzero for _, _, nonzero, *_ in parts]).cpu().numpy(),
         signs,
     )
     first = 0
-    for some, own in parts:
+    for some, own, *_ in parts:
         mine = torch.from_numpy(digits[first : first + len(some)]).to(device)
         first += len(some)
         new = own + power * mine.float()

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bsqcodec.machine.team import team
+from bsqcodec.models.pieces import Tile, in_pieces, tiles
 from bsqcodec.models.windows import WINDOW, from_windows, relative_index, to_windows
 
 
@@ -54,6 +58,9 @@ INFERENCE_WINDOWS = 64
 """About how many windows pass a block at once without gradients, at least a row of them, which bounds
 the memory."""
 
+BLOCK_WINDOWS = 6
+"""Windows of a row of windows, at most, that a thread of a team takes at a time."""
+
 
 class Block(nn.Module):
     """A 3x3 depthwise convolution (so that windows meet), window attention, and a ReLU^2 MLP."""
@@ -73,6 +80,8 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         b, h, w, _ = x.shape
+        if team() is not None and not torch.is_grad_enabled():
+            return self._by_tiles(x)
         if torch.is_grad_enabled() or b * h * w <= INFERENCE_WINDOWS * WINDOW**2:
             return self._rows(x, 0, h)
         rows = max(1, INFERENCE_WINDOWS * WINDOW // (b * w)) * WINDOW
@@ -82,13 +91,28 @@ class Block(nn.Module):
             result[:, top:bottom] = self._rows(x, top, bottom)
         return result
 
+    def _by_tiles(self, x: Tensor) -> Tensor:
+        """What the block makes of x, by the threads of the team."""
+        h, w = x.shape[1:3]
+        some = tiles(h, w, WINDOW, BLOCK_WINDOWS * WINDOW)
+        result = torch.empty_like(x)
+        for tile, part in zip(some, in_pieces(partial(self._tile, x), some), strict=True):
+            result[:, tile.rows, tile.columns] = part
+        return result
+
     def _rows(self, x: Tensor, top: int, bottom: int) -> Tensor:
         """Rows top to bottom, whole windows, of what the block makes of x [B, h, w, width]."""
-        first = max(0, top - 1)
-        part = x[:, first : bottom + 1]
+        return self._tile(x, Tile(top, bottom, 0, x.shape[2]))
+
+    def _tile(self, x: Tensor, tile: Tile) -> Tensor:
+        """A tile of whole windows of what the block makes of x [B, h, w, width]."""
+        around = tile.with_margin(1, *x.shape[1:3])
+        part = x[:, around.rows, around.columns]
         beside = self.depthwise(part.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
-        part = (part + beside)[:, top - first : bottom - first]
-        return from_windows(self.within(to_windows(part)), bottom - top, x.shape[2])
+        inside = tile.inside(around)
+        part = (part + beside)[:, inside.rows, inside.columns]
+        h, w = tile.bottom - tile.top, tile.right - tile.left
+        return from_windows(self.within(to_windows(part)), h, w)
 
     def within(self, x: Tensor) -> Tensor:
         """Attention and MLP of windows [n, 64, width], which do not see each other."""

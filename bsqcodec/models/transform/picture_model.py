@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 
 from bsqcodec.format.image_container import Header
+from bsqcodec.machine.team import team_of
 from bsqcodec.models.picture_model import Progress, Symbols
 from bsqcodec.models.prior.order import levels, stages
 from bsqcodec.models.prior.walk import walk
@@ -54,7 +55,8 @@ class TransformModel:
     ) -> Symbols:
         coder = DecodingCoder(list(payloads))
         inside = self._inside(header)
-        values = walk(self.weights.prior, header.step, inside, coder, progress=progress)
+        with team_of(self.device):
+            values = walk(self.weights.prior, header.step, inside, coder, progress=progress)
         return Symbols(values, len(payloads))
 
     def checksum(self, symbols: Symbols, header: Header) -> int:

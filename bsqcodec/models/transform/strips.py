@@ -1,7 +1,8 @@
 """The tokenizer on whole pictures of any size, in memory that grows with the tokens only.
 
-Attention and MLPs run window by window and convolutions on strips of rows with the neighbouring
-rows they look at, so the results do not depend on where a picture is cut.
+Attention and MLPs run window by window and convolutions on tiles with the neighbouring tokens they
+look at, so the results do not depend on where a picture is cut, but for rounding. Where it is cut
+depends on its size alone, so that any number of threads gets the same.
 """
 
 from __future__ import annotations
@@ -14,10 +15,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from bsqcodec.machine.team import team_of
+from bsqcodec.models.pieces import Tile, in_pieces, tiles
 from bsqcodec.models.transform.tokenizer import MARGIN, STEPS, Tokenizer
 
 STRIP_TOKENS = 4096
-"""About how many tokens a strip has."""
+"""About how many tokens a strip has, which devices other than CPUs take at once."""
+
+TILE_TOKENS = (16, 48)
+"""Rows and columns of tokens, at most, that a thread takes at once on a CPU."""
 
 STEPS_PER_PLANE = 32 * math.log2(3)
 """Step indices that make the step 3 times larger."""
@@ -29,9 +35,18 @@ def grid_size(height: int, width: int, window_pixels: int, patch: int) -> tuple[
     return tuple(-(-n // window_pixels) * unit for n in (height, width))  # type: ignore[return-value]
 
 
-def _strips(rows: int, columns: int) -> list[tuple[int, int]]:
+def _strips(rows: int, columns: int, device: torch.device) -> list[Tile]:
+    """Strips of whole rows of a grid."""
     height = max(8, STRIP_TOKENS // columns)
-    return [(top, min(top + height, rows)) for top in range(0, rows, height)]
+    tops = range(0, rows, height)
+    return [Tile(top, min(top + height, rows), 0, columns) for top in tops]
+
+
+def _tiles(rows: int, columns: int, device: torch.device) -> list[Tile]:
+    """What of a grid passes the convolutions at once."""
+    if device.type == "cpu":
+        return tiles(rows, columns, *TILE_TOKENS)
+    return _strips(rows, columns, device)
 
 
 @torch.inference_mode()
@@ -39,28 +54,45 @@ def encode_picture(
     tokenizer: Tokenizer, pixels: npt.NDArray[np.uint8], step: int, device: torch.device
 ) -> Tensor:
     """pixels [H, W, 3] -> z [h, w, C] (float32), the picture padded by its edge."""
-    with torch.autocast(device.type, enabled=False):
-        config = tokenizer.config
-        height, width = pixels.shape[:2]
-        rows, columns = grid_size(height, width, tokenizer.window_pixels, config.patch)
-        steps = torch.tensor([step], device=device, dtype=torch.float32)
-        linear, tokens = [], []
-        for top, bottom in _strips(rows, columns):
-            first, last = max(0, top - MARGIN), min(rows, bottom + MARGIN)
-            part = pixels[min(first * config.patch, height - 1) : last * config.patch]
-            lack = (last - first) * config.patch - len(part)
-            part = np.pad(
-                part, ((0, lack), (0, columns * config.patch - width), (0, 0)), mode="edge"
-            )
-            x = torch.from_numpy(part).to(device).permute(2, 0, 1)[None].float()
-            a, b = tokenizer.encoder.local(x)
-            keep = slice(top - first, bottom - first)
-            linear.append(a[0, keep])
-            if b is not None:
-                tokens.append(b[0, keep])
-        whole = torch.cat(tokens)[None] if tokens else None
-        z = tokenizer.compand(torch.cat(linear)[None], steps)
+    config = tokenizer.config
+    height, width = pixels.shape[:2]
+    grid = grid_size(height, width, tokenizer.window_pixels, config.patch)
+    steps = torch.tensor([step], device=device, dtype=torch.float32)
+
+    def local(tile: Tile) -> tuple[Tensor, Tensor | None]:
+        around = tile.with_margin(MARGIN, *grid)
+        x = _padded(pixels, around.times(config.patch))
+        part = torch.from_numpy(x).to(device).permute(2, 0, 1)[None].float()
+        linear, maps = tokenizer.encoder.local(part)
+        inside = tile.inside(around)
+        linear = linear[:, inside.rows, inside.columns]
+        return linear, None if maps is None else maps[:, inside.rows, inside.columns]
+
+    with torch.autocast(device.type, enabled=False), team_of(device):
+        some = _tiles(*grid, device)
+        made = in_pieces(local, some)
+        maps = [m for _, m in made if m is not None]
+        linear = _assembled([y for y, _ in made], some, grid)
+        whole = _assembled(maps, some, grid) if maps else None
+        del made, maps
+        z = tokenizer.compand(linear, steps)
         return tokenizer.encoder.attend(z, whole, steps)[0]
+
+
+def _padded(pixels: npt.NDArray[np.uint8], tile: Tile) -> npt.NDArray[np.uint8]:
+    """A tile of pixels [H, W, 3], which are continued by their edge."""
+    height, width = pixels.shape[:2]
+    part = pixels[min(tile.top, height - 1) : tile.bottom, min(tile.left, width - 1) : tile.right]
+    lack = (tile.bottom - tile.top - len(part), tile.right - tile.left - part.shape[1])
+    return np.pad(part, ((0, lack[0]), (0, lack[1]), (0, 0)), mode="edge")
+
+
+def _assembled(parts: list[Tensor], some: list[Tile], grid: tuple[int, int]) -> Tensor:
+    """A grid [1, h, w, D] of the parts [1, ...] of its tiles."""
+    whole = parts[0].new_empty(1, *grid, parts[0].shape[-1])
+    for part, tile in zip(parts, some, strict=True):
+        whole[:, tile.rows, tile.columns] = part
+    return whole
 
 
 @torch.inference_mode()
@@ -73,26 +105,37 @@ def decode_picture(
     `missing_planes` digits of n are not known (0), the picture is as good as one with a step that
     is 3 times larger for each of them, and the networks are told so.
     """
-    with torch.autocast(n.device.type, enabled=False):
-        config = tokenizer.config
-        rows, columns = n.shape[:2]
-        inside = (-(-height // config.patch), -(-width // config.patch))
+    config = tokenizer.config
+    rows, columns = n.shape[:2]
+    patch, quarter = config.patch, config.patch // 4
+    result = np.empty((height, width, 3), np.uint8)
+
+    with torch.autocast(n.device.type, enabled=False), team_of(n.device):
+        inside = (-(-height // patch), -(-width // patch))
         n = n[: inside[0], : inside[1]].permute(2, 0, 1)[None].float()
         n = F.pad(n, (0, columns - inside[1], 0, rows - inside[0]), mode="replicate")
         steps = torch.tensor([step], device=n.device, dtype=torch.float32)
         apparent = (steps + missing_planes * STEPS_PER_PLANE).clamp(max=STEPS - 1)
         latents, unit = tokenizer.dequantize(n.permute(0, 2, 3, 1), steps, apparent)
-        quarter = config.patch // 4
         tokens = tokenizer.decoder.attend(latents, apparent, tokenizer.scale)
-        result = np.empty((height, width, 3), np.uint8)
-        for top, bottom in _strips(rows, columns):
-            if top * config.patch >= height:
-                break
-            first, last = max(0, top - MARGIN), min(rows, bottom + MARGIN)
-            part = unit if unit.numel() == 1 else unit[:, :, first * quarter : last * quarter]
-            x = tokenizer.decoder.local(latents[:, first:last], tokens[:, first:last], part)
-            x = x[0, :, (top - first) * config.patch : (bottom - first) * config.patch, :width]
-            x = x.clamp(0, 255).round().to(torch.uint8).permute(1, 2, 0)
-            end = min(bottom * config.patch, height)
-            result[top * config.patch : end] = x[: end - top * config.patch].cpu().numpy()
+
+        def local(tile: Tile) -> npt.NDArray[np.uint8]:
+            around = tile.with_margin(MARGIN, rows, columns)
+            fine = around.times(quarter)
+            part = unit if unit.numel() == 1 else unit[:, :, fine.rows, fine.columns]
+            seen = slice(None), around.rows, around.columns
+            x = tokenizer.decoder.local(latents[seen], tokens[seen], part)
+            kept = tile.inside(around).times(patch)
+            x = x[0, :, kept.rows, kept.columns].clamp(0, 255).round().to(torch.uint8)
+            return x.permute(1, 2, 0).cpu().numpy()
+
+        some = [
+            tile
+            for tile in _tiles(rows, columns, n.device)
+            if tile.top < inside[0] and tile.left < inside[1]
+        ]
+        for tile, part in zip(some, in_pieces(local, some), strict=True):
+            at = tile.times(patch)
+            shown = result[at.rows, at.columns]
+            shown[:] = part[: shown.shape[0], : shown.shape[1]]
         return result

@@ -23,6 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bsqcodec.models.config_checks import check_counts
+from bsqcodec.models.pieces import by_rows
 from bsqcodec.models.transform.blocks import Block, ResidualConv, shuffle, unshuffle
 from bsqcodec.models.transform.quantizer import quantize_beyond
 from bsqcodec.models.windows import WINDOW
@@ -143,9 +144,16 @@ class Encoder(nn.Module):
         if maps is None:
             return z
         weight = self.embed.weight[:, -z.shape[-1] :]
-        tokens = maps + F.linear(z.clamp(-SEEN, SEEN), weight)
-        tokens = self.blocks(tokens + self.step(step)[:, None, None].to(tokens.dtype))
-        return z + self.out(self.norm(tokens)).float()
+        at_step = self.step(step)[:, None, None]
+
+        def embedded(z: Tensor, maps: Tensor) -> Tensor:
+            tokens = maps + F.linear(z.clamp(-SEEN, SEEN), weight)
+            return tokens + at_step.to(tokens.dtype)
+
+        def corrected(z: Tensor, tokens: Tensor) -> Tensor:
+            return z + self.out(self.norm(tokens)).float()
+
+        return by_rows(corrected, z, self.blocks(by_rows(embedded, z, maps)))
 
 
 class Decoder(nn.Module):
@@ -168,8 +176,13 @@ class Decoder(nn.Module):
 
     def attend(self, latents: Tensor, step: Tensor, scale: Tensor) -> Tensor:
         """The part on tokens: [B, h, w, width]."""
-        x = self.embed(latents / scale)
-        return self.norm(self.blocks(x + self.step(step)[:, None, None].to(x.dtype)))
+        at_step = self.step(step)[:, None, None]
+
+        def embedded(latents: Tensor) -> Tensor:
+            x = self.embed(latents / scale)
+            return x + at_step.to(x.dtype)
+
+        return by_rows(self.norm, self.blocks(by_rows(embedded, latents)))
 
     def local(self, latents: Tensor, tokens: Tensor, unit: Tensor) -> Tensor:
         """The rest, on maps at 1/4 of the resolution; looks at most 8 positions (2 tokens) far.

@@ -1,4 +1,4 @@
-"""Whole pictures in strips: the same as at once, for any size and wherever they are cut."""
+"""Whole pictures in tiles: the same as at once, for any size and wherever they are cut."""
 
 import math
 from dataclasses import replace
@@ -27,10 +27,25 @@ def tokenizer(request: pytest.FixtureRequest) -> Tokenizer:
     return random_tokenizer(config=replace(TOKENIZER, companding=request.param))
 
 
+Tiles = tuple[int, int]
+
+
+@pytest.fixture(params=[(8, 8), (16, 24), (10**9, 10**9)], ids=["small", "uneven", "whole"])
+def tiles(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Tiles:
+    """Tiles of a window, tiles of several that are not all alike, and one for everything."""
+    monkeypatch.setattr(strips, "TILE_TOKENS", request.param)
+    found: Tiles = request.param
+    return found
+
+
 @pytest.fixture(params=[1, 96, 10**9], ids=["narrow", "uneven", "whole"])
 def strip_tokens(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
-    """Strips of eight rows, strips that do not end with windows, and one for everything."""
+    """Strips of eight rows, strips that do not end with windows, and one for everything.
+
+    As other devices than CPUs have them.
+    """
     monkeypatch.setattr(strips, "STRIP_TOKENS", request.param)
+    monkeypatch.setattr(strips, "_tiles", strips._strips)
     return int(request.param)
 
 
@@ -60,7 +75,7 @@ def decode_at_once(tokenizer: Tokenizer, n: Tensor, height: int, width: int) -> 
 
 
 @pytest.mark.parametrize(("height", "width"), SIZES)
-def test_encoding(tokenizer: Tokenizer, strip_tokens: int, height: int, width: int) -> None:
+def test_encoding(tokenizer: Tokenizer, tiles: Tiles, height: int, width: int) -> None:
     pixels = picture(height, width)
     z = encode_picture(tokenizer, pixels, STEP, CPU)
     assert z.shape == (*grid_size(height, width, 128, 16), 16)
@@ -69,7 +84,7 @@ def test_encoding(tokenizer: Tokenizer, strip_tokens: int, height: int, width: i
     assert (z - linear).abs().max() > 0.1  # the network says something
 
 
-def test_a_linear_encoder_codes_in_strips_too(strip_tokens: int) -> None:
+def test_a_linear_encoder_codes_in_tiles_too(tiles: Tiles) -> None:
     linear = linear_tokenizer(replace(TOKENIZER, encoder_blocks=0))
     pixels = picture(300, 200)
     z = encode_picture(linear, pixels, STEP, CPU)
@@ -77,7 +92,7 @@ def test_a_linear_encoder_codes_in_strips_too(strip_tokens: int) -> None:
 
 
 @pytest.mark.parametrize(("height", "width"), SIZES)
-def test_decoding(tokenizer: Tokenizer, strip_tokens: int, height: int, width: int) -> None:
+def test_decoding(tokenizer: Tokenizer, tiles: Tiles, height: int, width: int) -> None:
     n = encode_at_once(tokenizer, picture(height, width)).round()
     decoded = decode_picture(tokenizer, n, STEP, height, width)
     assert decoded.shape == (height, width, 3) and decoded.dtype == np.uint8
@@ -91,9 +106,26 @@ def test_windows_at_once_change_nothing(
 ) -> None:
     pixels = picture(300, 400)
     z = encode_picture(tokenizer, pixels, STEP, CPU)
-    monkeypatch.setattr(blocks, "INFERENCE_WINDOWS", 2)
+    monkeypatch.setattr(blocks, "BLOCK_WINDOWS", 1)
     parts = encode_picture(tokenizer, pixels, STEP, CPU)
     torch.testing.assert_close(parts, z, atol=2e-4, rtol=1e-4)
+    monkeypatch.setattr(blocks, "team", lambda: None)  # as for frames of videos
+    for windows in (2, 10**9):
+        monkeypatch.setattr(blocks, "INFERENCE_WINDOWS", windows)
+        parts = encode_picture(tokenizer, pixels, STEP, CPU)
+        torch.testing.assert_close(parts, z, atol=2e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("height", "width"), [(17, 31), (129, 257), (300, 200)])
+def test_strips_are_as_good_as_tiles(
+    tokenizer: Tokenizer, strip_tokens: int, height: int, width: int
+) -> None:
+    pixels = picture(height, width)
+    z = encode_picture(tokenizer, pixels, STEP, CPU)
+    torch.testing.assert_close(z, encode_at_once(tokenizer, pixels), atol=2e-4, rtol=1e-4)
+    decoded = decode_picture(tokenizer, z.round(), STEP, height, width)
+    expected = decode_at_once(tokenizer, z.round(), height, width).clamp(0, 255).numpy()
+    assert np.abs(decoded - expected).max() <= 0.5 + 1e-3
 
 
 def test_tokens_outside_the_picture_do_not_matter(tokenizer: Tokenizer) -> None:
