@@ -7,7 +7,7 @@ from benchmarks import lpips
 from benchmarks.bd_rate import Curve
 from benchmarks.metrics import ms_ssim_db
 from benchmarks.results import Mean, RdResult
-from bsqcodec.encoder.tune import TUNES
+from bsqcodec.options import TUNES
 
 OURS = "bsqcodec"
 INTRA = "bsqcodec-intra"

@@ -19,15 +19,15 @@ from __future__ import annotations
 from contextlib import nullcontext
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, Unpack
 
 from bsqcodec.format.image_container import DEFAULT_MAX_PIXELS
+from bsqcodec.options import DecodeOptions, EncodeOptions, PictureKeywords
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
-    from bsqcodec.encoder.tune import Tune
     from bsqcodec.image.codec import Codec
     from bsqcodec.media.image.picture import Picture
     from bsqcodec.targets import Target
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
 MAX_PIXELS = DEFAULT_MAX_PIXELS
 """Pictures of more pixels than this are refused unless the caller says otherwise."""
-DEFAULT_QUALITY = 50.0
 
 
 def encode(
@@ -47,14 +46,11 @@ def encode(
     size: int | str | None = None,
     psnr: float | None = None,
     *,
-    strip: bool = False,
-    verify: bool = False,
-    effort: int = 1,
-    tune: Tune | None = None,
     max_pixels: int = MAX_PIXELS,
     weights: str | Path | None = None,
     device: str = "auto",
     threads: int | None = None,
+    **options: Unpack[PictureKeywords],
 ) -> bytes:
     """Return a picture as the bytes of a .bsq file.
 
@@ -62,8 +58,8 @@ def encode(
     as bytes or as a stream.
     At most one of quality (0..100, 50 by default), bpp (bits per pixel), size (bytes, or text
     such as "20k") and psnr (dB) says how small or how good; ValueError for more than one.
-    strip: leave ICC, EXIF and XMP out. verify: decode the result and compare. effort: 0 to 2, see
-    `Codec.encode`. tune: "psnr" or "ms-ssim", the measure that effort 2 searches by, in place of a
+    options: strip=True leaves ICC, EXIF and XMP out; verify=True decodes the result and compares;
+    effort=0, 1 or 2, see `Codec.encode`; tune="psnr" or "ms-ssim", the measure that effort 2 searches by, in place of a
     mix of both; "psnr" has effort 1 choose integers by it too.
     Raises ValueError for another effort, tune or device or a target that is none, TypeError for
     arguments of other types, MediaError, LimitError, TargetError, WeightsError, VerifyError or
@@ -75,10 +71,10 @@ def encode(
             " the .bsq file and writes none: pathlib.Path(name).write_bytes does"
         )
     target = choose_target(quality, bpp, size, psnr)
+    chosen = EncodeOptions.for_picture(target, max_pixels, **options)
     picture = _read(image, max_pixels)
     codec = _codec(None if weights is None else str(weights), device, threads)
-    coded = codec.encode(picture, target, strip=strip, verify=verify, effort=effort, tune=tune)
-    return coded.data
+    return codec.encode_with(picture, chosen).data
 
 
 def decode(
@@ -107,11 +103,12 @@ def decode(
             " decode(data).save(name) does"
         )
     check_source(data)
+    options = DecodeOptions(
+        levels=levels, partial=partial, max_pixels=max_pixels, max_memory=max_memory
+    )
     codec = _codec(None if weights is None else str(weights), device, threads)
     with open(data, "rb") if isinstance(data, (str, Path)) else nullcontext(data) as source:
-        decoded = codec.decode(
-            source, levels=levels, partial=partial, max_pixels=max_pixels, max_memory=max_memory
-        )
+        decoded = codec.decode_with(source, options)
     return to_pil(decoded.picture)
 
 
@@ -157,8 +154,8 @@ def choose_target(
     size: int | str | None = None,
     psnr: float | None = None,
     bitrate: float | str | None = None,
-) -> Target:
-    """Return the one target that is given, or the default quality. ValueError for more than one.
+) -> Target | None:
+    """Return the one target that is given, None for none. Raises ValueError for more than one.
 
     bitrate: of videos only, bits a second, or text such as "500k".
     """
@@ -182,7 +179,7 @@ def choose_target(
         return Size(parse_size(size) if isinstance(size, str) else _whole(size))
     if psnr is not None:
         return Psnr(psnr)
-    return Quality(DEFAULT_QUALITY if quality is None else quality)
+    return None if quality is None else Quality(quality)
 
 
 @lru_cache(maxsize=1)

@@ -23,13 +23,13 @@ from fractions import Fraction
 from functools import lru_cache
 from numbers import Real
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Unpack
 
 from bsqcodec.api import MAX_PIXELS, check_source, choose_target
 from bsqcodec.format.byte_source import SupportsRead, as_stream
+from bsqcodec.options import DecodeOptions, EncodeOptions, VideoKeywords
 
 if TYPE_CHECKING:
-    from bsqcodec.encoder.tune import Tune
     from bsqcodec.media.image.picture import Samples
     from bsqcodec.media.video.video_files import OutputOptions, RawVideo
     from bsqcodec.video.codec import VideoCodec
@@ -46,11 +46,6 @@ def encode_video(
     size: int | str | None = None,
     psnr: float | None = None,
     *,
-    gop: int | None = None,
-    strip: bool = False,
-    verify: bool = False,
-    effort: int = 1,
-    tune: Tune | None = None,
     partial: bool = False,
     overwrite: bool = False,
     raw: RawVideo | None = None,
@@ -61,6 +56,7 @@ def encode_video(
     weights: str | Path | None = None,
     device: str = "auto",
     threads: int | None = None,
+    **options: Unpack[VideoKeywords],
 ) -> CodedVideo:
     """Code a video as a .bsq file, with its sound and subtitles; tell what came of it.
 
@@ -72,8 +68,8 @@ def encode_video(
     pictures) says how small or how good; ValueError for more than one. bpp and bitrate are of the
     frames, on average; size is of the whole file, which gets at most 3 % smaller, and needs a
     source that can be read more than once.
-    gop: frames of a group at most, by default a second of them. strip: leave the file's texts, such
-    as its title, out. verify: decode the result and compare. effort: 2 searches (slowly) for what
+    options: gop, frames of a group at most, by default a second of them. strip: leave the file's
+    texts, such as its title, out. verify: decode the result and compare. effort: 2 searches (slowly) for what
     costs less and looks better, 0 and 1 do not. tune: "psnr" chooses integers by that alone, in
     place of a mix with MS-SSIM; "ms-ssim" changes nothing, since frames that others are predicted
     from serve it best with the mix. partial: pass over damage of the source.
@@ -96,6 +92,7 @@ def encode_video(
     from bsqcodec.video.video_input import VideoInput
 
     target = choose_target(quality, bpp, size, psnr, bitrate)
+    chosen = EncodeOptions.for_video(target, max_pixels, **options)
     check_source(source)
     _check_destination(destination)
     if isinstance(destination, (str, Path)):
@@ -108,7 +105,7 @@ def encode_video(
         frame_rate=_frame_rate(frame_rate),
         max_pixels=max_pixels,
         allow_damage=partial,
-        strip=strip,
+        strip=chosen.strip,
         part=Part.of(start, duration),
     )
     video.check()
@@ -118,9 +115,7 @@ def encode_video(
         if isinstance(destination, (str, Path))
         else nullcontext(destination)
     ) as file:
-        return encode_video_file(
-            codec, video, file, target, gop=gop, verify=verify, effort=effort, tune=tune
-        )
+        return encode_video_file(codec, video, file, chosen)
 
 
 def decode_video(
@@ -152,11 +147,17 @@ def decode_video(
     """
     from bsqcodec.media.files import check_other_file
     from bsqcodec.media.video.video_files import OutputOptions, check_video_output
-    from bsqcodec.video.decode_file import Range, decode_video_file
+    from bsqcodec.video.decode_file import decode_video_file
 
     check_source(source)
     _check_destination(destination)
-    part = Range(start, duration)
+    chosen = DecodeOptions(
+        partial=partial,
+        start=start,
+        duration=duration,
+        max_pixels=max_pixels,
+        max_memory=max_memory,
+    )
     options = replace(options or OutputOptions(), overwrite=overwrite)
     if isinstance(destination, (str, Path)):
         check_other_file(source, destination)
@@ -164,17 +165,7 @@ def decode_video(
     codec = _codec(None if weights is None else str(weights), device, threads)
     target = Path(destination) if isinstance(destination, str) else destination
     with _opened(source) as stream:
-        return decode_video_file(
-            codec,
-            stream,
-            target,
-            options,
-            part=part,
-            partial=partial,
-            force=overwrite,
-            max_pixels=max_pixels,
-            max_memory=max_memory,
-        )
+        return decode_video_file(codec, stream, target, options, chosen)
 
 
 def video_frames(

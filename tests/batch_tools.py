@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,18 @@ from bsqcodec.batch.job import Result, Status
 from bsqcodec.batch.kinds import Options
 from bsqcodec.batch.plan import Task
 from bsqcodec.batch.work import Job, attempt
+from bsqcodec.options import DecodeOptions, EncodeOptions
 from bsqcodec.targets import Quality
+
+ENCODING = {field.name for field in fields(EncodeOptions)}
 
 
 def options(**changes: Any) -> Options:
     """Options of a batch; quality 50 where nothing else is said."""
-    known: dict[str, Any] = {"target": Quality(50), "max_pixels": 10**6}
-    return Options(**known | changes)
+    encoding: dict[str, Any] = {"target": Quality(50), "max_pixels": 10**6}
+    encoding |= {name: changes.pop(name) for name in ENCODING & changes.keys()}
+    decoding = DecodeOptions(max_pixels=encoding["max_pixels"])
+    return Options(EncodeOptions(**encoding), decoding, **changes)
 
 
 def save_picture(path: Path, seed: int = 0, size: tuple[int, int] = (24, 32)) -> None:

@@ -88,7 +88,7 @@ def test_the_codec_is_made_once_for_the_same_arguments(fake_codec: ModuleType) -
 @pytest.mark.parametrize(
     ("arguments", "target"),
     [
-        ({}, Quality(50)),
+        ({}, None),
         ({"quality": 0}, Quality(0)),
         ({"bpp": 0.5}, BitsPerPixel(0.5)),
         ({"size": 2000}, Size(2000)),
@@ -96,7 +96,7 @@ def test_the_codec_is_made_once_for_the_same_arguments(fake_codec: ModuleType) -
         ({"psnr": 30}, Psnr(30)),
     ],
 )
-def test_choose_target(arguments: dict[str, Any], target: Target) -> None:
+def test_choose_target(arguments: dict[str, Any], target: Target | None) -> None:
     assert api.choose_target(**arguments) == target
 
 

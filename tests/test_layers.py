@@ -17,6 +17,7 @@ LAYERS = (
     "entropy",
     "format",
     "media",
+    "options",
     "models",
     "encoder",
     "image",

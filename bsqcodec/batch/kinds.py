@@ -7,23 +7,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import Final, TypeAlias
 
 from bsqcodec.batch import pictures, videos
 from bsqcodec.batch.errors import PlanError
-from bsqcodec.encoder.effort import MOST_EFFORT
 from bsqcodec.encoder.target_search import step_of_quality
 from bsqcodec.errors import BsqError
 from bsqcodec.format.magic import FileKind, read_kind
 from bsqcodec.media.suffixes import looks_like_its_suffix
-from bsqcodec.targets import Quality
-
-if TYPE_CHECKING:
-    from bsqcodec.encoder.tune import Tune
-    from bsqcodec.targets import Target
+from bsqcodec.options import MAX_EFFORT, DecodeOptions, EncodeOptions
+from bsqcodec.targets import DEFAULT_TARGET, Quality, Target
 
 
 class Direction(Enum):
@@ -37,22 +33,15 @@ class Direction(Enum):
 class Options:
     """How the files of a batch are coded. A kind of file takes what has a meaning for it.
 
-    target: what an encoder aims at. gop: frames of a video's groups at most, None for a second.
     weights: a file, None for the default ones, of pictures and of videos; weights_sha256,
     video_weights_sha256: of those files, in hexadecimal, when encoding (workers check that theirs
     are the same); model_id: of the weights of pictures where their file's name tells it. formats:
     to decode to, one for each kind at most. first_frame: take that of animations which are to be
-    pictures. threads: of the CPU, for one worker. max_pixels: of a
-    picture or frame.
+    pictures. threads: of the CPU, for one worker.
     """
 
-    target: Target
-    max_pixels: int
-    effort: int = 1
-    tune: Tune | None = None
-    gop: int | None = None
-    strip: bool = False
-    verify: bool = False
+    encoding: EncodeOptions = field(default_factory=EncodeOptions)
+    decoding: DecodeOptions = field(default_factory=DecodeOptions)
     first_frame: bool = False
     formats: tuple[str, ...] = ()
     weights: str | None = None
@@ -68,9 +57,18 @@ class Options:
 
         Once it was the step of other efforts, and the records of such files stay as they are.
         """
-        if isinstance(self.target, Quality) and self.effort == MOST_EFFORT:
+        if isinstance(self.target, Quality) and self.encoding.effort == MAX_EFFORT:
             return step_of_quality(self.target.value, searched=True)
         return None
+
+    @property
+    def target(self) -> Target:
+        """What an encoder aims at."""
+        return self.encoding.target or DEFAULT_TARGET
+
+    def value(self, name: str) -> object:
+        """The value of a field of these options, or of those of encoding, by its name."""
+        return getattr(self if hasattr(self, name) else self.encoding, name)
 
 
 @dataclass(frozen=True)
@@ -108,8 +106,9 @@ class Kind:
     """A kind of file. The first of `formats`, names for --format, is what it is decoded to.
 
     suffixes: of files to encode, in lower case. file_kind: of its .bsq files. encode_fields,
-    decode_fields: those of `Options` that decide the bytes of an output; optional_fields: those of
-    them that decide nothing where they are None.
+    decode_fields: those of `Options` and its `encoding` that decide the bytes of an output; optional_fields: those of
+    them that decide nothing where they are None. ignored_fields: those of encoding that never do;
+    all others decide where they differ from their defaults.
     """
 
     name: str
@@ -122,6 +121,7 @@ class Kind:
     encode_fields: tuple[str, ...]
     decode_fields: tuple[str, ...]
     optional_fields: tuple[str, ...] = ()
+    ignored_fields: tuple[str, ...] = ("verify", "max_pixels")
 
     def code(self, direction: Direction) -> CodeFile:
         """The function that codes a file in this direction."""
@@ -139,8 +139,13 @@ class Kind:
 
     def digest(self, direction: Direction, options: Options) -> str:
         """16 hexadecimal digits that differ where the options make another file."""
-        fields = self.encode_fields if direction is Direction.ENCODE else self.decode_fields
-        values = {name: getattr(options, name) for name in fields}
+        names = self.encode_fields if direction is Direction.ENCODE else self.decode_fields
+        values = {name: options.value(name) for name in names}
+        if direction is Direction.ENCODE:
+            for field in fields(EncodeOptions):
+                value = getattr(options.encoding, field.name)
+                if field.name not in (*names, *self.ignored_fields) and value != field.default:
+                    values[field.name] = value
         for name in self.optional_fields:
             if name in values and values[name] is None:
                 del values[name]
@@ -161,6 +166,7 @@ PICTURE: Final = Kind(
     encode_fields=("target", "effort", "tune", "strip", "weights_sha256", "searched_step"),
     decode_fields=("formats",),
     optional_fields=("searched_step",),
+    ignored_fields=("gop", "verify", "max_pixels"),
 )
 VIDEO: Final = Kind(
     name="video",

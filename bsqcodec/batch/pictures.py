@@ -33,19 +33,15 @@ def encode(source: Path, destination: Path, options: Options, progress: Progress
     from bsqcodec.batch.kinds import Summary
     from bsqcodec.media.size_notes import size_notes
 
-    picture = read_source(source, options.max_pixels, first_frame=options.first_frame)
-    encoded = _codec(options).encode(
-        picture,
-        options.target,
-        strip=options.strip,
-        verify=options.verify,
-        effort=options.effort,
-        tune=options.tune,
-        progress=lambda fraction: progress(fraction, 1),
+    picture = read_source(source, options.encoding.max_pixels, first_frame=options.first_frame)
+    encoded = _codec(options).encode_with(
+        picture, options.encoding, progress=lambda fraction: progress(fraction, 1)
     )
     with open_named(destination, destination) as file:
         file.write(encoded.data)
-    sizes = size_notes(picture, len(encoded.data), source.stat().st_size, strip=options.strip)
+    sizes = size_notes(
+        picture, len(encoded.data), source.stat().st_size, strip=options.encoding.strip
+    )
     return Summary(
         frames=1,
         pixels=encoded.width * encoded.height,
@@ -74,10 +70,8 @@ def decode(source: Path, destination: Path, options: Options, progress: Progress
     from bsqcodec.media.image.image_writer import write_picture
 
     with open(source, "rb") as file:
-        decoded = _codec(options).decode(
-            file,
-            max_pixels=options.max_pixels,
-            progress=lambda fraction: progress(fraction, 1),
+        decoded = _codec(options).decode_with(
+            file, options.decoding, progress=lambda fraction: progress(fraction, 1)
         )
     notes = write_picture(decoded.picture, destination)
     pixels = decoded.picture.width * decoded.picture.height
@@ -99,21 +93,21 @@ def check(source: Path, coded: Path, options: Options) -> str | None:
     from bsqcodec.targets import Quality
 
     with open(coded, "rb") as file:
-        container = unpack(file, max_pixels=options.max_pixels)
+        container = unpack(file, max_pixels=options.encoding.max_pixels)
     header = container.header
     if header.model_id.hex() != options.model_id:
         return "it was made with other weights"
     if not isinstance(options.target, Quality):
         return "it does not tell what rate or distortion was asked for"
-    searched = is_searched(options.effort, header.width * header.height)
+    searched = is_searched(options.encoding.effort, header.width * header.height)
     if header.step != step_of_quality(options.target.value, searched):
         return "it is of another quality or effort"
     if coded.stat().st_mtime_ns < source.stat().st_mtime_ns:
         return "its source is newer"
-    picture = read_source(source, options.max_pixels, first_frame=options.first_frame)
+    picture = read_source(source, options.encoding.max_pixels, first_frame=options.first_frame)
     if (header.width, header.height) != (picture.width, picture.height):
         return "its picture has another size"
-    return _other_sides(container, picture, strip=options.strip)
+    return _other_sides(container, picture, strip=options.encoding.strip)
 
 
 def _other_sides(container: Container, picture: Picture, *, strip: bool) -> str | None:

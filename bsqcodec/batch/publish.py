@@ -32,7 +32,7 @@ def publish(job: Job, coded: Coded, journal: Journal, *, replace: bool) -> None:
             bytes=coded.bytes,
             sha256=coded.sha256,
             options=task.kind.digest(task.direction, job.options),
-            verified=job.options.verify and task.direction is Direction.ENCODE,
+            verified=job.options.encoding.verify and task.direction is Direction.ENCODE,
             version=job.version,
         )
     )

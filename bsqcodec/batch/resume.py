@@ -191,7 +191,7 @@ def _entry_of(task: Task, path: Path, source: _Source, options: Options) -> Entr
 
 def _fits(entry: Entry, task: Task, options: Options) -> bool:
     """Whether an entry's file was coded with these options, and verified if that is asked for."""
-    if options.verify and task.direction is Direction.ENCODE and not entry.verified:
+    if options.encoding.verify and task.direction is Direction.ENCODE and not entry.verified:
         return False
     return entry.options == task.kind.digest(task.direction, options)
 

@@ -31,7 +31,7 @@ def encode(source: Path, destination: Path, options: Options, progress: Progress
     from bsqcodec.video.encode_file import encode_video_file
     from bsqcodec.video.video_input import VideoInput
 
-    video = VideoInput(source, max_pixels=options.max_pixels, strip=options.strip)
+    video = VideoInput(source, max_pixels=options.encoding.max_pixels, strip=options.encoding.strip)
     total = video.check()  # before the weights are loaded
     codec = _codec(options)
     with open_named(destination, destination) as file:
@@ -39,11 +39,7 @@ def encode(source: Path, destination: Path, options: Options, progress: Progress
             codec,
             video,
             file,
-            options.target,
-            gop=options.gop,
-            effort=options.effort,
-            tune=options.tune,
-            verify=options.verify,
+            options.encoding,
             progress=lambda frames: progress(frames, total),
         )
     larger = larger_note(coded.size, source.stat().st_size)
@@ -64,7 +60,7 @@ def decode(source: Path, destination: Path, options: Options, progress: Progress
     from bsqcodec.video.decode_file import decode_video_file
 
     with open(source, "rb") as file, open_named(destination, destination) as output:
-        index = VideoFileReader(file, max_pixels=options.max_pixels).index
+        index = VideoFileReader(file, max_pixels=options.decoding.max_pixels).index
         total = index.frame_count if index else None
         file.seek(0)
         stored = decode_video_file(
@@ -72,7 +68,7 @@ def decode(source: Path, destination: Path, options: Options, progress: Progress
             file,
             output,
             OutputOptions(container=destination.suffix[1:]),
-            max_pixels=options.max_pixels,
+            options.decoding,
             progress=lambda frames: progress(frames, total),
         )
     pixels = stored.frames * stored.format.width * stored.format.height

@@ -17,13 +17,14 @@ from bsqcodec.cli import options
 from bsqcodec.cli.batch_report import Report, ignored_lines, likeness_lines, reason_of_error, shown
 from bsqcodec.cli.console import Console
 from bsqcodec.cli.values import Whole
-from bsqcodec.cli.video_options import given, group_options, refuse
+from bsqcodec.cli.video_options import refuse
 from bsqcodec.machine.processor import core_count
 from bsqcodec.media.formats import PICTURE_FORMATS_TEXT
+from bsqcodec.options import DecodeOptions, EncodeOptions
+from bsqcodec.targets import Bitrate
 
 if TYPE_CHECKING:
     from bsqcodec.batch.executor import Executor
-    from bsqcodec.encoder.tune import Tune
 
 _ANIMATIONS: Final = {None: None, True: Animations.VIDEOS, False: Animations.PICTURES}
 _WORDS: Final = {"code": "to do", "record": "done", "skip": "done", "refuse": "refused"}
@@ -65,7 +66,6 @@ _WORDS: Final = {"code": "to do", "record": "done", "skip": "done", "refuse": "r
     help="Add a JSON object for each file, and one for all, to this file.",
 )
 @options.encoding_options
-@group_options
 @click.option(
     "--video/--picture",
     "as_video",
@@ -99,23 +99,13 @@ def batch(
     resume: bool,
     dry_run: bool,
     log: str | None,
-    quality: float | None,
-    bpp: float | None,
-    size: int | None,
-    psnr: float | None,
-    effort: int,
-    tune: Tune | None,
-    strip: bool,
-    verify: bool,
-    bitrate: float | None,
-    gop: int | None,
+    encoding: EncodeOptions,
     as_video: bool | None,
     formats: tuple[str, ...],
     force: bool,
     device: str,
     threads: int | None,
     weights: str | None,
-    max_pixels: int,
 ) -> None:
     """Code all the files of folders, and mirror their tree.
 
@@ -128,7 +118,6 @@ def batch(
 
     if scheduler is not None and workers is not None:
         raise click.UsageError("give only one of --workers and --scheduler")
-    target = options.only_target(quality, bpp, size, psnr, bitrate)
     try:
         plan = make_plan(
             inputs,
@@ -143,14 +132,11 @@ def batch(
         raise click.UsageError(str(error)) from error
     _check_direction(
         plan.direction,
-        for_encoding=strip
-        or verify
-        or (quality, bpp, size, psnr, bitrate, gop, given("effort", effort), tune, as_video)
-        != (None,) * 9,
+        for_encoding=options.any_given((*options.ENCODING_NAMES, "as_video")),
         for_decoding=bool(formats),
     )
     kinds = {task.kind_name for task in plan.tasks}
-    _check_kinds(kinds, bitrate, gop, weights)
+    _check_kinds(kinds, encoding, weights)
     for line in likeness_lines(plan.ignored):
         console.warning(line)
     misses_all = not plan.tasks and any(ignored.likeness for ignored in plan.ignored)
@@ -166,13 +152,8 @@ def batch(
     weights_file = _picture_weights(weights) if PICTURE.name in used else None
     video_weights_file = _video_weights(weights) if VIDEO.name in used else None
     coding = Options(
-        target=target,
-        max_pixels=max_pixels,
-        effort=effort,
-        tune=tune,
-        gop=gop,
-        strip=strip,
-        verify=verify,
+        encoding=encoding,
+        decoding=DecodeOptions(max_pixels=encoding.max_pixels),
         first_frame=as_video is False,
         formats=formats,
         weights=None if weights is None else os.path.abspath(weights),
@@ -213,14 +194,12 @@ def _check_direction(direction: Direction, *, for_encoding: bool, for_decoding: 
         )
 
 
-def _check_kinds(
-    kinds: set[str], bitrate: float | None, gop: int | None, weights: str | None
-) -> None:
+def _check_kinds(kinds: set[str], encoding: EncodeOptions, weights: str | None) -> None:
     """Refuse options that have no meaning for files of these kinds."""
     if PICTURE.name in kinds:
-        refuse({"--bitrate": bitrate}, "pictures")
+        refuse({"--bitrate": isinstance(encoding.target, Bitrate)}, "pictures")
         if VIDEO.name not in kinds:
-            refuse({"--gop": gop}, "pictures")
+            refuse({"--gop": encoding.gop}, "pictures")
         elif weights is not None:
             raise click.UsageError(
                 "--weights are of pictures or of videos, and this batch has both; give INPUT as a"

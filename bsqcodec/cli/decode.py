@@ -51,6 +51,7 @@ from bsqcodec.media.formats import (
     container_of_suffix,
     format_of_suffix,
 )
+from bsqcodec.options import DecodeOptions
 
 if TYPE_CHECKING:
     from bsqcodec.image.codec import Decoded
@@ -87,6 +88,7 @@ _LOST_ALPHA: Final = "; transparency, if there was any, may be missing"
     help="Pictures of --model bsq: leave what is missing grey, not filled in by the model.",
 )
 @video_decoding_options
+@options.decoding_options
 @options.force_option
 @options.machine_options
 @options.max_pixels_option
@@ -99,11 +101,7 @@ def decode(
     inputs: tuple[str, ...],
     output: str | None,
     format_name: str | None,
-    levels: int | None,
-    partial: bool,
-    no_fill: bool,
-    start: float | None,
-    duration: float | None,
+    decoding: DecodeOptions,
     encoder: str | None,
     crf: int | None,
     lossless: bool,
@@ -111,8 +109,6 @@ def decode(
     device: str,
     threads: int | None,
     weights: str | None,
-    max_pixels: int,
-    max_memory: int | None,
     as_json: bool,
 ) -> None:
     """Decode .bsq files to pictures and videos.
@@ -131,12 +127,8 @@ def decode(
         encoder=encoder,
         crf=crf,
         lossless=lossless,
-        start=start,
-        duration=duration,
-        partial=partial,
+        decoding=decoding,
         force=force,
-        max_pixels=max_pixels,
-        max_memory=max_memory,
         as_json=as_json,
     )
     inputs, output = with_named_output(inputs, output, _is_decoded)
@@ -156,12 +148,21 @@ def decode(
         jobs = plan(inputs, output, suffix)
     pictures = [job for job in jobs if found[job.source].is_picture]
     if videos:
-        refuse({"--levels": levels, "--no-fill": no_fill}, "videos")
+        refuse({"--levels": decoding.levels, "--no-fill": not decoding.fill}, "videos")
     if pictures:
-        only_videos = {"--start": start, "--duration": duration, "--codec": encoder, "--crf": crf}
+        only_videos = {
+            "--start": decoding.start,
+            "--duration": decoding.duration,
+            "--codec": encoder,
+            "--crf": crf,
+        }
         refuse(only_videos | {"--lossless": lossless}, "pictures")
     if any(look.is_tokens for look in found.values()):
-        of_files = {"--levels": levels, "--partial": partial, "--no-fill": no_fill}
+        of_files = {
+            "--levels": decoding.levels,
+            "--partial": decoding.partial,
+            "--no-fill": not decoding.fill,
+        }
         refuse(of_files, "files of tokens")
     try:
         formats = {
@@ -178,7 +179,7 @@ def decode(
         try:
             decode_it(job)
         except (ChecksumError, TruncatedError) as error:
-            if partial:
+            if decoding.partial:
                 raise
             raise type(error)(f"{error}; --partial decodes what is sound") from error
         except MemoryLimitError as error:
@@ -195,19 +196,11 @@ def decode(
             return
         input_bytes: int | None
         if look.is_tokens:
-            decoded, input_bytes = _decode_tokens(job.source, codecs, max_pixels)
+            decoded, input_bytes = _decode_tokens(job.source, codecs, decoding.max_pixels)
         else:
             with look.open(job.source) as stream, console.progress(name) as progress:
-                input_bytes = _check_header(job.source, stream, max_pixels, max_memory)
-                decoded = codecs.picture.decode(
-                    stream,
-                    levels=levels,
-                    partial=partial,
-                    fill=not no_fill,
-                    max_pixels=max_pixels,
-                    max_memory=max_memory,
-                    progress=progress,
-                )
+                input_bytes = _check_header(job.source, stream, decoding)
+                decoded = codecs.picture.decode_with(stream, decoding, progress=progress)
         if decoded.truncated:
             lost = "" if decoded.picture.alpha is not None else _LOST_ALPHA
             console.warning(
@@ -297,15 +290,17 @@ def _decode_tokens(source: str, codecs: Codecs, max_pixels: int) -> tuple[Decode
     return codecs.picture.decode_tokens(tokens), len(data)
 
 
-def _check_header(
-    source: str, stream: SupportsRead, max_pixels: int, max_memory: int | None
-) -> int | None:
+def _check_header(source: str, stream: SupportsRead, decoding: DecodeOptions) -> int | None:
     """Refuse what is no .bsq file before the weights are loaded; return the size of a file."""
     from bsqcodec.format.image_container import unpack_header
 
     if is_standard_stream(source) or not is_seekable(stream):
         return None
-    unpack_header(stream, max_pixels=max_pixels, max_memory=memory_limit(max_memory))
+    unpack_header(
+        stream,
+        max_pixels=decoding.max_pixels,
+        max_memory=memory_limit(decoding.max_memory),
+    )
     seekable(stream).seek(0)
     return Path(source).stat().st_size
 

@@ -18,6 +18,7 @@ from bsqcodec.format.memory_limit import memory_limit
 from bsqcodec.format.rewind import is_seekable, seekable
 from bsqcodec.media.files import is_standard_stream, open_output
 from bsqcodec.media.formats import VIDEO_CONTAINER_NAMES
+from bsqcodec.options import DecodeOptions
 from bsqcodec.video.info import count_of, missing_frames
 
 if TYPE_CHECKING:
@@ -34,12 +35,8 @@ class DecodingSettings:
     encoder: str | None
     crf: int | None
     lossless: bool
-    start: float | None
-    duration: float | None
-    partial: bool
+    decoding: DecodeOptions
     force: bool
-    max_pixels: int
-    max_memory: int | None
     as_json: bool
 
 
@@ -92,7 +89,7 @@ def decode_one_video(
 
     name = display_name(job.source)
     total = _check_file(source, settings)
-    from bsqcodec.video.decode_file import Range, decode_video_file  # with all of torch
+    from bsqcodec.video.decode_file import decode_video_file  # with all of torch
 
     codec = codecs.video
 
@@ -102,11 +99,7 @@ def decode_one_video(
             source,
             destination,
             options,
-            part=Range(settings.start, settings.duration),
-            partial=settings.partial,
-            force=settings.force,
-            max_pixels=settings.max_pixels,
-            max_memory=settings.max_memory,
+            settings.decoding,
             progress=progress,
         )
 
@@ -152,19 +145,18 @@ def _check_file(source: SupportsRead, settings: DecodingSettings) -> int | None:
 
     if not is_seekable(source):
         return None
+    decoding = settings.decoding
     file = seekable(source)
     place = file.tell()
     reader = VideoFileReader(
         file,
-        max_pixels=settings.max_pixels,
-        max_memory=memory_limit(settings.max_memory),
-        allow_partial=settings.partial,
+        max_pixels=decoding.max_pixels,
+        max_memory=memory_limit(decoding.max_memory),
+        allow_partial=decoding.partial,
     )
     index: VideoIndex | None = reader.index
     file.seek(place)
-    if settings.start is not None or settings.duration is not None or not index:
-        return None
-    return index.frame_count
+    return index.frame_count if index and decoding.takes_all else None
 
 
 def _facts(job: Job, stored: StoredVideo, container: str) -> dict[str, Any]:

@@ -37,9 +37,10 @@ from bsqcodec.media.files import (
     peek_input,
 )
 from bsqcodec.media.suffixes import CODED_SUFFIX
+from bsqcodec.options import EncodeOptions
+from bsqcodec.targets import Bitrate, Psnr
 
 if TYPE_CHECKING:
-    from bsqcodec.encoder.tune import Tune
     from bsqcodec.image.encode_picture import Encoded
     from bsqcodec.media.image.picture import Picture
     from bsqcodec.media.video.video_files import RawVideo
@@ -63,17 +64,8 @@ def encode(
     inputs: tuple[str, ...],
     output: str | None,
     naming: str,
-    quality: float | None,
-    bpp: float | None,
-    size: int | None,
-    psnr: float | None,
-    effort: int,
-    tune: Tune | None,
-    strip: bool,
-    verify: bool,
+    encoding: EncodeOptions,
     model: str,
-    bitrate: float | None,
-    gop: int | None,
     as_video: bool | None,
     frame_size: tuple[int, int] | None,
     fps: Fraction | None,
@@ -85,7 +77,6 @@ def encode(
     device: str,
     threads: int | None,
     weights: str | None,
-    max_pixels: int,
     as_json: bool,
 ) -> None:
     """Code pictures and videos as .bsq files.
@@ -98,15 +89,13 @@ def encode(
     from bsqcodec.media.size_notes import size_notes
 
     inputs, output = with_named_output(inputs, output, _is_coded)
-    target = options.only_target(quality, bpp, size, psnr, bitrate)
-    is_target_given = any(value is not None for value in (quality, bpp, size, psnr))
     raw = raw_video(frame_size, fps, pix_fmt)
     check_standard_input(inputs)
     videos = {source for source in inputs if _is_video(source, as_video, raw)}
     if len(videos) < len(set(inputs)):
         only_videos = {
-            "--bitrate": bitrate,
-            "--gop": gop,
+            "--bitrate": isinstance(encoding.target, Bitrate),
+            "--gop": encoding.gop,
             "--fps": fps,
             "--partial": partial,
             "--start": start,
@@ -115,10 +104,7 @@ def encode(
         refuse(only_videos, "pictures")
     if raw is None and fps is not None and not all(map(_is_series, videos)):
         refuse({"--fps": fps}, "videos that tell their own")
-    settings = VideoSettings(
-        target, gop, effort, tune, strip, verify, partial, raw, fps, start, duration, force,
-        max_pixels, as_json,
-    )  # fmt: skip
+    settings = VideoSettings(encoding, partial, raw, fps, start, duration, force, as_json)
 
     options.check_model(model, weights, has_videos=bool(videos))
     codecs = Codecs(weights, device, options.limit_threads(console, threads), model)
@@ -127,30 +113,22 @@ def encode(
         if job.source in videos:
             encode_one_video(console, job, codecs, settings)
             return
-        picture, input_bytes = _read(job.source, max_pixels, first_frame=as_video is False)
+        picture, input_bytes = _read(job.source, encoding.max_pixels, first_frame=as_video is False)
         name = display_name(job.source)
         _warn(console, name, picture.notes)
         codec = codecs.picture
         with console.progress(name) as progress:
-            encoded = codec.encode(
-                picture,
-                target if is_target_given else None,
-                strip=strip,
-                verify=verify,
-                effort=effort,
-                tune=tune,
-                progress=progress,
-            )
+            encoded = codec.encode_with(picture, encoding, progress=progress)
         _warn(console, name, [note for note in encoded.notes if note not in picture.notes])
         with open_output(job.target, force=force) as file:
             file.write(encoded.data)
-        sizes = size_notes(picture, len(encoded.data), input_bytes, strip=strip)
+        sizes = size_notes(picture, len(encoded.data), input_bytes, strip=encoding.strip)
         console.tell(name, sizes)
         if as_json:
             facts = _facts(job, encoded, input_bytes, [*picture.notes, *encoded.notes, *sizes])
             console.record(facts, data_on_stdout=job.to_stdout)
         else:
-            with_psnr = psnr is not None or console.verbosity >= 1
+            with_psnr = isinstance(encoding.target, Psnr) or console.verbosity >= 1
             _sum_up(console, job, encoded, input_bytes, with_psnr=with_psnr)
 
     def name(source: str) -> str:

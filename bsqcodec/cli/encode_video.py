@@ -15,12 +15,11 @@ from bsqcodec.cli.console import Console, format_bytes
 from bsqcodec.cli.jobs import Job, display_name, display_target
 from bsqcodec.errors import DamagedVideoError
 from bsqcodec.media.files import is_standard_stream, open_input, open_output
+from bsqcodec.options import EncodeOptions
 from bsqcodec.video.info import count_of
 
 if TYPE_CHECKING:
-    from bsqcodec.encoder.tune import Tune
     from bsqcodec.media.video.video_files import RawVideo
-    from bsqcodec.targets import Target
     from bsqcodec.video.encode_file import CodedVideo
 
 _PATTERN: Final = re.compile(r"%0?\d*d|[*?]")
@@ -28,21 +27,15 @@ _PATTERN: Final = re.compile(r"%0?\d*d|[*?]")
 
 @dataclass(frozen=True)
 class VideoSettings:
-    """How videos are coded and reported; the fields are the command's options."""
+    """How videos are read, coded and reported; the fields are the command's options."""
 
-    target: Target
-    gop: int | None
-    effort: int
-    tune: Tune | None
-    strip: bool
-    verify: bool
+    encoding: EncodeOptions
     partial: bool
     raw: RawVideo | None
     fps: Fraction | None
     start: float | None
     duration: float | None
     force: bool
-    max_pixels: int
     as_json: bool
 
 
@@ -90,9 +83,9 @@ def _encode(
         source,
         raw=settings.raw,
         frame_rate=settings.fps,
-        max_pixels=settings.max_pixels,
+        max_pixels=settings.encoding.max_pixels,
         allow_damage=settings.partial,
-        strip=settings.strip,
+        strip=settings.encoding.strip,
         part=Part.of(settings.start, settings.duration),
     )
     total = video.check()
@@ -105,11 +98,7 @@ def _encode(
             codec,
             video,
             file,
-            settings.target,
-            gop=settings.gop,
-            effort=settings.effort,
-            tune=settings.tune,
-            verify=settings.verify,
+            settings.encoding,
             progress=progress,
         )
     input_bytes = source.stat().st_size if isinstance(source, Path) and source.is_file() else None

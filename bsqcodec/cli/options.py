@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Iterable
+from dataclasses import fields
+from functools import wraps
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
+from click.core import ParameterSource
 
-from bsqcodec.api import DEFAULT_QUALITY, MAX_PIXELS, choose_target
+from bsqcodec.api import MAX_PIXELS, choose_target
 from bsqcodec.batch.plan import Naming
 from bsqcodec.cli.console import QUIET, Console
-from bsqcodec.cli.values import Number, Whole, parse_byte_size
-from bsqcodec.encoder.tune import TUNES
+from bsqcodec.cli.values import Number, Whole, parse_bitrate, parse_byte_size
 from bsqcodec.machine.processor import clamp_threads
+from bsqcodec.options import TUNES, DecodeOptions, EncodeOptions
+from bsqcodec.targets import DEFAULT_QUALITY
 
 if TYPE_CHECKING:
     from bsqcodec.targets import Target
@@ -23,64 +27,118 @@ FAMILIES = ("transform", "bsq")
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
+ENCODING_OPTIONS = (
+    click.option(
+        "-q",
+        "--quality",
+        type=Number("a number from 0 to 100", 0, 100),
+        metavar="0..100",
+        help=f"Quality, 100 is best.  [default: {DEFAULT_QUALITY:g}]",
+    ),
+    click.option(
+        "--bpp",
+        type=Number("a number of bits above 0, such as 0.5", 0, min_open=True),
+        metavar="BITS",
+        help="Bits per pixel, instead of -q.",
+    ),
+    click.option(
+        "--size",
+        metavar="BYTES",
+        callback=parse_byte_size,
+        help="Size of the file (20000, 20k, 1.5M), instead of -q.",
+    ),
+    click.option(
+        "--psnr",
+        type=Number("a number of decibels above 0, such as 35", 0, min_open=True),
+        metavar="DB",
+        help="PSNR in dB, instead of -q.",
+    ),
+    click.option(
+        "--effort",
+        type=Whole(0, 2),
+        metavar="0..2",
+        default=1,
+        show_default=True,
+        help="0: round pictures to the nearest, code videos as with 1; 1: leave out what is"
+        " not seen (smaller); 2: search for what costs less and looks better (pictures of a"
+        " quality get smaller again, videos better; encoding takes far longer).",
+    ),
+    click.option(
+        "--tune",
+        type=click.Choice(TUNES),
+        help="Be best at one measure, above all with --effort 2.  [default: a mix of both]",
+    ),
+    click.option(
+        "--strip",
+        is_flag=True,
+        help="Leave out the colour profile, EXIF and XMP; a video's title and other texts.",
+    ),
+    click.option(
+        "--verify",
+        is_flag=True,
+        help="Decode before the file is published, and compare.",
+    ),
+    click.option(
+        "--bitrate",
+        metavar="BITS",
+        callback=parse_bitrate,
+        help="Videos: bits a second of the frames (500k, 1.5M), instead of -q.",
+    ),
+    click.option(
+        "--gop",
+        type=Whole(1, 1024),
+        metavar="N",
+        help="Videos: frames of a group, which decodes alone, at most.  [default: a second]",
+    ),
+)
+"""What an encoder aims at and does: targets, and fields of `EncodeOptions` by their names."""
+
+TARGETS = ("quality", "bpp", "size", "psnr", "bitrate")
+"""Parameters that make the target of `EncodeOptions`."""
+
+ENCODING_NAMES = (
+    *TARGETS,
+    *{field.name for field in fields(EncodeOptions)} - {"target", "max_pixels"},
+)
+"""Parameters of encoding alone."""
+
+
 def encoding_options(command: Command) -> Command:
-    """Add what an encoder aims at and does: -q, --bpp, --size, --psnr, --effort, --tune and more."""
-    for option in reversed(
-        (
-            click.option(
-                "-q",
-                "--quality",
-                type=Number("a number from 0 to 100", 0, 100),
-                metavar="0..100",
-                help=f"Quality, 100 is best.  [default: {DEFAULT_QUALITY:g}]",
-            ),
-            click.option(
-                "--bpp",
-                type=Number("a number of bits above 0, such as 0.5", 0, min_open=True),
-                metavar="BITS",
-                help="Bits per pixel, instead of -q.",
-            ),
-            click.option(
-                "--size",
-                metavar="BYTES",
-                callback=parse_byte_size,
-                help="Size of the file (20000, 20k, 1.5M), instead of -q.",
-            ),
-            click.option(
-                "--psnr",
-                type=Number("a number of decibels above 0, such as 35", 0, min_open=True),
-                metavar="DB",
-                help="PSNR in dB, instead of -q.",
-            ),
-            click.option(
-                "--effort",
-                type=Whole(0, 2),
-                metavar="0..2",
-                default=1,
-                show_default=True,
-                help="0: round pictures to the nearest, code videos as with 1; 1: leave out what is"
-                " not seen (smaller); 2: search for what costs less and looks better (pictures of a"
-                " quality get smaller again, videos better; encoding takes far longer).",
-            ),
-            click.option(
-                "--tune",
-                type=click.Choice(TUNES),
-                help="Be best at one measure, above all with --effort 2.  [default: a mix of both]",
-            ),
-            click.option(
-                "--strip",
-                is_flag=True,
-                help="Leave out the colour profile, EXIF and XMP; a video's title and other texts.",
-            ),
-            click.option(
-                "--verify",
-                is_flag=True,
-                help="Decode before the file is published, and compare.",
-            ),
-        )
-    ):
-        command = option(command)
-    return command
+    """Add -q, --bpp, --size, --psnr, --effort, --tune, --gop and more.
+
+    The command takes `encoding`, an EncodeOptions made of them and of --max-pixels, in their place.
+    """
+
+    @wraps(command)
+    def with_one_object(*args: Any, **values: Any) -> Any:
+        target = only_target(**{name: values.pop(name) for name in TARGETS})
+        names = [field.name for field in fields(EncodeOptions) if field.name in values]
+        chosen = {name: values.pop(name) for name in names}
+        return command(*args, encoding=EncodeOptions(target, **chosen), **values)
+
+    for option in reversed(ENCODING_OPTIONS):
+        option(with_one_object)
+    return cast(Command, with_one_object)
+
+
+def decoding_options(command: Command) -> Command:
+    """Have a command take `decoding`, a DecodeOptions made of its parameters, in their place."""
+
+    @wraps(command)
+    def with_one_object(*args: Any, **values: Any) -> Any:
+        names = [field.name for field in fields(DecodeOptions) if field.name in values]
+        chosen = {name: values.pop(name) for name in names}
+        if "no_fill" in values:
+            chosen["fill"] = not values.pop("no_fill")
+        return command(*args, decoding=DecodeOptions(**chosen), **values)
+
+    return cast(Command, with_one_object)
+
+
+def any_given(names: Iterable[str]) -> bool:
+    """Whether one of these parameters of the present command was given, and is no default."""
+    source = click.get_current_context().get_parameter_source
+    return any(source(name) not in (None, ParameterSource.DEFAULT) for name in names)
 
 
 def only_target(
@@ -89,8 +147,8 @@ def only_target(
     size: int | None,
     psnr: float | None,
     bitrate: float | None = None,
-) -> Target:
-    """Return the target that is given, or the default. Raises click.UsageError for several."""
+) -> Target | None:
+    """Return the target that is given, None for none. Raises click.UsageError for several."""
     if sum(value is not None for value in (quality, bpp, size, psnr, bitrate)) > 1:
         others = "-q, --bpp, --size and --psnr"
         if bitrate is not None:

@@ -7,11 +7,9 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-from click.core import ParameterSource
 
 from bsqcodec.cli.values import (
     Whole,
-    parse_bitrate,
     parse_frame_rate,
     parse_frame_size,
     parse_seconds,
@@ -21,29 +19,6 @@ if TYPE_CHECKING:
     from bsqcodec.media.video.video_files import RawVideo
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-Value = TypeVar("Value")
-
-
-def group_options(command: Command) -> Command:
-    """Add --bitrate and --gop."""
-    for option in reversed(
-        (
-            click.option(
-                "--bitrate",
-                metavar="BITS",
-                callback=parse_bitrate,
-                help="Videos: bits a second of the frames (500k, 1.5M), instead of -q.",
-            ),
-            click.option(
-                "--gop",
-                type=Whole(1, 1024),
-                metavar="N",
-                help="Videos: frames of a group, which decodes alone, at most.  [default: a second]",
-            ),
-        )
-    ):
-        command = option(command)
-    return command
 
 
 def part_options(command: Command) -> Command:
@@ -66,7 +41,7 @@ def part_options(command: Command) -> Command:
 
 
 def video_encoding_options(command: Command) -> Command:
-    """Add --bitrate, --gop, --video, --partial, a part, and what bare samples do not say."""
+    """Add --video, --partial, a part, and what bare samples do not say."""
     for option in reversed(
         (
             click.option(
@@ -96,7 +71,7 @@ def video_encoding_options(command: Command) -> Command:
         )
     ):
         command = option(command)
-    return group_options(part_options(command))
+    return part_options(command)
 
 
 def video_decoding_options(command: Command) -> Command:
@@ -136,12 +111,6 @@ def raw_video(
             raise click.UsageError("--pix-fmt is of bare samples, which need --frame-size too")
         return None
     return RawVideo(*frame_size, fps or DEFAULT_FRAME_RATE, pix_fmt or "yuv420p")
-
-
-def given(name: str, value: Value) -> Value | None:
-    """The value of an option of the present command, None where it is only the default."""
-    source = click.get_current_context().get_parameter_source(name)
-    return None if source is ParameterSource.DEFAULT else value
 
 
 def refuse(given: Mapping[str, Any], what: str) -> None:

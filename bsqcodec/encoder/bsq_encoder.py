@@ -6,19 +6,18 @@ import numpy as np
 import numpy.typing as npt
 
 from bsqcodec.encoder.picture_encoder import Written
-from bsqcodec.encoder.tune import Tune
 from bsqcodec.errors import TargetError
 from bsqcodec.models.bsq.coding import bits_of_picture, write_bits
 from bsqcodec.models.bsq.level_payload import pack_slices
 from bsqcodec.models.bsq.picture_model import STEP, BsqModel
 from bsqcodec.models.picture_model import Progress
-from bsqcodec.targets import Target
+from bsqcodec.options import EncodeOptions
 
 
 class BsqEncoder:
     """A picture [H, W, 3] that is coded with weights of the family `bsq`; a `PictureEncoder`.
 
-    Efforts 0 and 1 are the same. Raises TargetError for effort 2 and for any tune.
+    Efforts 0 and 1 are the same. Raises TargetError for effort 2, any tune and any target.
     """
 
     strength = 0.0
@@ -26,21 +25,21 @@ class BsqEncoder:
     notes: tuple[str, ...] = ()
 
     def __init__(
-        self, model: BsqModel, pixels: npt.NDArray[np.uint8], effort: int, tune: Tune | None
+        self, model: BsqModel, pixels: npt.NDArray[np.uint8], options: EncodeOptions
     ) -> None:
-        if effort > 1:
-            raise TargetError(f"weights of the family bsq have no effort {effort}, only 0 and 1")
-        if tune is not None:
+        if options.effort > 1:
+            raise TargetError(
+                f"weights of the family bsq have no effort {options.effort}, only 0 and 1"
+            )
+        if options.tune is not None:
             raise TargetError("weights of the family bsq cannot be tuned for a measure")
-        self._model, self._pixels = model, pixels
-
-    def check(self, target: Target | None) -> None:
-        if target is not None:
+        if options.target is not None:
             raise TargetError(
                 "weights of the family bsq have one quality: they spend"
-                f" {self._model.bits} bits on each {self._model.patch} x {self._model.patch} pixels,"
+                f" {model.bits} bits on each {model.patch} x {model.patch} pixels,"
                 " less what entropy coding saves, and take no quality, size, bpp or PSNR"
             )
+        self._model, self._pixels = model, pixels
 
     def step_for(self, quality: float | None) -> int:
         return STEP

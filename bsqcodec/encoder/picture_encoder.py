@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from bsqcodec.models.picture_model import Progress, Symbols
-from bsqcodec.targets import Target
 
 
 @dataclass(frozen=True)
@@ -44,9 +43,6 @@ class PictureEncoder(Protocol):
     @property
     def optimises(self) -> bool:
         """Whether `write` can optimise the symbols of this picture for rate and distortion."""
-
-    def check(self, target: Target | None) -> None:
-        """Raise TargetError for a target that no picture of this family can be coded for."""
 
     def step_for(self, quality: float | None) -> int:
         """The index of the quantizer step of a quality 0..100, or of the default one for None."""

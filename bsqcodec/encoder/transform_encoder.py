@@ -11,7 +11,7 @@ from bsqcodec.encoder.masking import USUAL_DEAD_ZONE, dead_zones, token_variance
 from bsqcodec.encoder.picture_encoder import Written
 from bsqcodec.encoder.rdo import PictureTask, code, refine
 from bsqcodec.encoder.target_search import quality_of_step, step_of_quality
-from bsqcodec.encoder.tune import Tune, is_masked, ms_ssim_share
+from bsqcodec.encoder.tune import is_masked, ms_ssim_share
 from bsqcodec.machine.team import team_of
 from bsqcodec.models.picture_model import Progress, Symbols
 from bsqcodec.models.prior.order import limits
@@ -19,40 +19,34 @@ from bsqcodec.models.prior.walk import walk
 from bsqcodec.models.prior.walk_coders import RATE_WEIGHT, EncodingCoder
 from bsqcodec.models.transform.picture_model import TransformModel
 from bsqcodec.models.transform.strips import encode_picture
-from bsqcodec.targets import DEFAULT_QUALITY, Target
+from bsqcodec.options import EncodeOptions
+from bsqcodec.targets import DEFAULT_QUALITY
 
 RDO_PROGRESS = 0.9
 """Part of the time of one coding that its rate-distortion optimisation takes, for progress."""
 
 
 class TransformEncoder:
-    """A picture [H, W, 3] that is coded with weights of the family `transform`; a `PictureEncoder`.
-
-    effort 0 rounds whatever it costs, 1 weighs rate against what is seen, 2 optimises integers,
-    slowly; tune: the measure that this is for, None for a mix.
-    """
+    """A picture [H, W, 3] that is coded with weights of the family `transform`; a `PictureEncoder`."""
 
     def __init__(
         self,
         model: TransformModel,
         pixels: npt.NDArray[np.uint8],
-        effort: int,
-        tune: Tune | None,
+        options: EncodeOptions,
     ) -> None:
         self._model, self._weights = model, model.weights
-        self._pixels, self._tune = pixels, tune
+        self._pixels, self._tune = pixels, options.tune
+        effort = options.effort
         height, width = pixels.shape[:2]
         self._grid = model.grid(height, width)
         self._inside = self._grid.inside
-        self._dead_zone = self._dead_zones(is_masked(tune)) if effort else None
+        self._dead_zone = self._dead_zones(is_masked(options.tune)) if effort else None
         self._latents: dict[int, npt.NDArray[np.float32]] = {}  # by step, of the last one only
         self._optimised: dict[int, npt.NDArray[np.float32]] = {}  # by step, of the last two
         self.strength = 1.0 if effort else 0.0
         self.optimises = is_searched(effort, height * width)
         self.notes = notes_on(effort, height * width, "the picture")
-
-    def check(self, target: Target | None) -> None:
-        """Accept every target of a picture."""
 
     def step_for(self, quality: float | None) -> int:
         return step_of_quality(DEFAULT_QUALITY if quality is None else quality, self.optimises)

@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias, get_args
-
-Tune: TypeAlias = Literal["psnr", "ms-ssim"]
-
-TUNES: tuple[Tune, ...] = get_args(Tune)
+from bsqcodec.options import Tune
 
 USUAL_SHARE = 0.7
 """Weight of 1 - MS-SSIM in the distortion of a search, where nothing else is asked for; squared
 error has the rest. Both relative to the plain coding's."""
-
-
-def check_tune(tune: str | None) -> None:
-    """Raise ValueError for what nothing is tuned for."""
-    if tune is not None and tune not in TUNES:
-        raise ValueError(f"{tune!r} is not one of {', '.join(TUNES)}")
 
 
 def ms_ssim_share(tune: Tune | None, *, is_reference: bool = False) -> float:

@@ -9,7 +9,7 @@ import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -34,9 +34,9 @@ from bsqcodec.models.families import (
     load_picture_model,
 )
 from bsqcodec.models.picture_model import PictureModel, Progress
+from bsqcodec.options import DecodeOptions, EncodeOptions, PictureKeywords
 
 if TYPE_CHECKING:
-    from bsqcodec.encoder.tune import Tune
     from bsqcodec.image.encode_picture import Encoded
     from bsqcodec.targets import Target
 
@@ -129,40 +129,38 @@ class Codec:
         picture: Picture | Image.Image | npt.NDArray[np.uint8],
         target: Target | None = None,
         *,
-        strip: bool = False,
-        verify: bool = False,
-        effort: int = 1,
-        tune: Tune | None = None,
         progress: Progress | None = None,
+        **options: Unpack[PictureKeywords],
     ) -> Encoded:
         """Code a picture so that it meets the target (quality 50 by default).
 
-        strip drops ICC, EXIF and XMP; verify decodes the file and compares its integers; effort 0
-        rounds whatever it costs, 1 weighs rate against what is seen, 2 searches (slowly) for better
-        integers, and where a quality is asked for takes a coarser step; tune is the measure that
-        this is for, above all the search. progress takes 0..1.
-        Raises TargetError, VerifyError, LimitError, MediaError for an array that is no picture, and
-        ValueError for another effort or tune.
+        options: strip drops ICC, EXIF and XMP; verify decodes the file and compares its integers;
+        effort 0 rounds whatever it costs, 1 weighs rate against what is seen, 2 searches (slowly)
+        for better integers, and where a quality is asked for takes a coarser step; tune is the
+        measure that this is for, above all the search. progress takes 0..1.
+        Raises TargetError, VerifyError, LimitError, MediaError for an array that is no picture,
+        ValueError for another effort or tune, and TypeError for other options.
         """
-        from bsqcodec.encoder.effort import check_effort
-        from bsqcodec.encoder.tune import check_tune
+        chosen = EncodeOptions.for_picture(target, **options)
+        return self.encode_with(picture, chosen, progress=progress)
+
+    def encode_with(
+        self,
+        picture: Picture | Image.Image | npt.NDArray[np.uint8],
+        options: EncodeOptions,
+        *,
+        progress: Progress | None = None,
+    ) -> Encoded:
+        """Code a picture, with all options in one object; see `encode`."""
         from bsqcodec.image.encode_picture import PictureEncoding
 
-        check_effort(effort)
-        check_tune(tune)
         with coding(self.device, "this picture"):
             if not isinstance(picture, Picture):
                 picture = picture_from(picture)
             encoding = PictureEncoding(
-                self.model,
-                picture,
-                strip=strip,
-                effort=effort,
-                tune=tune,
-                notes=self.notes,
-                progress=progress,
+                self.model, picture, options, notes=self.notes, progress=progress
             )
-            return encoding.encode(target, verify=verify)
+            return encoding.encode()
 
     def decode(
         self,
@@ -183,18 +181,29 @@ class Codec:
         what this process can have, if that is less. Raises FormatError and its children, LimitError,
         WeightsError, and ValueError for impossible levels.
         """
-        if levels is not None and levels < 1:
-            raise ValueError(f"{levels} levels cannot be decoded")
+        options = DecodeOptions(
+            levels=levels,
+            partial=partial,
+            fill=fill,
+            max_pixels=max_pixels,
+            max_memory=max_memory,
+        )
+        return self.decode_with(source, options, progress=progress)
+
+    def decode_with(
+        self, source: ByteSource, options: DecodeOptions, *, progress: Progress | None = None
+    ) -> Decoded:
+        """Decode a .bsq file, with all options in one object; see `decode`."""
         started = time.perf_counter()
         with coding(self.device, "this picture"):
             container = unpack(
                 source,
-                max_pixels=max_pixels,
-                max_memory=memory_limit(max_memory),
-                allow_truncated=partial,
+                max_pixels=options.max_pixels,
+                max_memory=memory_limit(options.max_memory),
+                allow_truncated=options.partial,
             )
             model = self.model_of(container.header.model_id)
-            decoded = decode_container(container, model, levels, progress, fill)
+            decoded = decode_container(container, model, options.levels, progress, options.fill)
         return Decoded(
             picture=decoded.picture,
             header=container.header,

@@ -12,7 +12,6 @@ import numpy.typing as npt
 
 from bsqcodec.encoder.families import picture_encoder
 from bsqcodec.encoder.target_search import Trial, at_limit, search_psnr, search_size
-from bsqcodec.encoder.tune import Tune
 from bsqcodec.errors import FormatError, LimitError, VerifyError
 from bsqcodec.format.image_container import Chunk, ChunkKind, Colour, Header, pack, unpack
 from bsqcodec.format.memory_limit import memory_notes, picture_memory
@@ -21,7 +20,8 @@ from bsqcodec.machine.scope import coding
 from bsqcodec.media.image.alpha import pack_alpha
 from bsqcodec.media.image.picture import Picture
 from bsqcodec.models.picture_model import PictureModel, Progress, Symbols
-from bsqcodec.targets import BitsPerPixel, Psnr, Quality, Size, Target
+from bsqcodec.options import EncodeOptions
+from bsqcodec.targets import BitsPerPixel, Psnr, Quality, Size
 
 
 class LazyPsnr:
@@ -88,39 +88,37 @@ class Attempt:
 class PictureEncoding:
     """A picture that is being encoded with the weights of a model.
 
-    strip: leave ICC, EXIF and XMP out. effort, tune: see `Codec.encode`. notes: the first of the
-    result's notes. progress takes 0..1, anew for each coding. Raises TargetError for what the model's family does not have.
+    notes: the first of the result's notes. progress takes 0..1, anew for each coding. Raises
+    TargetError for options that the model's family does not have.
     """
 
     def __init__(
         self,
         model: PictureModel,
         picture: Picture,
+        options: EncodeOptions,
         *,
-        strip: bool = False,
-        effort: int = 1,
-        tune: Tune | None = None,
         notes: Sequence[str] = (),
         progress: Progress | None = None,
     ) -> None:
         self._started = time.perf_counter()
-        self._model, self._picture, self._progress = model, picture, progress
+        self._model, self._picture = model, picture
+        self._options, self._progress = options, progress
         self._notes = [
             *notes,
             *picture.notes,
             *memory_notes("the picture", picture.width, picture.height, picture_memory),
         ]
-        self._before, self._after = _side_chunks(picture, strip)
-        self._encoder = picture_encoder(model, to_rgb(picture.pixels), effort, tune)
+        self._before, self._after = _side_chunks(picture, options.strip)
+        self._encoder = picture_encoder(model, to_rgb(picture.pixels), options)
         self._notes += self._encoder.notes
 
-    def encode(self, target: Target | None, *, verify: bool = False) -> Encoded:
-        """The picture's file that meets the target; verify: decode it and compare.
+    def encode(self) -> Encoded:
+        """Return the picture's file that meets the target.
 
         Raises TargetError, VerifyError, LimitError.
         """
-        encoder = self._encoder
-        encoder.check(target)
+        encoder, target = self._encoder, self._options.target
         db: float | None = None
         if isinstance(target, Psnr):
             found = self._meet_psnr(target.db)
@@ -130,9 +128,10 @@ class PictureEncoding:
         elif isinstance(target, BitsPerPixel):
             made = self._meet_size(int(target.value * self._area / 8))
         else:
-            quality = target.value if isinstance(target, Quality) else None
+            assert target is None or isinstance(target, Quality), "a picture has no bitrate"
+            quality = None if target is None else target.value
             made = self._attempt(encoder.step_for(quality), encoder.strength, encoder.optimises)
-        if verify:
+        if self._options.verify:
             check_encoded(made, self._model, [*self._before, *self._after])
         measure = partial(
             measure_psnr, self._model, made.header, made.symbols, self._picture.pixels

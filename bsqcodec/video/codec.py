@@ -5,13 +5,13 @@ The module imports the decoder alone; the first call of `VideoCodec.encode` impo
 
 from __future__ import annotations
 
-import math
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 from bsqcodec.errors import WeightsError
 from bsqcodec.format.byte_source import ByteSource, SupportsWrite
+from bsqcodec.format.image_container import DEFAULT_MAX_PIXELS
 from bsqcodec.format.memory_limit import memory_limit
 from bsqcodec.format.video_container import VideoFileReader, VideoHeader
 from bsqcodec.image.codec import set_up_machine
@@ -20,6 +20,7 @@ from bsqcodec.machine.threads import thread_count
 from bsqcodec.models import video_weight_files as video_weights
 from bsqcodec.models.token_grid import TokenGrid
 from bsqcodec.models.video_weight_files import VideoWeights
+from bsqcodec.options import DecodeOptions, EncodeOptions, VideoKeywords
 from bsqcodec.video.bit_accounting import LevelMeter
 from bsqcodec.video.coding_threads import Workers
 from bsqcodec.video.decode_frames import DecodedVideo
@@ -28,7 +29,6 @@ from bsqcodec.video.worker_pool import Help
 
 if TYPE_CHECKING:
     from bsqcodec.encoder.rate_control import Control
-    from bsqcodec.encoder.tune import Tune
     from bsqcodec.media.video.video_files import VideoReader
     from bsqcodec.targets import Target
     from bsqcodec.video.encode_frames import EncodedVideo, Progress
@@ -92,24 +92,35 @@ class VideoCodec:
         sink: SupportsWrite,
         target: Target | None = None,
         *,
-        gop: int | None = None,
         control: Control | None = None,
-        effort: int = 1,
-        tune: Tune | None = None,
         progress: Progress | None = None,
+        **options: Unpack[VideoKeywords],
     ) -> EncodedVideo:
         """Code all frames of a reader into a sink, which need not seek.
 
-        target: quality 50 by default; control: chooses the steps in its place. gop: frames of a
-        group at most, by default about a second of them. effort: 2 optimises (slowly) the integers
-        for rate and distortion, 0 and 1 do not; tune: the measure of that distortion. Raises
-        ValueError for an impossible gop, another effort or tune, or a size as target (see
+        target: quality 50 by default; control: chooses the steps in its place. options: gop, the
+        frames of a group at most, by default about a second of them; effort: 2 optimises (slowly)
+        the integers for rate and distortion, 0 and 1 do not; tune: the measure of that distortion.
+        Raises ValueError for an impossible gop, another effort or tune, or a size as target (see
         `encode_video_file`), TargetError, LimitError, and what reader and sink raise.
         """
+        chosen = EncodeOptions.for_video(target, **options)
+        return self.encode_with(reader, sink, chosen, control=control, progress=progress)
+
+    def encode_with(
+        self,
+        reader: VideoReader,
+        sink: SupportsWrite,
+        options: EncodeOptions,
+        *,
+        control: Control | None = None,
+        progress: Progress | None = None,
+    ) -> EncodedVideo:
+        """Code all frames of a reader, with all options in one object; see `encode`."""
         from bsqcodec.video.encode_frames import FrameEncoding
 
-        encoding = FrameEncoding(self._default, self.device, self.notes, self.workers, effort, tune)
-        return encoding.encode(reader, sink, target, gop=gop, control=control, progress=progress)
+        encoding = FrameEncoding(self._default, self.device, self.notes, self.workers, options)
+        return encoding.encode(reader, sink, control=control, progress=progress)
 
     def verify(self, source: ByteSource, frames: int) -> None:
         """Decode all integers of a .bsq video, which must have so many frames, and compare them.
@@ -133,7 +144,7 @@ class VideoCodec:
         start: float | None = None,
         duration: float | None = None,
         partial: bool = False,
-        max_pixels: int | None = None,
+        max_pixels: int = DEFAULT_MAX_PIXELS,
         max_memory: int | None = None,
     ) -> DecodedVideo:
         """Open a .bsq video; its frames are decoded as they are asked for.
@@ -144,11 +155,23 @@ class VideoCodec:
         that is less.
         Raises FormatError and its children, LimitError, WeightsError, ValueError for times below 0.
         """
-        for name, seconds in (("start", start), ("duration", duration)):
-            if seconds is not None and not (math.isfinite(seconds) and seconds >= 0):
-                raise ValueError(f"the {name} of {seconds:g} seconds is not a time")
-        limits = {} if max_pixels is None else {"max_pixels": max_pixels}
-        limits["max_memory"] = memory_limit(max_memory)
-        file = VideoFileReader(source, allow_partial=partial, **limits)
+        options = DecodeOptions(
+            partial=partial,
+            start=start,
+            duration=duration,
+            max_pixels=max_pixels,
+            max_memory=max_memory,
+        )
+        return self.decode_with(source, options)
+
+    def decode_with(self, source: ByteSource, options: DecodeOptions) -> DecodedVideo:
+        """Open a .bsq video, with all options in one object; see `decode`."""
+        file = VideoFileReader(
+            source,
+            allow_partial=options.partial,
+            max_pixels=options.max_pixels,
+            max_memory=memory_limit(options.max_memory),
+        )
         weights = self._weights(file.header.video_model_id, file.header.image_model_id)
-        return DecodedVideo(self.device, self.workers, file, weights, start, duration, partial)
+        part = options.start, options.duration, options.partial
+        return DecodedVideo(self.device, self.workers, file, weights, *part)

@@ -13,14 +13,12 @@ from typing import IO, BinaryIO, cast
 
 from bsqcodec.errors import FormatError, SeekError
 from bsqcodec.format.byte_source import SupportsRead
-from bsqcodec.format.image_container import DEFAULT_MAX_PIXELS
 from bsqcodec.format.memory_limit import memory_limit
 from bsqcodec.format.rewind import is_seekable
 from bsqcodec.format.video_container import DamagedGop, SideBytes, VideoFileReader
 from bsqcodec.media.files import atomic_folder, atomic_output, temporary_file
 from bsqcodec.media.formats import container_called
 from bsqcodec.media.side.side_tracks import side_damage
-from bsqcodec.media.video.part import check_seconds
 from bsqcodec.media.video.video_files import (
     OutputOptions,
     VideoFormat,
@@ -28,6 +26,7 @@ from bsqcodec.media.video.video_files import (
     create_video,
 )
 from bsqcodec.media.video.video_writer import NO_SIDES
+from bsqcodec.options import DecodeOptions
 from bsqcodec.video.codec import VideoCodec
 from bsqcodec.video.decode_frames import DecodedVideo
 
@@ -49,106 +48,63 @@ class StoredVideo:
     seconds: float
 
 
-@dataclass(frozen=True)
-class Range:
-    """A part of a video, in seconds from its first frame on. Both None: all of it.
-
-    Raises ValueError for seconds below 0, TypeError for what is no number.
-    """
-
-    start: float | None = None
-    duration: float | None = None
-
-    def __post_init__(self) -> None:
-        check_seconds(self.start, self.duration)
-
-    @property
-    def is_all(self) -> bool:
-        """Whether nothing is left out."""
-        return self.start is None and self.duration is None
-
-
-@dataclass(frozen=True)
-class _Limits:
-    """Of pixels in a frame, and of bytes that decoding may take."""
-
-    max_pixels: int
-    max_memory: int | None
-
-
 def decode_video_file(
     codec: VideoCodec,
     source: SupportsRead,
     destination: Path | BinaryIO,
-    options: OutputOptions,
+    output: OutputOptions,
+    options: DecodeOptions | None = None,
     *,
-    part: Range | None = None,
-    partial: bool = False,
-    force: bool = False,
-    max_pixels: int = DEFAULT_MAX_PIXELS,
-    max_memory: int | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> StoredVideo:
-    """Decode a .bsq video to a file, stream or folder, as `options` say.
+    """Decode a .bsq video to a file, stream or folder, as `output` says.
 
     destination: a file, or for numbered pictures a folder or name pattern, appears whole or not at
     all. source: goes through a temporary file where it cannot seek, if the output has sound.
-    part: the output begins at time 0; sound is cut with the pictures. partial: pass over damage.
-    force: overwrite what is there. max_memory: as of `VideoCodec.decode`. progress: told the number
-    of frames done.
+    The output of a part begins at time 0; sound is cut with the pictures. progress: takes the
+    number of frames done.
     Raises FormatError and its children, LimitError, WeightsError, SeekError for a part without
     frames, OutputError, OutputExistsError, OSError.
     """
-    container = check_video_name(destination, options)
-    part = part or Range()
-    length = None if part.duration is None else Fraction(str(part.duration))
-    options = replace(options, container=container, trim=not part.is_all, duration=length)
+    options = options or DecodeOptions()
+    container = check_video_name(destination, output)
+    length = None if options.duration is None else Fraction(str(options.duration))
+    output = replace(output, container=container, trim=not options.takes_all, duration=length)
 
-    limits = _Limits(max_pixels, max_memory)
-
-    def store(output: Path | BinaryIO) -> StoredVideo:
-        return _store(codec, source, output, options, part, partial, limits, progress)
+    def store(place: Path | BinaryIO) -> StoredVideo:
+        return _store(codec, source, place, output, options, progress)
 
     if not isinstance(destination, Path):
         return store(destination)
     if container == "png":
-        with atomic_folder(destination, force=force) as folder:
+        with atomic_folder(destination, force=output.overwrite) as folder:
             return store(folder)
-    with atomic_output(destination, force=force) as file:
+    with atomic_output(destination, force=output.overwrite) as file:
         return store(file)
 
 
 def _store(
     codec: VideoCodec,
     source: SupportsRead,
-    output: Path | BinaryIO,
-    options: OutputOptions,
-    part: Range,
-    partial: bool,
-    limits: _Limits,
+    place: Path | BinaryIO,
+    output: OutputOptions,
+    options: DecodeOptions,
     progress: Callable[[int], None] | None,
 ) -> StoredVideo:
-    """Decode to an output that somebody else takes care of."""
+    """Decode to an open file, or a folder that is there."""
     started = time.perf_counter()
     with ExitStack() as cleanup:
         side: IO[bytes] | None = None
         damage: list[str] = []
-        container = container_called(str(options.container))
+        container = container_called(str(output.container))
         if container is not None and container.has_sides:
             if not is_seekable(source):
                 source = _spooled(source, cleanup)
-            side = _side_stream(cast(BinaryIO, source), partial, limits, cleanup)
+            side = _side_stream(cast(BinaryIO, source), options, cleanup)
             found = None if side is None else side_damage(cast(BinaryIO, side))
             if found is not None:
                 damage.append(found)
-        decoded = codec.decode(
-            source,
-            start=part.start,
-            duration=part.duration,
-            partial=partial,
-            max_pixels=limits.max_pixels,
-            max_memory=limits.max_memory,
-        )
+        decoded = codec.decode_with(source, options)
         dropped: set[str] = set()
         if container is not None and container.muxer is not None and not container.has_sides:
             lost_sides = NO_SIDES.format(container.name)
@@ -156,14 +112,14 @@ def _store(
         frames = cleanup.enter_context(closing(decoded.frames()))
         first = next(frames, None)
         if first is None:
-            raise _no_frames(decoded, part)
+            raise _no_frames(decoded, options)
         count = 0
         if decoded.format.frame_rate is None:
-            options = replace(options, frame_rate=decoded.average_rate)
+            output = replace(output, frame_rate=decoded.average_rate)
         with create_video(
-            output,
+            place,
             decoded.format,
-            options,
+            output,
             cast("BinaryIO | None", side),
             damage,
         ) as writer:
@@ -191,17 +147,15 @@ def _spooled(source: SupportsRead, cleanup: ExitStack) -> IO[bytes]:
     return file
 
 
-def _side_stream(
-    source: BinaryIO, partial: bool, limits: _Limits, cleanup: ExitStack
-) -> IO[bytes] | None:
+def _side_stream(source: BinaryIO, options: DecodeOptions, cleanup: ExitStack) -> IO[bytes] | None:
     """A temporary file of the side stream, None for none; the source stands where it stood."""
     place = source.tell()
     file = cleanup.enter_context(temporary_file())
     reader = VideoFileReader(
         source,
-        max_pixels=limits.max_pixels,
-        max_memory=memory_limit(limits.max_memory),
-        allow_partial=partial,
+        max_pixels=options.max_pixels,
+        max_memory=memory_limit(options.max_memory),
+        allow_partial=options.partial,
     )
     for part in reader.chunks():
         if isinstance(part, SideBytes):
@@ -218,10 +172,10 @@ def _of_side(damage: list[str]) -> tuple[str, ...]:
     return (f"{damage[0]}; sound and subtitles may be missing",) if damage else ()
 
 
-def _no_frames(decoded: DecodedVideo, part: Range) -> FormatError | SeekError:
+def _no_frames(decoded: DecodedVideo, options: DecodeOptions) -> FormatError | SeekError:
     """What to raise for a video, or a part of it, without any frames."""
     if decoded.missing:
         return FormatError(f"none of the frames can be decoded: {decoded.missing[0].reason}")
-    if part.is_all:
+    if options.takes_all:
         return FormatError("the video has no frames")
     return SeekError("the video has no frames in the part that is wanted")

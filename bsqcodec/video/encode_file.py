@@ -6,14 +6,15 @@ import math
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import IO, Any
+from typing import IO
 
+from bsqcodec.encoder.rate_control import Control
 from bsqcodec.encoder.size_budget import Budget, container_bytes, search_size, shortfall
-from bsqcodec.encoder.tune import Tune
 from bsqcodec.errors import TargetError
 from bsqcodec.format.byte_source import SupportsWrite
 from bsqcodec.media.files import temporary_file
-from bsqcodec.targets import Size, Target
+from bsqcodec.options import EncodeOptions
+from bsqcodec.targets import Size
 from bsqcodec.video.codec import VideoCodec
 from bsqcodec.video.encode_frames import EncodedVideo, default_gop
 from bsqcodec.video.video_input import VideoInput
@@ -40,12 +41,8 @@ def encode_video_file(
     codec: VideoCodec,
     source: VideoInput,
     sink: SupportsWrite,
-    target: Target,
+    options: EncodeOptions,
     *,
-    gop: int | None = None,
-    effort: int = 1,
-    tune: Tune | None = None,
-    verify: bool = False,
     progress: Progress | None = None,
 ) -> CodedVideo:
     """Code a video into a sink, which need not seek.
@@ -53,25 +50,23 @@ def encode_video_file(
     With a size as target, or with `verify`, the file is made in a temporary place, and nothing
     reaches the sink before it is whole and right. For a size the source is read once more, to
     count its frames, and coded until the size is met (see `search_size`).
-    gop, effort, tune: see `VideoCodec.encode`. verify: decode all of the file's bits and compare.
-    progress: told the number of frames done, in each coding.
-    Raises TargetError, VerifyError, LimitError, ValueError for an impossible gop, effort or tune, and
-    what `open_video`, its reader and the sink raise.
+    progress: takes the number of frames done, in each coding.
+    Raises TargetError, VerifyError, LimitError, and what `open_video`, its reader and the sink
+    raise.
     """
-    options: dict[str, Any] = {"gop": gop, "effort": effort, "tune": tune, "progress": progress}
-    if isinstance(target, Size):
-        coded, file = _to_size(codec, source, target.bytes, **options)
-    elif not verify:
-        return _code(codec, source, sink, target=target, **options)
+    if isinstance(options.target, Size):
+        coded, file = _to_size(codec, source, options.target.bytes, options, progress)
+    elif not options.verify:
+        return _code(codec, source, sink, options, progress)
     else:
         file = temporary_file()
         try:
-            coded = _code(codec, source, file, target=target, **options)
+            coded = _code(codec, source, file, options, progress)
         except BaseException:
             file.close()
             raise
     with file:
-        if verify:
+        if options.verify:
             file.seek(0)
             codec.verify(file, coded.frames)
         file.seek(0)
@@ -79,10 +74,17 @@ def encode_video_file(
     return coded
 
 
-def _code(codec: VideoCodec, source: VideoInput, sink: SupportsWrite, **options: Any) -> CodedVideo:
-    """Code a video once; options: of `VideoCodec.encode`."""
+def _code(
+    codec: VideoCodec,
+    source: VideoInput,
+    sink: SupportsWrite,
+    options: EncodeOptions,
+    progress: Progress | None,
+    control: Control | None = None,
+) -> CodedVideo:
+    """Code a video once."""
     with source.open() as reader:
-        encoded = codec.encode(reader, sink, **options)
+        encoded = codec.encode_with(reader, sink, options, control=control, progress=progress)
         return CodedVideo(
             **vars(encoded),
             width=reader.format.width,
@@ -94,9 +96,13 @@ def _code(codec: VideoCodec, source: VideoInput, sink: SupportsWrite, **options:
 
 
 def _to_size(
-    codec: VideoCodec, source: VideoInput, limit: int, *, gop: int | None, **options: Any
+    codec: VideoCodec,
+    source: VideoInput,
+    limit: int,
+    options: EncodeOptions,
+    progress: Progress | None,
 ) -> tuple[CodedVideo, IO[bytes]]:
-    """Code a video as a temporary file of at most `limit` bytes; options: as of `_code`."""
+    """Code a video as a temporary file of at most `limit` bytes."""
     if not source.can_reopen:
         raise TargetError("a size needs a source that can be read more than once, not a pipe")
     with source.open() as reader:
@@ -104,11 +110,11 @@ def _to_size(
             reader.take_side_bytes()
         reader.take_side_bytes()
         frames = reader.frame_count
-        groups = math.ceil(frames / (gop or default_gop(reader.format)))
+        groups = math.ceil(frames / (options.gop or default_gop(reader.format)))
         rest = reader.side_bytes + container_bytes(reader.format.metadata, groups, frames)
 
     def code(budget: Budget, file: IO[bytes]) -> CodedVideo:
-        return _code(codec, source, file, control=budget, gop=gop, **options)
+        return _code(codec, source, file, options, progress, budget)
 
     coded, file = search_size(code, frames, rest, limit)
     return replace(coded, notes=(*coded.notes, *shortfall(coded.size, limit))), file

@@ -14,13 +14,11 @@ from typing import TypeAlias
 
 import torch
 
-from bsqcodec.encoder.effort import check_effort, is_searched, notes_on
+from bsqcodec.encoder.effort import is_searched, notes_on
 from bsqcodec.encoder.rate_control import CodedGroup, Control, Rate, make_control
-from bsqcodec.encoder.tune import Tune, check_tune
 from bsqcodec.format.byte_source import SupportsWrite
 from bsqcodec.format.memory_limit import memory_notes, video_memory
 from bsqcodec.format.video_container import (
-    MAX_GOP_FRAMES,
     Gop,
     ShownTimes,
     VideoFileWriter,
@@ -30,7 +28,8 @@ from bsqcodec.machine.scope import coding
 from bsqcodec.media.video.video_files import VideoFormat, VideoFrame, VideoReader
 from bsqcodec.models.token_grid import TokenGrid
 from bsqcodec.models.video_weight_files import VideoWeights
-from bsqcodec.targets import Quality, Target
+from bsqcodec.options import EncodeOptions, Tune
+from bsqcodec.targets import DEFAULT_TARGET
 from bsqcodec.video.coding_threads import Workers
 from bsqcodec.video.decoding_loop import Pixels
 from bsqcodec.video.encoding_loop import EncodingLoop
@@ -84,38 +83,31 @@ class FrameEncoding:
     device: torch.device
     notes: tuple[str, ...]
     start_workers: StartEncodingWorkers
-    effort: int = 1
-    tune: Tune | None = None
-
-    def __post_init__(self) -> None:
-        check_effort(self.effort)
-        check_tune(self.tune)
+    options: EncodeOptions
 
     def encode(
         self,
         reader: VideoReader,
         sink: SupportsWrite,
-        target: Target | None = None,
         *,
-        gop: int | None = None,
         control: Control | None = None,
         progress: Progress | None = None,
     ) -> EncodedVideo:
         """See `bsqcodec.video.codec.VideoCodec.encode`."""
         started = time.perf_counter()
         form = reader.format
+        options = self.options
         slack = 0
+        gop = options.gop
         if gop is None:
             gop = default_gop(form)
             slack = gop // LAST_GOP_EXTENSION
-        if not 1 <= gop <= MAX_GOP_FRAMES:
-            raise ValueError(f"a group of {gop} frames is outside 1..{MAX_GOP_FRAMES}")
         grid = TokenGrid(form.height, form.width)
         if control is None:
-            control = make_control(target or Quality(50), grid)
+            control = make_control(options.target or DEFAULT_TARGET, grid)
         area = form.height * form.width
-        optimised = is_searched(self.effort, area)
-        notes = (*self.notes, *notes_on(self.effort, area, "each frame"))
+        optimised = is_searched(options.effort, area)
+        notes = (*self.notes, *notes_on(options.effort, area, "each frame"))
         notes = (*notes, *memory_notes("frames", form.width, form.height, video_memory))
         groups: list[int] = []
         first_pts: int | None = None
@@ -129,7 +121,7 @@ class FrameEncoding:
             times = ShownTimes(writer.header)
             frames = _FrameQueue(_growing(reader.frames(), times), slack, _nominal_step(form))
             encoding = _GroupEncoding(
-                self.weights, self.device, grid, control, workers, optimised, self.tune
+                self.weights, self.device, grid, control, workers, optimised, options.tune
             )
 
             def tell(done: int) -> None:

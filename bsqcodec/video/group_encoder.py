@@ -19,9 +19,10 @@ from bsqcodec.encoder.inter_rdo import PACE, PredictedTask
 from bsqcodec.encoder.motion_estimation import IntegerPelMotion, motion_rate_weight
 from bsqcodec.encoder.rate_control import CodedGroup
 from bsqcodec.encoder.rdo import USUAL, Pace, PictureTask, Task, refine
-from bsqcodec.encoder.tune import Tune, is_masked, ms_ssim_share
+from bsqcodec.encoder.tune import is_masked, ms_ssim_share
 from bsqcodec.models.prior.integer import IntegerPrior
 from bsqcodec.models.prior.order import limits
+from bsqcodec.options import Tune
 from bsqcodec.video.coding_threads import AHEAD, Workers
 from bsqcodec.video.decoding_loop import Pixels
 from bsqcodec.video.encoding_loop import EncodingLoop

@@ -17,6 +17,7 @@ from bsqcodec.format.image_container import (
     unpack,
 )
 from bsqcodec.media.image.image_reader import Picture, read_picture, write_picture
+from bsqcodec.options import DecodeOptions, EncodeOptions
 from bsqcodec.targets import Size
 
 LEVELS = 3
@@ -39,17 +40,20 @@ class Codec:
     ) -> None:
         self.made.append({"weights": weights, "device": device, "threads": threads})
 
-    def encode(self, picture: Picture, target: object, **options: Any) -> SimpleNamespace:
+    def encode_with(
+        self, picture: Picture, options: EncodeOptions, *, progress: Any = None
+    ) -> SimpleNamespace:
         started = time.perf_counter()
+        target = options.target
         if isinstance(target, Size) and target.bytes < 100:
             raise TargetError(f"{target.bytes} bytes are too few: this picture takes 100 or more")
-        progress = options.pop("progress", None)
         for step in range(3 if progress else 0):
             progress(step / 2)
-        self.calls.append({"target": target, **options})
+        names = ("strip", "verify", "effort", "tune")
+        self.calls.append({"target": target, **{name: getattr(options, name) for name in names}})
         type(self).during_encode()
         file = io.BytesIO()
-        kept = Picture(picture.pixels, picture.alpha) if options["strip"] else picture
+        kept = Picture(picture.pixels, picture.alpha) if options.strip else picture
         write_picture(kept, file)
         colour = Colour.GRAY if picture.is_grey else Colour.RGB
         header = Header(b"fakefake", picture.width, picture.height, colour, 7, LEVELS)
@@ -69,20 +73,15 @@ class Codec:
             notes=(*picture.notes, "a note of the codec"),
         )
 
-    def decode(
-        self,
-        source: Any,
-        *,
-        levels: int | None,
-        partial: bool,
-        fill: bool = True,
-        max_pixels: int,
-        max_memory: int | None = None,
-        progress: Any = None,
+    def decode_with(
+        self, source: Any, options: DecodeOptions, *, progress: Any = None
     ) -> SimpleNamespace:
-        self.calls.append({"levels": levels, "partial": partial, "max_pixels": max_pixels})
-        container: Container = unpack(source, max_pixels=max_pixels, allow_truncated=partial)
-        payloads = container.level_payloads()[:levels]
+        names = ("levels", "partial", "max_pixels")
+        self.calls.append({name: getattr(options, name) for name in names})
+        container: Container = unpack(
+            source, max_pixels=options.max_pixels, allow_truncated=options.partial
+        )
+        payloads = container.level_payloads()[: options.levels]
         return SimpleNamespace(
             filled_rows=(),
             picture=read_picture(payloads[-1]),

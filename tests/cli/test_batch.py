@@ -19,6 +19,7 @@ from bsqcodec.cli.main import main
 from bsqcodec.encoder import effort as effort_module
 from bsqcodec.encoder.target_search import step_of_quality
 from bsqcodec.format.image_container import unpack
+from bsqcodec.options import EncodeOptions
 from bsqcodec.targets import Quality
 
 from ..batch_tools import Inline, save_picture, temporary_files, tree
@@ -116,7 +117,7 @@ def test_searched_files_of_encode_are_taken_over(
         source, coded = f"in/{name}.png", f"out/{name}.png.bsq"
         assert main(["encode", source, "-o", coded, "--effort", effort, "--quiet"]) == 0
     header = unpack(Path("out/a.png.bsq").read_bytes()).header
-    searching = Options(Quality(50), 10**6, effort=2, model_id=header.model_id.hex())
+    searching = Options(EncodeOptions(Quality(50), effort=2), model_id=header.model_id.hex())
 
     def taken(name: str) -> bool:
         return check(Path(f"in/{name}.png"), Path(f"out/{name}.png.bsq"), searching) is None

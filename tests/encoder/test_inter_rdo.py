@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,11 +20,12 @@ from bsqcodec.encoder.inter_rdo import PACE, PredictedTask
 from bsqcodec.encoder.motion_estimation import MOTION_RATE_WEIGHT
 from bsqcodec.encoder.rate_control import CodedGroup
 from bsqcodec.encoder.rdo import USUAL, Coding, _Distortion, refine
-from bsqcodec.encoder.tune import TUNES, USUAL_SHARE, Tune
+from bsqcodec.encoder.tune import USUAL_SHARE
 from bsqcodec.entropy.motion_vectors import SlotChances, code_vectors
 from bsqcodec.models.prior.order import limits
 from bsqcodec.models.transform.compensation import TOKEN
 from bsqcodec.models.video_weight_files import VideoWeights
+from bsqcodec.options import TUNES, EncodeOptions, Tune
 from bsqcodec.targets import Bitrate, BitsPerPixel, Psnr, Quality, Size
 from bsqcodec.video import group_encoder as gop_module
 from bsqcodec.video.codec import VideoCodec
@@ -407,15 +408,17 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_video_weights: 
 
 def test_a_size_is_met(video_codec: VideoCodec, folder: Path) -> None:
     source = VideoInput(Path("clip.mkv"))
-    options: dict[str, Any] = {"gop": 3, "effort": 2}
+    options = EncodeOptions(Quality(40), gop=3, effort=2)
     file = io.BytesIO()
-    limit = encode_video_file(video_codec, source, file, Quality(40), **options).size + 20
+    limit = encode_video_file(video_codec, source, file, options).size + 20
     sized = io.BytesIO()
-    made = encode_video_file(video_codec, source, sized, Size(limit), verify=True, **options)
+    made = encode_video_file(
+        video_codec, source, sized, replace(options, target=Size(limit), verify=True)
+    )
     assert 0.97 * limit <= made.size == len(sized.getvalue()) <= limit
     assert made.frames == FRAMES
     plain = io.BytesIO()
-    encode_video_file(video_codec, source, plain, Size(limit), gop=3)
+    encode_video_file(video_codec, source, plain, EncodeOptions(Size(limit), gop=3))
     assert sized.getvalue() != plain.getvalue()
 
 
@@ -435,7 +438,9 @@ def test_the_commands_search(
     files = [io.BytesIO(), io.BytesIO()]
     for effort, file in enumerate(files, 1):
         source = VideoInput(Path("clip.mkv"))
-        encode_video_file(video_codec, source, file, Quality(50), gop=3, effort=effort)
+        encode_video_file(
+            video_codec, source, file, EncodeOptions(Quality(50), gop=3, effort=effort)
+        )
     plain, searched = (file.getvalue() for file in files)
     assert Path("clip.bsq").read_bytes() == searched != plain
     assert Path("out/clip.mkv.bsq").read_bytes() == searched

@@ -16,7 +16,7 @@ from bsqcodec.encoder import effort as effort_module
 from bsqcodec.encoder import rdo as refine_module
 from bsqcodec.encoder.rdo import USUAL, Coding, DigitCosts, Pace, PictureTask, code, refine
 from bsqcodec.encoder.target_search import FINEST, SEARCH_COARSER, TOLERANCE
-from bsqcodec.encoder.tune import TUNES, USUAL_SHARE, Tune
+from bsqcodec.encoder.tune import USUAL_SHARE
 from bsqcodec.errors import TargetError
 from bsqcodec.image.codec import Codec
 from bsqcodec.image.encode_picture import Encoded
@@ -26,6 +26,7 @@ from bsqcodec.models.prior.walk import walk
 from bsqcodec.models.prior.walk_coders import EncodingCoder
 from bsqcodec.models.transform.strips import encode_picture
 from bsqcodec.models.weight_files import Weights
+from bsqcodec.options import TUNES, Tune
 from bsqcodec.targets import BitsPerPixel, Psnr, Quality, Size, Target
 
 from ..golden_files import inside, scene, transform_weights

@@ -12,6 +12,7 @@ from bsqcodec.encoder.picture_encoder import PictureEncoder
 from bsqcodec.encoder.target_search import step_of_quality
 from bsqcodec.format.image_container import Colour, Header
 from bsqcodec.image.codec import Codec
+from bsqcodec.options import EncodeOptions
 from bsqcodec.targets import DEFAULT_QUALITY
 
 from ..golden_files import scene
@@ -20,7 +21,7 @@ STEP = 150
 
 
 def encoder_of(codec: Codec, effort: int = 1) -> PictureEncoder:
-    return picture_encoder(codec.model, scene(60, 70), effort, None)
+    return picture_encoder(codec.model, scene(60, 70), EncodeOptions(effort=effort))
 
 
 def counted(monkeypatch: pytest.MonkeyPatch, name: str) -> list[int]:
@@ -90,4 +91,4 @@ def test_progress_of_an_optimised_coding(codec: Codec) -> None:
 
 def test_other_models_have_no_encoder() -> None:
     with pytest.raises(TypeError, match="no encoder is known for int"):
-        picture_encoder(3, scene(8, 8), 1, None)  # type: ignore[arg-type]
+        picture_encoder(3, scene(8, 8), EncodeOptions())  # type: ignore[arg-type]

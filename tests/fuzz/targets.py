@@ -27,7 +27,8 @@ from bsqcodec.media.side.side_tracks import list_tracks
 from bsqcodec.media.video.video_files import OutputOptions
 from bsqcodec.models import weight_files
 from bsqcodec.models.weight_store import ENVIRONMENT
-from bsqcodec.video.decode_file import Range, decode_video_file
+from bsqcodec.options import DecodeOptions
+from bsqcodec.video.decode_file import decode_video_file
 from bsqcodec.video.info import describe_video, format_video_lines
 
 from ..hostile import noise_for, resealed, sealed
@@ -131,9 +132,9 @@ def decode_video(material: Material, data: bytes, rng: Random) -> str:
 
 def decode_to_container(material: Material, data: bytes, rng: Random) -> str:
     container = rng.choice(("mkv", "mkv", "mp4", "mov", "y4m", "png", "gif", "webp"))
-    part = Range()
+    start = duration = None
     if rng.randrange(4) == 0:
-        part = Range(rng.choice((None, 0.0, 0.04)), rng.choice((None, 0.08, 1e9)))
+        start, duration = rng.choice((None, 0.0, 0.04)), rng.choice((None, 0.08, 1e9))
     options = OutputOptions(container=container)
     with tempfile.TemporaryDirectory(dir=material.folder) as folder:
         destination: Path | io.BytesIO = io.BytesIO()
@@ -144,9 +145,12 @@ def decode_to_container(material: Material, data: bytes, rng: Random) -> str:
             rng.choice((io.BytesIO, Pipe))(data),
             Path(folder) / "out" if container == "png" else destination,
             options,
-            part=part,
-            partial=rng.randrange(2) == 0,
-            max_pixels=MAX_PIXELS,
+            DecodeOptions(
+                partial=rng.randrange(2) == 0,
+                start=start,
+                duration=duration,
+                max_pixels=MAX_PIXELS,
+            ),
         )
     expect(all(note and "\n" not in note for note in stored.notes), "notes")
     return "cut" if stored.missing else "decoded"

@@ -13,10 +13,10 @@ import numpy.typing as npt
 import torch
 
 from bsqcodec.encoder.rate_control import CodedGroup
-from bsqcodec.encoder.tune import Tune
 from bsqcodec.media.video.video_files import VideoColour, VideoFormat, VideoFrame, VideoReader
 from bsqcodec.models.token_grid import TokenGrid
 from bsqcodec.models.video_weight_files import VideoWeights
+from bsqcodec.options import Tune
 from bsqcodec.targets import Quality, Target
 from bsqcodec.video.codec import VideoCodec
 from bsqcodec.video.coding_threads import Workers

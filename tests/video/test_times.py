@@ -14,8 +14,9 @@ import pytest
 from bsqcodec.errors import OutputError
 from bsqcodec.format.video_container import Gop, VideoFileReader, VideoFileWriter
 from bsqcodec.media.video.video_files import OutputOptions, VideoFrame
+from bsqcodec.options import DecodeOptions
 from bsqcodec.video.codec import VideoCodec
-from bsqcodec.video.decode_file import Range, decode_video_file
+from bsqcodec.video.decode_file import decode_video_file
 from bsqcodec.video.info import describe_video, format_video_lines
 
 from .scenes import ListReader, clip, coded
@@ -182,7 +183,9 @@ def test_a_part_with_sound_of_such_a_file(video_codec: VideoCodec, data: bytes) 
     source = io.BytesIO(with_pts(data, KINDS["over again"]))
     sink = io.BytesIO()
     options = OutputOptions(container="mkv")
-    stored = decode_video_file(video_codec, source, sink, options, part=Range(0.08, 0.12))
+    stored = decode_video_file(
+        video_codec, source, sink, options, DecodeOptions(start=0.08, duration=0.12)
+    )
     assert stored.frames == 3
 
 

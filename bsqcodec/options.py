@@ -1,0 +1,129 @@
+"""How pictures and videos are encoded and decoded: one object for each, made once and handed down.
+
+The command line and the Python functions make them, and everything below takes them whole. What is
+possible is checked here and nowhere else. A new option of encoding is a field of `EncodeOptions`
+and, for Python, a name in `PictureKeywords` or `VideoKeywords` (see CONTRIBUTING.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal, Self, TypeAlias, TypedDict, Unpack, get_args
+
+from bsqcodec.format.image_container import DEFAULT_MAX_PIXELS
+from bsqcodec.format.video_chunks import MAX_GOP_FRAMES
+from bsqcodec.media.video.part import check_seconds
+from bsqcodec.targets import Bitrate, Target
+
+Tune: TypeAlias = Literal["psnr", "ms-ssim"]
+
+TUNES: tuple[Tune, ...] = get_args(Tune)
+
+MAX_EFFORT = 2
+"""The effort that optimises integers; see `bsqcodec.encoder.rdo`."""
+
+
+class PictureKeywords(TypedDict, total=False):
+    """Options of encoding a picture that Python takes by name; see `EncodeOptions`."""
+
+    strip: bool
+    verify: bool
+    effort: int
+    tune: Tune | None
+
+
+class VideoKeywords(PictureKeywords, total=False):
+    """Options of encoding a video that Python takes by name; see `EncodeOptions`."""
+
+    gop: int | None
+
+
+@dataclass(frozen=True)
+class EncodeOptions:
+    """How pictures and videos are encoded. Raises ValueError for what cannot be.
+
+    target: None for the default of the weights' family, which is a quality. effort: 0 rounds
+    whatever it costs, 1 weighs rate against what is seen, 2 optimises integers, slowly. tune: the
+    measure that this is for, None for a mix. gop: frames of a video's groups at most, None for
+    about a second. strip: leave metadata out. verify: decode the result and compare. max_pixels: of
+    a picture or frame that is read.
+    """
+
+    target: Target | None = None
+    effort: int = 1
+    tune: Tune | None = None
+    gop: int | None = None
+    strip: bool = False
+    verify: bool = False
+    max_pixels: int = DEFAULT_MAX_PIXELS
+
+    def __post_init__(self) -> None:
+        if self.effort not in range(MAX_EFFORT + 1):
+            raise ValueError(f"effort {self.effort} is not one of 0 to {MAX_EFFORT}")
+        if self.tune is not None and self.tune not in TUNES:
+            raise ValueError(f"{self.tune!r} is not one of {', '.join(TUNES)}")
+        if self.gop is not None and not 1 <= self.gop <= MAX_GOP_FRAMES:
+            raise ValueError(f"a group of {self.gop} frames is outside 1..{MAX_GOP_FRAMES}")
+
+    @classmethod
+    def for_picture(
+        cls,
+        target: Target | None,
+        max_pixels: int = DEFAULT_MAX_PIXELS,
+        **keywords: Unpack[PictureKeywords],
+    ) -> Self:
+        """The options of a picture. Raises TypeError for a name that is none of them, and for a
+        bitrate."""
+        _check_names(keywords, PictureKeywords.__annotations__, "a picture")
+        if isinstance(target, Bitrate):
+            raise TypeError("a bitrate is of videos, and this is a picture")
+        return cls(target, max_pixels=max_pixels, **keywords)
+
+    @classmethod
+    def for_video(
+        cls,
+        target: Target | None,
+        max_pixels: int = DEFAULT_MAX_PIXELS,
+        **keywords: Unpack[VideoKeywords],
+    ) -> Self:
+        """The options of a video. Raises TypeError for a name that is none of them."""
+        _check_names(keywords, VideoKeywords.__annotations__, "a video")
+        return cls(target, max_pixels=max_pixels, **keywords)
+
+
+@dataclass(frozen=True)
+class DecodeOptions:
+    """How pictures and videos are decoded. Raises ValueError for what cannot be.
+
+    levels: decode only the first so many of a picture, for a coarser one. partial: take a cut or
+    damaged file as far as it goes. fill: where a picture's weights can, have them guess what damage
+    took. start, duration: the part of a video, in seconds from its first
+    frame on, None for all. max_pixels: of a picture or frame. max_memory: bytes that decoding may
+    take, None for 10 GB or what this process can have, if that is less.
+    """
+
+    levels: int | None = None
+    partial: bool = False
+    fill: bool = True
+    start: float | None = None
+    duration: float | None = None
+    max_pixels: int = DEFAULT_MAX_PIXELS
+    max_memory: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.levels is not None and self.levels < 1:
+            raise ValueError(f"{self.levels} levels cannot be decoded")
+        check_seconds(self.start, self.duration)
+
+    @property
+    def takes_all(self) -> bool:
+        """Whether no part of a video is left out."""
+        return self.start is None and self.duration is None
+
+
+def _check_names(given: Iterable[str], known: Iterable[str], what: str) -> None:
+    known = tuple(known)
+    for name in given:
+        if name not in known:
+            raise TypeError(f"{name!r} is not an option of encoding {what}: {', '.join(known)}")
