@@ -30,6 +30,13 @@ Result = TypeVar("Result")
 OVERDUE = 1.5
 """Times the usual duration of a piece after which it is done again."""
 
+MOST_LOST, MOST_WON = 0.003, 0.002
+"""Seconds that jobs may take longer, all in all, than on one thread, before one thread takes the next
+ones; and the most that jobs which took less can make up for."""
+
+REST_JOBS = (8, 64)
+"""How many jobs one thread takes then: at first, and at most, twice as many each time."""
+
 
 @dataclass(frozen=True)
 class _Modes:
@@ -70,17 +77,18 @@ class _Job(Generic[Item, Result]):
         self._errors: dict[int, BaseException] = {}
         self._done: SimpleQueue[None] = SimpleQueue()
         self._ended = False
+        self.usual = 0.0
 
     def work(self) -> float:
-        """Do pieces until all are taken; the seconds that one took."""
-        count, began = 0, time.monotonic()
+        """Do pieces until all are taken; the seconds that one took of the thread's core."""
+        count, began = 0, time.thread_time()
         for index in self._indices:  # one step of an iterator of C: two threads never get the same
             if self._ended:
                 break
             self._started[index] = time.monotonic()
             self._do(index)
             count += 1
-        return (time.monotonic() - began) / max(count, 1)
+        return (time.thread_time() - began) / max(count, 1)
 
     def work_beside(self) -> None:
         """The same in a thread that does not wait for the results."""
@@ -101,9 +109,9 @@ class _Job(Generic[Item, Result]):
     def results(self) -> list[Result]:
         """All results, in order of the items, by this thread and others; raises what a piece raised."""
         try:
-            usual = self.work()
+            self.usual = self.work()
             while not self._errors and len(self._results) < len(self._items):
-                self._wait(OVERDUE * usual)
+                self._wait(OVERDUE * self.usual)
         finally:
             self._ended = True
         if self._errors:
@@ -132,6 +140,7 @@ class Team:
 
     def __init__(self, others: int) -> None:
         self._process_id = os.getpid()
+        self._lost, self._resting, self._next_rest = 0.0, 0, REST_JOBS[0]
         self._inboxes: list[SimpleQueue[_Job[Any, Any] | None]] = []
         self._threads: list[threading.Thread] = []
         for _ in range(others):
@@ -164,12 +173,31 @@ class Team:
         try:
             if not others:
                 return [function(item) for item in items]
+            if self._resting:
+                self._resting -= 1
+                return [function(item) for item in items]
+            began = time.monotonic()
             job = _Job(function, items)
             for inbox in others:
                 inbox.put(job)
-            return job.results()
+            results = job.results()
+            if job.usual:
+                self._learn(time.monotonic() - began - len(items) * job.usual)
+            return results
         finally:
             _here.team = before
+
+    def _learn(self, lost: float) -> None:
+        """Take note that a job took so many seconds longer than one thread would have.
+
+        That is so where other work keeps cores busy, and pieces are too short to share them.
+        """
+        self._lost = max(self._lost + lost, -MOST_WON)
+        if self._lost > MOST_LOST:
+            self._lost, self._resting = 0.0, self._next_rest
+            self._next_rest = min(2 * self._next_rest, REST_JOBS[1])
+        elif self._lost <= 0:
+            self._next_rest = REST_JOBS[0]
 
     def close(self) -> None:
         """End the threads, when they have done the pieces that they are at."""

@@ -34,8 +34,9 @@ def restored_threads() -> Iterator[None]:
 
 @pytest.fixture
 def three(monkeypatch: pytest.MonkeyPatch) -> Iterator[Team]:
-    """A team of three threads, in which no piece is ever overdue."""
+    """A team of three threads, in which no piece is ever overdue, and no time lost matters."""
     monkeypatch.setattr(team_module, "OVERDUE", 10**9)
+    monkeypatch.setattr(team_module, "MOST_LOST", 10**9)
     set_thread_count(3)
     with team_of(CPU) as made:
         assert made is not None and made.size == 3
@@ -176,6 +177,38 @@ def test_a_piece_that_another_thread_does_not_finish_is_done_again() -> None:
         assert made.map(stuck_elsewhere, range(5)) == list(range(5))
         assert not freed.is_set() and len(runs) == 6 and len(set(runs)) == 5
         freed.set()
+
+
+def test_jobs_that_lose_time_are_left_to_one_thread_for_a_while(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Pieces that wait take none of the core's time, so that one thread would be as fast."""
+    monkeypatch.setattr(team_module, "OVERDUE", 10**9)
+    set_thread_count(2)
+    caller, both = threading.get_ident(), meet(2)
+
+    def waits(item: int) -> None:
+        both.wait()
+        time.sleep(0.02)
+
+    with team_of(CPU) as made:
+        assert made is not None
+        for rest in (8, 16, 32, 64, 64):
+            made.map(waits, range(2))
+            for _ in range(rest):
+                assert made.map(lambda _: threading.get_ident(), range(2)) == [caller] * 2
+        made.map(lambda _: both.wait(), range(2))  # and then both work again
+
+
+def test_jobs_that_win_time_go_on_with_all_threads() -> None:
+    set_thread_count(2)
+    with team_of(CPU) as made:
+        assert made is not None
+        for lost in (0.002, -0.5, 0.002, 0.002, -0.001):
+            made._learn(lost)
+            assert not made._resting
+        made._learn(0.0025)
+        assert made._resting == 8
 
 
 def test_one_thread_starts_none() -> None:
