@@ -31,9 +31,16 @@ def everything(context: click.Context) -> None:
             context.invoke(run.main, **defaults(run.main, dataset_name=name))
         except click.ClickException as error:
             click.echo(f"left out: {error.message}", err=True)
-    for command in (tokenizer.main, crops.main, plot.main, report.main):
+    rest: tuple[tuple[click.Command, dict[str, object]], ...] = (
+        (tokenizer.main, {}),
+        (tokenizer.main, {"family": "bsq"}),
+        (crops.main, {}),
+        (plot.main, {}),
+        (report.main, {}),
+    )
+    for command, changed in rest:
         try:
-            context.invoke(command, **defaults(command))
+            context.invoke(command, **defaults(command, **changed))
         except click.ClickException as error:
             click.echo(f"left out: {error.message}", err=True)
 

@@ -14,7 +14,17 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from benchmarks.bd_rate import bd_rate, cut
-from benchmarks.measures import INTRA, MEASURES, MS_SSIM, OURS, Measure, curve, with_curves
+from benchmarks.measures import (
+    FIXED,
+    INTRA,
+    MEASURES,
+    MS_SSIM,
+    OURS,
+    Measure,
+    curve,
+    with_curves,
+    with_points,
+)
 from benchmarks.published import MARK as PUBLISHED_MARK
 from benchmarks.published import Published, published_for
 from benchmarks.results import RdResult, items_text
@@ -29,6 +39,7 @@ STYLES = {
     "bsqcodec-effort2": ("#7F3300", "o"),
     "bsqcodec-effort2-psnr": ("#7F3300", "<"),
     "bsqcodec-effort2-ms-ssim": ("#7F3300", ">"),
+    FIXED: ("#D55E00", "*"),
     "jpeg": ("#777777", "s"),
     "jpeg2000": ("#0072B2", "^"),
     "webp": ("#009E73", "D"),
@@ -78,10 +89,10 @@ def rd_figure(
 ) -> Figure:
     """One curve per codec over bpp, and points of what others published.
 
-    Clips get a panel for the anchors as they are usually set and one for low delay; what is ours
+    A codec with a single setting is a large mark. Clips get a panel for the anchors as they are usually set and one for low delay; what is ours
     or published stands in both.
     """
-    panels = _panels(with_curves(results, measure))
+    panels = _panels(with_points(results, measure))
     limit = MAX_BPP[results[0].dataset["kind"]]
     figure = Figure(figsize=(10.0 if len(panels) == 1 else 12.5, 5.6), layout="constrained")
     row = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
@@ -90,15 +101,16 @@ def rd_figure(
         for result in chosen:
             points = curve(result, measure)
             shown += [quality for _, quality in cut(points, (0, limit))]
-            axes.plot(*_columns(points), label=result.label, **style(result.codec))
+            look = style(result.codec)
+            if len(points) == 1:
+                look = _points_style(points, look["color"], look["marker"])
+            axes.plot(*_columns(points), label=result.label, **look)
         for entry, (colour, marker) in zip(published, PUBLISHED, strict=False):
             points = [point for point in entry.curve(measure) if point[0] <= limit]
             if points:
                 shown += [quality for _, quality in points]
                 label = entry.legend(results[0].dataset["name"])
-                axes.plot(
-                    *_columns(points), label=label, **_published_style(points, colour, marker)
-                )
+                axes.plot(*_columns(points), label=label, **_points_style(points, colour, marker))
         if title:
             axes.set_title(title, fontsize=10)
         axes.set_xlabel("bits per pixel (whole files)")
@@ -106,7 +118,7 @@ def rd_figure(
         axes.grid(alpha=0.3)
     figure.suptitle(_title(results))
     row[0].set_ylabel(measure.axis)
-    if shown:
+    if min(shown, default=0) < max(shown, default=0):
         pad = 0.04 * (max(shown) - min(shown))
         row[0].set_ylim(min(shown) - pad, max(shown) + pad)
     _label_axis(row[0], row[-1], measure)
@@ -124,7 +136,7 @@ def _panels(results: Sequence[RdResult]) -> dict[str, list[RdResult]]:
     return {"anchors with B-frames and look-ahead": usual, "anchors with low delay": ours + low}
 
 
-def _published_style(
+def _points_style(
     points: Sequence[tuple[float, float]], colour: str, marker: str
 ) -> dict[str, Any]:
     """A large mark for a single point, a thin line for more."""
@@ -196,7 +208,7 @@ def all_figures(results: Sequence[RdResult]) -> dict[str, Figure]:
     published = published_for(results[0].dataset["name"])
     found: dict[str, Figure] = {}
     for measure in MEASURES:
-        if with_curves(results, measure):
+        if with_points(results, measure):
             found[measure.key] = rd_figure(results, measure, published)
     measure = MS_SSIM if with_curves(results, MS_SSIM) else MEASURES[0]
     speed = speed_figure(results, measure)

@@ -20,6 +20,9 @@ TUNED = {f"{SEARCHING}-{tune}": tune for tune in TUNES}
 
 SEARCHES = (SEARCHING, *TUNED)
 
+FIXED = "bsq-18"
+"""bsqcodec with weights of the family bsq, whose rate is fixed."""
+
 
 @dataclass(frozen=True)
 class Measure:
@@ -70,7 +73,17 @@ def curve(result: RdResult, measure: Measure) -> Curve:
     return points
 
 
+def is_ours(codec: str) -> bool:
+    """Whether a codec of this name is bsqcodec."""
+    return codec == FIXED or codec.startswith(OURS)
+
+
+def with_points(results: Sequence[RdResult], measure: Measure) -> list[RdResult]:
+    """The results that have a point or more of a measure, ours first, then by name."""
+    chosen = [result for result in results if curve(result, measure)]
+    return sorted(chosen, key=lambda result: (not is_ours(result.codec), result.codec))
+
+
 def with_curves(results: Sequence[RdResult], measure: Measure) -> list[RdResult]:
-    """The results that have two points or more of a measure, ours first, then by name."""
-    chosen = [result for result in results if len(curve(result, measure)) > 1]
-    return sorted(chosen, key=lambda result: (not result.codec.startswith(OURS), result.codec))
+    """The same of those that have two points or more: a single point makes no curve."""
+    return [r for r in with_points(results, measure) if len(curve(r, measure)) > 1]

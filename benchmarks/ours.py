@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +15,7 @@ from benchmarks.anchors.base import Options
 from benchmarks.colour import Pixels
 from benchmarks.datasets.generated import generated_picture
 from benchmarks.environment import versions
-from benchmarks.measures import SEARCHES, TUNED
+from benchmarks.measures import FIXED, SEARCHES, TUNED
 
 if TYPE_CHECKING:
     from bsqcodec.image.codec import Codec
@@ -24,6 +25,8 @@ DEFAULT_QUALITIES = (0.0, 3.0, 8.0, 13.0, 19.0, 26.0, 34.0, 44.0, 58.0)  # about
 SEARCHING_QUALITIES = (7.3, 17.2, 27.2, 40.5, 58.2)  # fewer, since each takes far longer
 # Width, height and quality: both ways a Kodak picture can stand, and odd sides.
 PROBES = ((768, 512, 15.0), (512, 768, 60.0), (131, 97, 90.0))
+BSQ_BITS = 18  # of a token of 8x8 pixels
+BSQ_PATCH = 8
 
 
 class BsqStill:
@@ -62,23 +65,11 @@ class BsqStill:
         }
 
     def fingerprint(self) -> str:
-        """Hash of the files and the decoded pixels of a few generated pictures.
-
-        It stands for all that decides what is measured: with it in a result file, results of code
-        that codes or decodes otherwise are not taken for results of this code, while comments,
-        names and other formats may change freely.
-        """
-        digest = hashlib.sha256()
-        for seed, (width, height, quality) in enumerate(PROBES):
-            data = self.encode(generated_picture(width, height, seed), quality)
-            digest.update(data)
-            digest.update(self.decode(data).tobytes())
-        return digest.hexdigest()[:16]
+        """See `fingerprint`."""
+        return fingerprint(self, PROBES)
 
     def versions(self) -> dict[str, str]:
-        names = ("bsqcodec", "torch", "constriction")
-        found = versions(extra=names)
-        return {name: found[name] for name in names}
+        return own_versions()
 
     def encode(self, image: Image.Image, setting: float) -> bytes:
         from bsqcodec.targets import Quality
@@ -99,7 +90,76 @@ class BsqStill:
         return rgb(self.codec.decode(io.BytesIO(data)).picture.pixels)
 
 
-class BsqTokenizer:
+class FixedStill:
+    """bsqcodec with weights of the family bsq, whose only setting are the bits of a token.
+
+    Satisfies `StillCodec`. Raises WeightsError for weights of another family or shape.
+    """
+
+    name = FIXED
+    label = "bsqcodec, --model bsq"
+    suffix = ".bsq"
+    setting_name = "bits"
+    settings: tuple[float, ...] = (float(BSQ_BITS),)
+    setting_range = (float(BSQ_BITS), float(BSQ_BITS))
+    whole_settings = True
+
+    def __init__(self, codec: "Codec") -> None:
+        from bsqcodec.errors import WeightsError
+        from bsqcodec.image.picture_tokens import bsq_model
+
+        model = bsq_model(codec.model)
+        if (model.bits, model.patch) != (BSQ_BITS, BSQ_PATCH):
+            raise WeightsError(
+                f"the weights {model.id.hex()} spend {model.bits} bits on each {model.patch} x"
+                f" {model.patch} pixels, {FIXED} is {BSQ_BITS} on each {BSQ_PATCH} x {BSQ_PATCH}"
+            )
+        self.codec = codec
+
+    def options(self) -> Options:
+        return {"weights": self.codec.model_id.hex(), "fingerprint": self.fingerprint()}
+
+    def fingerprint(self) -> str:
+        """See `fingerprint`."""
+        sizes = [(width, height, float(BSQ_BITS)) for width, height, _ in PROBES]
+        return fingerprint(self, sizes)
+
+    def versions(self) -> dict[str, str]:
+        return own_versions()
+
+    def encode(self, image: Image.Image, setting: float) -> bytes:
+        if setting != BSQ_BITS:
+            raise ValueError(f"{FIXED} has no setting of {setting:g} bits")
+        data: bytes = self.codec.encode(image).data
+        return data
+
+    def decode(self, data: bytes) -> Pixels:
+        return rgb(self.codec.decode(io.BytesIO(data)).picture.pixels)
+
+
+def fingerprint(codec: StillCodec, probes: Sequence[tuple[int, int, float]]) -> str:
+    """Hash of the files and the decoded pixels of a few generated pictures.
+
+    It stands for all that decides what is measured: with it in a result file, results of code
+    that codes or decodes otherwise are not taken for results of this code, while comments,
+    names and other formats may change freely. probes: (width, height, setting) of each.
+    """
+    digest = hashlib.sha256()
+    for seed, (width, height, setting) in enumerate(probes):
+        data = codec.encode(generated_picture(width, height, seed), setting)
+        digest.update(data)
+        digest.update(codec.decode(data).tobytes())
+    return digest.hexdigest()[:16]
+
+
+def own_versions() -> dict[str, str]:
+    """Versions of what writes and reads the files of bsqcodec."""
+    names = ("bsqcodec", "torch", "constriction")
+    found = versions(extra=names)
+    return {name: found[name] for name in names}
+
+
+class TransformTokenizer:
     """The tokenizer of a loaded codec without the prior; the integers it makes are its tokens."""
 
     def __init__(self, codec: "Codec") -> None:
@@ -163,11 +223,53 @@ class BsqTokenizer:
         return float(self._codec.encode(pixels, Quality(quality), effort=0).ideal_bits)
 
 
-def open_codec(weights: str | None = None, threads: int | None = None) -> "Codec":
-    """Load bsqcodec on the CPU."""
+class BsqTokenizer:
+    """The tokenizer of a loaded codec of the family bsq without the prior.
+
+    Its tokens are taken as the sub-codes that the prior codes at once: integers [h, w, C] of
+    `sub_code` bits each.
+    """
+
+    def __init__(self, codec: "Codec") -> None:
+        from bsqcodec.image.picture_tokens import bsq_model
+
+        model = bsq_model(codec.model)
+        self._codec = codec
+        self.weights_id = model.id.hex()
+        self.bits = model.bits
+        self.patch = model.patch
+        self.sub_code = model.weights.prior.config.sub_code
+
+    def encode(self, pixels: Pixels) -> npt.NDArray[np.int32]:
+        """Sub-codes [h, w, C] of pixels [H, W, 3], the first bits of a code first."""
+        codes = self._codec.tokens(pixels).codes
+        shifts = np.arange(self.bits - self.sub_code, -1, -self.sub_code)
+        return (codes[..., None] >> shifts & 2**self.sub_code - 1).astype(np.int32)
+
+    def decode(self, sub_codes: npt.NDArray[np.int32], height: int, width: int) -> Pixels:
+        """Pixels [height, width, 3] of sub-codes [h, w, C]."""
+        from bsqcodec.format.token_file import Tokens
+
+        shifts = np.arange(self.bits - self.sub_code, -1, -self.sub_code)
+        codes = (sub_codes.astype(np.int64) << shifts).sum(-1)
+        tokens = Tokens(codes, self.bits, self.patch, self.weights_id, width, height)
+        return rgb(self._codec.from_tokens(tokens).pixels)
+
+    def coded_bits(self, pixels: Pixels) -> float:
+        """Bits that the prior promises for the same tokens."""
+        return float(self._codec.encode(pixels).ideal_bits)
+
+
+def open_codec(
+    weights: str | None = None, threads: int | None = None, family: str = "transform"
+) -> "Codec":
+    """Load bsqcodec on the CPU, by default with the shipped weights of a family.
+
+    Raises WeightsError.
+    """
     from bsqcodec.image.codec import Codec
 
-    return Codec(weights, device="cpu", threads=threads)
+    return Codec(weights, device="cpu", threads=threads, model=family)
 
 
 def make_still(
@@ -177,13 +279,29 @@ def make_still(
     effort: int = 1,
     qualities: tuple[float, ...] = DEFAULT_QUALITIES,
 ) -> StillCodec:
-    """A still codec by its name, an anchor or bsqcodec. Raises KeyError for another name."""
+    """A still codec by its name, an anchor or bsqcodec.
+
+    Raises KeyError for another name, WeightsError where the weights it needs are not there.
+    """
+    if name == FIXED:
+        return FixedStill(open_codec(weights, threads, "bsq"))
     if name == BsqStill.name:
-        return BsqStill(open_codec(weights, threads), effort=effort, qualities=qualities)
+        return BsqStill(_transform_codec(weights, threads), effort=effort, qualities=qualities)
     if name in SEARCHES:
         grid = SEARCHING_QUALITIES if qualities == DEFAULT_QUALITIES else qualities
-        return BsqStill(open_codec(weights, threads), effort=2, qualities=grid, name=name)
+        return BsqStill(_transform_codec(weights, threads), effort=2, qualities=grid, name=name)
     return ANCHORS[name]()
+
+
+def _transform_codec(weights: str | None, threads: int | None) -> "Codec":
+    """A codec whose weights have qualities. Raises WeightsError for others."""
+    from bsqcodec.errors import WeightsError
+    from bsqcodec.models.transform.picture_model import TransformModel
+
+    codec = open_codec(weights, threads)
+    if not isinstance(codec.model, TransformModel):
+        raise WeightsError(f"the weights {codec.model_id.hex()} have one rate and no qualities")
+    return codec
 
 
 def make_video(name: str, weights: str | None = None, threads: int | None = None) -> VideoCodec:

@@ -8,7 +8,7 @@ from typing import Any
 from benchmarks import markup, speed, tables, tokenizer
 from benchmarks.bd_rate import at_bpp, at_quality, bd_rate
 from benchmarks.markup import Block, Paragraph, Table
-from benchmarks.measures import LPIPS, MS_SSIM, PSNR, SEARCHING, curve, with_curves
+from benchmarks.measures import LPIPS, MS_SSIM, PSNR, SEARCHING, curve, is_ours, with_points
 from benchmarks.measures import OURS as OUR_CODEC
 from benchmarks.published import Published, published_for
 from benchmarks.results import RdResult
@@ -17,6 +17,12 @@ SHORT_CODECS = (OUR_CODEC, SEARCHING, "avif", "jpeg2000", "jpeg")
 SHORT_ANCHOR = "webp"
 PAPER = "BSQ-ViT"  # how the labels of the paper's points begin
 PAPER_CODED = f"{PAPER}, arithmetic coding"
+PAPER_HEADER = ("codec", "bpp", "MS-SSIM", "PSNR (dB)", "LPIPS over WebP's")
+PAPER_CURVES = """\
+Of a codec with many rates, bpp and PSNR are those at the MS-SSIM of the paper, {ms_ssim:g}, and LPIPS
+over WebP's is that at the paper's {bpp:g} bpp; all three are interpolated."""
+PAPER_POINTS = """
+Of a codec with one rate, all is of that rate, and so is WebP's LPIPS, which is interpolated."""
 
 
 def sections(found: Mapping[str, Sequence[RdResult]], folder: Path) -> dict[str, str]:
@@ -58,7 +64,7 @@ def short_blocks(results: Sequence[RdResult]) -> list[Block]:
 def paper_blocks(results: Sequence[RdResult]) -> list[Block]:
     """Our rates at the paper's MS-SSIM, and LPIPS relative to WebP's at the paper's rate.
 
-    LPIPS is given relative to WebP's because the paper's LPIPS and ours come from different
+    Of what has a single rate, the values at that rate. LPIPS is given relative to WebP's because the paper's LPIPS and ours come from different
     networks.
     """
     published = published_for("kodak")
@@ -68,30 +74,48 @@ def paper_blocks(results: Sequence[RdResult]) -> list[Block]:
         return []
     (point,) = coded.points
     rows = [_paper_row(entry) for entry in published if entry.label.startswith(PAPER)]
-    webp_lpips = at_bpp(curve(webp, LPIPS), point["bpp"])
-    for result in with_curves(results, MS_SSIM):
-        if not result.codec.startswith(OUR_CODEC):
+    text = PAPER_CURVES.format(**point)
+    for result in with_points(results, MS_SSIM):
+        if not is_ours(result.codec):
             continue
-        rate = at_quality(curve(result, MS_SSIM), MS_SSIM.quality(point["ms_ssim"]))
-        psnr = None if rate is None else at_bpp(curve(result, PSNR), rate)
-        lpips = at_bpp(curve(result, LPIPS), point["bpp"])
-        ratio = None if lpips is None or webp_lpips is None else lpips / webp_lpips
-        rows.append([result.label, *(_cell(*v) for v in ((rate, 4), (psnr, 2), (ratio, 2)))])
-    header = [
-        "codec",
-        f"bpp at MS-SSIM {point['ms_ssim']:g}",
-        "PSNR there (dB)",
-        f"LPIPS over WebP's at {point['bpp']:g} bpp",
-    ]
-    return [Table(header, rows)]
+        single = len(curve(result, MS_SSIM)) == 1
+        values = (_values_at if single else _values_near)(result, webp, point)
+        cells = [_cell(v, n) for v, n in zip(values, (4, 4, 2, 2), strict=True)]
+        if single:
+            text = PAPER_CURVES.format(**point) + PAPER_POINTS
+        rows.append([result.label, *cells])
+    return [Paragraph(text), Table(PAPER_HEADER, rows)]
+
+
+def _values_near(
+    result: RdResult, webp: RdResult, point: Mapping[str, float]
+) -> tuple[float | None, ...]:
+    """bpp, MS-SSIM and PSNR of a curve at the MS-SSIM of a point, LPIPS over WebP's at its bpp."""
+    rate = at_quality(curve(result, MS_SSIM), MS_SSIM.quality(point["ms_ssim"]))
+    psnr = None if rate is None else at_bpp(curve(result, PSNR), rate)
+    similarity = None if rate is None else point["ms_ssim"]
+    return rate, similarity, psnr, _lpips_ratio(result, webp, point["bpp"])
+
+
+def _values_at(
+    result: RdResult, webp: RdResult, point: Mapping[str, float]
+) -> tuple[float | None, ...]:
+    """bpp, MS-SSIM, PSNR and LPIPS over WebP's of a result of one setting."""
+    (mean,) = result.means()
+    return mean.bpp, mean.ms_ssim, mean.psnr, _lpips_ratio(result, webp, mean.bpp)
+
+
+def _lpips_ratio(result: RdResult, webp: RdResult, bpp: float) -> float | None:
+    ours, theirs = (at_bpp(curve(r, LPIPS), bpp) for r in (result, webp))
+    return None if ours is None or theirs is None else ours / theirs
 
 
 def _paper_row(entry: Published) -> list[str]:
     (point,) = entry.points
     webp = point.get("published_lpips_of_webp")
     ratio = None if webp is None else point["published_lpips"] / webp
-    bpp, psnr = f"{point['bpp']:.4f}", f"{point['psnr']:g}"
-    return [f"{entry.label} (published)", bpp, psnr, _cell(ratio, 2)]
+    bpp, ms_ssim, psnr = f"{point['bpp']:.4f}", f"{point['ms_ssim']:g}", f"{point['psnr']:g}"
+    return [f"{entry.label} (published)", bpp, ms_ssim, psnr, _cell(ratio, 2)]
 
 
 def _cell(value: float | None, digits: int) -> str:

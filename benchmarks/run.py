@@ -14,12 +14,13 @@ from benchmarks.datasets import CLIP_SETS, PICTURE_SETS, Clip, Dataset, DatasetE
 from benchmarks.environment import portable_command
 from benchmarks.judge import Judge
 from benchmarks.lpips import Lpips
-from benchmarks.measures import SEARCHES
+from benchmarks.measures import FIXED, SEARCHES
 from benchmarks.results import RdResult
 from benchmarks.runner import measure_clip, measure_picture
 from benchmarks.runner import run as run_codec
+from bsqcodec.errors import WeightsError
 
-STILLS = (*ANCHORS, ours.BsqStill.name, *SEARCHES)
+STILLS = (*ANCHORS, ours.BsqStill.name, *SEARCHES, FIXED)
 VIDEOS = (*VIDEO_ANCHORS, *ours_video.NAMES)
 
 
@@ -115,7 +116,11 @@ def _part(dataset: Any, only: str | None, as_name: str | None, limit: int | None
     show_default=True,
     help="'pictures' and 'videos' take every file of that kind in --data.",
 )
-@click.option("--codecs", help=f"With commas, of {', '.join([*STILLS, *VIDEOS])}  [default: all]")
+@click.option(
+    "--codecs",
+    help=f"With commas, of {', '.join([*STILLS, *VIDEOS])}  [default: all "
+    "that have the weights they need]",
+)
 @click.option("--only", metavar="PATTERN", help="Only items with such names, as in 'davis*'.")
 @click.option("--name", "as_name", help="What to call the part that --only takes.")
 @click.option("--limit", type=click.IntRange(min=1), help="Only the first N items.")
@@ -174,9 +179,16 @@ def main(
             common["hashes"] = clips.hashes()
         for name in names:
             if memory:
-                common["peak_memory"] = partial(memory_probe.of_item, name)
+                given = ["--weights", weights] if weights else []
+                common["peak_memory"] = partial(memory_probe.of_item, name, options=given)
             if stills:
-                still = ours.make_still(name, weights, threads, effort, grid)
+                try:
+                    still = ours.make_still(name, weights, threads, effort, grid)
+                except WeightsError as error:
+                    if codecs:
+                        raise click.ClickException(f"{name}: {error}") from error
+                    click.echo(f"left out: {name}: {error}", err=True)
+                    continue
                 target = folder / f"{pictures.name}_{name}.json"
                 look = partial(measure_picture, still, judge)
                 result = run_codec(still, pictures, target, look, kind="pictures", **common)

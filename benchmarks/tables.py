@@ -16,6 +16,7 @@ from benchmarks.measures import (
     Measure,
     curve,
     with_curves,
+    with_points,
 )
 from benchmarks.results import Mean, RdResult, items_text
 
@@ -118,7 +119,7 @@ def summary(results: Sequence[RdResult]) -> list[Block]:
     ours = next((result for result in results if result.codec == OURS), None)
     blocks: list[Block] = []
     for measure in SUMMARY:
-        if curve(ours or results[0], measure):
+        if with_curves([ours or results[0]], measure):
             blocks.append(Paragraph(f"{measure.title}{measure.unit} at equal bpp:"))
             blocks.append(equal_bpp_table(results, measure))
     known = (OURS, *SEARCHES, REFERENCE)
@@ -174,7 +175,7 @@ def document(results: Sequence[RdResult]) -> list[Block]:
     for measure in measures:
         blocks.append(Paragraph(f"{measure.title}{measure.unit}"))
         blocks.append(equal_bpp_table(results, measure))
-    if len(results) > 1:
+    if len(with_curves(results, PSNR)) > 1:
         blocks += [Heading(2, "BD-rate"), Paragraph(BD_RATE_DEFINITION)]
         ranges: tuple[Range | None, ...] = (None,)
         if dataset["kind"] == "pictures":
@@ -185,7 +186,7 @@ def document(results: Sequence[RdResult]) -> list[Block]:
                 blocks.append(Paragraph(f"By {measure.title}{within}"))
                 blocks.append(bd_rate_table(results, measure, limits))
     blocks.append(Heading(2, "All settings"))
-    for result in with_curves(results, PSNR):
+    for result in with_points(results, PSNR):
         blocks += [Heading(3, result.label), codec_table(result), provenance(result)]
     return blocks
 

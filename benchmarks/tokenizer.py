@@ -4,7 +4,7 @@ import json
 import statistics
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,10 @@ from benchmarks.datasets.base import digest_of
 from benchmarks.judge import Judge
 from benchmarks.markup import Block, Paragraph, Table
 from benchmarks.run import data_option, open_judge, parse_numbers
+from bsqcodec.errors import WeightsError
 
 FILE = "tokenizer.json"
+BSQ_FILE = "tokenizer-bsq.json"
 SIDE = 256  # pixels of the crops
 QUALITIES = (0.0, 10.0, 25.0, 50.0, 75.0, 100.0)
 CAPTION = """\
@@ -36,6 +38,26 @@ bits`. bpp is that of the sign bits. Most digits are 0, for this tokenizer leave
 make that cheap: `static code` is the entropy of each channel's integers over all crops, what a fixed
 table for each channel would come to at best, and `after the prior` the code length that the prior
 promises for the same integers; both are bits a token. Seconds are those of one crop at a time on {cpu}, {threads} thread(s)."""
+BSQ_CAPTION = """\
+The tokenizer of `--model bsq` (weights {weights}) on the same crops, {side}x{side} of {count} pictures,
+without entropy coding. A token stands for {patch}x{patch} pixels and is one code of {bits} bits. bpp is
+that of these bits. `static code` is the entropy of the {parts} sub-codes of {sub_code} bits over all crops,
+what a fixed table for each sub-code would come to at best, and `after the prior` the code length that the
+prior promises for the same codes; both are bits a token. Seconds are those of one crop at a time on
+{cpu}, {threads} thread(s)."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What every tokenizer is measured by, means over the crops."""
+
+    static_bits: float  # a token, by a fixed code for each channel
+    coded_bits: float  # a token, after the prior
+    psnr: float
+    ssim: float
+    lpips: float | None
+    encode_tokens_per_second: float
+    decode_tokens_per_second: float
 
 
 @dataclass(frozen=True)
@@ -57,6 +79,32 @@ class Point:
     decode_tokens_per_second: float
 
 
+@dataclass(frozen=True)
+class BsqPoint:
+    """The one point of the family bsq, means over the crops."""
+
+    bits: int  # a token
+    raw_bpp: float
+    static_bits: float  # a token, by a fixed code for each sub-code
+    coded_bits: float  # a token, after the prior
+    psnr: float
+    ssim: float
+    lpips: float | None
+    encode_tokens_per_second: float
+    decode_tokens_per_second: float
+
+
+SHARED_HEADER = (
+    "static code",
+    "after the prior",
+    "PSNR (dB)",
+    "SSIM",
+    "LPIPS",
+    "tokens/s in",
+    "tokens/s out",
+)
+
+
 def centre(image: Image.Image, side: int = SIDE) -> Pixels:
     """The central square [side, side, 3]. Raises DatasetError for a smaller picture."""
     if min(image.size) < side:
@@ -66,17 +114,60 @@ def centre(image: Image.Image, side: int = SIDE) -> Pixels:
 
 
 def measure(
-    tokenizer: ours.BsqTokenizer, crops: Sequence[Pixels], quality: float, judge: Judge
+    tokenizer: ours.TransformTokenizer, crops: Sequence[Pixels], quality: float, judge: Judge
 ) -> Point:
+    """Tokenize every crop at a quality and compare what comes back."""
+    measured, tokens = _measured(
+        lambda crop: tokenizer.encode(crop, quality),
+        lambda integers, height, width: tokenizer.decode(integers, quality, height, width),
+        lambda crop: tokenizer.coded_bits(crop, quality),
+        crops,
+        judge,
+    )
+    digits = tokenizer.digits(quality)
+    return Point(
+        quality=quality,
+        step=tokenizer.step(quality),
+        digits=digits,
+        bsq_bits=2 * digits,
+        tight_bits=round(digits * float(np.log2(3)), 2),
+        raw_bpp=round(2 * digits * tokens / _area(crops), 4),
+        **asdict(measured),
+    )
+
+
+def measure_bsq(tokenizer: ours.BsqTokenizer, crops: Sequence[Pixels], judge: Judge) -> BsqPoint:
     """Tokenize every crop and compare what comes back."""
+    measured, tokens = _measured(
+        tokenizer.encode, tokenizer.decode, tokenizer.coded_bits, crops, judge
+    )
+    raw_bpp = round(tokenizer.bits * tokens / _area(crops), 4)
+    return BsqPoint(bits=tokenizer.bits, raw_bpp=raw_bpp, **asdict(measured))
+
+
+def _area(crops: Sequence[Pixels]) -> int:
+    return sum(crop.shape[0] * crop.shape[1] for crop in crops)
+
+
+def _measured(
+    encode: Callable[[Pixels], npt.NDArray[np.int32]],
+    decode: Callable[[npt.NDArray[np.int32], int, int], Pixels],
+    coded_bits: Callable[[Pixels], float],
+    crops: Sequence[Pixels],
+    judge: Judge,
+) -> tuple[Measured, int]:
+    """What all crops come to, and the number of their tokens.
+
+    encode: integers [h, w, C] of pixels; decode: pixels of these, a height and a width.
+    """
     psnr, ssim, distances, coded, found = [], [], [], [], []
     seconds = {"encode": 0.0, "decode": 0.0}
     tokens = 0
     for crop in crops:
         started = time.perf_counter()
-        integers = tokenizer.encode(crop, quality)
+        integers = encode(crop)
         between = time.perf_counter()
-        decoded = tokenizer.decode(integers, quality, crop.shape[0], crop.shape[1])
+        decoded = decode(integers, crop.shape[0], crop.shape[1])
         seconds["decode"] += time.perf_counter() - between
         seconds["encode"] += between - started
         tokens += integers.shape[0] * integers.shape[1]
@@ -84,17 +175,9 @@ def measure(
         psnr.append(metrics.psnr(crop, decoded))
         ssim.append(metrics.ssim(crop, decoded))
         distances.append(judge.lpips(crop, decoded) if judge.lpips else None)
-        coded.append(tokenizer.coded_bits(crop, quality))
+        coded.append(coded_bits(crop))
     known = [distance for distance in distances if distance is not None]
-    digits = tokenizer.digits(quality)
-    area = sum(crop.shape[0] * crop.shape[1] for crop in crops)
-    return Point(
-        quality=quality,
-        step=tokenizer.step(quality),
-        digits=digits,
-        bsq_bits=2 * digits,
-        tight_bits=round(digits * float(np.log2(3)), 2),
-        raw_bpp=round(2 * digits * tokens / area, 4),
+    measured = Measured(
         static_bits=round(static_code(np.concatenate(found)), 2),
         coded_bits=round(sum(coded) / tokens, 2),
         psnr=round(statistics.fmean(psnr), 4),
@@ -103,6 +186,7 @@ def measure(
         encode_tokens_per_second=round(tokens / seconds["encode"], 1),
         decode_tokens_per_second=round(tokens / seconds["decode"], 1),
     )
+    return measured, tokens
 
 
 def static_code(integers: npt.NDArray[np.int32]) -> float:
@@ -116,8 +200,11 @@ def static_code(integers: npt.NDArray[np.int32]) -> float:
 
 
 def blocks(folder: Path) -> list[Block]:
-    """The table and its caption from a folder of result files, nothing if it lacks this one."""
-    path = folder / FILE
+    """The tables and their captions from a folder of result files, nothing for those it lacks."""
+    return [*_transform_blocks(folder / FILE), *_bsq_blocks(folder / BSQ_FILE)]
+
+
+def _transform_blocks(path: Path) -> list[Block]:
     if not path.is_file():
         return []
     document = json.loads(path.read_text(encoding="utf-8"))
@@ -128,63 +215,99 @@ def blocks(folder: Path) -> list[Block]:
         cpu=document["machine"]["cpu"],
         threads=document["threads"],
     )
-    header = [
-        "quality",
-        "sign bits",
-        "tight bits",
-        "bpp",
-        "static code",
-        "after the prior",
-        "PSNR (dB)",
-        "SSIM",
-    ]
-    header += ["LPIPS", "tokens/s in", "tokens/s out"]
     rows = []
     for entry in document["points"]:
         point = Point(**entry)
-        rows.append(
-            [
-                f"{point.quality:g}",
-                f"{point.bsq_bits}",
-                f"{point.tight_bits:.0f}",
-                f"{point.raw_bpp:.2f}",
-                f"{point.static_bits:.1f}",
-                f"{point.coded_bits:.1f}",
-                f"{point.psnr:.2f}",
-                f"{point.ssim:.4f}",
-                "" if point.lpips is None else f"{point.lpips:.4f}",
-                f"{point.encode_tokens_per_second:.0f}",
-                f"{point.decode_tokens_per_second:.0f}",
-            ]
-        )
+        sizes = [f"{point.quality:g}", f"{point.bsq_bits}", f"{point.tight_bits:.0f}"]
+        rows.append([*sizes, f"{point.raw_bpp:.2f}", *_cells(point)])
+    header = ["quality", "sign bits", "tight bits", "bpp", *SHARED_HEADER]
     return [Paragraph(caption), Table(header, rows)]
+
+
+def _bsq_blocks(path: Path) -> list[Block]:
+    if not path.is_file():
+        return []
+    document = json.loads(path.read_text(encoding="utf-8"))
+    point = BsqPoint(**document["points"][0])
+    caption = BSQ_CAPTION.format(
+        weights=document["weights"],
+        side=document["side"],
+        count=document["pictures"],
+        patch=document["patch"],
+        bits=point.bits,
+        parts=point.bits // document["sub_code"],
+        sub_code=document["sub_code"],
+        cpu=document["machine"]["cpu"],
+        threads=document["threads"],
+    )
+    row = [f"{point.bits}", f"{point.raw_bpp:.4f}", *_cells(point)]
+    return [Paragraph(caption), Table(["bits", "bpp", *SHARED_HEADER], [row])]
+
+
+def _cells(point: Point | BsqPoint) -> list[str]:
+    """What is under SHARED_HEADER."""
+    return [
+        f"{point.static_bits:.1f}",
+        f"{point.coded_bits:.1f}",
+        f"{point.psnr:.2f}",
+        f"{point.ssim:.4f}",
+        "" if point.lpips is None else f"{point.lpips:.4f}",
+        f"{point.encode_tokens_per_second:.0f}",
+        f"{point.decode_tokens_per_second:.0f}",
+    ]
 
 
 @click.command("tokenizer")
 @data_option
+@click.option(
+    "--model",
+    "family",
+    type=click.Choice(["transform", "bsq"]),
+    default="transform",
+    show_default=True,
+)
 @click.option("--qualities", help="0 to 100, with commas  [default: 0,10,25,50,75,100]")
 @click.option("--weights", help="Weights instead of the shipped ones.")
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True)
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    default=results.RESULTS / FILE,
-    help=f"The result file  [default: benchmarks/results/{FILE}]",
+    help=f"The result file  [default: benchmarks/results/{FILE}, of bsq {BSQ_FILE}]",
 )
 def main(
-    data: Path | None, qualities: str | None, weights: str | None, threads: int, out: Path
+    data: Path | None,
+    family: str,
+    qualities: str | None,
+    weights: str | None,
+    threads: int,
+    out: Path | None,
 ) -> None:
     """Measure the tokenizer without entropy coding on Kodak crops and write the result file."""
     grid = parse_numbers(qualities, "--qualities") or QUALITIES
+    bsq = family == "bsq"
+    if bsq and qualities:
+        raise click.UsageError("--model bsq has one rate and takes no --qualities")
     judge = open_judge(data)
     try:
         dataset = open_kodak(data)
         crops = [centre(picture.load()) for picture in dataset.items]
     except DatasetError as error:
         raise click.ClickException(str(error)) from error
-    tokenizer = ours.BsqTokenizer(ours.open_codec(weights, threads))
-    tokenizer.decode(tokenizer.encode(crops[0], grid[0]), grid[0], SIDE, SIDE)  # sets up libraries
-    points = [measure(tokenizer, crops, quality, judge) for quality in grid]
+    try:
+        codec = ours.open_codec(weights, threads, family)
+        tokenizer = ours.BsqTokenizer(codec) if bsq else ours.TransformTokenizer(codec)
+    except WeightsError as error:
+        raise click.ClickException(str(error)) from error
+    points: list[Point] | list[BsqPoint]
+    if isinstance(tokenizer, ours.BsqTokenizer):
+        tokenizer.decode(tokenizer.encode(crops[0]), SIDE, SIDE)  # sets up libraries
+        points = [measure_bsq(tokenizer, crops, judge)]
+        shape = {"patch": tokenizer.patch, "sub_code": tokenizer.sub_code}
+    else:
+        first = tokenizer.encode(crops[0], grid[0])
+        tokenizer.decode(first, grid[0], SIDE, SIDE)  # sets up libraries
+        points = [measure(tokenizer, crops, quality, judge) for quality in grid]
+        shape = {"channels": tokenizer.channels}
     document: dict[str, Any] = {
         "command": environment.portable_command("benchmarks", sys.argv[1:]),
         "commit": environment.commit(),
@@ -193,12 +316,12 @@ def main(
         "machine": environment.machine(),
         "threads": threads,
         "weights": tokenizer.weights_id,
-        "channels": tokenizer.channels,
+        **shape,
         "side": SIDE,
         "pictures": len(crops),
         "dataset_sha256": digest_of(dataset.hashes()),
         "points": [asdict(point) for point in points],
     }
-    results.write_json(out, document)
+    results.write_json(out or results.RESULTS / (BSQ_FILE if bsq else FILE), document)
     for point in points:
         click.echo(json.dumps(asdict(point)))

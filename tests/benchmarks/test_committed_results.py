@@ -16,7 +16,7 @@ from benchmarks.anchors import ANCHORS, VIDEO_ANCHORS
 from benchmarks.datasets import open_kodak, open_videos
 from benchmarks.datasets.base import digest_of
 from benchmarks.judge import Judge
-from benchmarks.measures import INTRA, OURS, SEARCHING
+from benchmarks.measures import FIXED, INTRA, OURS, SEARCHING
 from benchmarks.metrics import MS_SSIM_MIN_SIDE
 from benchmarks.results import RdResult
 from benchmarks.run import open_judge
@@ -126,6 +126,22 @@ def test_anchors_on_clips(name: str, codec: str) -> None:
     check_anchor(result, VIDEO_ANCHORS[codec])
     assert {(row.width, row.height, row.frames) for row in result.rows} == CLIPS[name]
     assert len(result.means()) >= 5
+
+
+FIXED_PATH = results.RESULTS / f"kodak_{FIXED}.json"
+
+
+@pytest.mark.skipif(not FIXED_PATH.is_file(), reason=f"{FIXED} is not measured on Kodak yet")
+def test_the_codec_of_one_rate_on_kodak() -> None:
+    """18 bits for each 8x8 pixels, less what entropy coding saves; headers are small."""
+    result = RdResult.load(FIXED_PATH)
+    assert result.complete() and result.dataset["items"] == 24
+    (mean,) = result.means()
+    assert mean.setting == 18 and 0.1 < mean.bpp < 18 / 64
+    assert mean.ms_ssim is not None and mean.lpips is not None and mean.psnr > 20
+    assert set(result.options) == {"weights", "fingerprint"}
+    assert result.peak_memory is not None
+    assert 10 < result.peak_memory["idle_mib"] <= result.peak_memory["decode_mib"]
 
 
 def check_anchor(result: RdResult, anchor: object) -> None:

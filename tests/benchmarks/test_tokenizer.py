@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def tiny(codec: "Codec", tiny_weights: Path) -> ours.BsqTokenizer:
-    return ours.BsqTokenizer(codec)
+def tiny(codec: "Codec", tiny_weights: Path) -> ours.TransformTokenizer:
+    return ours.TransformTokenizer(codec)
 
 
 def test_integers_and_pixels_are_those_of_the_codec(
-    codec: "Codec", tiny: ours.BsqTokenizer
+    codec: "Codec", tiny: ours.TransformTokenizer
 ) -> None:
     """At effort 0 a file holds the nearest integers, so decoding it gives the same pixels."""
     pixels = np.asarray(generated_picture(150, 70))
@@ -42,7 +42,9 @@ def ours_quality(value: float) -> Quality:
     return Quality(value)
 
 
-def test_every_integer_can_be_spelled_with_the_digits_counted(tiny: ours.BsqTokenizer) -> None:
+def test_every_integer_can_be_spelled_with_the_digits_counted(
+    tiny: ours.TransformTokenizer,
+) -> None:
     pixels = np.asarray(generated_picture(128, 128))
     for quality in (0, 50, 100):
         integers = np.abs(tiny.encode(pixels, quality)).max(axis=(0, 1)).astype(float)
@@ -51,7 +53,7 @@ def test_every_integer_can_be_spelled_with_the_digits_counted(tiny: ours.BsqToke
     assert tiny.digits(100) > tiny.digits(0)
 
 
-def test_a_point(tiny: ours.BsqTokenizer) -> None:
+def test_a_point(tiny: ours.TransformTokenizer) -> None:
     crop = tokenizer.centre(generated_picture(200, 128), 128)
     found = tokenizer.measure(tiny, [crop, crop], 50, Judge())
     assert found.bsq_bits == 2 * found.digits
