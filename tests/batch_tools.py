@@ -12,7 +12,7 @@ from PIL import Image
 
 from bsqcodec.batch.executor import Advance, Event
 from bsqcodec.batch.job import Result, Status
-from bsqcodec.batch.kinds import Options
+from bsqcodec.batch.options import Options
 from bsqcodec.batch.plan import Task
 from bsqcodec.batch.work import Job, attempt
 from bsqcodec.options import DecodeOptions, EncodeOptions

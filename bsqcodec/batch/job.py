@@ -11,7 +11,7 @@ from typing import Protocol
 from bsqcodec.batch.errors import BatchError
 from bsqcodec.batch.executor import Advance, Executor
 from bsqcodec.batch.journal import Journal
-from bsqcodec.batch.kinds import Options
+from bsqcodec.batch.options import Options
 from bsqcodec.batch.plan import Plan, Task
 from bsqcodec.batch.publish import publish, settle
 from bsqcodec.batch.resume import Action, Decision, decide, find_leftovers

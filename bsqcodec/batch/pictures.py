@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from bsqcodec.batch.digests import check_weights
+from bsqcodec.batch.options import Options, Progress, Summary
 from bsqcodec.errors import AnimationError
 from bsqcodec.machine.memory import check_address_space
 from bsqcodec.media.files import open_named
@@ -15,7 +16,6 @@ from bsqcodec.media.formats import PICTURE_FORMAT_NAMES
 from bsqcodec.media.suffixes import PICTURE_SUFFIXES
 
 if TYPE_CHECKING:
-    from bsqcodec.batch.kinds import Options, Progress, Summary
     from bsqcodec.format.image_container import Container
     from bsqcodec.image.codec import Codec
     from bsqcodec.image.encode_picture import Encoded
@@ -30,7 +30,6 @@ FORMATS: Final = PICTURE_FORMAT_NAMES
 
 def encode(source: Path, destination: Path, options: Options, progress: Progress) -> Summary:
     """Code a picture file as a .bsq file. Raises as `bsqcodec.encode` does, and OSError."""
-    from bsqcodec.batch.kinds import Summary
     from bsqcodec.media.size_notes import size_notes
 
     picture = read_source(source, options.encoding.max_pixels, first_frame=options.first_frame)
@@ -66,7 +65,6 @@ def read_source(
 
 def decode(source: Path, destination: Path, options: Options, progress: Progress) -> Summary:
     """Decode a .bsq file to a picture file. Raises as `bsqcodec.decode` does, and OSError."""
-    from bsqcodec.batch.kinds import Summary
     from bsqcodec.media.image.image_writer import write_picture
 
     with open(source, "rb") as file:

@@ -11,7 +11,8 @@ from pathlib import Path
 from bsqcodec import __version__
 from bsqcodec.batch.digests import sha256_of
 from bsqcodec.batch.journal import Entry, Journal
-from bsqcodec.batch.kinds import Direction, Options
+from bsqcodec.batch.kinds import Direction
+from bsqcodec.batch.options import Options
 from bsqcodec.batch.plan import Task
 from bsqcodec.batch.work import is_temporary
 from bsqcodec.errors import BsqError, OutputExistsError

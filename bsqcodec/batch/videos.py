@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from bsqcodec.batch.digests import check_weights
+from bsqcodec.batch.options import Options, Progress, Summary
 from bsqcodec.machine.memory import check_address_space
 from bsqcodec.media.files import open_named
 from bsqcodec.media.formats import PICTURE_FORMAT_NAMES, VIDEO_CONTAINER_NAMES
 from bsqcodec.media.suffixes import VIDEO_SUFFIXES
 
 if TYPE_CHECKING:
-    from bsqcodec.batch.kinds import Options, Progress, Summary
     from bsqcodec.video.codec import VideoCodec
 
 SUFFIXES: Final = tuple(sorted(VIDEO_SUFFIXES - {".yuv"}))
@@ -26,7 +26,6 @@ FORMATS: Final = tuple(name for name in VIDEO_CONTAINER_NAMES if name not in PIC
 
 def encode(source: Path, destination: Path, options: Options, progress: Progress) -> Summary:
     """Code a video file as a .bsq file. Raises as `encode_video_file` does."""
-    from bsqcodec.batch.kinds import Summary
     from bsqcodec.media.size_notes import larger_note
     from bsqcodec.video.encode_file import encode_video_file
     from bsqcodec.video.video_input import VideoInput
@@ -54,7 +53,6 @@ def encode(source: Path, destination: Path, options: Options, progress: Progress
 
 def decode(source: Path, destination: Path, options: Options, progress: Progress) -> Summary:
     """Decode a .bsq file to a video file. Raises as `decode_video_file` does."""
-    from bsqcodec.batch.kinds import Summary
     from bsqcodec.format.video_container import VideoFileReader
     from bsqcodec.media.video.video_files import OutputOptions
     from bsqcodec.video.decode_file import decode_video_file

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from bsqcodec.batch.errors import PlanError
-from bsqcodec.batch.kinds import FORMATS, PICTURE, VIDEO, Direction, Options
+from bsqcodec.batch.kinds import FORMATS, PICTURE, VIDEO, Direction
+from bsqcodec.batch.options import Options
 from bsqcodec.batch.plan import Animations, Naming, Plan, make_plan
 from bsqcodec.cli import options
 from bsqcodec.cli.batch_report import Report, ignored_lines, likeness_lines, reason_of_error, shown

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Protocol
 
+from bsqcodec.encoder.psnr import psnr_of_error
 from bsqcodec.encoder.target_search import FINEST, LAST_STEP, step_of_quality
 from bsqcodec.errors import TargetError
 from bsqcodec.models.token_grid import TokenGrid
@@ -139,7 +140,7 @@ class Fidelity:
             self._begin()
             return None
         error = sum(coded.errors) / len(coded.errors)
-        psnr = math.inf if error == 0 else 10 * math.log10(255**2 / error)
+        psnr = psnr_of_error(error)
         if psnr >= self._psnr:
             self._good = max(step, self._good)
         else:

@@ -11,11 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from bsqcodec.encoder.families import picture_encoder
+from bsqcodec.encoder.psnr import psnr
 from bsqcodec.encoder.target_search import Trial, at_limit, search_psnr, search_size
 from bsqcodec.errors import FormatError, LimitError, VerifyError
 from bsqcodec.format.image_container import Chunk, ChunkKind, Colour, Header, pack, unpack
 from bsqcodec.format.memory_limit import memory_notes, picture_memory
-from bsqcodec.image.samples import psnr, to_grey, to_rgb
+from bsqcodec.image.samples import to_grey, to_rgb
 from bsqcodec.machine.scope import coding
 from bsqcodec.media.image.alpha import pack_alpha
 from bsqcodec.media.image.picture import Picture

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import numpy.typing as npt
 
@@ -16,9 +14,3 @@ def to_rgb(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 def to_grey(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """The mean [H, W] of R, G and B [H, W, 3], rounded: the inverse of `to_rgb` for grey."""
     return np.rint(pixels.mean(axis=2, dtype=np.float32)).astype(np.uint8)
-
-
-def psnr(decoded: npt.NDArray[np.uint8], original: npt.NDArray[np.uint8]) -> float:
-    """PSNR in dB of 8-bit samples, infinite for equal pictures."""
-    error = np.mean((decoded.astype(np.float32) - original) ** 2, dtype=np.float64)
-    return math.inf if error == 0 else 10 * math.log10(255**2 / error)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ from typing import TypeAlias
 import torch
 
 from bsqcodec.encoder.effort import is_searched, notes_on
+from bsqcodec.encoder.psnr import psnr_of_error
 from bsqcodec.encoder.rate_control import CodedGroup, Control, Rate, make_control
 from bsqcodec.format.byte_source import SupportsWrite
 from bsqcodec.format.memory_limit import memory_notes, video_memory
@@ -162,7 +162,7 @@ class FrameEncoding:
             size=writer.bytes_written,
             picture_bytes=picture_bytes,
             bpp=8 * writer.bytes_written / max(samples, 1),
-            psnr=math.inf if mean == 0 else 10 * math.log10(255**2 / mean),
+            psnr=psnr_of_error(mean),
             seconds=time.perf_counter() - started,
             notes=(*reader.notes, *notes, *times.notes),
         )

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from bsqcodec.batch.journal import Journal
-from bsqcodec.batch.kinds import Options
+from bsqcodec.batch.options import Options
 from bsqcodec.batch.pictures import check
 from bsqcodec.cli.main import main
 from bsqcodec.encoder import effort as effort_module
