@@ -26,7 +26,7 @@ from bsqcodec.models.prior.integer_blocks import probability_table
 from bsqcodec.models.prior.neighbour_context import CONTEXTS
 from bsqcodec.models.prior.network import BlockShape, Prior
 from bsqcodec.models.prior.order import BUCKETS, PriorConfig, stage_kinds
-from bsqcodec.models.transform.inter_network import Predicted
+from bsqcodec.models.transform.inter_network import InterNetwork
 from bsqcodec.models.transform.temporal_context import context_size
 from bsqcodec.models.transform.tokenizer import Tokenizer, TokenizerConfig
 
@@ -103,15 +103,17 @@ def integer_prior(seed: int = 0, int8: bool | None = None) -> IntegerPrior:
     return IntegerPrior(PRIOR, quantize_prior(random_prior(seed)), int8=int8)
 
 
-def random_predicted(tokenizer: Tokenizer, seed: int = 0, encoder_blocks: int = 0) -> Predicted:
-    """A decoder of predicted frames, near to that of the tokenizer's pictures."""
+def random_inter_network(
+    tokenizer: Tokenizer, seed: int = 0, encoder_blocks: int = 0
+) -> InterNetwork:
+    """A decoder of inter frames, near to that of the tokenizer's pictures."""
     with seeded(seed):
-        predicted = Predicted(tokenizer, encoder_blocks)
-        shake(predicted, 0.005)
-    return predicted.eval().requires_grad_(False)
+        inter_network = InterNetwork(tokenizer, encoder_blocks)
+        shake(inter_network, 0.005)
+    return inter_network.eval().requires_grad_(False)
 
 
-def vector_chances() -> Tensor:
+def vector_probabilities() -> Tensor:
     """65536 times the probability of a 1 in each slot, int32: none of them the same as its like."""
     return (20000 + 97 * torch.arange(TABLE) % 24001).to(torch.int32)
 
@@ -136,15 +138,15 @@ def save_video_weights(folder: Path, image: Path, seed: int = 0, encoder_blocks:
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copy(image, folder)
     (folder / "index.json").write_text(json.dumps({"default": loaded.id.hex()}))
-    predicted = random_predicted(loaded.tokenizer, seed, encoder_blocks)
+    inter_network = random_inter_network(loaded.tokenizer, seed, encoder_blocks)
     return video_weights.save(
         folder,
         loaded.id,
-        predicted,
+        inter_network,
         config,
         quantize_prior(prior),
-        vector_chances(),
-        patience=20,
+        vector_probabilities(),
+        prior_count=20,
         default=True,
     )
 

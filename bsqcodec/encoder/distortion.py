@@ -1,4 +1,4 @@
-"""How far a reconstruction is from the picture: squared error, MS-SSIM, and mixes of them."""
+"""Distortion of a reconstruction: squared error, MS-SSIM, and mixes of them."""
 
 from __future__ import annotations
 
@@ -28,8 +28,7 @@ def _blur(x: Tensor) -> Tensor:
 def ms_ssim(a: Tensor, b: Tensor) -> Tensor:
     """Multi-scale structural similarity [B] of pictures [B, C, H, W] in 0..255.
 
-    Pictures with a side below 176 have fewer than five scales, whose weights make up for the
-    others. Always in float32: the variances are small differences of large numbers.
+    Pictures with a side below 176 have fewer than five scales; their weights are scaled to the same sum. Always in float32: the variances are small differences of large numbers.
     Raises ValueError for sides below 11.
     """
     if min(a.shape[2:]) < TAPS:
@@ -43,7 +42,7 @@ def _ms_ssim(a: Tensor, b: Tensor) -> Tensor:
     channels = a.shape[1]
     result = torch.ones_like(a[:, :, 0, 0])
     weights = [w for s, w in enumerate(MS_SSIM_WEIGHTS) if min(a.shape[2:]) >> s >= TAPS]
-    share = sum(weights) / sum(MS_SSIM_WEIGHTS)
+    used = sum(weights) / sum(MS_SSIM_WEIGHTS)
     for scale, weight in enumerate(weights):
         stacked = _blur(torch.cat([a, b, a * a, b * b, a * b], dim=1))
         mean_a, mean_b, aa, bb, ab = stacked.split(channels, dim=1)
@@ -53,14 +52,14 @@ def _ms_ssim(a: Tensor, b: Tensor) -> Tensor:
             similarity = similarity * (2 * product + c1) / (squares + c1)
         else:
             a, b = F.avg_pool2d(a, 2), F.avg_pool2d(b, 2)
-        result = result * similarity.mean((2, 3)).clamp_min(1e-6) ** (weight / share)
+        result = result * similarity.mean((2, 3)).clamp_min(1e-6) ** (weight / used)
     return result.mean(1)
 
 
-def distortion(reconstruction: Tensor, pixels: Tensor, ms_ssim_share: float) -> Tensor:
+def distortion(reconstruction: Tensor, pixels: Tensor, ms_ssim_weight: float) -> Tensor:
     """Distortion [B] in units of squared pixel error: a mix of MSE and scaled 1 - MS-SSIM."""
     mse = (reconstruction - pixels).square().mean((1, 2, 3))
-    if ms_ssim_share == 0:
+    if ms_ssim_weight == 0:
         return mse
     structural = MS_SSIM_TO_MSE * (1 - ms_ssim(reconstruction, pixels))
-    return (1 - ms_ssim_share) * mse + ms_ssim_share * structural
+    return (1 - ms_ssim_weight) * mse + ms_ssim_weight * structural

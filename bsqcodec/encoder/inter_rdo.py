@@ -1,4 +1,4 @@
-"""The encoder's slow search (see `bsqcodec.encoder.rdo`) for predicted frames of videos."""
+"""Rate-distortion optimisation (see `bsqcodec.encoder.rdo`) of the inter frames of videos."""
 
 from __future__ import annotations
 
@@ -8,29 +8,28 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bsqcodec.encoder.rdo import Coding, Pace, code
+from bsqcodec.encoder.rdo import Coding, RdoSchedule, code
 from bsqcodec.machine.precision import autocast
 from bsqcodec.models.prior.integer import IntegerPrior
 from bsqcodec.models.prior.order import limits, planes_needed
 from bsqcodec.models.transform.compensation import TOKEN
-from bsqcodec.models.transform.inter_network import Predicted
+from bsqcodec.models.transform.inter_network import InterNetwork
 from bsqcodec.models.windows import WINDOW
 
-PACE = Pace(rounds=1, looks=8, elasticity=0.25)
-"""How a predicted frame is searched: shorter, since there are many of them, and with less readiness
-to lose quality for bits, since the frames after it are predicted from it. Measured; see
-docs/experiments/inter_rdo.md."""
+INTER_SCHEDULE = RdoSchedule(recodings=1, steps_per_recoding=8, rate_weight=0.25)
+"""Shorter than for pictures, since inter frames are many, and with a smaller rate weight, since the
+frames after it are predicted from it. Measured; see docs/experiments/inter_rdo.md."""
 
 
-class PredictedTask:
+class InterTask:
     """Integers of a frame [H, W, 3] beside its prediction [1, 3, ...], padded to whole windows.
 
-    inside [h, w]: which tokens are coded; context [1, h, w, K]: what the prior is told of them.
+    inside [h, w]: which tokens are coded; context [1, h, w, K]: the prior's context of them.
     """
 
     def __init__(
         self,
-        predicted: Predicted,
+        inter_network: InterNetwork,
         prior: IntegerPrior,
         pixels: npt.NDArray[np.uint8],
         step: int,
@@ -41,10 +40,12 @@ class PredictedTask:
         self.pixels = pixels
         self.patch = TOKEN
         self.limit = torch.from_numpy(limits(prior.planes, step)).to(prior.device)
-        self._predicted, self._prior, self._index = predicted, prior, step
+        self._inter_network, self._prior, self._index = inter_network, prior, step
         self._inside, self._context = inside, context
-        self._prediction = prediction.clone()  # one made in inference mode has no gradients beside
-        self._latents = predicted.latents(self._prediction - 127.5)
+        self._prediction = (
+            prediction.clone()
+        )  # a tensor made in inference mode allows no gradients beside it
+        self._latents = inter_network.latents(self._prediction - 127.5)
         self._step = torch.tensor([step], device=prior.device, dtype=torch.float32)
 
     def code(self, values: npt.NDArray[np.float32]) -> Coding:
@@ -67,6 +68,6 @@ class PredictedTask:
             :, :, TOKEN * down.start : TOKEN * down.stop, TOKEN * right.start : TOKEN * right.stop
         ]
         latents = self._latents[:, down, right]
-        with autocast(n.device, self._predicted.dtype):
-            decoded = self._predicted.reconstruct(prediction, latents, n, self._step)
+        with autocast(n.device, self._inter_network.dtype):
+            decoded = self._inter_network.reconstruct(prediction, latents, n, self._step)
         return decoded.float()

@@ -12,23 +12,23 @@ from bsqcodec.errors import TargetError
 from bsqcodec.models.token_grid import TokenGrid
 from bsqcodec.targets import Bitrate, BitsPerPixel, Psnr, Quality, Target
 
-USUAL_STEP = 176
-"""Where searches begin."""
+INITIAL_STEP = 176
+"""Step index of the first group, where no target gives another."""
 
-OCTAVE = 28.0
-"""Steps that about halve the bits."""
+STEPS_PER_HALVING = 28.0
+"""Step indices that halve the bits, about."""
 
-DECIBEL = 6.5
-"""Steps that about lose a dB."""
+STEPS_PER_DECIBEL = 6.5
+"""Step indices that lose a dB of PSNR, about."""
 
-HORIZON = 4
-"""Groups over which what was spent too much or too little is made up for."""
+COMPENSATION_GROUPS = 4
+"""Groups over which bits that were spent too much or too little are compensated."""
 
-FAR = 1.3
-"""A group's bits beyond this times the wanted ones, or below their share, are not accepted."""
+MAX_GROUP_RATE_RATIO = 1.3
+"""A group is coded again if its bits are more than this times the wanted bits, or that much fewer."""
 
-CLOSE = 0.1
-"""A PSNR at most this above the wanted one is near enough, in dB."""
+PSNR_TOLERANCE_DB = 0.1
+"""A PSNR at most so many dB above the wanted one is accepted."""
 
 
 @dataclass(frozen=True)
@@ -44,22 +44,22 @@ class CodedGroup:
         return sum(map(len, self.payloads))
 
 
-class Control(Protocol):
-    """Chooses steps. dry: whether the next coding needs no payloads, only errors."""
+class RateControl(Protocol):
+    """Chooses the step of each group. dry: whether the next coding needs errors only, no payloads."""
 
     dry: bool
 
     def first_step(self) -> int:
-        """The step with which the next group is tried."""
+        """The step with which the next group is coded first."""
 
     def judge(self, step: int, coded: CodedGroup, seconds: float) -> int | None:
-        """Another step to code the group with, or None if it is good as it is.
+        """Another step with which to code the group again, or None to accept the coding.
 
         seconds: how long the frames of the group are shown.
         """
 
 
-class Constant:
+class ConstantStep:
     """The same step for all groups."""
 
     dry = False
@@ -74,28 +74,28 @@ class Constant:
         return None
 
 
-MISSED = 1.1
-"""Bits, in units of those asked for, beyond which the user is told."""
+MISSED_RATE_RATIO = 1.1
+"""A video with more than this times the wanted bits gets a note."""
 
 
-class Rate:
-    """So many bits a frame, or a second, on average; a group may differ, later ones make up for it."""
+class AverageRate:
+    """So many bits a frame, or a second, on average; later groups compensate for one that differs."""
 
     dry = False
 
     def __init__(self, *, per_frame: float = 0.0, per_second: float = 0.0) -> None:
         self._per_frame, self._per_second = per_frame, per_second
-        self._step = float(USUAL_STEP)
-        self._saved = 0.0
-        self._tries = 0
+        self._step = float(INITIAL_STEP)
+        self._unspent = 0.0
+        self._codings = 0
 
     def first_step(self) -> int:
         return self._clamped(self._step)
 
     def missed(self, bits: int, frames: int, seconds: float) -> str | None:
-        """A sentence if so many bits are far more than frames of so many seconds should have."""
+        """A note if frames of so many seconds have far more bits than they should, else None."""
         wanted = self._per_frame * frames + self._per_second * seconds
-        if bits <= MISSED * wanted:
+        if bits <= MISSED_RATE_RATIO * wanted:
             return None
         return f"the frames take {bits / wanted:.2f} times the bits asked for"
 
@@ -105,26 +105,28 @@ class Rate:
 
     def judge(self, step: int, coded: CodedGroup, seconds: float) -> int | None:
         frames, bits = len(coded.payloads), 8 * coded.size
-        usual = self._per_frame * frames + self._per_second * seconds
-        wanted = max(usual + self._saved / HORIZON, usual / 4)
+        nominal = self._per_frame * frames + self._per_second * seconds
+        wanted = max(nominal + self._unspent / COMPENSATION_GROUPS, nominal / 4)
         off = math.log2(bits / wanted)
-        better = self._clamped(step + OCTAVE * off)
-        self._tries += 1
-        if abs(off) > math.log2(FAR) and better != step and self._tries < 4:
+        better = self._clamped(step + STEPS_PER_HALVING * off)
+        self._codings += 1
+        if abs(off) > math.log2(MAX_GROUP_RATE_RATIO) and better != step and self._codings < 4:
             return better
-        self._tries = 0
-        self._saved += usual - bits
-        following = max(usual + self._saved / HORIZON, usual / 4)
-        self._step = min(max(step + OCTAVE * math.log2(bits / following), FINEST), LAST_STEP)
+        self._codings = 0
+        self._unspent += nominal - bits
+        following = max(nominal + self._unspent / COMPENSATION_GROUPS, nominal / 4)
+        self._step = min(
+            max(step + STEPS_PER_HALVING * math.log2(bits / following), FINEST), LAST_STEP
+        )
         return None
 
 
-class Fidelity:
-    """Every group with the coarsest step that has a PSNR of at least so many dB."""
+class MinimumPsnr:
+    """The coarsest step for each group that gives a PSNR of at least so many dB."""
 
     def __init__(self, psnr: float) -> None:
         self._psnr = psnr
-        self._step = USUAL_STEP
+        self._step = INITIAL_STEP
         self._begin()
 
     def _begin(self) -> None:
@@ -149,8 +151,10 @@ class Fidelity:
                 raise TargetError(
                     f"{self._psnr:g} dB is out of reach: the finest step gives {psnr:.2f} dB"
                 )
-        if self._good == self._bad - 1 or self._psnr <= psnr <= self._psnr + CLOSE:
-            if coded.payloads and step == self._good:  # a dry coding that was not
+        if self._good == self._bad - 1 or self._psnr <= psnr <= self._psnr + PSNR_TOLERANCE_DB:
+            if (
+                coded.payloads and step == self._good
+            ):  # a coding with payloads, though none were needed
                 self._step = step
                 self._begin()
                 return None
@@ -158,19 +162,19 @@ class Fidelity:
             return self._good
         if math.isinf(psnr):
             return min(LAST_STEP, self._bad - 1)
-        guess = round(step + DECIBEL * (psnr - self._psnr))
+        guess = round(step + STEPS_PER_DECIBEL * (psnr - self._psnr))
         guess = min(max(guess, self._good + 1), self._bad - 1)
         return min(max(guess, FINEST), LAST_STEP)
 
 
-def make_control(target: Target, grid: TokenGrid) -> Control:
-    """The control for a target. Raises ValueError for one that needs the whole video first."""
+def make_rate_control(target: Target, grid: TokenGrid) -> RateControl:
+    """The rate control for a target. Raises ValueError for one that needs the whole video first."""
     if isinstance(target, Quality):
-        return Constant(step_of_quality(target.value))
+        return ConstantStep(step_of_quality(target.value))
     if isinstance(target, Psnr):
-        return Fidelity(target.db)
+        return MinimumPsnr(target.db)
     if isinstance(target, BitsPerPixel):
-        return Rate(per_frame=target.value * grid.height * grid.width)
+        return AverageRate(per_frame=target.value * grid.height * grid.width)
     if isinstance(target, Bitrate):
-        return Rate(per_second=target.value)
+        return AverageRate(per_second=target.value)
     raise ValueError("a size can be met only for a video whose length is known")

@@ -1,11 +1,11 @@
-"""The encoder's slow search: integers of one picture or frame that cost fewer bits and look better.
+"""Rate-distortion optimisation: integers of a picture or frame with fewer bits and less distortion.
 
-    J(n) = distortion(decode(n)) + elasticity * bits(n), each relative to the plain coding's
+    J(n) = distortion(decode(n)) + rate_weight * bits(n), each relative to that of the plain coding
 
-The gradient of the distortion, through the decoder's networks, moves a real target of every
-integer; the integer is then the one nearest to its target, a bit counting as much distortion as it
-does in J. What a bit more or less costs is what the prior said when it coded the integers last.
-Curvatures turn gradients into distances. The decoder knows nothing of all this.
+The gradient of the distortion, through the decoder's networks, moves a real target for each integer.
+Then each integer becomes the one with the least distance to its target plus bits, weighted as in J. The
+bits of an integer follow from the probabilities that the prior gave when it last coded the integers.
+Curvatures turn gradients into distances. No decoder needs any of this.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bsqcodec.encoder.distortion import TAPS, ms_ssim
-from bsqcodec.encoder.tune import USUAL_SHARE
+from bsqcodec.encoder.tune import DEFAULT_MS_SSIM_WEIGHT
 from bsqcodec.machine.precision import autocast
 from bsqcodec.models.prior.integer import IntegerPrior
 from bsqcodec.models.prior.order import limits
@@ -30,61 +30,68 @@ from bsqcodec.models.prior.walk_coders import RecordingCoder
 from bsqcodec.models.transform.tokenizer import Tokenizer
 from bsqcodec.models.windows import WINDOW, continued
 
-LONGEST = 1.5
-"""Integer steps that a value is thought to be off at most."""
+MAX_OFF = 1.5
+"""Largest distance, in integer steps, between an integer and the minimum that its gradient points to."""
 
-FURTHEST = 0.75
-"""How far an integer may go beyond its value. Gradients do not foretell what networks make of channels
-that are hardly ever used: without this, blocks of coloured noise appear here and there."""
+MAX_BEYOND_VALUE = 0.75
+"""Largest distance, in integer steps, of an integer beyond its value. Gradients do not predict the
+networks' output for channels that are hardly ever used: without this limit, blocks of coloured noise
+appear here and there."""
 
-STOPPED = 7.0
-"""Bits of a first digit in a token that has stopped, which the prior was not asked about: measured, with
-those of the flags and of the zeros beside it."""
+STOPPED_DIGIT_BITS = 7.0
+"""Bits of a first digit in a token that has stopped, for which there is no probability: measured, with the
+bits of the flags and of the zeros beside it."""
 
 
 @dataclass(frozen=True)
-class Pace:
-    """How a search goes: codings whose costs are used (`rounds`), and steps (`looks`) by each one's.
+class RdoSchedule:
+    """The steps of an optimisation, and its rate weight.
 
-    elasticity: by how many percent the distortion may grow for one percent of bits. Other quantizer
-    steps give .9 to 1.1; less, at a coarser step, serves better. first_stride, last_stride: share of
-    the way to where a value alone would do best that its target moves at a time. Values move at the
-    same time, and a token's scale follows from all of its values, so that strides must shrink, and
-    do so evenly, for all to settle.
+    recodings: how often the prior codes the integers anew. steps_per_recoding: steps that use the
+    probabilities of one coding. rate_weight: by how many percent the distortion may grow for one
+    percent of bits. Other quantizer steps give .9 to 1.1; less, at a coarser step, is better.
+    first_stride, last_stride: the fraction of the way to its own minimum by which a target moves in
+    a step. Values move at the same time, and the scale of a token follows from all of its values, so
+    the strides shrink, linearly, until all settle.
     """
 
-    rounds: int = 2
-    looks: int = 8
-    elasticity: float = 0.6
+    recodings: int = 2
+    steps_per_recoding: int = 8
+    rate_weight: float = 0.6
     first_stride: float = 0.6
     last_stride: float = 0.03
 
-    def stride(self, look: int) -> float:
-        """Of the step number `look`, from 0."""
-        done = look / max(self.rounds * self.looks - 1, 1)
+    @property
+    def steps(self) -> int:
+        """Steps in all."""
+        return self.recodings * self.steps_per_recoding
+
+    def stride(self, step: int) -> float:
+        """The stride of a step; the first one is step 0."""
+        done = step / max(self.steps - 1, 1)
         return self.first_stride + (self.last_stride - self.first_stride) * done
 
 
-USUAL = Pace()
-"""Twice as many steps gain less than half a percent of it."""
+PICTURE_SCHEDULE = RdoSchedule()
+"""For pictures and intra frames. Twice as many steps gain less than half a percent of J."""
 
-TILE, BESIDE = 48, WINDOW
-"""Tokens along a tile that is decoded at once, and how many more around it, to bound the memory."""
+TILE_TOKENS, BORDER_TOKENS = 48, WINDOW
+"""Side of a tile that is decoded at once, and the border around it, in tokens: they bound the memory."""
 
 TINY = 1e-12
 
 
 @dataclass(frozen=True)
 class Coding:
-    """Integers [h, w, C] as the prior coded them, and what it said. bits: of all of them.
+    """Integers [h, w, C] as the prior coded them, their bits and probabilities.
 
-    chances [2, 2, h, w, C]: for the planes 0 and 1, the probability that a digit is not 0, and of
-    a positive one if so; NaN where none was coded.
+    probabilities [2, 2, h, w, C]: for the planes 0 and 1, of a digit that is not 0, and of a positive
+    one among those; NaN where no digit was coded.
     """
 
     values: npt.NDArray[np.int32]
     bits: float
-    chances: npt.NDArray[np.float32]
+    probabilities: npt.NDArray[np.float32]
 
 
 def code(
@@ -97,7 +104,7 @@ def code(
     context: Tensor | None = None,
     most_planes: int | None = None,
 ) -> Coding:
-    """Code z [h, w, C] at a step; the rest as for `prior.walk.walk` and `coders.EncodingCoder`."""
+    """Code z [h, w, C] at a step; further arguments: see `prior.walk.walk` and `walk_coders.EncodingCoder`."""
     flat = z.reshape(-1, z.shape[-1])
     coder = RecordingCoder(flat, limits(prior.planes, step), dead_zone, weight)
     values = walk(prior, step, inside, coder, context=context, most_planes=most_planes)
@@ -105,9 +112,9 @@ def code(
 
 
 class Task(Protocol):
-    """What is searched for: integers of the tokens of pixels [H, W, 3].
+    """The integers to optimise: those of the tokens of pixels [H, W, 3].
 
-    patch: side of a token; limit [C]: the largest integers, on the device where the search runs.
+    patch: side of a token; limit [C]: the largest integers, on the device of the optimisation.
     """
 
     @property
@@ -161,24 +168,26 @@ class DigitCosts:
     def __init__(self, coding: Coding, device: torch.device) -> None:
         values = torch.from_numpy(coding.values).to(device)
         self._units, self._threes = [
-            self._digits(torch.from_numpy(plane).to(device)) for plane in coding.chances
+            self._digits(torch.from_numpy(plane).to(device)) for plane in coding.probabilities
         ]
         digit, rest = _last_digit(values)
         self._prefix = values - digit
         self._three = _last_digit(rest)[0]
 
     @staticmethod
-    def _digits(chances: Tensor) -> Tensor:
-        """Bits [3, h, w, C] of the digits -1, 0, 1 with chances [2, h, w, C]."""
-        some, positive = chances
+    def _digits(probabilities: Tensor) -> Tensor:
+        """Bits [3, h, w, C] of the digits -1, 0, 1 with probabilities [2, h, w, C]."""
+        some, positive = probabilities
         bits = -torch.stack([some * (1 - positive), 1 - some, some * positive]).log2()
-        unknown = torch.tensor([STOPPED, 0, STOPPED], device=bits.device, dtype=torch.float32)
+        unknown = torch.tensor(
+            [STOPPED_DIGIT_BITS, 0, STOPPED_DIGIT_BITS], device=bits.device, dtype=torch.float32
+        )
         return torch.where(bits.isnan(), unknown[:, None, None, None], bits)
 
     def __call__(self, n: Tensor) -> Tensor:
         """Bits [h, w, C] of the last two digits of n [h, w, C], infinite further than 2 away.
 
-        A digit after another prefix is taken to cost what the opposite one costs after this.
+        A digit after another prefix counts as the opposite digit after this one.
         """
         off = n.to(self._prefix.dtype) - self._prefix
         carry = torch.where(off.abs() == 2, off.sign(), 0)
@@ -202,12 +211,12 @@ def _pick(bits: Tensor, digit: Tensor) -> Tensor:
 class _Distortion:
     """Distortion of integers n [R, S, C] of the tokens inside a picture, and its gradient.
 
-    Relative to that of `reference` integers, which have 1. share: of 1 - MS-SSIM in it.
+    Relative to that of `reference` integers. ms_ssim_weight: of 1 - MS-SSIM; squared error has the rest.
     """
 
-    def __init__(self, task: Task, reference: Tensor, share: float) -> None:
+    def __init__(self, task: Task, reference: Tensor, ms_ssim_weight: float) -> None:
         self._task = task
-        self._share = share if min(task.pixels.shape[:2]) >= TAPS else 0.0
+        self._ms_ssim_weight = ms_ssim_weight if min(task.pixels.shape[:2]) >= TAPS else 0.0
         self._device = reference.device
         self._scales: tuple[float, float] = (1.0, 1.0)
         squared, structural = self._parts(reference)
@@ -215,7 +224,7 @@ class _Distortion:
         self.exact = squared <= TINY
 
     def __call__(self, n: Tensor) -> float:
-        """The distortion alone."""
+        """The distortion."""
         parts = self._parts(n)
         return sum(w * p / s for w, p, s in zip(self._weights(), parts, self._scales, strict=True))
 
@@ -229,12 +238,12 @@ class _Distortion:
                 squared, structural = self._of_tile(part, tile)
                 loss = weights[0] * squared + weights[1] * structural
                 (found,) = torch.autograd.grad(loss, part)
-            total += float(loss.detach()) * tile.share
+            total += float(loss.detach()) * tile.weight
             gradient[tile.core] = found[tile.core_within]
         return total, gradient
 
     def _weights(self) -> tuple[float, float]:
-        return 1 - self._share, self._share
+        return 1 - self._ms_ssim_weight, self._ms_ssim_weight
 
     def _parts(self, n: Tensor) -> tuple[float, float]:
         """(mean squared error, 1 - MS-SSIM)."""
@@ -242,18 +251,18 @@ class _Distortion:
         with torch.no_grad():
             for tile in self._tiles(n):
                 a, b = self._of_tile(n[tile.around], tile)
-                squared += float(a) * tile.share
-                structural += float(b) * tile.share
+                squared += float(a) * tile.weight
+                structural += float(b) * tile.weight
         return squared, structural
 
     def _tiles(self, n: Tensor) -> Iterator[_Tile]:
         rows, columns = n.shape[:2]
-        for top in range(0, rows, TILE):
-            for left in range(0, columns, TILE):
+        for top in range(0, rows, TILE_TOKENS):
+            for left in range(0, columns, TILE_TOKENS):
                 yield _Tile.at(top, left, rows, columns)
 
     def _of_tile(self, n: Tensor, tile: _Tile) -> tuple[Tensor, Tensor]:
-        """What the tile [r, s, C], with what is around it, adds to the two parts, as scalars."""
+        """The two parts of the distortion of a tile [r, s, C] with its border, as scalars."""
         patch, whole = self._task.patch, self._task.pixels
         rows, columns = tile.around
         pixels = whole[
@@ -271,31 +280,33 @@ class _Distortion:
 
 @dataclass(frozen=True)
 class _Tile:
-    """A tile of tokens: itself (`core`), with what is around it, and the core within that."""
+    """A tile of tokens (`core`), the same with its border, and the core within that; weight: of the core."""
 
     core: tuple[slice, slice]
     around: tuple[slice, slice]
     core_within: tuple[slice, slice]
-    share: float
+    weight: float
 
     @classmethod
     def at(cls, top: int, left: int, rows: int, columns: int) -> _Tile:
-        cores, arounds, within, share = [], [], [], 1.0
+        cores, arounds, within, weight = [], [], [], 1.0
         for start, count in ((top, rows), (left, columns)):
-            core = slice(start, min(start + TILE, count))
-            around = slice(max(0, start - BESIDE), min(start + TILE + BESIDE, count))
+            core = slice(start, min(start + TILE_TOKENS, count))
+            around = slice(
+                max(0, start - BORDER_TOKENS), min(start + TILE_TOKENS + BORDER_TOKENS, count)
+            )
             cores.append(core)
             arounds.append(around)
             within.append(slice(core.start - around.start, core.stop - around.start))
-            share *= (core.stop - core.start) / (around.stop - around.start)
-        return cls(tuple(cores), tuple(arounds), tuple(within), share)  # type: ignore[arg-type]
+            weight *= (core.stop - core.start) / (around.stop - around.start)
+        return cls(tuple(cores), tuple(arounds), tuple(within), weight)  # type: ignore[arg-type]
 
 
 def _curvatures(gradient: Tensor, away: Tensor) -> Tensor | None:
     """Second derivatives [R, S, C] of the distortion, one factor a token and one a channel.
 
-    Where a value is off by `away` [R, S, C], mostly by rounding, its gradient is its curvature
-    times that, plus what has nothing to do with it and averages out. None if it does not rise.
+    Where a value is off by `away` [R, S, C], mostly by rounding, its gradient is its curvature times
+    `away`, plus noise that averages out. None if the distortion does not rise with it.
     """
     product, square = gradient * away, away.square()
     usual = float(product.sum() / square.sum().clamp_min(TINY))
@@ -312,52 +323,54 @@ def _curvatures(gradient: Tensor, away: Tensor) -> Tensor | None:
     return token.clamp(mean / 5, mean * 8)[..., None] * channel
 
 
-def refine(
+def optimise(
     task: Task,
     z: npt.NDArray[np.float32],
     start: Coding,
-    pace: Pace = USUAL,
-    share: float = USUAL_SHARE,
+    schedule: RdoSchedule = PICTURE_SCHEDULE,
+    ms_ssim_weight: float = DEFAULT_MS_SSIM_WEIGHT,
     progress: Callable[[float], None] | None = None,
 ) -> npt.NDArray[np.int32]:
-    """The best integers [h, w, C] that a search comes by, those of `start` at worst.
+    """The integers [h, w, C] with the least J that the optimisation finds, at worst those of `start`.
 
-    z [h, w, C]: what `start` codes. share: of 1 - MS-SSIM in the distortion. The same arguments
-    give the same integers on one machine with the same number of threads.
+    z [h, w, C]: the values that `start` codes. ms_ssim_weight: of 1 - MS-SSIM in the distortion. The
+    same arguments give the same integers on one machine with the same number of threads.
     """
     height, width = task.pixels.shape[:2]
     inside = (slice(-(-height // task.patch)), slice(-(-width // task.patch)))
     limit, device = task.limit, task.limit.device
     n = torch.from_numpy(start.values[inside]).to(device).float()
-    distortion = _Distortion(task, n, share)
+    distortion = _Distortion(task, n, ms_ssim_weight)
     if distortion.exact or start.bits <= 0:
         return start.values
     value = torch.from_numpy(z[inside]).to(device)
     target = value.clone()
-    low = (value - FURTHEST).clamp_max(0).maximum(-limit)
-    bounds = low, (value + FURTHEST).clamp_min(0).minimum(limit)
-    worth = pace.elasticity / start.bits
+    low = (value - MAX_BEYOND_VALUE).clamp_max(0).maximum(-limit)
+    bounds = low, (value + MAX_BEYOND_VALUE).clamp_min(0).minimum(limit)
+    bit_weight = schedule.rate_weight / start.bits
     coding = best = start
-    least = 1 + pace.elasticity
+    least = 1 + schedule.rate_weight
     curvature: Tensor | None = None
-    for look in range(pace.rounds * pace.looks):
+    for step in range(schedule.steps):
         found, gradient = distortion.gradient(n)
         if curvature is None:
             curvature = _curvatures(gradient, (n - target).clamp(-1, 1))
             if curvature is None:
                 break
-        if look % pace.looks == 0:
-            if look:
+        if step % schedule.steps_per_recoding == 0:
+            if step:
                 coding = task.code(_whole(n, z))
-                best, least = min((best, least), (coding, found + worth * coding.bits), key=_second)
-            costs = DigitCosts(_cut(coding, inside), device)
-        off = (gradient / curvature).clamp(-LONGEST, LONGEST)
-        target += pace.stride(look) * (n - off - target)
-        n = _nearest(n, target, curvature, costs, worth, bounds)
+                candidate = coding, found + bit_weight * coding.bits
+                best, least = min((best, least), candidate, key=_second)
+            costs = DigitCosts(_inside(coding, inside), device)
+        off = (gradient / curvature).clamp(-MAX_OFF, MAX_OFF)
+        target += schedule.stride(step) * (n - off - target)
+        n = _nearest(n, target, curvature, costs, bit_weight, bounds)
         if progress is not None:
-            progress((look + 1) / (pace.rounds * pace.looks))
+            progress((step + 1) / schedule.steps)
     last = task.code(_whole(n, z))
-    return min((best, least), (last, distortion(n) + worth * last.bits), key=_second)[0].values
+    candidate = last, distortion(n) + bit_weight * last.bits
+    return min((best, least), candidate, key=_second)[0].values
 
 
 def _nearest(
@@ -365,15 +378,15 @@ def _nearest(
     target: Tensor,
     curvature: Tensor,
     costs: DigitCosts,
-    worth: float,
+    bit_weight: float,
     bounds: tuple[Tensor, Tensor],
 ) -> Tensor:
-    """n or an integer beside it, wherever distance to the target and bits together are least."""
+    """n or an integer beside it, whichever has the least distance to the target plus weighted bits."""
     low, high = bounds
-    best, least = n, 0.5 * curvature * (target - n).square() + worth * costs(n)
+    best, least = n, 0.5 * curvature * (target - n).square() + bit_weight * costs(n)
     for change in (-1, 1):
         m = n + change
-        loss = 0.5 * curvature * (target - m).square() + worth * costs(m)
+        loss = 0.5 * curvature * (target - m).square() + bit_weight * costs(m)
         take = (loss < least) & (m >= low) & (m <= high)
         best, least = torch.where(take, m, best), torch.where(take, loss, least)
     return best
@@ -390,7 +403,7 @@ def _whole(n: Tensor, like: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     return result
 
 
-def _cut(coding: Coding, inside: tuple[slice, slice]) -> Coding:
-    """The part of a coding that is inside the picture."""
-    chances = coding.chances[(slice(None), slice(None), *inside)]
-    return Coding(coding.values[inside], coding.bits, chances)
+def _inside(coding: Coding, inside: tuple[slice, slice]) -> Coding:
+    """The tokens of a coding that touch the picture."""
+    probabilities = coding.probabilities[(slice(None), slice(None), *inside)]
+    return Coding(coding.values[inside], coding.bits, probabilities)

@@ -9,9 +9,9 @@ import torch
 from bsqcodec.encoder.effort import is_searched, notes_on
 from bsqcodec.encoder.masking import USUAL_DEAD_ZONE, dead_zones, token_variance
 from bsqcodec.encoder.picture_encoder import Written
-from bsqcodec.encoder.rdo import PictureTask, code, refine
+from bsqcodec.encoder.rdo import PictureTask, code, optimise
 from bsqcodec.encoder.target_search import quality_of_step, step_of_quality
-from bsqcodec.encoder.tune import is_masked, ms_ssim_share
+from bsqcodec.encoder.tune import is_masked, ms_ssim_weight
 from bsqcodec.machine.team import team_of
 from bsqcodec.models.picture_model import Progress, Symbols
 from bsqcodec.models.prior.order import limits
@@ -104,7 +104,13 @@ class TransformEncoder:
         grid = z.reshape(*self._inside.shape, z.shape[1])
         start = code(prior, step, self._inside, grid, self._dead_zone, RATE_WEIGHT)
         task = PictureTask(tokenizer, prior, self._pixels, step, self._inside)
-        found = refine(task, grid, start, share=ms_ssim_share(self._tune), progress=progress)
+        found = optimise(
+            task,
+            grid,
+            start,
+            ms_ssim_weight=ms_ssim_weight(self._tune),
+            progress=progress,
+        )
         return found.reshape(z.shape).astype(np.float32)
 
     def _dead_zones(self, masked: bool) -> npt.NDArray[np.float32]:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from bsqcodec.options import Tune
 
-USUAL_SHARE = 0.7
-"""Weight of 1 - MS-SSIM in the distortion of a search, where nothing else is asked for; squared
-error has the rest. Both relative to the plain coding's."""
+DEFAULT_MS_SSIM_WEIGHT = 0.7
+"""Weight of 1 - MS-SSIM in the distortion, unless a measure is named; squared error has the rest.
+Both are relative to those of the plain coding."""
 
 
-def ms_ssim_share(tune: Tune | None, *, is_reference: bool = False) -> float:
-    """Weight of 1 - MS-SSIM in the distortion of a search.
+def ms_ssim_weight(tune: Tune | None, *, is_reference: bool = False) -> float:
+    """Weight of 1 - MS-SSIM in the distortion of an optimisation.
 
-    is_reference: other frames are predicted from this one. Then squared error keeps its share,
-    since they profit by it: their MS-SSIM is best with the mix.
+    is_reference: other frames are predicted from this one. Then squared error keeps its weight: the
+    MS-SSIM of those frames is best with the mix.
     """
     if tune == "psnr":
         return 0.0
-    return 1.0 if tune == "ms-ssim" and not is_reference else USUAL_SHARE
+    return 1.0 if tune == "ms-ssim" and not is_reference else DEFAULT_MS_SSIM_WEIGHT
 
 
 def is_masked(tune: Tune | None) -> bool:

@@ -2,8 +2,8 @@
 
 A token has one vector, or four, one for each quarter. Passes go from every fourth token to all of
 them; a token's vector is coded as the difference from the median of the neighbours that are known
-and of the vector that its place had in the frame before. Chances come from a table, by how much
-those disagree, and follow what the group's frames have had. Integers only; one function encodes and
+and of the vector that its place had in the frame before. Probabilities come from a table, by how much
+those disagree, and adapt to the vectors of the group's frames. Integers only; one function encodes and
 decodes.
 """
 
@@ -17,7 +17,8 @@ import numpy.typing as npt
 
 Vectors = npt.NDArray[np.int64]
 Bits = npt.NDArray[np.bool_]
-Chances = npt.NDArray[np.int32]
+Probabilities = npt.NDArray[np.int32]
+"""Probabilities of a 1, in 65536ths."""
 
 LIMIT = 4 * 96
 """Components are clipped to +- this, in quarters of a pixel."""
@@ -38,38 +39,38 @@ _SPLIT, _ZERO, _SIGN, _SAME = 0, 1, 2, 3
 _OCTAVE = _SAME + MERGES + 1
 _TOP = _OCTAVE + OCTAVES
 SLOTS = _TOP + OCTAVES
-"""Binary decisions that have chances, in each context of a kind."""
+"""Binary decisions with a probability of their own, in each context of a kind."""
 
 TABLE = KINDS * SPREADS * SLOTS
 
 
-RAREST = 32
-"""Chances are at least this, and at most 65536 less this."""
+MIN_PROBABILITY = 32
+"""Probabilities are at least this, and at most 65536 less this, in 65536ths."""
 
 
-class SlotChances:
-    """Chances of the slots, which follow the bits that have been coded.
+class SlotProbabilities:
+    """Probabilities of a 1 in each slot, which adapt to the bits that have been coded.
 
-    table: 65536 times the probability of a 1 in each slot, int [TABLE], at the start; patience: how
-    many bits of a slot that chance counts for, 0: the table is all there is.
+    table: the probabilities at the start, in 65536ths, int [TABLE]. prior_count: how many bits of a slot
+    the table's probability counts for; 0 for probabilities that stay as in the table.
     """
 
-    def __init__(self, table: Chances, patience: int) -> None:
-        self._table, self._patience = table.astype(np.int64), patience
+    def __init__(self, table: Probabilities, prior_count: int) -> None:
+        self._table, self._prior_count = table.astype(np.int64), prior_count
         self._ones, self._all = np.zeros(TABLE, np.int64), np.zeros(TABLE, np.int64)
 
-    def of(self, slots: npt.NDArray[np.int64]) -> Chances:
-        """65536 times the probability of a 1 in each of some slots."""
-        chance = self._table[slots]
-        if self._patience:
-            counted = self._patience * chance + 65536 * self._ones[slots]
-            chance = counted // (self._patience + self._all[slots])
-            chance = chance.clip(RAREST, 65536 - RAREST)
-        return chance.astype(np.int32)
+    def of(self, slots: npt.NDArray[np.int64]) -> Probabilities:
+        """Probabilities of a 1 in each of these slots, in 65536ths."""
+        probability = self._table[slots]
+        if self._prior_count:
+            counted = self._prior_count * probability + 65536 * self._ones[slots]
+            probability = counted // (self._prior_count + self._all[slots])
+            probability = probability.clip(MIN_PROBABILITY, 65536 - MIN_PROBABILITY)
+        return probability.astype(np.int32)
 
     def count(self, slots: npt.NDArray[np.int64], bits: Bits) -> None:
-        """Take note of bits in slots, for all that come after."""
-        if self._patience:
+        """Count bits in slots; the probabilities of later bits depend on them."""
+        if self._prior_count:
             self._all += np.bincount(slots, minlength=TABLE)
             self._ones += np.bincount(slots[bits], minlength=TABLE)
 
@@ -78,7 +79,7 @@ class BitCoder(Protocol):
     """Writes bits and returns them, or reads them."""
 
     def bits(self, wanted: Bits | None, slots: npt.NDArray[np.int64]) -> Bits:
-        """Bits [n] in slots [n] of the table; wanted is None when decoding."""
+        """Bits [n] in slots [n] of the table; wanted is None for a decoder."""
 
 
 @dataclass(frozen=True)
@@ -211,8 +212,8 @@ def code_vectors(
         # a neighbour's nearest quarter would be closer, but its first is all that most have
         candidates = np.concatenate([result[near, 0], earlier[p.tokens][:, None]], axis=1)
         valid = np.concatenate([there, np.ones((len(near), 1), bool)], axis=1)
-        few = there.sum(1) >= 3
-        valid[:, -1] &= ~few  # the frame before matters where little else is known
+        known = there.sum(1) >= 3
+        valid[:, -1] &= ~known  # the frame before counts where fewer than 3 neighbours are known
         predicted = np.stack([_median(candidates[..., k], valid) for k in (0, 1)], axis=1)
         off = np.abs(candidates - predicted[:, None]).sum(2) * np.concatenate(
             [there, np.ones((len(near), 1), bool)], axis=1
@@ -245,7 +246,7 @@ def _by_token(vectors: Vectors, rows: int, columns: int) -> npt.NDArray[np.int64
 
 
 class Counter:
-    """Counts the bits in each slot, from which a table of chances is made."""
+    """Counts the bits in each slot, to make a table of probabilities."""
 
     def __init__(self) -> None:
         self.counts = np.zeros((TABLE, 2), np.int64)
@@ -255,13 +256,13 @@ class Counter:
         np.add.at(self.counts, (slots, wanted.astype(np.int64)), 1)
         return wanted
 
-    def table(self) -> Chances:
-        """65536 times the probability of a 1 in each slot, int32 [TABLE]."""
+    def table(self) -> Probabilities:
+        """Probabilities of a 1 in each slot, in 65536ths, int32 [TABLE]."""
         counts = self.counts + 0.4
-        chance = np.round(65536 * counts[:, 1] / counts.sum(1)).astype(np.int32)
-        return np.clip(chance, RAREST, 65536 - RAREST)
+        probability = np.round(65536 * counts[:, 1] / counts.sum(1)).astype(np.int32)
+        return np.clip(probability, MIN_PROBABILITY, 65536 - MIN_PROBABILITY)
 
     def ideal_bits(self) -> float:
-        """What the counted bits cost by the table they give."""
+        """Bits that the counted bits cost with the table that they give."""
         p = self.table() / 65536
         return float(-(self.counts[:, 1] * np.log2(p) + self.counts[:, 0] * np.log2(1 - p)).sum())

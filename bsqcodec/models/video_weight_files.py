@@ -1,8 +1,8 @@
-"""Weights for predicted frames: one safetensors file beside those of pictures, named by identity.
+"""Weights for inter frames: one safetensors file beside those of pictures, named by identity.
 
-A file `video-ID.safetensors` holds the decoder of predicted frames (`decoder.*`, float16 and
+A file `video-ID.safetensors` holds the decoder of inter frames (`decoder.*`, float16 and
 float32), the encoder's network if it has one (`encoder.*`), the integer inter prior (`prior.*`) and
-the chances of vectors (`vectors`), and names the weights of pictures that it goes with. ID is the first 8 bytes, in hexadecimal, of the SHA-256 of
+the probabilities of vectors (`vectors`), and names the weights of pictures that it goes with. ID is the first 8 bytes, in hexadecimal, of the SHA-256 of
 configurations and tensors (`bsqcodec.models.weight_store`).
 """
 
@@ -21,11 +21,11 @@ from bsqcodec.models import weight_files as image_weights
 from bsqcodec.models import weight_store
 from bsqcodec.models.prior.integer import IntegerPrior
 from bsqcodec.models.prior.order import PriorConfig
-from bsqcodec.models.transform.inter_network import Predicted, blocks_in
-from bsqcodec.video.frame_symbols import Priors
+from bsqcodec.models.transform.inter_network import InterNetwork, blocks_in
+from bsqcodec.models.video_priors import VideoPriors
 
-MOST_PATIENT = 1 << 20
-"""Chances of vectors follow what is coded at least as fast as this."""
+MAX_PRIOR_COUNT = 1 << 20
+"""Largest prior count of the vectors' probabilities: they follow the coded bits at least as fast."""
 
 KIND = "video"
 
@@ -34,12 +34,12 @@ ENCODER, DECODER, PRIOR, VECTORS = "encoder.", "decoder.", "prior.", "vectors"
 
 @dataclass(frozen=True)
 class VideoWeights:
-    """Everything that predicted frames need, the 8 bytes that name it, and those of pictures."""
+    """Everything that inter frames need, the 8 bytes that name it, and those of pictures."""
 
     id: bytes
     image: image_weights.Weights
-    predicted: Predicted
-    priors: Priors
+    inter_network: InterNetwork
+    priors: VideoPriors
     path: Path
 
 
@@ -86,23 +86,25 @@ def _load(path: Path, device: torch.device, int8: bool | None, dtype: torch.dtyp
     image = image_weights.load(_beside(path, image_id), device, int8)
     with weight_store.wrong_is_error(f"{path} does not fit this version"):
         if vectors.shape != (TABLE,) or vectors.min() < 1 or vectors.max() > 65535:
-            raise ValueError("the chances of vectors are not what they should be")
-        patience = file.configs["patience"]  # older weights have none, and code vectors otherwise
-        if not isinstance(patience, int) or not 0 <= patience <= MOST_PATIENT:
-            raise ValueError(f"the patience {patience} is not within 0..{MOST_PATIENT}")
+            raise ValueError("the probabilities of vectors are not what they should be")
+        prior_count = file.configs["patience"]  # older weights lack it, and code vectors otherwise
+        if not isinstance(prior_count, int) or not 0 <= prior_count <= MAX_PRIOR_COUNT:
+            raise ValueError(f"the patience {prior_count} is not within 0..{MAX_PRIOR_COUNT}")
         tensors = file.tensors
         state = {k: v.float() for k, v in tensors.items() if k.startswith((ENCODER, DECODER))}
         blocks = (blocks_in(state, part) for part in ("encoder", "decoder"))
-        predicted = Predicted(image.tokenizer, *blocks)
-        predicted.load_state_dict(state, assign=True)  # in float32, whatever the default type is
+        inter_network = InterNetwork(image.tokenizer, *blocks)
+        inter_network.load_state_dict(
+            state, assign=True
+        )  # in float32, whatever the default type is
         prior = IntegerPrior(prior_config, file.part(PRIOR), device, int8)
-    weight_store.restore_indices(predicted)
-    for module in predicted.modules():
+    weight_store.restore_indices(inter_network)
+    for module in inter_network.modules():
         if isinstance(module, nn.Linear | nn.Conv2d):  # as frames are decoded; once, not each time
             module.to(dtype)
-    predicted = predicted.to(device).eval().requires_grad_(False)
+    inter_network = inter_network.to(device).eval().requires_grad_(False)
     return VideoWeights(
-        file.id, image, predicted, Priors(image.prior, prior, vectors, patience), path
+        file.id, image, inter_network, VideoPriors(image.prior, prior, vectors, prior_count), path
     )
 
 
@@ -115,11 +117,11 @@ def _beside(path: Path, image_id: bytes) -> Path:
 def save(
     folder: Path,
     image_id: bytes,
-    predicted: Predicted,
+    inter_network: InterNetwork,
     prior_config: PriorConfig,
     prior: dict[str, Tensor],
     vectors: Tensor,
-    patience: int,
+    prior_count: int,
     *,
     default: bool = False,
     notes: dict[str, str] | None = None,
@@ -129,9 +131,9 @@ def save(
     default, notes: see `weight_store.write`.
     """
     tensors: dict[str, Tensor] = {VECTORS: vectors}
-    for name, tensor in predicted.state_dict().items():
+    for name, tensor in inter_network.state_dict().items():
         tensors[name] = tensor.float() if tensor.ndim < 2 else tensor.half()
     tensors |= {PRIOR + name: tensor for name, tensor in prior.items()}
-    configs = {"image": image_id.hex(), "prior": prior_config.to_dict(), "patience": patience}
+    configs = {"image": image_id.hex(), "prior": prior_config.to_dict(), "patience": prior_count}
     key = "video" if default else None
     return weight_store.write(folder, KIND, configs, tensors, default=key, notes=notes)

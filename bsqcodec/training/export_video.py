@@ -1,4 +1,4 @@
-"""Export of trained video weights: decoder of predicted frames, inter prior, chances of vectors."""
+"""Export of trained video weights: decoder of inter frames, inter prior, probabilities of vectors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 
 from bsqcodec.training.checkpoints import note_of, prior_of, shipped
 from bsqcodec.training.groups import Groups
-from bsqcodec.training.video import predicted_of
+from bsqcodec.training.video import inter_network_of
 
 if TYPE_CHECKING:
     from bsqcodec.models.weight_files import Weights
@@ -59,7 +59,7 @@ def main(args: argparse.Namespace) -> None:
     path = save(
         args.out,
         image.id,
-        predicted_of(args.predicted, image.tokenizer),
+        inter_network_of(args.predicted, image.tokenizer),
         prior.config,
         quantize_prior(prior),
         chances_of_vectors(Groups(args.group_cache)),
@@ -73,7 +73,7 @@ def main(args: argparse.Namespace) -> None:
 def beside(again: Path, image: Weights, folder: Path, *, default: bool = False) -> Path:
     """Write shipped video weights once more, to go with other weights of pictures; their path.
 
-    Networks of predicted frames were trained with a transform, its gains and its encoder: raises
+    Networks of inter frames were trained with a transform, its gains and its encoder: raises
     WeightsError for others. Only the decoder of pictures, which they never call, may be another.
     """
     from bsqcodec.errors import WeightsError
@@ -89,11 +89,11 @@ def beside(again: Path, image: Weights, folder: Path, *, default: bool = False) 
     return save(
         folder,
         image.id,
-        predicted_of(again, image.tokenizer),
+        inter_network_of(again, image.tokenizer),
         known.priors.inter.config,
         shipped(again, "prior")[1],
         torch.from_numpy(known.priors.vectors),
-        known.priors.patience,
+        known.priors.prior_count,
         default=default,
         notes={name: note_of(again, name) for name in ("predicted_run", "inter_run")},
     )

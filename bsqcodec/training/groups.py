@@ -20,8 +20,8 @@ from bsqcodec.encoder.motion_estimation import motion_rate_weight
 from bsqcodec.format.json_text import parse_json
 from bsqcodec.models.prior.order import planes_needed
 from bsqcodec.models.token_grid import TokenGrid
-from bsqcodec.models.transform.inter_network import Predicted
-from bsqcodec.models.transform.temporal_context import Past, context_of
+from bsqcodec.models.transform.inter_network import InterNetwork
+from bsqcodec.models.transform.temporal_context import TemporalContext, context_of
 from bsqcodec.training.clips import Clips
 from bsqcodec.training.tokenizer import draw_steps
 from bsqcodec.video.encoding_loop import EncodingLoop
@@ -29,7 +29,7 @@ from bsqcodec.video.encoding_loop import EncodingLoop
 log = logging.getLogger(__name__)
 
 FREE = 127.0
-"""Integers are kept in a byte; larger ones, which first frames may have, are clipped to this."""
+"""Integers are kept in a byte; larger ones, which intra frames may have, are clipped to this."""
 
 
 class Groups:
@@ -59,7 +59,7 @@ class Groups:
         )
 
     @classmethod
-    def load(cls, model: Predicted, clips: Clips, cache: Path, rounds: int, seed: int) -> Groups:
+    def load(cls, model: InterNetwork, clips: Clips, cache: Path, rounds: int, seed: int) -> Groups:
         """Groups of all clips at `rounds` random steps each, made once into the cache folder."""
         if not (cache / "groups.json").exists():
             cache.mkdir(parents=True, exist_ok=True)
@@ -81,7 +81,7 @@ class Groups:
     def draw(self, tokens: int, generator: np.random.Generator) -> tuple[int, int, Tensor, Tensor]:
         """(step, planes, integers [tokens, tokens, C], context [tokens, tokens, K]) of a frame.
 
-        A random square of the grid of a predicted frame, which is padded by zeros if it is smaller;
+        A random square of the grid of an inter frame, which is padded by zeros if it is smaller;
         the whole frame needs so many planes, at least one.
         """
         most = 0
@@ -89,10 +89,10 @@ class Groups:
             step, n, vectors = self[int(generator.integers(len(self)))]
             frame = 1 + int((len(n) - 1) * generator.random())
             most = planes_needed(int(n[frame].abs().max()))
-        past = Past.of_first(n[0])
+        temporal = TemporalContext.of_intra(n[0])
         for t in range(1, frame):
-            past = past.moved(vectors[t]).after(n[t])
-        context = context_of(vectors[frame], past.moved(vectors[frame]))
+            temporal = temporal.moved(vectors[t]).after(n[t])
+        context = context_of(vectors[frame], temporal.moved(vectors[frame]))
         both = torch.cat([n[frame], context], dim=-1)
         lack = [max(0, tokens - size) for size in both.shape[:2]]
         both = torch.nn.functional.pad(both, (0, 0, 0, lack[1], 0, lack[0]))
@@ -102,7 +102,9 @@ class Groups:
 
 
 @torch.inference_mode()
-def _code(model: Predicted, clips: Clips, index: int, step: int) -> tuple[np.ndarray, np.ndarray]:
+def _code(
+    model: InterNetwork, clips: Clips, index: int, step: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Integers int8 [T, h, w, C] and vectors int16 [T, 2 h, 2 w, 2] of a clip, whole windows."""
     frames, _ = clips[index]
     count = min(len(frames), 10)

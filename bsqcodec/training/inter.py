@@ -1,4 +1,4 @@
-"""Training of the inter prior, on the integers of predicted frames and what is known before them."""
+"""Training of the inter prior, on the integers of inter frames and what is known before them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from bsqcodec.training.distributed import World
 from bsqcodec.training.groups import Groups
 from bsqcodec.training.options import add_shared_arguments, set_up
 from bsqcodec.training.prior import PriorRun, pass_losses, total_bits
-from bsqcodec.training.video import predicted_of, usual_bpp
+from bsqcodec.training.video import inter_network_of, usual_bpp
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ INTER = {
 """The default shape: small, since every frame pays for it."""
 
 MARGIN = 3.0
-"""Largest integers of predicted frames may be this times those seen."""
+"""Largest integers of inter frames may be this times those seen."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Batch:
 def count_planes(groups: Groups) -> Tensor:
     """Digits that each channel needs in each step bucket, uint8 [BUCKETS, C].
 
-    From the largest integers of predicted frames; they shrink with the step.
+    From the largest integers of inter frames; they shrink with the step.
     """
     largest = torch.zeros(BUCKETS, groups.channels)
     for index in range(len(groups)):
@@ -94,7 +94,7 @@ def train(args: argparse.Namespace, world: World) -> None:
     device = world.device
     tokenizer = tokenizer_of(args.tokenizer).to(device)
     clips = Clips(args.clip_cache)
-    model = predicted_of(args.predicted, tokenizer).to(device)
+    model = inter_network_of(args.predicted, tokenizer).to(device)
     groups = Groups.load(model, clips, args.group_cache, args.rounds, args.seed)
     channels = tokenizer.config.channels
     shape = INTER | {"channels": channels, "context": context_size(channels)}

@@ -59,7 +59,7 @@ def usual_distortion(size: Tensor) -> Tensor:
 def hold_transform(tokenizer: Tokenizer) -> None:
     """Leave transform and gains as they are.
 
-    They also serve predicted frames of videos, whose networks were trained with them.
+    They also serve inter frames of videos, whose networks were trained with them.
     """
     for part in (tokenizer.encoder.transform, tokenizer.decoder.transform, tokenizer.log_gain):
         part.requires_grad_(False)

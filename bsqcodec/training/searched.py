@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from bsqcodec.encoder.masking import dead_zones_of
-from bsqcodec.encoder.tune import USUAL_SHARE
+from bsqcodec.encoder.tune import DEFAULT_MS_SSIM_WEIGHT
 from bsqcodec.format.json_text import parse_json
 from bsqcodec.training.data import Pictures
 from bsqcodec.training.distributed import World
@@ -41,7 +41,7 @@ HELD_OUT = 24
 LOWEST, HIGHEST = 120, 240
 """Step indices at which crops are searched: .05 to 1 bits per pixel."""
 
-SHARES = (USUAL_SHARE, 1.0)
+SHARES = (DEFAULT_MS_SSIM_WEIGHT, 1.0)
 """Shares of 1 - MS-SSIM in the search's distortion, drawn for each crop: as usual, and alone."""
 
 
@@ -156,7 +156,7 @@ def searched_integers(
     weights: Weights, pixels: npt.NDArray[np.uint8], step: int, share: float
 ) -> npt.NDArray[np.int16]:
     """Integers [h, w, C] that the search finds for pixels [H, W, 3], whole windows, at a step."""
-    from bsqcodec.encoder.rdo import PictureTask, code, refine
+    from bsqcodec.encoder.rdo import PictureTask, code, optimise
     from bsqcodec.models.prior.walk_coders import RATE_WEIGHT
     from bsqcodec.models.transform.strips import encode_picture
 
@@ -167,4 +167,4 @@ def searched_integers(
     inside = np.ones(z.shape[:2], bool)
     start = code(weights.prior, step, inside, z, zone, RATE_WEIGHT)
     task = PictureTask(tokenizer, weights.prior, pixels, step, inside)
-    return refine(task, z, start, share=share).astype(np.int16)
+    return optimise(task, z, start, ms_ssim_weight=share).astype(np.int16)

@@ -55,7 +55,7 @@ class Trained(nn.Module):
 
 
 def decoder_loss(
-    tokenizer: Tokenizer, pixels: Tensor, step: Tensor, wider: Tensor, ms_ssim_share: float
+    tokenizer: Tokenizer, pixels: Tensor, step: Tensor, wider: Tensor, ms_ssim_weight: float
 ) -> tuple[Tensor, Tensor]:
     """(loss, distortion), each [B], of integers that the encoder as it is makes of pixels.
 
@@ -65,14 +65,14 @@ def decoder_loss(
         z = tokenizer.encode(pixels, step)
         zone = dead_zones_of(pixels, tokenizer.config.patch) + wider[:, None, None, None]
         n = quantize_beyond(z, zone)
-    return loss_of_integers(tokenizer, pixels, n, step, ms_ssim_share)
+    return loss_of_integers(tokenizer, pixels, n, step, ms_ssim_weight)
 
 
 def loss_of_integers(
-    tokenizer: Tokenizer, pixels: Tensor, n: Tensor, step: Tensor, ms_ssim_share: float
+    tokenizer: Tokenizer, pixels: Tensor, n: Tensor, step: Tensor, ms_ssim_weight: float
 ) -> tuple[Tensor, Tensor]:
     """(loss, distortion), each [B], of integers n [B, h, w, C] at steps [B]."""
-    d = distortion(tokenizer.decode(n, step), pixels, ms_ssim_share)
+    d = distortion(tokenizer.decode(n, step), pixels, ms_ssim_weight)
     return d / (step_size(step.float()) + FLOOR), d
 
 

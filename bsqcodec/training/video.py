@@ -1,4 +1,4 @@
-"""Training of the decoder of predicted frames, in the loop: each frame from the decoded one before."""
+"""Training of the decoder of inter frames, in the loop: each frame from the decoded one before."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from bsqcodec.encoder.frame_types import INTER_DEAD_ZONE_OFFSET, INTRA_STEP_OFFS
 from bsqcodec.encoder.masking import dead_zones_of
 from bsqcodec.machine.precision import autocast
 from bsqcodec.models.transform.compensation import TOKEN, compensate
-from bsqcodec.models.transform.inter_network import Predicted, blocks_in
+from bsqcodec.models.transform.inter_network import InterNetwork, blocks_in
 from bsqcodec.models.transform.quantizer import quantize_beyond
-from bsqcodec.models.transform.temporal_context import Past, context_of
+from bsqcodec.models.transform.temporal_context import TemporalContext, context_of
 from bsqcodec.models.transform.tokenizer import Tokenizer, step_size
 from bsqcodec.training.checkpoints import averaged, shipped, tokenizer_of
 from bsqcodec.training.clips import Clips
@@ -39,11 +39,11 @@ WIDEST = 0.12
 """What dead zones have more than those of pictures, in training at most."""
 
 FINER = 56.0
-"""Step indices by which first frames are finer in training, at most."""
+"""Step indices by which intra frames are finer in training, at most."""
 
 
 def usual_distortion(size: Tensor) -> Tensor:
-    """The distortion of predicted frames at step sizes, four fifths of it MS-SSIM."""
+    """The distortion of inter frames at step sizes, four fifths of it MS-SSIM."""
     return 131 * (size / 394) ** 0.75
 
 
@@ -61,7 +61,7 @@ def widened(pixels: Tensor, wider: Tensor) -> Tensor:
 
 
 def usual_bpp(step: int) -> float:
-    """About the bits per pixel of predicted frames at a step, by which losses are divided."""
+    """About the bits per pixel of inter frames at a step, by which losses are divided."""
     return float(0.02 + 5.0 * 2.0 ** (-step / 32))
 
 
@@ -70,7 +70,7 @@ def predictions(decoded: Tensor, vectors: Tensor) -> Tensor:
     return torch.stack([compensate(d, v) for d, v in zip(decoded, vectors, strict=True)])
 
 
-def predicted_of(source: Path, tokenizer: Tokenizer, encoder_blocks: int = 0) -> Predicted:
+def inter_network_of(source: Path, tokenizer: Tokenizer, encoder_blocks: int = 0) -> InterNetwork:
     """The model of a run's folder (averaged), or of a shipped file.
 
     With a network in its encoder if the source has one, or of so many new blocks.
@@ -84,24 +84,24 @@ def predicted_of(source: Path, tokenizer: Tokenizer, encoder_blocks: int = 0) ->
             for k, v in shipped(source, part)[1].items()
         }
     known = blocks_in(state, "encoder")
-    model = Predicted(tokenizer, known or encoder_blocks, blocks_in(state, "decoder"))
+    model = InterNetwork(tokenizer, known or encoder_blocks, blocks_in(state, "decoder"))
     model.load_state_dict(state, strict=bool(known) or not encoder_blocks)
     return model.eval().requires_grad_(False)
 
 
-class Memory:
-    """What the inter prior knows of crops, frame by frame. n [B, h, w, C]: of first frames."""
+class CropContexts:
+    """The inter prior's context of crops, frame by frame. n [B, h, w, C]: of intra frames."""
 
     def __init__(self, n: Tensor) -> None:
-        self._pasts = [Past.of_first(each) for each in n]
+        self._temporal = [TemporalContext.of_intra(each) for each in n]
 
     def next(self, n: Tensor, vectors: Tensor) -> Tensor:
         """Context [B, h, w, K] of frames with vectors [B, 2 h, 2 w, 2], and remember them."""
         contexts = []
         for i, (each, field) in enumerate(zip(n, vectors, strict=True)):
-            past = self._pasts[i].moved(field)
-            contexts.append(context_of(field, past))
-            self._pasts[i] = past.after(each)
+            temporal = self._temporal[i].moved(field)
+            contexts.append(context_of(field, temporal))
+            self._temporal[i] = temporal.after(each)
         return torch.stack(contexts)
 
 
@@ -140,9 +140,9 @@ def train(args: argparse.Namespace, world: World) -> None:
     clips = Clips.load(args.clips, load_pictures(args, world), args.clip_cache, args.moving)
     tokenizer = tokenizer_of(args.tokenizer).to(device)
     blocks = args.encoder_blocks if args.prior else 0
-    model = Predicted(tokenizer, blocks)
+    model = InterNetwork(tokenizer, blocks)
     if args.init:
-        model = predicted_of(args.init, tokenizer, blocks).requires_grad_(True).train()
+        model = inter_network_of(args.init, tokenizer, blocks).requires_grad_(True).train()
         blocks = 0 if model.encoder is None else len(model.encoder.blocks)
     model.to(device)
     if model.encoder is not None and not args.prior:
@@ -155,7 +155,7 @@ def train(args: argparse.Namespace, world: World) -> None:
     loop.resume()
 
     def encode(
-        net: Predicted, pixels: Tensor, prediction: Tensor, step: Tensor, wider: Tensor
+        net: InterNetwork, pixels: Tensor, prediction: Tensor, step: Tensor, wider: Tensor
     ) -> tuple[Rounded, Tensor]:
         """(what becomes of frames, the prediction's latents)."""
         z, predicted = net.encode(pixels, prediction, step)
@@ -186,7 +186,7 @@ def train(args: argparse.Namespace, world: World) -> None:
         kept: list[tuple[Rounded, Tensor]] = []
         with autocast(device):
             decoded, first = first_frames(tokenizer, frames[0], (index - finer).clamp_min(0))
-            memory = Memory(first)
+            contexts = CropContexts(first)
             for i in range(1, args.frames):
                 prediction = predictions(decoded, vectors[i])
                 rounded, predicted = encoded(model, frames[i], prediction, index, wider)
@@ -197,7 +197,7 @@ def train(args: argparse.Namespace, world: World) -> None:
                 total = total + loss.mean() / (args.frames - 1)
                 figures[f"rmse{i}"] = d.clamp_min(0).sqrt().mean()
                 if rate is not None:
-                    kept.append((rounded, memory.next(rounded.hard, vectors[i])))
+                    kept.append((rounded, contexts.next(rounded.hard, vectors[i])))
             if rate is not None:
                 rounded = Rounded.cat([x for x, _ in kept])
                 context = torch.cat([x for _, x in kept])
@@ -209,11 +209,11 @@ def train(args: argparse.Namespace, world: World) -> None:
         return total, figures
 
     held_out = clips.to_validate()
-    shadow = Predicted(tokenizer, blocks, len(model.decoder.blocks)).to(device).eval()
+    shadow = InterNetwork(tokenizer, blocks, len(model.decoder.blocks)).to(device).eval()
 
     @torch.no_grad()
     def validate(state: dict[str, Tensor]) -> dict[str, Any]:
-        """On 8 training clips, three predicted frames: bpp by the prior if there is one, MS-SSIM,
+        """On 8 training clips, three inter frames: bpp by the prior if there is one, MS-SSIM,
         squared error, and the share of integers that are not 0."""
         shadow.load_state_dict(state)
         figures = {}
@@ -225,13 +225,13 @@ def train(args: argparse.Namespace, world: World) -> None:
                 wider = torch.tensor([INTER_DEAD_ZONE_OFFSET], device=device)
                 with autocast(device):
                     decoded, n = first_frames(tokenizer, frames[0], index - INTRA_STEP_OFFSET)
-                    memory = Memory(n)
+                    contexts = CropContexts(n)
                     for i in range(1, 4):
                         prediction = predictions(decoded, vectors[i])
                         z, predicted = shadow.encode(frames[i], prediction, index)
                         n = quantize_beyond(z, widened(frames[i], wider))
                         decoded = shadow.reconstruct(prediction, predicted, n, index).clamp(0, 255)
-                        context = memory.next(n, vectors[i])
+                        context = contexts.next(n, vectors[i])
                         bits = rate.bits(n, at, context) if rate is not None else math.nan
                         error = float((decoded - frames[i]).square().mean())
                         similarity = float(ms_ssim(decoded, frames[i])[0])

@@ -1,4 +1,4 @@
-"""What each level of a video's frames takes, told by decoding the tokens and no pixel."""
+"""Bytes of each level of a video's frames, measured by decoding the tokens and no pixel."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bsqcodec.entropy.motion_vectors import SlotChances
+from bsqcodec.entropy.motion_vectors import SlotProbabilities
 from bsqcodec.entropy.range_coder import ideal_bits
 from bsqcodec.format.video_container import FrameType, Gop
 from bsqcodec.models.prior.walk import Chances, Position, Signs
 from bsqcodec.models.token_grid import TokenGrid
+from bsqcodec.models.video_priors import VideoPriors
 from bsqcodec.video.frame_coders import FrameDecoder
-from bsqcodec.video.frame_symbols import Priors
 from bsqcodec.video.verify import check_group
 
 Tally = defaultdict[tuple[FrameType, int | None], float]
@@ -23,23 +23,23 @@ Tally = defaultdict[tuple[FrameType, int | None], float]
 
 
 class LevelMeter:
-    """Adds up what the levels of the groups take that it is shown.
+    """Adds up the bytes of each level of the groups that it gets.
 
-    A frame has one range coder, so a level's share is what its bits cost by their probabilities;
-    the shares add up to the payloads but for the frames' heads and a few bytes of rounding each.
+    A frame has one range coder, so the bytes of a level are what its bits cost by their probabilities.
+    They add up to the payloads but for the frames' heads and a few bytes of rounding each.
     """
 
-    def __init__(self, priors: Priors, grid: TokenGrid) -> None:
+    def __init__(self, priors: VideoPriors, grid: TokenGrid) -> None:
         self._priors, self._grid = priors, grid
         self._bits: Tally = defaultdict(float)
 
     def add(self, gop: Gop) -> None:
-        """Count a group. Raises FormatError where it does not decode to what was coded."""
+        """Count a group. Raises FormatError if it does not decode to what was coded."""
         bits: Tally = defaultdict(float)
         types = iter(gop.types)
 
-        def reader(data: bytes, chances: SlotChances) -> MeasuringDecoder:
-            return MeasuringDecoder(data, chances, next(types), bits)
+        def reader(data: bytes, probabilities: SlotProbabilities) -> MeasuringDecoder:
+            return MeasuringDecoder(data, probabilities, next(types), bits)
 
         check_group(self._priors, self._grid, gop, reader)
         for key, found in bits.items():
@@ -57,29 +57,31 @@ class LevelMeter:
 
 
 class MeasuringDecoder(FrameDecoder):
-    """Reads a frame and counts what its bits cost."""
+    """Reads a frame and counts what its bits cost by their probabilities."""
 
-    def __init__(self, data: bytes, chances: SlotChances, kind: FrameType, tally: Tally) -> None:
-        super().__init__(data, chances)
+    def __init__(
+        self, data: bytes, probabilities: SlotProbabilities, kind: FrameType, tally: Tally
+    ) -> None:
+        super().__init__(data, probabilities)
         self._count = partial(self._add, tally, kind)
 
     @staticmethod
     def _add(
-        tally: Tally, kind: FrameType, plane: int | None, bits: npt.ArrayLike, chance: Chances
+        tally: Tally, kind: FrameType, plane: int | None, bits: npt.ArrayLike, probability: Chances
     ) -> None:
-        tally[kind, plane] += ideal_bits(np.asarray(bits, bool), chance)
+        tally[kind, plane] += ideal_bits(np.asarray(bits, bool), probability)
 
     def bits(
         self, wanted: npt.NDArray[np.bool_] | None, slots: npt.NDArray[np.int64]
     ) -> npt.NDArray[np.bool_]:
-        chance = self._chances.of(slots)
+        probability = self._probabilities.of(slots)
         bits = super().bits(wanted, slots)
-        self._count(None, bits, chance)
+        self._count(None, bits, probability)
         return bits
 
-    def stops(self, at: Position, chance: Chances) -> npt.NDArray[np.bool_]:
-        stops = super().stops(at, chance)
-        self._count(at.stage.plane, stops, chance)
+    def stops(self, at: Position, probability: Chances) -> npt.NDArray[np.bool_]:
+        stops = super().stops(at, probability)
+        self._count(at.stage.plane, stops, probability)
         return stops
 
     def digits(

@@ -22,13 +22,13 @@ from bsqcodec.models.token_grid import TokenGrid
 from bsqcodec.models.video_weight_files import VideoWeights
 from bsqcodec.options import DecodeOptions, EncodeOptions, VideoKeywords
 from bsqcodec.video.bit_accounting import LevelMeter
-from bsqcodec.video.coding_threads import Workers
+from bsqcodec.video.coding_threads import CodingThreads
 from bsqcodec.video.decode_frames import DecodedVideo
 from bsqcodec.video.verify import verify_video
-from bsqcodec.video.worker_pool import Help
+from bsqcodec.video.worker_pool import WorkerPool
 
 if TYPE_CHECKING:
-    from bsqcodec.encoder.rate_control import Control
+    from bsqcodec.encoder.rate_control import RateControl
     from bsqcodec.media.video.video_files import VideoReader
     from bsqcodec.targets import Target
     from bsqcodec.video.encode_frames import EncodedVideo, Progress
@@ -38,8 +38,8 @@ class VideoCodec:
     """Codes and decodes videos; loads the weights once and keeps them.
 
     weights: a file of video weights, or None for the default ones. device: "auto", "cpu" or
-    "cuda". threads: of the CPU, as for `Codec`. With two or more on a CPU, a second
-    process helps with longer videos (`bsqcodec.video.worker_pool`), unless not `helper`; it ends
+    "cuda". threads: of the CPU, as for `Codec`. worker_process: with two or more threads on a CPU,
+    code the tokens of longer videos in a second process (`bsqcodec.video.worker_pool`), which ends
     with the codec. Raises WeightsError.
     """
 
@@ -50,29 +50,30 @@ class VideoCodec:
         device: str = "auto",
         threads: int | None = None,
         int8: bool | None = None,
-        helper: bool = True,
+        worker_process: bool = True,
     ) -> None:
         self.device, self.notes = set_up_machine(device, threads)
         self._int8 = int8
         path = video_weights.find_default() if weights is None else Path(weights)
-        self._help: Help | None = None
-        if helper and self.device.type == "cpu":
-            self._help = Help(thread_count(), path.absolute(), int8)
+        self._pool: WorkerPool | None = None
+        if worker_process and self.device.type == "cpu":
+            self._pool = WorkerPool(thread_count(), path.absolute(), int8)
         self._default = video_weights.load(path, self.device, int8)
         self._loaded = {self._default.id: self._default}
 
-    def workers(
+    def coding_threads(
         self, weights: VideoWeights, frames: int | None, side_by_side: bool = True
-    ) -> AbstractContextManager[Workers]:
-        """What works beside the pixels' thread, while the context lasts.
+    ) -> AbstractContextManager[CodingThreads]:
+        """Threads that work beside the one that computes the pixels, while the context lasts.
 
-        frames: how many there probably are, None if that is not known.
+        frames: about how many there are, None if that is not known. side_by_side: see
+        `CodingThreads.started`.
         """
-        help = None
-        if self._help is not None and side_by_side:
-            self._help.expect(frames)
-            help = self._help, weights.path.absolute()
-        return Workers.started(side_by_side, help)
+        pool = None
+        if self._pool is not None and side_by_side:
+            self._pool.expect(frames)
+            pool = self._pool, weights.path.absolute()
+        return CodingThreads.started(side_by_side, pool)
 
     def _weights(self, model_id: bytes, image_id: bytes) -> VideoWeights:
         if model_id not in self._loaded:
@@ -92,20 +93,20 @@ class VideoCodec:
         sink: SupportsWrite,
         target: Target | None = None,
         *,
-        control: Control | None = None,
+        rate_control: RateControl | None = None,
         progress: Progress | None = None,
         **options: Unpack[VideoKeywords],
     ) -> EncodedVideo:
         """Code all frames of a reader into a sink, which need not seek.
 
-        target: quality 50 by default; control: chooses the steps in its place. options: gop, the
+        target: quality 50 by default; rate_control: chooses the steps in its place. options: gop, the
         frames of a group at most, by default about a second of them; effort: 2 optimises (slowly)
         the integers for rate and distortion, 0 and 1 do not; tune: the measure of that distortion.
         Raises ValueError for an impossible gop, another effort or tune, or a size as target (see
         `encode_video_file`), TargetError, LimitError, and what reader and sink raise.
         """
         chosen = EncodeOptions.for_video(target, **options)
-        return self.encode_with(reader, sink, chosen, control=control, progress=progress)
+        return self.encode_with(reader, sink, chosen, rate_control=rate_control, progress=progress)
 
     def encode_with(
         self,
@@ -113,14 +114,16 @@ class VideoCodec:
         sink: SupportsWrite,
         options: EncodeOptions,
         *,
-        control: Control | None = None,
+        rate_control: RateControl | None = None,
         progress: Progress | None = None,
     ) -> EncodedVideo:
         """Code all frames of a reader, with all options in one object; see `encode`."""
         from bsqcodec.video.encode_frames import FrameEncoding
 
-        encoding = FrameEncoding(self._default, self.device, self.notes, self.workers, options)
-        return encoding.encode(reader, sink, control=control, progress=progress)
+        encoding = FrameEncoding(
+            self._default, self.device, self.notes, self.coding_threads, options
+        )
+        return encoding.encode(reader, sink, rate_control=rate_control, progress=progress)
 
     def verify(self, source: ByteSource, frames: int) -> None:
         """Decode all integers of a .bsq video, which must have so many frames, and compare them.
@@ -174,4 +177,4 @@ class VideoCodec:
         )
         weights = self._weights(file.header.video_model_id, file.header.image_model_id)
         part = options.start, options.duration, options.partial
-        return DecodedVideo(self.device, self.workers, file, weights, *part)
+        return DecodedVideo(self.device, self.coding_threads, file, weights, *part)

@@ -24,12 +24,14 @@ from bsqcodec.media.video.even_times import usual_rate
 from bsqcodec.media.video.video_files import VideoFrame
 from bsqcodec.models.token_grid import TokenGrid
 from bsqcodec.models.video_weight_files import VideoWeights
-from bsqcodec.video.coding_threads import Workers
+from bsqcodec.video.coding_threads import CodingThreads
 from bsqcodec.video.decoding_loop import DecodingLoop
 from bsqcodec.video.group_decoder import GroupDecoder
 from bsqcodec.video.stream_format import format_of
 
-StartWorkers: TypeAlias = Callable[[VideoWeights, int | None], AbstractContextManager[Workers]]
+StartThreads: TypeAlias = Callable[
+    [VideoWeights, int | None], AbstractContextManager[CodingThreads]
+]
 """Starts the threads of a video with these weights and, if that is known, so many frames."""
 
 
@@ -42,7 +44,7 @@ class DecodedVideo:
     def __init__(
         self,
         device: torch.device,
-        start_workers: StartWorkers,
+        start_threads: StartThreads,
         file: VideoFileReader,
         weights: VideoWeights,
         start: float | None,
@@ -53,7 +55,7 @@ class DecodedVideo:
         self.missing: list[DamagedGop] = []
         self.format = format_of(file)
         self._times = ShownTimes(file.header)
-        self._device, self._start_workers = device, start_workers
+        self._device, self._start_threads = device, start_threads
         self._weights, self._partial = weights, partial
         # the decimals that were meant, so that .1 is not after a frame at 1/10
         self._start = None if start is None else Fraction(str(start))
@@ -104,10 +106,10 @@ class DecodedVideo:
             wanted = first_pts + math.ceil(self._start / base)
             self.file.seek_gop(index.gop_of_pts(wanted))
         grid = TokenGrid(header.height, header.width)
-        tokenizer, predicted = self._weights.image.tokenizer, self._weights.predicted
+        tokenizer, inter_network = self._weights.image.tokenizer, self._weights.inter_network
         waiting: _TimedGroup | None = None
         total = index.frame_count if index else None
-        with self._start_workers(self._weights, total) as workers:
+        with self._start_threads(self._weights, total) as threads:
             for part in _and_what_fails(self.file.chunks()):
                 if isinstance(part, SideBytes):
                     if self._side is not None:
@@ -128,8 +130,8 @@ class DecodedVideo:
                     if self._start is not None and times[-1] < begin:
                         continue
                     if end is None or times[0] < end:
-                        loop = DecodingLoop(tokenizer, predicted, grid, self._device)
-                        decoder = GroupDecoder(loop, self._weights.priors, part.frames, workers)
+                        loop = DecodingLoop(tokenizer, inter_network, grid, self._device)
+                        decoder = GroupDecoder(loop, self._weights.priors, part.frames, threads)
                         following = _TimedGroup(part, times, decoder)
                 elif self.file.totals is not None and first_pts is not None:
                     until = first_pts + self.file.totals.duration

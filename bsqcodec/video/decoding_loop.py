@@ -16,7 +16,7 @@ from torch import Tensor
 from bsqcodec.machine.precision import autocast
 from bsqcodec.models.token_grid import TokenGrid
 from bsqcodec.models.transform.compensation import compensate
-from bsqcodec.models.transform.inter_network import Predicted
+from bsqcodec.models.transform.inter_network import InterNetwork
 from bsqcodec.models.transform.tokenizer import Tokenizer
 from bsqcodec.models.windows import continued
 
@@ -34,11 +34,11 @@ class DecodingLoop:
     def __init__(
         self,
         tokenizer: Tokenizer,
-        predicted: Predicted,
+        inter_network: InterNetwork,
         grid: TokenGrid,
         device: torch.device,
     ) -> None:
-        self.tokenizer, self.predicted = tokenizer, predicted
+        self.tokenizer, self.inter_network = tokenizer, inter_network
         self.grid, self.device = grid, device
         self.reference: Tensor | None = None
         self._prediction: tuple[Tensor, Tensor] | None = None  # a prediction and its latents
@@ -55,7 +55,7 @@ class DecodingLoop:
 
     def autocast(self) -> torch.autocast:
         """The context in which the networks run, in the precision of their layers."""
-        return autocast(self.device, self.predicted.dtype)
+        return autocast(self.device, self.inter_network.dtype)
 
     def _keep(self, decoded: Tensor) -> Pixels:
         """Make a decoded frame [1, 3, ...] the reference; return its pixels."""
@@ -94,10 +94,10 @@ class DecodingLoop:
         """Decode an inter frame from its prediction and integers [h, w, C]; it becomes the reference."""
         p = self.windows(prediction)
         if self._prediction is None or self._prediction[0] is not prediction:
-            self._prediction = prediction, self.predicted.latents(p - 127.5)
+            self._prediction = prediction, self.inter_network.latents(p - 127.5)
         latents = self._prediction[1]
         with self.autocast():
-            decoded = self.predicted.reconstruct(
+            decoded = self.inter_network.reconstruct(
                 p, latents, n[None].float(), self.step_tensor(step)
             )
         return self._keep(decoded.float())

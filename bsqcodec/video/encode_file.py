@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import IO
 
-from bsqcodec.encoder.rate_control import Control
-from bsqcodec.encoder.size_budget import Budget, container_bytes, search_size, shortfall
+from bsqcodec.encoder.rate_control import RateControl
+from bsqcodec.encoder.size_budget import SizeBudget, code_to_size, container_bytes, shortfall
 from bsqcodec.errors import TargetError
 from bsqcodec.format.byte_source import SupportsWrite
 from bsqcodec.media.files import temporary_file
@@ -49,7 +49,7 @@ def encode_video_file(
 
     With a size as target, or with `verify`, the file is made in a temporary place, and nothing
     reaches the sink before it is whole and right. For a size the source is read once more, to
-    count its frames, and coded until the size is met (see `search_size`).
+    count its frames, and coded until the size is met (see `code_to_size`).
     progress: takes the number of frames done, in each coding.
     Raises TargetError, VerifyError, LimitError, and what `open_video`, its reader and the sink
     raise.
@@ -80,11 +80,13 @@ def _code(
     sink: SupportsWrite,
     options: EncodeOptions,
     progress: Progress | None,
-    control: Control | None = None,
+    rate_control: RateControl | None = None,
 ) -> CodedVideo:
     """Code a video once."""
     with source.open() as reader:
-        encoded = codec.encode_with(reader, sink, options, control=control, progress=progress)
+        encoded = codec.encode_with(
+            reader, sink, options, rate_control=rate_control, progress=progress
+        )
         return CodedVideo(
             **vars(encoded),
             width=reader.format.width,
@@ -113,8 +115,8 @@ def _to_size(
         groups = math.ceil(frames / (options.gop or default_gop(reader.format)))
         rest = reader.side_bytes + container_bytes(reader.format.metadata, groups, frames)
 
-    def code(budget: Budget, file: IO[bytes]) -> CodedVideo:
+    def code(budget: SizeBudget, file: IO[bytes]) -> CodedVideo:
         return _code(codec, source, file, options, progress, budget)
 
-    coded, file = search_size(code, frames, rest, limit)
+    coded, file = code_to_size(code, frames, rest, limit)
     return replace(coded, notes=(*coded.notes, *shortfall(coded.size, limit))), file

@@ -15,7 +15,7 @@ import torch
 
 from bsqcodec.encoder.effort import is_searched, notes_on
 from bsqcodec.encoder.psnr import psnr_of_error
-from bsqcodec.encoder.rate_control import CodedGroup, Control, Rate, make_control
+from bsqcodec.encoder.rate_control import AverageRate, CodedGroup, RateControl, make_rate_control
 from bsqcodec.format.byte_source import SupportsWrite
 from bsqcodec.format.memory_limit import memory_notes, video_memory
 from bsqcodec.format.video_container import (
@@ -30,7 +30,7 @@ from bsqcodec.models.token_grid import TokenGrid
 from bsqcodec.models.video_weight_files import VideoWeights
 from bsqcodec.options import EncodeOptions, Tune
 from bsqcodec.targets import DEFAULT_TARGET
-from bsqcodec.video.coding_threads import Workers
+from bsqcodec.video.coding_threads import CodingThreads
 from bsqcodec.video.decoding_loop import Pixels
 from bsqcodec.video.encoding_loop import EncodingLoop
 from bsqcodec.video.group_encoder import GroupEncoder
@@ -48,8 +48,8 @@ MAX_DEFAULT_GOP_FRAMES = 120
 Progress = Callable[[int], None]
 """Takes the number of frames that are done; a group that is coded again does not count again."""
 
-StartEncodingWorkers: TypeAlias = Callable[
-    [VideoWeights, int | None, bool], AbstractContextManager[Workers]
+StartEncodingThreads: TypeAlias = Callable[
+    [VideoWeights, int | None, bool], AbstractContextManager[CodingThreads]
 ]
 """Starts the threads of a video with these weights and, if that is known, so many frames; the last
 argument: whether they are busy side by side."""
@@ -82,7 +82,7 @@ class FrameEncoding:
     weights: VideoWeights
     device: torch.device
     notes: tuple[str, ...]
-    start_workers: StartEncodingWorkers
+    start_threads: StartEncodingThreads
     options: EncodeOptions
 
     def encode(
@@ -90,7 +90,7 @@ class FrameEncoding:
         reader: VideoReader,
         sink: SupportsWrite,
         *,
-        control: Control | None = None,
+        rate_control: RateControl | None = None,
         progress: Progress | None = None,
     ) -> EncodedVideo:
         """See `bsqcodec.video.codec.VideoCodec.encode`."""
@@ -103,8 +103,8 @@ class FrameEncoding:
             gop = default_gop(form)
             slack = gop // LAST_GOP_EXTENSION
         grid = TokenGrid(form.height, form.width)
-        if control is None:
-            control = make_control(options.target or DEFAULT_TARGET, grid)
+        if rate_control is None:
+            rate_control = make_rate_control(options.target or DEFAULT_TARGET, grid)
         area = form.height * form.width
         optimised = is_searched(options.effort, area)
         notes = (*self.notes, *notes_on(options.effort, area, "each frame"))
@@ -115,13 +115,13 @@ class FrameEncoding:
         squared, picture_bytes = 0.0, 0
         with (
             coding(self.device, "this video"),
-            self.start_workers(self.weights, reader.expected_frames, not optimised) as workers,
+            self.start_threads(self.weights, reader.expected_frames, not optimised) as threads,
         ):
             writer = VideoFileWriter(sink, header_for(form, self.weights), form.metadata)
             times = ShownTimes(writer.header)
             frames = _FrameQueue(_growing(reader.frames(), times), slack, _nominal_step(form))
             encoding = _GroupEncoding(
-                self.weights, self.device, grid, control, workers, optimised, options.tune
+                self.weights, self.device, grid, rate_control, threads, optimised, options.tune
             )
 
             def tell(done: int) -> None:
@@ -149,9 +149,9 @@ class FrameEncoding:
             writer.close(duration)
         count = sum(groups)
         missed = None
-        if isinstance(control, Rate):
+        if isinstance(rate_control, AverageRate):
             seconds = float(duration * form.time_base)
-            missed = control.missed(8 * picture_bytes, count, seconds)
+            missed = rate_control.missed(8 * picture_bytes, count, seconds)
         if missed is not None:
             notes = (*notes, missed)
         samples = count * area
@@ -181,8 +181,8 @@ class _GroupEncoding:
     weights: VideoWeights
     device: torch.device
     grid: TokenGrid
-    control: Control
-    workers: Workers
+    rate_control: RateControl
+    threads: CodingThreads
     optimised: bool
     tune: Tune | None
 
@@ -194,7 +194,7 @@ class _GroupEncoding:
         gop: frames at most. tell: takes the number of its frames that are done.
         """
         taken: list[VideoFrame] = []
-        step = self.control.first_step()
+        step = self.rate_control.first_step()
         while True:
             encoder = self._group_encoder()
             if taken:
@@ -211,16 +211,16 @@ class _GroupEncoding:
                     tell(len(taken))
             coded = encoder.finish()
             shown = (frames.end - taken[0].pts) * time_base
-            following_step = self.control.judge(step, coded, float(shown))
+            following_step = self.rate_control.judge(step, coded, float(shown))
             if following_step is None:
                 return taken, coded
             step = following_step
 
     def _group_encoder(self) -> GroupEncoder:
         weights = self.weights
-        loop = EncodingLoop(weights.image.tokenizer, weights.predicted, self.grid, self.device)
+        loop = EncodingLoop(weights.image.tokenizer, weights.inter_network, self.grid, self.device)
         return GroupEncoder(
-            loop, weights.priors, self.workers, self.control.dry, self.optimised, self.tune
+            loop, weights.priors, self.threads, self.rate_control.dry, self.optimised, self.tune
         )
 
 

@@ -15,7 +15,7 @@ from bsqcodec.encoder.motion_estimation import (
     search_frame_integer_pel,
 )
 from bsqcodec.models.token_grid import TokenGrid
-from bsqcodec.models.transform.inter_network import Predicted
+from bsqcodec.models.transform.inter_network import InterNetwork
 from bsqcodec.models.transform.tokenizer import Tokenizer
 from bsqcodec.video.decoding_loop import DecodingLoop, Pixels
 
@@ -26,11 +26,11 @@ class EncodingLoop(DecodingLoop):
     def __init__(
         self,
         tokenizer: Tokenizer,
-        predicted: Predicted,
+        inter_network: InterNetwork,
         grid: TokenGrid,
         device: torch.device,
     ) -> None:
-        super().__init__(tokenizer, predicted, grid, device)
+        super().__init__(tokenizer, inter_network, grid, device)
         self._inside = torch.from_numpy(grid.inside).to(device)
 
     def load(self, pixels: Pixels) -> Tensor:
@@ -89,7 +89,7 @@ class EncodingLoop(DecodingLoop):
         """z [h, w, C] of an inter frame [3, H, W] beside its prediction."""
         x, p = self.windows(frame), self.windows(prediction)
         with self.autocast():
-            z, latents = self.predicted.encode(x, p, self.step_tensor(step))
+            z, latents = self.inter_network.encode(x, p, self.step_tensor(step))
         self._prediction = prediction, latents
         return z[0]
 

@@ -5,19 +5,19 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from bsqcodec.entropy.motion_vectors import SlotChances
+from bsqcodec.entropy.motion_vectors import SlotProbabilities
 from bsqcodec.entropy.range_coder import BitDecoder, BitEncoder
 from bsqcodec.models.prior.walk import Chances, Position, Signs
 from bsqcodec.models.prior.walk_coders import read_digits, write_digits
 
 
 class FrameEncoder:
-    """Writes vectors and tokens: the integers n [T, C] as they are. chances: of the vectors."""
+    """Writes vectors and tokens: the integers n [T, C] as they are. probabilities: of the vectors."""
 
-    def __init__(self, n: npt.NDArray[np.int32], chances: SlotChances) -> None:
+    def __init__(self, n: npt.NDArray[np.int32], probabilities: SlotProbabilities) -> None:
         self._n = n
         self._v = np.zeros_like(n)
-        self._chances = chances
+        self._probabilities = probabilities
         self._encoder = BitEncoder()
 
     @property
@@ -33,16 +33,16 @@ class FrameEncoder:
     ) -> npt.NDArray[np.bool_]:
         if wanted is None:
             raise ValueError("an encoder needs the bits to write")
-        self._encoder.encode(wanted, self._chances.of(slots))
-        self._chances.count(slots, wanted)
+        self._encoder.encode(wanted, self._probabilities.of(slots))
+        self._probabilities.count(slots, wanted)
         return wanted
 
     def begin_level(self, level: int) -> bool:
         return True
 
-    def stops(self, at: Position, chance: Chances) -> npt.NDArray[np.bool_]:
+    def stops(self, at: Position, probability: Chances) -> npt.NDArray[np.bool_]:
         stops = (self._n[at.tokens] == self._v[at.tokens]).all(1)
-        self._encoder.encode(stops, chance)
+        self._encoder.encode(stops, probability)
         return np.asarray(stops)
 
     def digits(
@@ -59,24 +59,24 @@ class FrameEncoder:
 
 
 class FrameDecoder:
-    """Reads them back."""
+    """Reads vectors and tokens. probabilities: of the vectors."""
 
-    def __init__(self, data: bytes, chances: SlotChances) -> None:
+    def __init__(self, data: bytes, probabilities: SlotProbabilities) -> None:
         self._decoder = BitDecoder(data)
-        self._chances = chances
+        self._probabilities = probabilities
 
     def bits(
         self, wanted: npt.NDArray[np.bool_] | None, slots: npt.NDArray[np.int64]
     ) -> npt.NDArray[np.bool_]:
-        bits = self._decoder.decode(self._chances.of(slots))
-        self._chances.count(slots, bits)
+        bits = self._decoder.decode(self._probabilities.of(slots))
+        self._probabilities.count(slots, bits)
         return bits
 
     def begin_level(self, level: int) -> bool:
         return True
 
-    def stops(self, at: Position, chance: Chances) -> npt.NDArray[np.bool_]:
-        return self._decoder.decode(chance)
+    def stops(self, at: Position, probability: Chances) -> npt.NDArray[np.bool_]:
+        return self._decoder.decode(probability)
 
     def digits(
         self, at: Position, v: npt.NDArray[np.float32], nonzero: Chances, positive: Signs

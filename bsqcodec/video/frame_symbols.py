@@ -1,7 +1,7 @@
 """The symbols of a group's frames, integers and vectors, and their entropy coding frame by frame.
 
 Payload of a frame: its step index (one byte); the number of digit planes that are coded, plus 128 if
-anything moves (one byte, not in a first frame); and the words of one range coder, with the vectors
+anything moves (one byte, not in an intra frame); and the words of one range coder, with the vectors
 (if anything moves) and the tokens.
 """
 
@@ -16,30 +16,18 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from bsqcodec.entropy.motion_vectors import SlotChances, code_vectors
+from bsqcodec.entropy.motion_vectors import SlotProbabilities, code_vectors
 from bsqcodec.errors import FormatError
 from bsqcodec.models.prior.integer import IntegerPrior
 from bsqcodec.models.prior.order import planes_needed
 from bsqcodec.models.prior.walk import walk
 from bsqcodec.models.token_grid import TokenGrid
-from bsqcodec.models.transform.temporal_context import Past, context_of
+from bsqcodec.models.transform.temporal_context import TemporalContext, context_of
+from bsqcodec.models.video_priors import VideoPriors
 from bsqcodec.video.frame_coders import FrameDecoder, FrameEncoder
 
 MOVES = 128
-"""Added to a frame's number of planes if it has vectors other than 0, which are coded then."""
-
-
-@dataclass(frozen=True)
-class Priors:
-    """What codes integers: of first frames, of predicted ones, and the vectors' chances.
-
-    patience: how slowly those follow a group's vectors (see `SlotChances`).
-    """
-
-    first: IntegerPrior
-    inter: IntegerPrior
-    vectors: npt.NDArray[np.int32]
-    patience: int
+"""Added to a frame's number of planes if it has vectors other than 0; only then they are coded."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +40,7 @@ class Symbols:
 
     @property
     def repeats(self) -> bool:
-        """Whether the frame is the one before it, again."""
+        """Whether the frame repeats the one before it."""
         return self.vectors is not None and not self.vectors.any() and not self.n.any()
 
     def packed(self) -> Packed:
@@ -63,7 +51,7 @@ class Symbols:
 
 @dataclass(frozen=True)
 class Packed:
-    """Symbols on their way to another process."""
+    """Symbols for another process, in 16 bits each."""
 
     step: int
     n: npt.NDArray[np.int16]
@@ -76,116 +64,123 @@ class Packed:
 
 
 @dataclass
-class Memory:
-    """What the coding of a frame depends on of those before it in its group.
+class GopState:
+    """What the coding of a frame depends on of the frames before it in its group.
 
-    before: their last vectors. crc: CRC-32 of all integers and vectors so far.
+    temporal: None before the intra frame. vectors_before: of the frame before. crc: CRC-32 of all
+    integers and vectors so far.
     """
 
-    past: Past | None
-    before: npt.NDArray[np.int64]
-    chances: SlotChances
+    temporal: TemporalContext | None
+    vectors_before: npt.NDArray[np.int64]
+    probabilities: SlotProbabilities
     crc: int = 0
 
     @staticmethod
-    def of_nothing(priors: Priors, grid: TokenGrid) -> Memory:
-        """At the start of a group."""
+    def at_start(priors: VideoPriors, grid: TokenGrid) -> GopState:
+        """The state at the start of a group."""
         rows, columns = grid.shape
         before = np.zeros((2 * rows, 2 * columns, 2), np.int64)
-        return Memory(None, before, SlotChances(priors.vectors, priors.patience))
+        return GopState(None, before, SlotProbabilities(priors.vectors, priors.prior_count))
 
 
 class SymbolCoder:
-    """The entropy coder's side of a group: symbols to payloads and back, frame by frame.
+    """Entropy coding of a group: symbols to payloads and back, frame by frame.
 
-    memory: of another coder, whose group this one goes on with; None for the start of a group.
+    state: of another coder, whose group this one continues; None for the start of a group.
     """
 
-    def __init__(self, priors: Priors, grid: TokenGrid, memory: Memory | None = None) -> None:
+    def __init__(self, priors: VideoPriors, grid: TokenGrid, state: GopState | None = None) -> None:
         self._priors = priors
         self._inside = grid.inside
         self._rows, self._columns = grid.shape
-        self.memory = Memory.of_nothing(priors, grid) if memory is None else memory
+        self.state = GopState.at_start(priors, grid) if state is None else state
 
     @property
     def crc(self) -> int:
         """CRC-32 of all integers and vectors so far."""
-        return self.memory.crc
+        return self.state.crc
 
-    def _prior(self, first: bool) -> IntegerPrior:
-        return self._priors.first if first else self._priors.inter
+    def _prior(self, intra: bool) -> IntegerPrior:
+        return self._priors.intra if intra else self._priors.inter
 
     def _grid_vectors(self, vectors: npt.NDArray[np.int64]) -> Tensor:
+        """Vectors of the padded grid: 0 in the padding."""
         h, w = self._inside.shape
         lack = ((0, 2 * h - len(vectors)), (0, 2 * w - vectors.shape[1]), (0, 0))
         return torch.from_numpy(np.pad(vectors, lack))
 
     def context(self, vectors: npt.NDArray[np.int64]) -> Tensor:
-        """Context [1, h, w, K] of the tokens of the next frame, a predicted one."""
-        return self._look_back(vectors)[0]
+        """Context [1, h, w, K] of the tokens of the next frame, an inter frame."""
+        return self._context_and_temporal(vectors)[0]
 
-    def _look_back(self, vectors: npt.NDArray[np.int64]) -> tuple[Tensor, Past]:
-        """(the context, the past moved by vectors) of the next frame. Raises FormatError."""
-        if self.memory.past is None:
-            raise FormatError("a predicted frame comes before a first one")
+    def _context_and_temporal(
+        self, vectors: npt.NDArray[np.int64]
+    ) -> tuple[Tensor, TemporalContext]:
+        """The next frame's context, and the temporal context moved by vectors. Raises FormatError."""
+        if self.state.temporal is None:
+            raise FormatError("an inter frame comes before the intra frame of its group")
         field = self._grid_vectors(vectors)
-        past = self.memory.past.moved(field)
-        return context_of(field, past)[None], past
+        temporal = self.state.temporal.moved(field)
+        return context_of(field, temporal)[None], temporal
 
-    def _remember(self, symbols: Symbols) -> None:
-        memory = self.memory
+    def _update(self, symbols: Symbols) -> None:
+        """Make the state that of the frame after these symbols."""
+        state = self.state
         n = torch.from_numpy(symbols.n)
         if symbols.vectors is None:
-            memory.past = Past.of_first(n)
+            state.temporal = TemporalContext.of_intra(n)
         else:
-            assert memory.past is not None
-            memory.past = memory.past.after(n)
-            memory.before = symbols.vectors
-            memory.crc = zlib.crc32(symbols.vectors.astype("<i2").tobytes(), memory.crc)
-        memory.crc = zlib.crc32(symbols.n[self._inside].astype("<i2").tobytes(), memory.crc)
+            assert state.temporal is not None
+            state.temporal = state.temporal.after(n)
+            state.vectors_before = symbols.vectors
+            state.crc = zlib.crc32(symbols.vectors.astype("<i2").tobytes(), state.crc)
+        state.crc = zlib.crc32(symbols.n[self._inside].astype("<i2").tobytes(), state.crc)
 
     def encode(self, symbols: Symbols) -> bytes:
         """The payload of the next frame, without the group's CRC."""
-        memory = self.memory
-        first = symbols.vectors is None
+        state = self.state
+        intra = symbols.vectors is None
         n = symbols.n.reshape(-1, symbols.n.shape[-1])
-        coder = FrameEncoder(n, memory.chances)
+        coder = FrameEncoder(n, state.probabilities)
         context = None
         head = [symbols.step]
-        most = None
+        planes = None
         if symbols.vectors is not None:
-            most = planes_needed(int(np.abs(n).max(initial=0)))
+            planes = planes_needed(int(np.abs(n).max(initial=0)))
             moves = bool(symbols.vectors.any())
-            head.append(most + MOVES * moves)
+            head.append(planes + MOVES * moves)
             if moves:
-                code_vectors(coder, symbols.vectors, memory.before, self._rows, self._columns)
-            context, memory.past = self._look_back(symbols.vectors)
-        walk(
-            self._prior(first), symbols.step, self._inside, coder, context=context, most_planes=most
-        )
-        self._remember(symbols)
+                code_vectors(
+                    coder, symbols.vectors, state.vectors_before, self._rows, self._columns
+                )
+            context, state.temporal = self._context_and_temporal(symbols.vectors)
+        prior = self._prior(intra)
+        walk(prior, symbols.step, self._inside, coder, context=context, most_planes=planes)
+        self._update(symbols)
         return bytes(head) + coder.finish()
 
     def decode(
         self,
         payload: bytes,
-        first: bool,
-        reader: Callable[[bytes, SlotChances], FrameDecoder] = FrameDecoder,
+        intra: bool,
+        reader: Callable[[bytes, SlotProbabilities], FrameDecoder] = FrameDecoder,
     ) -> Symbols:
-        """The next frame's symbols, read by what `reader` makes. Raises FormatError."""
-        memory = self.memory
-        head = 1 if first else 2
+        """The symbols of the next frame, read by the decoder that `reader` makes. Raises FormatError."""
+        state = self.state
+        head = 1 if intra else 2
         if len(payload) < head:
             raise FormatError("a frame has too few bytes")
-        step, most = payload[0], None if first else payload[1] % MOVES
-        coder = reader(payload[head:], memory.chances)
+        step, planes = payload[0], None if intra else payload[1] % MOVES
+        coder = reader(payload[head:], state.probabilities)
         vectors = context = None
-        if not first:
-            vectors = np.zeros_like(memory.before)
+        if not intra:
+            vectors = np.zeros_like(state.vectors_before)
             if payload[1] >= MOVES:
-                vectors = code_vectors(coder, None, memory.before, self._rows, self._columns)
-            context, memory.past = self._look_back(vectors)
-        n = walk(self._prior(first), step, self._inside, coder, context=context, most_planes=most)
+                vectors = code_vectors(coder, None, state.vectors_before, self._rows, self._columns)
+            context, state.temporal = self._context_and_temporal(vectors)
+        prior = self._prior(intra)
+        n = walk(prior, step, self._inside, coder, context=context, most_planes=planes)
         symbols = Symbols(step, n, vectors)
-        self._remember(symbols)
+        self._update(symbols)
         return symbols

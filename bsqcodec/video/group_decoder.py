@@ -14,40 +14,45 @@ from collections.abc import Iterator
 import torch
 
 from bsqcodec.errors import FormatError
-from bsqcodec.video.coding_threads import AHEAD, Workers
+from bsqcodec.models.video_priors import VideoPriors
+from bsqcodec.video.coding_threads import AHEAD, CodingThreads
 from bsqcodec.video.decoding_loop import DecodingLoop, Pixels
-from bsqcodec.video.frame_symbols import Priors, Symbols
+from bsqcodec.video.frame_symbols import Symbols
 
 GROUP_CRC = struct.Struct("<I")
 """The CRC-32 with which the first payload of a group begins."""
 
 
 class GroupDecoder:
-    """Decodes one group; its first frame's entropy decoding, which takes longest, begins at once."""
+    """Decodes one group; the entropy decoding of its intra frame, which takes longest, begins at once."""
 
     def __init__(
-        self, loop: DecodingLoop, priors: Priors, payloads: tuple[bytes, ...], workers: Workers
+        self,
+        loop: DecodingLoop,
+        priors: VideoPriors,
+        payloads: tuple[bytes, ...],
+        threads: CodingThreads,
     ) -> None:
-        self._loop, self._workers = loop, workers
-        self._coder = workers.coder(priors, loop.grid)
+        self._loop, self._threads = loop, threads
+        self._coder = threads.coder(priors, loop.grid)
         head = payloads[0] if payloads else b""
-        self._crc, first = head[: GROUP_CRC.size], head[GROUP_CRC.size :]
+        self._crc, intra = head[: GROUP_CRC.size], head[GROUP_CRC.size :]
         self._others = payloads[1:]
-        self._first = workers.ahead.submit(self._coder.decode, first, True)
+        self._intra = threads.ahead.submit(self._coder.decode, intra, True)
 
     def _decode(self, index: int) -> Symbols:
-        """The symbols of a predicted frame, in order."""
-        self._first.result()
+        """The symbols of an inter frame, in order."""
+        self._intra.result()
         return self._coder.decode(self._others[index], False)
 
     def frames(self) -> Iterator[Pixels]:
         """The frames [H, W, 3] of the group, one by one. Raises FormatError."""
         if len(self._crc) < GROUP_CRC.size:
-            raise FormatError("a group of pictures has no first frame")
+            raise FormatError("a group of pictures has no intra frame")
         loop, count = self._loop, len(self._others)
-        submit = self._workers.entropy.submit
+        submit = self._threads.entropy.submit
         pending = deque(submit(self._decode, index) for index in range(min(AHEAD, count)))
-        symbols = self._first.result()
+        symbols = self._intra.result()
         yield loop.intra_frame(torch.from_numpy(symbols.n).to(loop.device), symbols.step)
         for index in range(count):
             if index + AHEAD < count:

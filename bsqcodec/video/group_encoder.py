@@ -15,18 +15,19 @@ import torch
 from torch import Tensor
 
 from bsqcodec.encoder.frame_types import INTER_DEAD_ZONE_OFFSET, intra_step, is_scene_change
-from bsqcodec.encoder.inter_rdo import PACE, PredictedTask
+from bsqcodec.encoder.inter_rdo import INTER_SCHEDULE, InterTask
 from bsqcodec.encoder.motion_estimation import IntegerPelMotion, motion_rate_weight
 from bsqcodec.encoder.rate_control import CodedGroup
-from bsqcodec.encoder.rdo import USUAL, Pace, PictureTask, Task, refine
-from bsqcodec.encoder.tune import is_masked, ms_ssim_share
+from bsqcodec.encoder.rdo import PICTURE_SCHEDULE, PictureTask, RdoSchedule, Task, optimise
+from bsqcodec.encoder.tune import is_masked, ms_ssim_weight
 from bsqcodec.models.prior.integer import IntegerPrior
 from bsqcodec.models.prior.order import limits
+from bsqcodec.models.video_priors import VideoPriors
 from bsqcodec.options import Tune
-from bsqcodec.video.coding_threads import AHEAD, Workers
+from bsqcodec.video.coding_threads import AHEAD, CodingThreads
 from bsqcodec.video.decoding_loop import Pixels
 from bsqcodec.video.encoding_loop import EncodingLoop
-from bsqcodec.video.frame_symbols import Priors, SymbolCoder, Symbols
+from bsqcodec.video.frame_symbols import SymbolCoder, Symbols
 from bsqcodec.video.group_decoder import GROUP_CRC
 
 
@@ -50,16 +51,16 @@ class GroupEncoder:
     def __init__(
         self,
         loop: EncodingLoop,
-        priors: Priors,
-        workers: Workers,
+        priors: VideoPriors,
+        threads: CodingThreads,
         dry: bool = False,
         optimised: bool = False,
         tune: Tune | None = None,
     ) -> None:
         self._loop = loop
-        self._coder = workers.coder(priors, loop.grid)
+        self._coder = threads.coder(priors, loop.grid)
         self._priors = priors
-        self._workers = workers
+        self._threads = threads
         self._dry, self._optimised, self._tune = dry, optimised, tune
         self._latest: Pixels | None = None
         self._motion: IntegerPelMotion | None = None
@@ -116,7 +117,7 @@ class GroupEncoder:
             symbols = Symbols(step, n.to(torch.int32).cpu().numpy(), vectors)
             if len(self._pending) > AHEAD:
                 self._pending[-AHEAD].result()
-            self._pending.append(self._workers.entropy.submit(self._coder.encode, symbols))
+            self._pending.append(self._threads.entropy.submit(self._coder.encode, symbols))
         difference = decoded.astype(np.float32) - pixels
         self._errors.append(float(np.mean(difference**2)))
         return True
@@ -145,7 +146,7 @@ class GroupEncoder:
     ) -> None:
         """Start the integer-pel search for the frame after the next, if that is known."""
         if following is not None:
-            submit = self._workers.ahead.submit
+            submit = self._threads.ahead.submit
             result = submit(self._search, pixels, following, rate_weight, motion)
             self._ahead = _SearchAhead(following, rate_weight, result)
 
@@ -157,7 +158,7 @@ class GroupEncoder:
         motion_before: IntegerPelMotion | None,
     ) -> IntegerPelMotion:
         """Search in the worker process if there is one, else here."""
-        process, loop = self._workers.process(), self._loop
+        process, loop = self._threads.process(), self._loop
         if process is not None:
             return process.search_integer_pel(loop.grid, before, pixels, rate_weight, motion_before)
         return loop.search_integer_pel(before, pixels, rate_weight, motion_before)
@@ -167,14 +168,14 @@ class GroupEncoder:
 
     def _intra_integers(self, pixels: Pixels, frame: Tensor, step: int) -> Tensor:
         """Integers [h, w, C] of the intra frame."""
-        loop, prior = self._loop, self._priors.first
+        loop, prior = self._loop, self._priors.intra
         z = loop.intra_latents(frame, step)
         n = loop.integers(z, frame, self._limit(prior, step), masked=is_masked(self._tune))
         if not self._optimised:
             return n
         inside = loop.grid.inside
         task = PictureTask(loop.tokenizer, prior, pixels, step, inside)
-        return self._optimise(task, z, n, USUAL)
+        return self._optimise(task, z, n, PICTURE_SCHEDULE)
 
     def _inter_integers(
         self, pixels: Pixels, frame: Tensor, prediction: Tensor, step: int, field: Tensor
@@ -194,8 +195,8 @@ class GroupEncoder:
         self._pending[-1].result()
         assert isinstance(self._coder, SymbolCoder)  # the optimisation uses no worker process
         context = self._coder.context(field.cpu().numpy())
-        task = PredictedTask(
-            loop.predicted,
+        task = InterTask(
+            loop.inter_network,
             prior,
             pixels,
             step,
@@ -203,11 +204,11 @@ class GroupEncoder:
             loop.windows(prediction),
             context,
         )
-        return self._optimise(task, z, n, PACE)
+        return self._optimise(task, z, n, INTER_SCHEDULE)
 
-    def _optimise(self, task: Task, z: Tensor, n: Tensor, pace: Pace) -> Tensor:
+    def _optimise(self, task: Task, z: Tensor, n: Tensor, schedule: RdoSchedule) -> Tensor:
         """Better integers than n [h, w, C] for z [h, w, C]."""
         start = task.code(n.cpu().numpy())
-        share = ms_ssim_share(self._tune, is_reference=True)
-        found = refine(task, z.cpu().numpy(), start, pace, share)
+        weight = ms_ssim_weight(self._tune, is_reference=True)
+        found = optimise(task, z.cpu().numpy(), start, schedule, weight)
         return torch.from_numpy(found).float().to(n.device)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from bsqcodec.entropy.motion_vectors import SlotChances
+from bsqcodec.entropy.motion_vectors import SlotProbabilities
 from bsqcodec.errors import BsqError, FormatError, VerifyError
 from bsqcodec.format.byte_source import CRC
 from bsqcodec.format.video_container import Gop, VideoFileReader
 from bsqcodec.models.token_grid import TokenGrid
+from bsqcodec.models.video_priors import VideoPriors
 from bsqcodec.video.frame_coders import FrameDecoder
-from bsqcodec.video.frame_symbols import Priors, SymbolCoder
+from bsqcodec.video.frame_symbols import SymbolCoder
 
 
-def verify_video(file: VideoFileReader, priors: Priors, frames: int) -> None:
+def verify_video(file: VideoFileReader, priors: VideoPriors, frames: int) -> None:
     """Decode the integers and vectors of every group, and compare them with the group's CRC-32.
 
     frames: how many there must be. Raises VerifyError, OSError.
@@ -34,18 +35,18 @@ def verify_video(file: VideoFileReader, priors: Priors, frames: int) -> None:
 
 
 def check_group(
-    priors: Priors,
+    priors: VideoPriors,
     grid: TokenGrid,
     gop: Gop,
-    reader: Callable[[bytes, SlotChances], FrameDecoder] = FrameDecoder,
+    reader: Callable[[bytes, SlotProbabilities], FrameDecoder] = FrameDecoder,
 ) -> None:
-    """Raise FormatError where a group does not decode to what was coded.
+    """Raise FormatError if a group does not decode to what was coded.
 
-    reader: makes what reads each frame.
+    reader: makes the decoder of each frame.
     """
     first = gop.frames[0]
     if len(first) < CRC.size:
-        raise FormatError("a group of pictures has no first frame")
+        raise FormatError("a group of pictures has no intra frame")
     (expected,) = CRC.unpack(first[: CRC.size])
     coder = SymbolCoder(priors, grid)
     for index, payload in enumerate((first[CRC.size :], *gop.frames[1:])):

@@ -1,13 +1,13 @@
-"""A process beside this one that takes over the entropy coding and the rough search for motion.
+"""A process beside this one that takes over the entropy coding and the integer-pel search.
 
-Threads of one process share the interpreter, which entropy coding, thousands of small operations a
-frame, needs all the time: side by side with the pixels' work each slows the other down by a third.
-In a process of its own it does not. A helper takes seconds to start; until it is ready, and if it
-never is, the work stays here, and the results are the same.
+Threads of one process share the interpreter. Entropy coding takes thousands of small operations for each
+frame, so it needs the interpreter all the time: beside the pixels' work each slows the other down by a
+third. In a process of its own it does not. A worker process takes seconds to start; until it is ready,
+and if it never is, the work is done here, and the results are the same.
 
-Helper and parent speak by pickled tuples over a pair of pipes: a request (name, arguments, coders that
-are not needed any more), and an answer (whether it went well, result or exception). No file that
-anyone hands us is read that way.
+Worker and parent exchange pickled tuples over a pair of pipes: a request (name, arguments, coders that
+are not needed any more) and an answer (whether the work succeeded, result or exception). No file that a
+user hands in is read that way.
 """
 
 from __future__ import annotations
@@ -29,9 +29,10 @@ import torch
 from bsqcodec.errors import BsqError, LimitError
 from bsqcodec.machine.memory import is_out_of_memory
 from bsqcodec.models.token_grid import TokenGrid
+from bsqcodec.models.video_priors import VideoPriors
 from bsqcodec.models.video_weight_files import load
 from bsqcodec.video.decoding_loop import Pixels
-from bsqcodec.video.frame_symbols import Memory, Packed, Priors, SymbolCoder, Symbols
+from bsqcodec.video.frame_symbols import GopState, Packed, SymbolCoder, Symbols
 
 if TYPE_CHECKING:
     from bsqcodec.encoder.motion_estimation import IntegerPelMotion
@@ -50,27 +51,29 @@ except (ImportError, LimitError, MemoryError, OSError, SystemError):
     sys.exit(1)
 serve()
 """
-"""What the helper runs: its parent's modules, whatever folder it is in. Ctrl-C is for the parent.
+"""What the worker runs: its parent's modules, whatever folder it is in. It ignores Ctrl-C; the parent ends.
 
-Where memory does not suffice to load it, it ends quietly, and the parent does the work.
+If memory does not suffice to load the modules, the worker ends without a message, and the parent does
+the work.
 """
 
 _READY = "ready"
 
 _BROKEN = (OSError, EOFError, ValueError, pickle.UnpicklingError)
-"""What reading and writing of a pipe raises whose other end is gone."""
+"""What reading and writing of a pipe raises if its other end is gone."""
 
 
-class HelperError(BsqError):
-    """The helper process has ended before its work was done."""
+class WorkerError(BsqError):
+    """The worker process has ended before its work was done."""
 
 
-class Helper:
-    """The parent's end. threads: of the helper; weights: a file of video weights; int8: see there.
+class WorkerProcess:
+    """The parent's end of a worker process.
 
-    Requests are answered one after the other, in the order in which they come; a second thread that
-    asks waits. The helper ends with its parent, however that ends, or when nobody refers to it.
-    Raises OSError where no process can be started.
+    threads: of the worker. weights: a file of video weights. int8: see `IntegerPrior`. The worker
+    answers requests one after the other, in the order in which they come; a second thread that asks
+    waits. The worker ends with its parent, however that ends, or when nothing refers to this object.
+    Raises OSError if no process can be started.
     """
 
     def __init__(self, threads: int, weights: Path, int8: bool | None = None) -> None:
@@ -91,45 +94,45 @@ class Helper:
 
     @property
     def is_ready(self) -> bool:
-        """Whether it takes work."""
+        """Whether the worker takes work."""
         return self.was_ready and self.is_alive
 
     @property
     def was_ready(self) -> bool:
-        """Whether it has taken work, be it alive or not."""
+        """Whether the worker has been ready once, alive or not."""
         return self._ready.is_set()
 
     @property
     def is_alive(self) -> bool:
-        """Whether it is there, ready or not."""
+        """Whether the process runs, ready or not."""
         return self._end.alive and self._process.poll() is None
 
     def wait(self, seconds: float) -> bool:
-        """Wait until it is ready; whether it is."""
+        """Wait for the worker to be ready; return whether it is."""
         return self._ready.wait(seconds) and self.is_alive
 
     def close(self) -> None:
-        """End it."""
+        """End the process."""
         self._end()
 
     def call(self, name: str, *arguments: Any) -> Any:
-        """Have it do something. Raises HelperError, and what the work itself raises."""
+        """Have the worker call a method of `_Server`. Raises WorkerError, and what the method raises."""
         with self._lock:
             forgotten = [self._forgotten.pop() for _ in range(len(self._forgotten))]
             try:
                 request = name, arguments, forgotten
                 pickle.dump(request, self._requests, pickle.HIGHEST_PROTOCOL)
                 self._requests.flush()
-                went_well, result = pickle.load(self._answers)
+                succeeded, result = pickle.load(self._answers)
             except _BROKEN as error:
                 self.close()
-                raise HelperError(
-                    "the helper process that codes tokens has ended (was it killed?)"
+                raise WorkerError(
+                    "the worker process that codes tokens has ended (was it killed?)"
                 ) from error
-            except BaseException:  # Ctrl-C: the answer would be taken for that of another request
+            except BaseException:  # Ctrl-C: the next request would take this one's answer
                 self.close()
                 raise
-        if went_well:
+        if succeeded:
             return result
         raise result
 
@@ -150,26 +153,26 @@ class Helper:
         return IntegerPelMotion(*map(torch.from_numpy, fields))
 
     def number_for(self, user: object) -> int:
-        """The number of a new coder there, which is forgotten when its user is gone."""
+        """The number of a new coder in the worker, which forgets it when its user is gone."""
         number = next(self._numbers)
         weakref.finalize(user, self._forgotten.append, number).atexit = False
         return number
 
 
 def _wait(answers: IO[bytes], ready: threading.Event) -> None:
-    """Tell when the helper has said that it is ready; never, if it ends before."""
+    """Set `ready` once the worker has said that it is; never, if it ends before."""
     with suppress(*_BROKEN):
         if pickle.load(answers) == _READY:
             ready.set()
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a helper."""
+    """End a worker process."""
     process.kill()
     process.wait()
     for pipe in (process.stdin, process.stdout):
         if pipe is not None:
-            with suppress(OSError):  # what was not sent yet need not be
+            with suppress(OSError):  # what is still in the buffer need not be sent
                 pipe.close()
 
 
@@ -180,16 +183,16 @@ def _fields(motion: IntegerPelMotion | None) -> tuple[Any, ...] | None:
     return tuple(x.numpy() for x in (motion.tokens, motion.quarters, motion.split_candidates))
 
 
-PAYS_FROM = 48
-"""Frames for which a helper pays: it is started where more are to come, or so many have been. With
-640x360 on two cores it takes three seconds to start, and then saves .05 to .1 on each frame."""
+MIN_FRAMES_FOR_PROCESS = 48
+"""A worker process is started when so many frames are expected or have been coded. With 640x360 on two
+cores it takes three seconds to start, and then saves .05 to .1 seconds on each frame."""
 
 
-class Help:
-    """A helper that is started when it is known to pay, and started anew where one was killed.
+class WorkerPool:
+    """At most one worker process, started once it saves time, and started anew if it was killed.
 
-    threads: of the CPU, half of which are the helper's; with only one there is none. weights, int8:
-    see `Helper`.
+    threads: of the CPU; the worker gets half of them, and with a single one no worker is started.
+    weights, int8: see `WorkerProcess`.
     """
 
     def __init__(self, threads: int, weights: Path, int8: bool | None = None) -> None:
@@ -198,132 +201,134 @@ class Help:
         frozen = getattr(sys, "frozen", False)  # then the executable is no interpreter
         self._possible = threads > 1 and bool(sys.executable) and not frozen
         self._frames = 0
-        self._helper: Helper | None = None
+        self._worker: WorkerProcess | None = None
         self._lock = threading.Lock()
 
     def _leave_to_parent(self) -> None:
-        """In a forked process: go without the helper, whose pipes are the parent's."""
+        """In a forked process: go without the worker, whose pipes belong to the parent."""
         if self._process_id != os.getpid():
-            self._process_id, self._helper, self._lock = os.getpid(), None, threading.Lock()
+            self._process_id, self._worker, self._lock = os.getpid(), None, threading.Lock()
 
-    def ready(self) -> Helper | None:
-        """The helper, if it takes work."""
+    def ready(self) -> WorkerProcess | None:
+        """The worker, if it takes work."""
         self._leave_to_parent()
-        helper = self._helper
-        return helper if helper is not None and helper.is_ready else None
+        worker = self._worker
+        return worker if worker is not None and worker.is_ready else None
 
     def expect(self, frames: int | None) -> None:
-        """Take note that about so many frames are to be coded, None if that is not known."""
+        """Expect about so many frames to be coded, None if that is not known."""
         self._leave_to_parent()
         with self._lock:
             self._consider(self._frames + (frames or 0))
 
     def count_frame(self) -> None:
-        """Take note that one more frame is being coded."""
+        """Count one more frame that is being coded."""
         with self._lock:
             self._frames += 1
             self._consider(self._frames)
 
     def _consider(self, frames: int) -> None:
-        """Start a helper if there is none and it pays; one that died before it was ready has had it."""
-        helper = self._helper
-        if helper is None or not helper.is_alive:
-            self._possible &= helper is None or helper.was_ready
-            if self._possible and frames >= PAYS_FROM:
+        """Start a worker if there is none and it saves time; not again if one died before it was ready."""
+        worker = self._worker
+        if worker is None or not worker.is_alive:
+            self._possible &= worker is None or worker.was_ready
+            if self._possible and frames >= MIN_FRAMES_FOR_PROCESS:
                 self.start()
 
-    def start(self) -> Helper | None:
-        """Start a helper now; None where that cannot be done."""
+    def start(self) -> WorkerProcess | None:
+        """Start a worker now; return None if that cannot be done."""
         try:
-            self._helper = Helper(*self._arguments)
+            self._worker = WorkerProcess(*self._arguments)
         except OSError:
-            self._possible, self._helper = False, None
-        return self._helper
+            self._possible, self._worker = False, None
+        return self._worker
 
     def close(self) -> None:
-        """End the helper, if there is one."""
-        if self._helper is not None:
-            self._helper.close()
+        """End the worker, if there is one."""
+        if self._worker is not None:
+            self._worker.close()
 
 
-class HelpedCoder:
-    """A `SymbolCoder` that moves to the helper as soon as that is ready, between two frames.
+class PooledSymbolCoder:
+    """A `SymbolCoder` that moves to the worker process as soon as that is ready, between two frames.
 
     weights: the file of the priors.
     """
 
-    def __init__(self, help: Help, weights: Path, priors: Priors, grid: TokenGrid) -> None:
-        self._help, self._weights, self._grid = help, weights, grid
+    def __init__(
+        self, pool: WorkerPool, weights: Path, priors: VideoPriors, grid: TokenGrid
+    ) -> None:
+        self._pool, self._weights, self._grid = pool, weights, grid
         self._here = SymbolCoder(priors, grid)
-        self._there: tuple[Helper, int] | None = None
+        self._there: tuple[WorkerProcess, int] | None = None
         self.crc = 0
 
     def _ask(self, name: str, *arguments: Any) -> Any:
-        """What the helper answers, with the CRC so far; None if the frame is to be coded here."""
-        self._help.count_frame()
+        """The worker's answer, with the CRC so far; None if the frame is to be coded here."""
+        self._pool.count_frame()
         if self._there is None:
-            helper = self._help.ready()
-            if helper is None:
+            worker = self._pool.ready()
+            if worker is None:
                 return None
-            number = helper.number_for(self)
-            helper.call("adopt", number, self._weights, self._grid, self._here.memory)
-            self._there = helper, number
-        helper, number = self._there
-        result, self.crc = helper.call(name, number, *arguments)
+            number = worker.number_for(self)
+            worker.call("adopt", number, self._weights, self._grid, self._here.state)
+            self._there = worker, number
+        worker, number = self._there
+        result, self.crc = worker.call(name, number, *arguments)
         return result
 
     def encode(self, symbols: Symbols) -> bytes:
-        """See `SymbolCoder.encode`. Raises HelperError."""
+        """See `SymbolCoder.encode`. Raises WorkerError."""
         payload: bytes | None = self._ask("encode", symbols.packed())
         if payload is None:
             payload = self._here.encode(symbols)
             self.crc = self._here.crc
         return payload
 
-    def decode(self, payload: bytes, first: bool) -> Symbols:
-        """See `SymbolCoder.decode`. Raises HelperError, FormatError."""
-        packed: Packed | None = self._ask("decode", payload, first)
+    def decode(self, payload: bytes, intra: bool) -> Symbols:
+        """See `SymbolCoder.decode`. Raises WorkerError, FormatError."""
+        packed: Packed | None = self._ask("decode", payload, intra)
         if packed is not None:
             return packed.symbols()
-        symbols = self._here.decode(payload, first)
+        symbols = self._here.decode(payload, intra)
         self.crc = self._here.crc
         return symbols
 
 
 class _Server:
-    """The helper's end: what it can be asked to do, by the names of its methods."""
+    """The worker's end: the requests that it answers, by the names of its methods."""
 
     def __init__(self, int8: bool | None) -> None:
         self._int8 = int8
-        self._priors: dict[Path, Priors] = {}
+        self._priors: dict[Path, VideoPriors] = {}
         self._coders: dict[int, SymbolCoder] = {}
 
-    def load(self, weights: Path) -> Priors:
+    def load(self, weights: Path) -> VideoPriors:
         """The priors of a file of weights, which stay loaded."""
         if weights not in self._priors:
             self._priors[weights] = load(weights, torch.device("cpu"), self._int8).priors
         return self._priors[weights]
 
-    def adopt(self, number: int, weights: Path, grid: TokenGrid, memory: Memory) -> None:
-        """Go on with a group."""
-        self._coders[number] = SymbolCoder(self.load(weights), grid, memory)
+    def adopt(self, number: int, weights: Path, grid: TokenGrid, state: GopState) -> None:
+        """Go on with a group from its state."""
+        self._coders[number] = SymbolCoder(self.load(weights), grid, state)
 
     def forget(self, numbers: list[int]) -> None:
-        """Drop the coders of groups that are done with."""
+        """Drop the coders of groups that are done."""
         for number in numbers:
             self._coders.pop(number, None)
 
     def numbers(self) -> list[int]:
-        """Of the coders that are at work."""
+        """The numbers of the coders that are at work."""
         return list(self._coders)
 
     def encode(self, number: int, packed: Packed) -> tuple[bytes, int]:
         coder = self._coders[number]
         return coder.encode(packed.symbols()), coder.crc
 
-    def decode(self, number: int, payload: bytes, first: bool) -> tuple[Packed, int]:
+    def decode(self, number: int, payload: bytes, intra: bool) -> tuple[Packed, int]:
         coder = self._coders[number]
-        return coder.decode(payload, first).packed(), coder.crc
+        return coder.decode(payload, intra).packed(), coder.crc
 
     def search_integer_pel(
         self,
@@ -343,10 +348,10 @@ class _Server:
 
 
 def serve() -> None:
-    """What a helper does: answer requests until its parent closes the pipe or is gone."""
+    """Run a worker: answer requests until the parent closes the pipe or is gone."""
     threads, weights = int(sys.argv[1]), Path(sys.argv[2])
     requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # so that no library's message gets between the answers
+    os.dup2(2, 1)  # a message of a library must not get between the answers
     torch.set_num_threads(threads)
     server = _Server({"None": None, "True": True, "False": False}[sys.argv[3]])
     with suppress(EOFError, OSError, BsqError):

@@ -1,5 +1,5 @@
 """Fixtures that tests of an encoder's work on videos share with those of whole videos."""
 
-from ..video.conftest import weights, workers
+from ..video.conftest import threads, weights
 
-__all__ = ["weights", "workers"]
+__all__ = ["threads", "weights"]

@@ -14,14 +14,14 @@ from torch import Tensor
 
 from bsqcodec.cli.main import main
 from bsqcodec.encoder import effort as effort_module
-from bsqcodec.encoder import rdo as refine_module
+from bsqcodec.encoder import rdo as rdo_module
 from bsqcodec.encoder.frame_types import INTER_DEAD_ZONE_OFFSET
-from bsqcodec.encoder.inter_rdo import PACE, PredictedTask
+from bsqcodec.encoder.inter_rdo import INTER_SCHEDULE, InterTask
 from bsqcodec.encoder.motion_estimation import MOTION_RATE_WEIGHT
 from bsqcodec.encoder.rate_control import CodedGroup
-from bsqcodec.encoder.rdo import USUAL, Coding, _Distortion, refine
-from bsqcodec.encoder.tune import USUAL_SHARE
-from bsqcodec.entropy.motion_vectors import SlotChances, code_vectors
+from bsqcodec.encoder.rdo import PICTURE_SCHEDULE, Coding, _Distortion, optimise
+from bsqcodec.encoder.tune import DEFAULT_MS_SSIM_WEIGHT
+from bsqcodec.entropy.motion_vectors import SlotProbabilities, code_vectors
 from bsqcodec.models.prior.order import limits
 from bsqcodec.models.transform.compensation import TOKEN
 from bsqcodec.models.video_weight_files import VideoWeights
@@ -29,7 +29,7 @@ from bsqcodec.options import TUNES, EncodeOptions, Tune
 from bsqcodec.targets import Bitrate, BitsPerPixel, Psnr, Quality, Size
 from bsqcodec.video import group_encoder as gop_module
 from bsqcodec.video.codec import VideoCodec
-from bsqcodec.video.coding_threads import Workers
+from bsqcodec.video.coding_threads import CodingThreads
 from bsqcodec.video.encode_file import encode_video_file
 from bsqcodec.video.frame_coders import FrameEncoder
 from bsqcodec.video.frame_symbols import SymbolCoder, Symbols
@@ -59,7 +59,7 @@ class Search:
         first, self.pixels = clip(2, height, width)
         self.weights, self.loop = weights, loop_of(weights, [first])
         self.coder = SymbolCoder(weights.priors, self.loop.grid)
-        n = self.loop.intra_integers(self.loop.load(first), STEP, self.limit(first=True))
+        n = self.loop.intra_integers(self.loop.load(first), STEP, self.limit(intra=True))
         self.loop.intra_frame(n, STEP)
         self.coder.encode(Symbols(STEP, n.int().numpy(), None))
         frame = self.loop.load(self.pixels)
@@ -68,8 +68,8 @@ class Search:
         self.prediction = self.loop.predict(self.field)
         self.z = self.loop.inter_latents(frame, self.prediction, STEP)
         n = self.loop.integers(self.z, frame, self.limit(), INTER_DEAD_ZONE_OFFSET)
-        self.task = PredictedTask(
-            weights.predicted,
+        self.task = InterTask(
+            weights.inter_network,
             weights.priors.inter,
             self.pixels,
             STEP,
@@ -79,12 +79,12 @@ class Search:
         )
         self.start = self.task.code(n.numpy())
 
-    def limit(self, first: bool = False) -> Tensor:
-        prior = self.weights.priors.first if first else self.weights.priors.inter
+    def limit(self, intra: bool = False) -> Tensor:
+        prior = self.weights.priors.intra if intra else self.weights.priors.inter
         return torch.from_numpy(limits(prior.planes, STEP)).float()
 
     def run(self) -> npt.NDArray[np.int32]:
-        return refine(self.task, self.z.numpy(), self.start, PACE)
+        return optimise(self.task, self.z.numpy(), self.start, INTER_SCHEDULE)
 
     def cut(self, values: npt.NDArray[np.int32]) -> Tensor:
         """Integers of the tokens that touch the frame."""
@@ -92,9 +92,9 @@ class Search:
         return torch.from_numpy(values[:rows, :columns]).float()
 
     def objective(self, values: npt.NDArray[np.int32]) -> float:
-        distortion = _Distortion(self.task, self.cut(self.start.values), USUAL_SHARE)
+        distortion = _Distortion(self.task, self.cut(self.start.values), DEFAULT_MS_SSIM_WEIGHT)
         bits = self.task.code(values.astype(np.float32)).bits
-        return distortion(self.cut(values)) + PACE.elasticity * bits / self.start.bits
+        return distortion(self.cut(values)) + INTER_SCHEDULE.rate_weight * bits / self.start.bits
 
 
 @pytest.fixture(scope="module")
@@ -117,15 +117,17 @@ def test_the_search_lowers_its_objective(search: Search) -> None:
     assert found.dtype == np.int32
     assert (torch.from_numpy(found).abs() <= search.limit()).all()
     assert not found[~search.loop.grid.inside].any()
-    assert search.objective(search.start.values) == pytest.approx(1 + PACE.elasticity, rel=1e-6)
-    assert search.objective(found) < 0.99 * (1 + PACE.elasticity)
+    assert search.objective(search.start.values) == pytest.approx(
+        1 + INTER_SCHEDULE.rate_weight, rel=1e-6
+    )
+    assert search.objective(found) < 0.99 * (1 + INTER_SCHEDULE.rate_weight)
 
 
 def test_a_frame_in_tiles_is_searched_too(wide: Search, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(refine_module, "TILE", 8)
+    monkeypatch.setattr(rdo_module, "TILE_TOKENS", 8)
     found = wide.run()
     monkeypatch.undo()
-    assert wide.objective(found) < 0.99 * (1 + PACE.elasticity)
+    assert wide.objective(found) < 0.99 * (1 + INTER_SCHEDULE.rate_weight)
 
 
 def test_the_search_sees_what_the_loop_decodes(wide: Search) -> None:
@@ -171,15 +173,15 @@ def test_bits_are_those_of_the_payload(search: Search, searched: bool) -> None:
 def encoder_after_the_first(search: Search) -> SymbolCoder:
     """A coder that remembers the first frame, and may be asked for a second one."""
     coder = SymbolCoder(search.weights.priors, search.loop.grid)
-    coder.memory.past = search.coder.memory.past
+    coder.state.temporal = search.coder.state.temporal
     return coder
 
 
 def vector_bits(search: Search) -> float:
     """What the vectors cost alone."""
     priors = search.weights.priors
-    chances = SlotChances(priors.vectors, priors.patience)
-    coder = FrameEncoder(np.zeros((0, search.z.shape[-1]), np.int32), chances)
+    probabilities = SlotProbabilities(priors.vectors, priors.prior_count)
+    coder = FrameEncoder(np.zeros((0, search.z.shape[-1]), np.int32), probabilities)
     field = search.field.numpy()
     code_vectors(coder, field, np.zeros_like(field), *search.loop.grid.shape)
     return coder.ideal_bits
@@ -199,13 +201,13 @@ def test_a_context_may_be_asked_for_again(search: Search) -> None:
 
 
 @pytest.fixture(scope="module")
-def plain(weights: VideoWeights, workers: Workers) -> CodedGroup:
-    return encode_group(weights, workers, clip(4))
+def plain(weights: VideoWeights, threads: CodingThreads) -> CodedGroup:
+    return encode_group(weights, threads, clip(4))
 
 
 @pytest.fixture(scope="module")
-def group(weights: VideoWeights, workers: Workers) -> CodedGroup:
-    return encode_group(weights, workers, clip(4), optimised=True)
+def group(weights: VideoWeights, threads: CodingThreads) -> CodedGroup:
+    return encode_group(weights, threads, clip(4), optimised=True)
 
 
 def errors(frames: list[Pixels], originals: list[Pixels]) -> list[float]:
@@ -215,71 +217,71 @@ def errors(frames: list[Pixels], originals: list[Pixels]) -> list[float]:
 
 
 def test_decoded_frames_are_those_the_encoder_saw(
-    weights: VideoWeights, workers: Workers, plain: CodedGroup, group: CodedGroup
+    weights: VideoWeights, threads: CodingThreads, plain: CodedGroup, group: CodedGroup
 ) -> None:
-    decoded = decode_group(weights, workers, group.payloads)
+    decoded = decode_group(weights, threads, group.payloads)
     assert errors(decoded, clip(4)) == pytest.approx(group.errors, abs=0.01)
     assert group.size < plain.size
     assert all(a != b for a, b in zip(group.payloads, plain.payloads, strict=True))
 
 
 def test_each_search_is_told_what_the_coder_knows(
-    weights: VideoWeights, workers: Workers, monkeypatch: pytest.MonkeyPatch
+    weights: VideoWeights, threads: CodingThreads, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     contexts: list[Tensor] = []
 
-    class Spy(PredictedTask):
+    class Spy(InterTask):
         def code(self, values: npt.NDArray[np.float32]) -> Coding:
             if not contexts or contexts[-1] is not self._context:
                 contexts.append(self._context)
             return super().code(values)
 
-    monkeypatch.setattr(gop_module, "PredictedTask", Spy)
+    monkeypatch.setattr(gop_module, "InterTask", Spy)
     frames = clip(4)
-    payloads = encode_group(weights, workers, frames, optimised=True).payloads
+    payloads = encode_group(weights, threads, frames, optimised=True).payloads
     grid = loop_of(weights, frames).grid
     decoder, coder = (SymbolCoder(weights.priors, grid) for _ in range(2))
-    coder.encode(decoder.decode(payloads[0][4:], first=True))  # behind the group's CRC
+    coder.encode(decoder.decode(payloads[0][4:], intra=True))  # behind the group's CRC
     for payload, context in zip(payloads[1:], contexts, strict=True):
-        symbols = decoder.decode(payload, first=False)
+        symbols = decoder.decode(payload, intra=False)
         assert symbols.vectors is not None
         assert torch.equal(context, coder.context(symbols.vectors))
         coder.encode(symbols)
 
 
 def test_the_same_group_every_time(
-    weights: VideoWeights, workers: Workers, group: CodedGroup
+    weights: VideoWeights, threads: CodingThreads, group: CodedGroup
 ) -> None:
-    assert encode_group(weights, workers, clip(4), optimised=True) == group
+    assert encode_group(weights, threads, clip(4), optimised=True) == group
 
 
 def test_a_dry_run_has_the_same_errors(
-    weights: VideoWeights, workers: Workers, group: CodedGroup
+    weights: VideoWeights, threads: CodingThreads, group: CodedGroup
 ) -> None:
     """It must search too."""
-    dry = encode_group(weights, workers, clip(4), dry=True, optimised=True)
+    dry = encode_group(weights, threads, clip(4), dry=True, optimised=True)
     assert dry.errors == group.errors
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 33), (17, 40), (32, 16)], ids=str)
-def test_sizes(weights: VideoWeights, workers: Workers, size: tuple[int, int]) -> None:
+def test_sizes(weights: VideoWeights, threads: CodingThreads, size: tuple[int, int]) -> None:
     frames = clip(3, *size)
-    made = encode_group(weights, workers, frames, optimised=True)
-    decoded = decode_group(weights, workers, made.payloads, frames)
+    made = encode_group(weights, threads, frames, optimised=True)
+    decoded = decode_group(weights, threads, made.payloads, frames)
     assert errors(decoded, frames) == pytest.approx(made.errors, abs=0.01)
 
 
-def test_what_stands_still_stays_free(weights: VideoWeights, workers: Workers) -> None:
+def test_what_stands_still_stays_free(weights: VideoWeights, threads: CodingThreads) -> None:
     """And what comes after it is searched as before."""
     first, second = clip(2)
     frames = [first, first, first, second, second]
-    made = encode_group(weights, workers, frames, optimised=True)
-    still = encode_group(weights, workers, frames)
+    made = encode_group(weights, threads, frames, optimised=True)
+    still = encode_group(weights, threads, frames)
     for index in (1, 2, 4):
         assert made.payloads[index] == still.payloads[index]
         assert len(made.payloads[index]) < 8
     assert made.payloads[3] != still.payloads[3]
-    decoded = decode_group(weights, workers, made.payloads)
+    decoded = decode_group(weights, threads, made.payloads)
     assert np.array_equal(decoded[0], decoded[2]) and np.array_equal(decoded[3], decoded[4])
     assert errors(decoded, frames) == pytest.approx(made.errors, abs=0.01)
 
@@ -359,15 +361,15 @@ def test_what_a_video_is_tuned_for(video_codec: VideoCodec) -> None:
 
 
 def test_frames_tuned_for_squared_error_have_less_of_it(
-    weights: VideoWeights, workers: Workers
+    weights: VideoWeights, threads: CodingThreads
 ) -> None:
     """For the bits that they take, as each frame's search weighs them."""
-    worth = [USUAL.elasticity] + [PACE.elasticity] * 3
+    worth = [PICTURE_SCHEDULE.rate_weight] + [INTER_SCHEDULE.rate_weight] * 3
 
     def cost(tune: Tune | None, step: int) -> float:
         steps = [step] * len(worth)
-        plain = encode_group(weights, workers, clip(4), steps)
-        found = encode_group(weights, workers, clip(4), steps, optimised=True, tune=tune)
+        plain = encode_group(weights, threads, clip(4), steps)
+        found = encode_group(weights, threads, clip(4), steps, optimised=True, tune=tune)
         errors = np.array(found.errors) / plain.errors
         sizes = [len(a) / len(b) for a, b in zip(found.payloads, plain.payloads, strict=True)]
         return float(np.sum(errors + np.multiply(worth, sizes)))

@@ -10,12 +10,12 @@ from typing import IO
 import numpy as np
 import pytest
 
-from bsqcodec.encoder.rate_control import CodedGroup, Control, make_control
+from bsqcodec.encoder.rate_control import CodedGroup, RateControl, make_rate_control
 from bsqcodec.encoder.size_budget import (
     SIZE_TOLERANCE,
-    Budget,
+    SizeBudget,
+    code_to_size,
     container_bytes,
-    search_size,
     shortfall,
 )
 from bsqcodec.encoder.target_search import FINEST, LAST_STEP, step_of_quality
@@ -37,16 +37,18 @@ def dry_group(step: int, weight: float, frames: int = 25) -> CodedGroup:
     return CodedGroup((), group(step, weight, frames).errors)
 
 
-def drive(control: Control, weights: list[float], frames: int = 25) -> list[tuple[int, CodedGroup]]:
+def drive(
+    rate_control: RateControl, weights: list[float], frames: int = 25
+) -> list[tuple[int, CodedGroup]]:
     """Run a control over groups; (step, group) of each, and at most 30 codings for one."""
     result = []
     for weight in weights:
-        step = control.first_step()
+        step = rate_control.first_step()
         for _ in range(30):
             assert FINEST <= step <= LAST_STEP
-            made = dry_group if control.dry else group
+            made = dry_group if rate_control.dry else group
             coded = made(step, weight, frames)
-            following = control.judge(step, coded, frames / 25)
+            following = rate_control.judge(step, coded, frames / 25)
             if following is None:
                 break
             step = following
@@ -66,36 +68,36 @@ def weights_of(kind: str, count: int = 40) -> list[float]:
 
 
 def test_quality_is_a_constant_step() -> None:
-    control = make_control(Quality(30), GRID)
-    assert {step for step, _ in drive(control, weights_of("wild"))} == {step_of_quality(30)}
+    rate_control = make_rate_control(Quality(30), GRID)
+    assert {step for step, _ in drive(rate_control, weights_of("wild"))} == {step_of_quality(30)}
 
 
 @pytest.mark.parametrize("kind", ["even", "rising", "wild"])
 @pytest.mark.parametrize("kilobits", [60, 300, 2000])
 def test_a_bitrate_is_met_on_average(kind: str, kilobits: int) -> None:
-    control = make_control(Bitrate(1000.0 * kilobits), GRID)
-    coded = drive(control, weights_of(kind))
+    rate_control = make_rate_control(Bitrate(1000.0 * kilobits), GRID)
+    coded = drive(rate_control, weights_of(kind))
     seconds = len(coded)
     assert 8 * sum(c.size for _, c in coded) / seconds == pytest.approx(1000 * kilobits, rel=0.1)
 
 
 def test_bits_per_pixel_are_a_bitrate_in_other_words() -> None:
     pixels = GRID.height * GRID.width
-    first = drive(make_control(BitsPerPixel(0.1), GRID), weights_of("wild"))
-    second = drive(make_control(Bitrate(0.1 * pixels * 25), GRID), weights_of("wild"))
+    first = drive(make_rate_control(BitsPerPixel(0.1), GRID), weights_of("wild"))
+    second = drive(make_rate_control(Bitrate(0.1 * pixels * 25), GRID), weights_of("wild"))
     assert [step for step, _ in first] == [step for step, _ in second]
 
 
 def test_a_bitrate_goes_by_time_and_not_by_frames() -> None:
     """Of groups with as many frames, those that are shown four times as long get more bits."""
-    control = make_control(Bitrate(300_000.0), GRID)
+    rate_control = make_rate_control(Bitrate(300_000.0), GRID)
     spans = [4.0, 1.0] * 30
     sizes = []
     for seconds in spans:
-        step = control.first_step()
+        step = rate_control.first_step()
         while True:
             coded = group(step, 1.0)
-            following = control.judge(step, coded, seconds)
+            following = rate_control.judge(step, coded, seconds)
             if following is None:
                 break
             step = following
@@ -107,7 +109,7 @@ def test_a_bitrate_goes_by_time_and_not_by_frames() -> None:
 @pytest.mark.parametrize("wanted", [28.0, 33.3, 40.0])
 def test_a_psnr_is_reached_with_the_coarsest_step(wanted: float) -> None:
     for (step, _), weight in zip(
-        drive(make_control(Psnr(wanted), GRID), weights_of("wild")),
+        drive(make_rate_control(Psnr(wanted), GRID), weights_of("wild")),
         weights_of("wild"),
         strict=True,
     ):
@@ -118,11 +120,13 @@ def test_a_psnr_is_reached_with_the_coarsest_step(wanted: float) -> None:
 
 
 def test_frames_without_error_have_every_psnr() -> None:
-    control = make_control(Psnr(90), GRID)
-    step = control.first_step()
+    rate_control = make_rate_control(Psnr(90), GRID)
+    step = rate_control.first_step()
     still = CodedGroup((), (0.0,))
     for _ in range(20):
-        following = control.judge(step, still if control.dry else CodedGroup((b"x",), (0.0,)), 0.04)
+        following = rate_control.judge(
+            step, still if rate_control.dry else CodedGroup((b"x",), (0.0,)), 0.04
+        )
         if following is None:
             break
         step = following
@@ -131,12 +135,12 @@ def test_frames_without_error_have_every_psnr() -> None:
 
 def test_a_psnr_out_of_reach() -> None:
     with pytest.raises(TargetError, match="70 dB is out of reach: the finest step gives"):
-        drive(make_control(Psnr(70), GRID), [1.0])
+        drive(make_rate_control(Psnr(70), GRID), [1.0])
 
 
 def test_a_size_needs_the_length() -> None:
     with pytest.raises(ValueError, match="length is known"):
-        make_control(Size(1000), GRID)
+        make_rate_control(Size(1000), GRID)
 
 
 # Size ---------------------------------------------------------------------------------------------
@@ -153,10 +157,10 @@ class File:
 
 def coder(
     weights: list[float], rest: int, passes: list[int], frames: int = 25
-) -> Callable[[Budget, IO[bytes]], File]:
+) -> Callable[[SizeBudget, IO[bytes]], File]:
     """A function that codes groups of these weights, and counts its calls in `passes`."""
 
-    def code(budget: Budget, file: IO[bytes]) -> File:
+    def code(budget: SizeBudget, file: IO[bytes]) -> File:
         passes.append(0)
         spent = sum(coded.size for _, coded in drive(budget, weights, frames))
         file.write(b"%d" % len(passes))
@@ -173,7 +177,7 @@ def test_a_size_is_met(bytes_of_group: int, count: int, kind: str) -> None:
     rest = 2000
     limit = rest + count * bytes_of_group
     code = coder(weights, rest, passes)
-    found, file = search_size(code, 25 * count, round(1.2 * rest), limit)
+    found, file = code_to_size(code, 25 * count, round(1.2 * rest), limit)
     with file:
         assert file.read() == b"%d" % found.mark  # the file of the coding that is told of
     assert found.size <= limit
@@ -185,7 +189,9 @@ def test_a_size_is_met(bytes_of_group: int, count: int, kind: str) -> None:
 def test_steps_of_a_sized_video_are_even() -> None:
     """After its first groups the step follows the mean of all, not each group's own cost."""
     total = sum(group(120, weight).size for weight in weights_of("wild"))
-    steps = [step for step, _ in drive(Budget(total, 25 * 40, 0.02 * total), weights_of("wild"))]
+    steps = [
+        step for step, _ in drive(SizeBudget(total, 25 * 40, 0.02 * total), weights_of("wild"))
+    ]
     own = [np.log2(weight) * 26 for weight in weights_of("wild")]  # steps that would even them out
     assert np.std(steps[8:32]) < 0.6 * np.std(own[8:32])
 
@@ -193,14 +199,14 @@ def test_steps_of_a_sized_video_are_even() -> None:
 def test_a_size_out_of_reach() -> None:
     weights = [1000.0] * 3
     with pytest.raises(TargetError, match="the smallest file this video gives is"):
-        search_size(coder(weights, 100, []), 75, 100, 10_000)
+        code_to_size(coder(weights, 100, []), 75, 100, 10_000)
     with pytest.raises(TargetError, match="takes 20000 bytes of the 10000 asked for"):
-        search_size(coder([1.0], 20_000, []), 25, 20_000, 10_000)
+        code_to_size(coder([1.0], 20_000, []), 25, 20_000, 10_000)
 
 
 def test_a_size_that_is_never_filled() -> None:
     passes: list[int] = []
-    found, file = search_size(coder([0.001] * 3, 100, passes), 75, 100, 1_000_000)
+    found, file = code_to_size(coder([0.001] * 3, 100, passes), 75, 100, 1_000_000)
     file.close()
     assert len(passes) == 1
     (note,) = shortfall(found.size, 1_000_000)

@@ -13,10 +13,18 @@ from torch import Tensor
 
 from bsqcodec.cli.main import main
 from bsqcodec.encoder import effort as effort_module
-from bsqcodec.encoder import rdo as refine_module
-from bsqcodec.encoder.rdo import USUAL, Coding, DigitCosts, Pace, PictureTask, code, refine
+from bsqcodec.encoder import rdo as rdo_module
+from bsqcodec.encoder.rdo import (
+    PICTURE_SCHEDULE,
+    Coding,
+    DigitCosts,
+    PictureTask,
+    RdoSchedule,
+    code,
+    optimise,
+)
 from bsqcodec.encoder.target_search import FINEST, SEARCH_COARSER, TOLERANCE
-from bsqcodec.encoder.tune import USUAL_SHARE
+from bsqcodec.encoder.tune import DEFAULT_MS_SSIM_WEIGHT
 from bsqcodec.errors import TargetError
 from bsqcodec.image.codec import Codec
 from bsqcodec.image.encode_picture import Encoded
@@ -32,7 +40,7 @@ from bsqcodec.targets import BitsPerPixel, Psnr, Quality, Size, Target
 from ..golden_files import inside, scene, transform_weights
 
 CPU = torch.device("cpu")
-ELASTICITY = USUAL.elasticity
+RDO_RATE_WEIGHT = PICTURE_SCHEDULE.rate_weight
 STEP = 150
 
 
@@ -60,23 +68,27 @@ class Search:
     def code(self, values: npt.NDArray[np.float32]) -> Coding:
         return code(self.weights.prior, self.step, self.inside, values)
 
-    def run(self, pace: Pace = USUAL, share: float = USUAL_SHARE) -> npt.NDArray[np.int32]:
-        return refine(self.task(), self.z, self.start, pace, share)
+    def run(
+        self, schedule: RdoSchedule = PICTURE_SCHEDULE, weight: float = DEFAULT_MS_SSIM_WEIGHT
+    ) -> npt.NDArray[np.int32]:
+        return optimise(self.task(), self.z, self.start, schedule, weight)
 
     def task(self) -> PictureTask:
         tokenizer, prior = self.weights.tokenizer, self.weights.prior
         return PictureTask(tokenizer, prior, self.pixels, self.step, self.inside)
 
-    def distortion(self, share: float = USUAL_SHARE) -> refine_module._Distortion:
-        return refine_module._Distortion(self.task(), self.cut(self.start.values), share)
+    def distortion(self, weight: float = DEFAULT_MS_SSIM_WEIGHT) -> rdo_module._Distortion:
+        return rdo_module._Distortion(self.task(), self.cut(self.start.values), weight)
 
     def cut(self, values: npt.NDArray[np.int32]) -> Tensor:
         rows, columns = (-(-side // 16) for side in self.pixels.shape[:2])
         return torch.from_numpy(values[:rows, :columns]).float()
 
-    def objective(self, values: npt.NDArray[np.int32], share: float = USUAL_SHARE) -> float:
+    def objective(
+        self, values: npt.NDArray[np.int32], weight: float = DEFAULT_MS_SSIM_WEIGHT
+    ) -> float:
         bits = self.code(values.astype(np.float32)).bits
-        return self.distortion(share)(self.cut(values)) + ELASTICITY * bits / self.start.bits
+        return self.distortion(weight)(self.cut(values)) + RDO_RATE_WEIGHT * bits / self.start.bits
 
 
 @pytest.fixture(scope="module")
@@ -88,35 +100,35 @@ def search(weights: Weights, photo: npt.NDArray[np.uint8]) -> Search:
 
 
 def test_the_objective_of_the_plain_coding_is_known(search: Search) -> None:
-    assert search.objective(search.start.values) == pytest.approx(1 + ELASTICITY, rel=1e-6)
+    assert search.objective(search.start.values) == pytest.approx(1 + RDO_RATE_WEIGHT, rel=1e-6)
 
 
 def test_the_search_lowers_its_objective(search: Search) -> None:
     found = search.run()
     assert found.dtype == np.int32 and (np.abs(found) <= search.limits).all()
     assert not found[~search.inside].any()
-    assert search.objective(found) < 0.99 * (1 + ELASTICITY)
+    assert search.objective(found) < 0.99 * (1 + RDO_RATE_WEIGHT)
 
 
 def test_each_measure_is_best_where_it_is_searched_for(search: Search) -> None:
-    found = {share: search.run(share=share) for share in (0.0, 1.0)}
-    for share in found:
-        objectives = {other: search.objective(values, share) for other, values in found.items()}
-        assert min(objectives, key=objectives.__getitem__) == share
-        assert objectives[share] < 0.99 * (1 + ELASTICITY)
+    found = {weight: search.run(weight=weight) for weight in (0.0, 1.0)}
+    for weight in found:
+        objectives = {other: search.objective(values, weight) for other, values in found.items()}
+        assert min(objectives, key=objectives.__getitem__) == weight
+        assert objectives[weight] < 0.99 * (1 + RDO_RATE_WEIGHT)
 
 
 def test_strides_shrink_evenly_to_the_last() -> None:
-    pace = Pace(rounds=2, looks=3, first_stride=0.6, last_stride=0.1)
-    strides = [pace.stride(look) for look in range(6)]
+    schedule = RdoSchedule(recodings=2, steps_per_recoding=3, first_stride=0.6, last_stride=0.1)
+    strides = [schedule.stride(look) for look in range(6)]
     assert strides == pytest.approx([0.6, 0.5, 0.4, 0.3, 0.2, 0.1])
-    assert Pace(rounds=1, looks=1).stride(0) == Pace().first_stride
+    assert RdoSchedule(recodings=1, steps_per_recoding=1).stride(0) == RdoSchedule().first_stride
 
 
 def test_integers_stay_by_their_values(search: Search) -> None:
     """Rarely used channels of the networks tempt gradients to what is nowhere in the picture."""
-    found, z = search.run(Pace(first_stride=1.0, last_stride=1.0)), search.z
-    furthest = refine_module.FURTHEST
+    found, z = search.run(RdoSchedule(first_stride=1.0, last_stride=1.0)), search.z
+    furthest = rdo_module.MAX_BEYOND_VALUE
     near = (found <= np.maximum(z + furthest, 0)) & (found >= np.minimum(z - furthest, 0))
     assert (near | (found == search.start.values))[search.inside].all()
     assert (found != search.start.values).any()
@@ -124,8 +136,8 @@ def test_integers_stay_by_their_values(search: Search) -> None:
 
 def test_a_search_in_strides_too_long_gives_the_best_it_saw(search: Search) -> None:
     assert (
-        search.objective(search.run(Pace(first_stride=50.0, last_stride=50.0)))
-        <= 1 + ELASTICITY + 1e-6
+        search.objective(search.run(RdoSchedule(first_stride=50.0, last_stride=50.0)))
+        <= 1 + RDO_RATE_WEIGHT + 1e-6
     )
 
 
@@ -149,7 +161,7 @@ def test_tiles_give_the_gradient_of_the_whole(
     """Nearly: a tile sees so much beside it, and a mean over a picture is not one over tiles."""
     n = search.cut(search.start.values)
     _, whole = search.distortion().gradient(n)
-    monkeypatch.setattr(refine_module, "TILE", 8)
+    monkeypatch.setattr(rdo_module, "TILE_TOKENS", 8)
     assert len(list(search.distortion()._tiles(n))) == 4
     total, tiled = search.distortion().gradient(n)
     assert total == pytest.approx(1, rel=1e-5)
@@ -159,10 +171,10 @@ def test_tiles_give_the_gradient_of_the_whole(
 def test_a_picture_in_tiles_is_searched_too(
     search: Search, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(refine_module, "TILE", 8)
+    monkeypatch.setattr(rdo_module, "TILE_TOKENS", 8)
     found = search.run()
     monkeypatch.undo()
-    assert search.objective(found) < 0.99 * (1 + ELASTICITY)
+    assert search.objective(found) < 0.99 * (1 + RDO_RATE_WEIGHT)
 
 
 def test_costs_are_those_of_the_coded_digits(search: Search) -> None:
@@ -211,17 +223,17 @@ def test_what_other_digits_spell_has_no_cost_yet(value: int, wanted: int) -> Non
 
 
 def cost(value: int, wanted: int) -> float:
-    """Bits of an integer where another one was coded, with chances as in the two tables."""
-    chances = np.array([[3 / 8, 1 / 3], [3 / 16, 2 / 3]], np.float32).reshape(2, 2, 1, 1, 1)
-    coding = Coding(np.full((1, 1, 1), value, np.int32), 1.0, chances)
+    """Bits of an integer where another one was coded, with probabilities as in the two tables."""
+    probabilities = np.array([[3 / 8, 1 / 3], [3 / 16, 2 / 3]], np.float32).reshape(2, 2, 1, 1, 1)
+    coding = Coding(np.full((1, 1, 1), value, np.int32), 1.0, probabilities)
     return float(DigitCosts(coding, CPU)(torch.full((1, 1, 1), float(wanted))))
 
 
 def test_a_stopped_token_is_costly_to_wake() -> None:
-    chances = np.full((2, 2, 1, 1, 1), np.nan, np.float32)
-    costs = DigitCosts(Coding(np.zeros((1, 1, 1), np.int32), 1.0, chances), CPU)
+    probabilities = np.full((2, 2, 1, 1, 1), np.nan, np.float32)
+    costs = DigitCosts(Coding(np.zeros((1, 1, 1), np.int32), 1.0, probabilities), CPU)
     assert float(costs(torch.zeros(1, 1, 1))) == 0
-    assert float(costs(torch.ones(1, 1, 1))) == refine_module.STOPPED
+    assert float(costs(torch.ones(1, 1, 1))) == rdo_module.STOPPED_DIGIT_BITS
 
 
 def test_an_exact_picture_is_left_alone(weights: Weights) -> None:

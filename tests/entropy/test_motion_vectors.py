@@ -1,4 +1,4 @@
-"""Coding of motion vectors: every field comes back, and costs what its chances say."""
+"""Coding of motion vectors: every field comes back, and costs what its probabilities say."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ import pytest
 
 from bsqcodec.entropy.motion_vectors import (
     LIMIT,
-    RAREST,
+    MIN_PROBABILITY,
     TABLE,
     Counter,
-    SlotChances,
+    SlotProbabilities,
     Vectors,
     code_vectors,
 )
 from bsqcodec.video.frame_coders import FrameDecoder, FrameEncoder
 
-from ..tiny_models import vector_chances
+from ..tiny_models import vector_probabilities
 
-CHANCES = vector_chances().numpy()
+PROBABILITIES = vector_probabilities().numpy()
 GRIDS = [(1, 1), (1, 7), (2, 3), (3, 2), (5, 9)]
 
 
-def chances(patience: int = 20) -> SlotChances:
-    return SlotChances(CHANCES, patience)
+def probabilities(prior_count: int = 20) -> SlotProbabilities:
+    return SlotProbabilities(PROBABILITIES, prior_count)
 
 
 def make_field(kind: str, rows: int, columns: int, seed: int = 0) -> Vectors:
@@ -51,7 +51,7 @@ KINDS = ["zero", "pan", "extreme", "small", "whole tokens", "some split"]
 
 
 def encode(field: Vectors, before: Vectors, grid: tuple[int, int]) -> FrameEncoder:
-    coder = FrameEncoder(np.zeros((0, 1), np.int32), chances())
+    coder = FrameEncoder(np.zeros((0, 1), np.int32), probabilities())
     assert np.array_equal(code_vectors(coder, field, before, *grid), field)
     return coder
 
@@ -62,7 +62,7 @@ def encode(field: Vectors, before: Vectors, grid: tuple[int, int]) -> FrameEncod
 def test_there_and_back(grid: tuple[int, int], kind: str, earlier: str) -> None:
     field, before = make_field(kind, *grid), make_field(earlier, *grid, seed=1)
     data = encode(field, before, grid).finish()
-    again = code_vectors(FrameDecoder(data, chances()), None, before, *grid)
+    again = code_vectors(FrameDecoder(data, probabilities()), None, before, *grid)
     assert again.dtype == np.int64
     np.testing.assert_array_equal(again, field)
 
@@ -73,14 +73,14 @@ def test_the_frame_before_counts() -> None:
     field, before = make_field("some split", *grid), make_field("whole tokens", *grid, seed=2)
     data = encode(field, before, grid).finish()
     other = code_vectors(
-        FrameDecoder(data, chances()), None, make_field("whole tokens", *grid, seed=3), *grid
+        FrameDecoder(data, probabilities()), None, make_field("whole tokens", *grid, seed=3), *grid
     )
     assert not np.array_equal(other, field)
 
 
 def test_whatever_is_read_is_within_the_limits() -> None:
     data = np.random.default_rng(5).integers(0, 256, 4000, np.uint8).tobytes()
-    found = code_vectors(FrameDecoder(data, chances()), None, make_field("zero", 5, 9), 5, 9)
+    found = code_vectors(FrameDecoder(data, probabilities()), None, make_field("zero", 5, 9), 5, 9)
     assert np.abs(found).max() <= LIMIT
 
 
@@ -92,8 +92,8 @@ def test_a_counted_table_makes_what_was_counted_cheap() -> None:
         code_vectors(counter, field, make_field("zero", *grid), *grid)
     table = counter.table()
     assert table.shape == (TABLE,) and table.min() >= 1 and table.max() <= 65535
-    coder = FrameEncoder(np.zeros((0, 1), np.int32), SlotChances(table, 0))
-    usual = FrameEncoder(np.zeros((0, 1), np.int32), chances(0))
+    coder = FrameEncoder(np.zeros((0, 1), np.int32), SlotProbabilities(table, 0))
+    usual = FrameEncoder(np.zeros((0, 1), np.int32), probabilities(0))
     for field in fields:
         code_vectors(coder, field, make_field("zero", *grid), *grid)
         code_vectors(usual, field, make_field("zero", *grid), *grid)
@@ -102,26 +102,26 @@ def test_a_counted_table_makes_what_was_counted_cheap() -> None:
     assert 8 * len(coder.finish()) < coder.ideal_bits + 64
 
 
-def test_chances_follow_what_is_coded() -> None:
+def test_probabilities_follow_what_is_coded() -> None:
     """The same fields cost less and less; a patient table follows later, patience 0 never."""
     grid = (5, 9)
     field = make_field("small", *grid)
     costs = {}
-    for patience in (0, 5, 500):
-        coder = FrameEncoder(np.zeros((0, 1), np.int32), chances(patience))
+    for prior_count in (0, 5, 500):
+        coder = FrameEncoder(np.zeros((0, 1), np.int32), probabilities(prior_count))
         seen = [0.0]
         for _ in range(4):
             code_vectors(coder, field, make_field("zero", *grid), *grid)
             seen.append(coder.ideal_bits)
-        costs[patience] = np.diff(seen)
+        costs[prior_count] = np.diff(seen)
     assert np.ptp(costs[0]) < 1e-6
     assert (np.diff(costs[5]) < 0).all() and (np.diff(costs[500]) < 0).all()
     assert costs[5][-1] < 0.9 * costs[500][-1] < 0.9 * costs[0][-1]
 
 
-def test_chances_by_hand() -> None:
+def test_probabilities_by_hand() -> None:
     slots = np.array([3, 3, 7])
-    found = SlotChances(np.full(TABLE, 30000, np.int32), 10)
+    found = SlotProbabilities(np.full(TABLE, 30000, np.int32), 10)
     assert found.of(slots).tolist() == [30000] * 3
     found.count(slots, np.array([True, False, True]))
     assert found.of(np.array([3, 7, 8])).tolist() == [
@@ -132,4 +132,4 @@ def test_chances_by_hand() -> None:
     always = np.full(100000, 3)
     found.count(always, np.ones(100000, bool))
     found.count(always + 1, np.zeros(100000, bool))
-    assert found.of(np.array([3, 4])).tolist() == [65536 - RAREST, RAREST]
+    assert found.of(np.array([3, 4])).tolist() == [65536 - MIN_PROBABILITY, MIN_PROBABILITY]

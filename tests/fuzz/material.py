@@ -122,7 +122,7 @@ class Material:
             payloads = []
             for index in range(count):
                 step = int(rng.choice((0, 60, 120, 180, 255)))
-                prior = weights.priors.inter if index else weights.priors.first
+                prior = weights.priors.inter if index else weights.priors.intra
                 n = integers(prior, step, grid.padded_shape, grid.shape, rng)
                 vectors = _vectors(grid, rng) if index else None
                 payloads.append(coder.encode(Symbols(step, n * (rng.random() < 0.8), vectors)))

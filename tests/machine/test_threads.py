@@ -74,8 +74,8 @@ from bsqcodec.video.codec import VideoCodec
 frames = clip(6, 100, 200)
 weights = Path(sys.argv[1])
 codec = VideoCodec(weights, device="cpu", threads=2)
-helper = codec._help.start()
-assert helper.wait(60)
+worker = codec._pool.start()
+assert worker.wait(60)
 expected = coded(codec, ListReader(frames))
 
 def work():
@@ -86,7 +86,7 @@ def work():
         assert len(list(each.decode(data).frames())) == 6
 
 in_child(work)
-assert helper.is_ready  # the child neither used nor ended it
+assert worker.is_ready  # the child neither used nor ended it
 assert coded(codec, ListReader(frames)) == expected
 """
 

@@ -18,7 +18,7 @@ from bsqcodec.models import video_weight_files as files
 from bsqcodec.video.codec import VideoCodec
 
 from ..golden_files import model_path
-from ..tiny_models import random_predicted, save_video_weights, vector_chances
+from ..tiny_models import random_inter_network, save_video_weights, vector_probabilities
 from ..video.scenes import ListReader, clip, coded
 
 CPU = torch.device("cpu")
@@ -59,11 +59,11 @@ def test_what_is_saved_is_loaded(folder: Path) -> None:
     loaded = files.load(video_file(folder), CPU)
     assert video_file(folder).name == f"video-{loaded.id.hex()}.safetensors"
     assert loaded.image.path == folder / model_path().name
-    assert (loaded.priors.vectors == vector_chances().numpy()).all()
-    assert loaded.priors.first is loaded.image.prior
+    assert (loaded.priors.vectors == vector_probabilities().numpy()).all()
+    assert loaded.priors.intra is loaded.image.prior
     assert loaded.priors.inter.config.context > 0
-    wanted = random_predicted(loaded.image.tokenizer).state_dict()
-    for name, tensor in loaded.predicted.state_dict().items():
+    wanted = random_inter_network(loaded.image.tokenizer).state_dict()
+    for name, tensor in loaded.inter_network.state_dict().items():
         rounded = wanted[name].to(tensor.dtype)  # matrices are kept as they are used
         torch.testing.assert_close(tensor, rounded, rtol=8e-3, atol=1e-4)
 
@@ -79,17 +79,17 @@ def test_an_encoders_network_is_saved_and_used(tmp_path: Path) -> None:
     """It changes what is coded, and whoever decodes it need not run it."""
     path = save_video_weights(tmp_path / "with", model_path(), encoder_blocks=2)
     loaded = files.load(path, CPU)
-    encoder = loaded.predicted.encoder
+    encoder = loaded.inter_network.encoder
     assert encoder is not None and len(encoder.blocks) == 2
-    wanted = random_predicted(loaded.image.tokenizer, encoder_blocks=2).state_dict()
-    found = loaded.predicted.state_dict()
+    wanted = random_inter_network(loaded.image.tokenizer, encoder_blocks=2).state_dict()
+    found = loaded.inter_network.state_dict()
     assert found.keys() == wanted.keys()
     for name, value in found.items():
         torch.testing.assert_close(value.float(), wanted[name].float(), rtol=8e-3, atol=1e-4)
     codec = VideoCodec(path, device="cpu")
     data = coded(codec, ListReader(clip(3)))
     shown = [frame.pixels for frame in codec.decode(data).frames()]
-    codec._default.predicted.encoder = None
+    codec._default.inter_network.encoder = None
     assert coded(codec, ListReader(clip(3))) != data
     again = [frame.pixels for frame in codec.decode(data).frames()]
     assert len(shown) == 3 and all((a == b).all() for a, b in zip(shown, again, strict=True))
@@ -127,7 +127,7 @@ def test_missing_weights_are_named(folder: Path) -> None:
 
 def test_damaged_files(folder: Path) -> None:
     path = video_file(folder)
-    changed = rewritten(path, vectors=vector_chances().flip(0)).rename(path)
+    changed = rewritten(path, vectors=vector_probabilities().flip(0)).rename(path)
     with pytest.raises(WeightsError, match="is damaged: its contents are"):
         files.load(changed, CPU)
     path.write_bytes(path.read_bytes()[:-5])
@@ -143,7 +143,7 @@ def test_damaged_files(folder: Path) -> None:
     "changes",
     [
         {"vectors": torch.zeros(TABLE, dtype=torch.int32)},
-        {"vectors": vector_chances()[:-1].clone()},
+        {"vectors": vector_probabilities()[:-1].clone()},
         {"decoder": None},
         {"prior": None},
         {"decoder__out__weight": torch.zeros(3)},

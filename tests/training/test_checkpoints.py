@@ -21,7 +21,7 @@ from bsqcodec.training.checkpoints import (
     with_shape,
 )
 from bsqcodec.training.tokenizer import Trained, start_from
-from bsqcodec.training.video import predicted_of
+from bsqcodec.training.video import inter_network_of
 
 from ..golden_files import model_path
 from ..tiny_models import (
@@ -233,7 +233,7 @@ def test_a_shipped_prior_quantizes_to_what_was_shipped(any_shipped: Path) -> Non
 
 def test_a_shipped_video_decoder_is_loaded_as_it_is(video_weights: Path) -> None:
     tokenizer = tokenizer_of(model_path())
-    state = predicted_of(video_weights, tokenizer).decoder.state_dict()
+    state = inter_network_of(video_weights, tokenizer).decoder.state_dict()
     tensors = load_file(video_weights)
     assert {f"decoder.{name}" for name in state} == {n for n in tensors if n.startswith("decoder.")}
     for name, value in state.items():

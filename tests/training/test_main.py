@@ -110,8 +110,8 @@ def test_networks_of_predicted_frames_stay_beside_a_larger_decoder_of_pictures(
     path = save_image(folder / "out", larger, prior.config, quantize_prior(prior))
     found = load_video(beside(video_weights, load(path, CPU), folder / "out"), CPU)
     assert len(found.image.tokenizer.decoder.blocks) == 3
-    before = load_video(video_weights, CPU).predicted.state_dict()
-    after = found.predicted.state_dict()
+    before = load_video(video_weights, CPU).inter_network.state_dict()
+    after = found.inter_network.state_dict()
     assert before.keys() == after.keys()
     assert all(torch.equal(before[name], after[name]) for name in before)
 

@@ -11,7 +11,7 @@ import torch
 
 from bsqcodec.encoder.distortion import ms_ssim
 from bsqcodec.encoder.masking import dead_zones_of
-from bsqcodec.encoder.rdo import USUAL, PictureTask, code
+from bsqcodec.encoder.rdo import PICTURE_SCHEDULE, PictureTask, code
 from bsqcodec.models.prior.walk_coders import RATE_WEIGHT
 from bsqcodec.models.weight_files import load
 from bsqcodec.training.checkpoints import tokenizer_of
@@ -101,9 +101,9 @@ def test_a_search_finds_better_integers(share: float, golden: Path, make_scene: 
         return float((y - x).square().mean()), float(1 - ms_ssim(y, x)[0])
 
     (mse, structural), (mse_plain, structural_plain) = parts(better.values), parts(plain.values)
-    worth = USUAL.elasticity * better.bits / plain.bits
+    worth = PICTURE_SCHEDULE.rate_weight * better.bits / plain.bits
     loss = (1 - share) * mse / mse_plain + share * structural / structural_plain + worth
-    assert loss < 1 + USUAL.elasticity - 0.01
+    assert loss < 1 + PICTURE_SCHEDULE.rate_weight - 0.01
 
 
 def test_squares_are_drawn_with_their_own_integers() -> None:

@@ -15,7 +15,7 @@ import torch
 from bsqcodec.models.token_grid import TokenGrid
 from bsqcodec.models.transform.inter_network import blocks_in
 from bsqcodec.training.checkpoints import tokenizer_of
-from bsqcodec.training.video import Memory, predicted_of
+from bsqcodec.training.video import CropContexts, inter_network_of
 from bsqcodec.video.codec import VideoCodec
 from bsqcodec.video.frame_symbols import SymbolCoder, Symbols
 
@@ -58,7 +58,7 @@ def test_an_inter_prior_trains_an_encoders_network(
     assert all(figures["rate"] > 0 for figures in log_of(folder / "run"))
 
     tokenizer = tokenizer_of(model_path())
-    predicted = predicted_of(folder / "run", tokenizer)
+    predicted = inter_network_of(folder / "run", tokenizer)
     assert predicted.encoder is not None and len(predicted.encoder.blocks) == 1
     for name, value in second["average"].items():
         assert torch.equal(predicted.state_dict()[name], value)
@@ -77,7 +77,7 @@ def test_the_rate_is_felt(folder: Path, video: Train, video_weights: Path, frame
     start = ["--init", str(video_weights), "--prior", str(video_weights)]
     video("--out", "run", *start, "--elasticity", "inf", "--frames", str(frames), *ONE_STEP)
     state = checkpoint(folder / "run")["module"]
-    plain = predicted_of(video_weights, tokenizer_of(model_path())).state_dict()
+    plain = inter_network_of(video_weights, tokenizer_of(model_path())).state_dict()
     assert state["encoder.out.weight"].any() and state["encoder.out.bias"].any()
     for name in ("decoder.out.weight", "decoder.stem.weight", "decoder.embed.weight"):
         assert torch.equal(state[name], plain[name]) == (frames == 2)
@@ -87,8 +87,8 @@ def test_a_new_network_changes_nothing_at_first(
     folder: Path, video: Train, video_weights: Path
 ) -> None:
     tokenizer = tokenizer_of(model_path())
-    plain = predicted_of(video_weights, tokenizer)
-    grown = predicted_of(video_weights, tokenizer, encoder_blocks=2)
+    plain = inter_network_of(video_weights, tokenizer)
+    grown = inter_network_of(video_weights, tokenizer, encoder_blocks=2)
     assert plain.encoder is None and grown.encoder is not None
     generator = torch.Generator().manual_seed(0)
     pixels, prediction = (255 * torch.rand(1, 3, 128, 128, generator=generator) for _ in range(2))
@@ -102,7 +102,7 @@ def test_a_new_network_changes_nothing_at_first(
 
     start = ["--init", str(video_weights), "--prior", str(video_weights), "--rate", "0"]
     video("--out", "run", *start, *ONE_STEP)
-    begun = predicted_of(folder / "run", tokenizer)
+    begun = inter_network_of(folder / "run", tokenizer)
     assert begun.encoder is not None and len(begun.encoder.blocks) == 2
     for name, value in plain.state_dict().items():
         assert torch.equal(begun.state_dict()[name], value)
@@ -114,7 +114,7 @@ def test_without_a_prior_the_decoder_learns_alone(
     video("--out", "run", *ONE_STEP)
     state = checkpoint(folder / "run")
     assert not encoder_of(state["module"])
-    assert predicted_of(folder / "run", tokenizer_of(model_path())).encoder is None
+    assert inter_network_of(folder / "run", tokenizer_of(model_path())).encoder is None
     (figures,) = log_of(folder / "run")
     assert {"loss", "rmse1", "rmse2"} <= figures.keys() and "rate" not in figures
 
@@ -160,7 +160,7 @@ def test_the_memory_is_that_of_the_coder(video_codec: VideoCodec) -> None:
     # two crops that are remembered side by side
     groups = [[frame(index > 0) for index in range(4)] for _ in range(2)]
     coders = [SymbolCoder(priors, grid) for _ in groups]
-    memory = Memory(torch.from_numpy(np.stack([group[0].n for group in groups])).float())
+    contexts = CropContexts(torch.from_numpy(np.stack([group[0].n for group in groups])).float())
     for coder, group in zip(coders, groups, strict=True):
         coder.encode(group[0])
     for index in range(1, 4):
@@ -172,6 +172,6 @@ def test_the_memory_is_that_of_the_coder(video_codec: VideoCodec) -> None:
             assert field is not None
             expected.append(coder.context(field))
             coder.encode(group[index])
-        found = memory.next(n, vectors)
+        found = contexts.next(n, vectors)
         assert torch.equal(found, torch.cat(expected))
         assert not torch.equal(found[0], found[1])

@@ -8,7 +8,7 @@ import pytest
 
 from bsqcodec.models.video_weight_files import VideoWeights
 from bsqcodec.video.codec import VideoCodec
-from bsqcodec.video.coding_threads import Workers
+from bsqcodec.video.coding_threads import CodingThreads
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +18,7 @@ def weights(video_codec: VideoCodec) -> VideoWeights:
 
 
 @pytest.fixture(scope="module")
-def workers() -> Iterator[Workers]:
+def threads() -> Iterator[CodingThreads]:
     """Threads for groups that are coded and decoded."""
-    with Workers.started() as made:
+    with CodingThreads.started() as made:
         yield made

@@ -19,7 +19,7 @@ from bsqcodec.models.video_weight_files import VideoWeights
 from bsqcodec.options import Tune
 from bsqcodec.targets import Quality, Target
 from bsqcodec.video.codec import VideoCodec
-from bsqcodec.video.coding_threads import Workers
+from bsqcodec.video.coding_threads import CodingThreads
 from bsqcodec.video.encoding_loop import EncodingLoop
 from bsqcodec.video.group_decoder import GroupDecoder
 from bsqcodec.video.group_encoder import GroupEncoder
@@ -105,18 +105,18 @@ def coded(
 def loop_of(weights: VideoWeights, frames: Sequence[Pixels]) -> EncodingLoop:
     """A loop for frames of this size, on the CPU."""
     grid = TokenGrid(*frames[0].shape[:2])
-    return EncodingLoop(weights.image.tokenizer, weights.predicted, grid, torch.device("cpu"))
+    return EncodingLoop(weights.image.tokenizer, weights.inter_network, grid, torch.device("cpu"))
 
 
 def encode_group(
     weights: VideoWeights,
-    workers: Workers,
+    threads: CodingThreads,
     frames: Sequence[Pixels],
     steps: Sequence[int] | None = None,
     **options: Any,
 ) -> CodedGroup:
     """Frames as one group, whatever they show; options: of `GroupEncoder`."""
-    encoder = GroupEncoder(loop_of(weights, frames), weights.priors, workers, **options)
+    encoder = GroupEncoder(loop_of(weights, frames), weights.priors, threads, **options)
     for frame, step in zip(frames, steps or [STEP] * len(frames), strict=True):
         assert encoder.add(frame, step, detect_scene_change=False)
     assert len(encoder) == len(frames)
@@ -125,13 +125,13 @@ def encode_group(
 
 def decode_group(
     weights: VideoWeights,
-    workers: Workers,
+    threads: CodingThreads,
     payloads: tuple[bytes, ...],
     like: Sequence[Pixels] | None = None,
 ) -> list[Pixels]:
     """The frames of a group; like: frames of their size, by default that of `clip`."""
     loop = loop_of(weights, like or clip(1))
-    return list(GroupDecoder(loop, weights.priors, payloads, workers).frames())
+    return list(GroupDecoder(loop, weights.priors, payloads, threads).frames())
 
 
 def psnr(a: Pixels, b: Pixels) -> float:

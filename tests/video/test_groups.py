@@ -17,7 +17,7 @@ from bsqcodec.models.prior.integer import IntegerPrior
 from bsqcodec.models.token_grid import TokenGrid
 from bsqcodec.models.video_weight_files import VideoWeights
 from bsqcodec.video.codec import VideoCodec
-from bsqcodec.video.coding_threads import Workers
+from bsqcodec.video.coding_threads import CodingThreads
 from bsqcodec.video.decoding_loop import Pixels
 from bsqcodec.video.frame_symbols import SymbolCoder, Symbols
 from bsqcodec.video.group_encoder import GroupEncoder
@@ -26,14 +26,14 @@ from .scenes import STEP, clip, decode_group, encode_group, loop_of, psnr
 
 
 @pytest.fixture(scope="module")
-def group(weights: VideoWeights, workers: Workers) -> CodedGroup:
-    return encode_group(weights, workers, clip(4))
+def group(weights: VideoWeights, threads: CodingThreads) -> CodedGroup:
+    return encode_group(weights, threads, clip(4))
 
 
 def test_decoded_frames_are_those_the_encoder_saw(
-    weights: VideoWeights, workers: Workers, group: CodedGroup
+    weights: VideoWeights, threads: CodingThreads, group: CodedGroup
 ) -> None:
-    decoded = decode_group(weights, workers, group.payloads)
+    decoded = decode_group(weights, threads, group.payloads)
     assert len(decoded) == len(group.payloads) == len(group.errors) == 4
     assert group.size == sum(map(len, group.payloads))
     for frame, original, error in zip(decoded, clip(4), group.errors, strict=True):
@@ -67,29 +67,31 @@ def test_symbols_come_back_exactly(weights: VideoWeights) -> None:
     assert decoder.crc == encoder.crc
 
 
-def test_a_group_needs_no_other(weights: VideoWeights, workers: Workers, group: CodedGroup) -> None:
+def test_a_group_needs_no_other(
+    weights: VideoWeights, threads: CodingThreads, group: CodedGroup
+) -> None:
     """The same frames give the same bytes, whatever came before them."""
-    encode_group(weights, workers, clip(2)[::-1])
-    assert encode_group(weights, workers, clip(4)).payloads == group.payloads
+    encode_group(weights, threads, clip(2)[::-1])
+    assert encode_group(weights, threads, clip(4)).payloads == group.payloads
 
 
-def test_steps_may_change_within_a_group(weights: VideoWeights, workers: Workers) -> None:
-    changing = encode_group(weights, workers, clip(3), [200, 60, 120])
-    decoded = decode_group(weights, workers, changing.payloads)
+def test_steps_may_change_within_a_group(weights: VideoWeights, threads: CodingThreads) -> None:
+    changing = encode_group(weights, threads, clip(3), [200, 60, 120])
+    decoded = decode_group(weights, threads, changing.payloads)
     for frame, original, error in zip(decoded, clip(3), changing.errors, strict=True):
         assert np.mean((frame.astype(np.float64) - original) ** 2) == pytest.approx(error, abs=0.01)
 
 
 def test_a_dry_run_has_the_same_errors(
-    weights: VideoWeights, workers: Workers, group: CodedGroup
+    weights: VideoWeights, threads: CodingThreads, group: CodedGroup
 ) -> None:
-    dry = encode_group(weights, workers, clip(4), dry=True)
+    dry = encode_group(weights, threads, clip(4), dry=True)
     assert dry.errors == group.errors
     assert dry.payloads == ()
 
 
 def test_products_of_int8_and_float32_write_the_same_bytes(
-    weights: VideoWeights, video_codec: VideoCodec, workers: Workers, group: CodedGroup
+    weights: VideoWeights, video_codec: VideoCodec, threads: CodingThreads, group: CodedGroup
 ) -> None:
     """The inter prior has context, which must be exact in both too."""
     from safetensors.torch import load_file
@@ -99,21 +101,21 @@ def test_products_of_int8_and_float32_write_the_same_bytes(
     for int8 in (True, False):
         inter = IntegerPrior(weights.priors.inter.config, state, int8=int8)
         changed = replace(weights, priors=replace(weights.priors, inter=inter))
-        assert encode_group(changed, workers, clip(4)).payloads == group.payloads
+        assert encode_group(changed, threads, clip(4)).payloads == group.payloads
 
 
 @pytest.mark.parametrize("height", [1, 17, 32])
 @pytest.mark.parametrize("width", [1, 16, 33])
-def test_sizes(weights: VideoWeights, workers: Workers, height: int, width: int) -> None:
+def test_sizes(weights: VideoWeights, threads: CodingThreads, height: int, width: int) -> None:
     frames = clip(2, height, width)
-    coded = encode_group(weights, workers, frames)
-    decoded = decode_group(weights, workers, coded.payloads, frames)
+    coded = encode_group(weights, threads, frames)
+    decoded = decode_group(weights, threads, coded.payloads, frames)
     assert [frame.shape for frame in decoded] == [(height, width, 3)] * 2
 
 
-def test_a_new_scene_is_refused_by_the_group(weights: VideoWeights, workers: Workers) -> None:
+def test_a_new_scene_is_refused_by_the_group(weights: VideoWeights, threads: CodingThreads) -> None:
     frames = clip(2)
-    encoder = GroupEncoder(loop_of(weights, frames), weights.priors, workers)
+    encoder = GroupEncoder(loop_of(weights, frames), weights.priors, threads)
     assert encoder.add(frames[0], 60)
     assert encoder.add(frames[1], 60)
     noise = np.random.default_rng(1).integers(0, 256, frames[0].shape, np.uint8)
@@ -158,12 +160,12 @@ def flipped(data: bytes, place: int) -> bytes:
 )
 def test_damage_is_a_format_error(
     weights: VideoWeights,
-    workers: Workers,
+    threads: CodingThreads,
     group: CodedGroup,
     damage: Callable[[tuple[bytes, ...]], tuple[bytes, ...]],
 ) -> None:
     with pytest.raises(FormatError):
-        decode_group(weights, workers, damage(group.payloads))
+        decode_group(weights, threads, damage(group.payloads))
 
 
 @pytest.mark.parametrize(
@@ -174,7 +176,7 @@ def test_workers_share_the_threads(threads: int, side_by_side: bool, each: int) 
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(threads)
-        with pytest.raises(ZeroDivisionError), Workers.started(side_by_side) as made:
+        with pytest.raises(ZeroDivisionError), CodingThreads.started(side_by_side) as made:
             assert made.entropy.submit(torch.get_num_threads).result() == each
             raise ZeroDivisionError
         assert torch.get_num_threads() == threads
@@ -223,12 +225,12 @@ def test_noise_is_no_scene(weights: VideoWeights, deviation: int) -> None:
 
 @pytest.mark.parametrize("dry", [False, True])
 def test_looking_ahead_changes_nothing(
-    weights: VideoWeights, workers: Workers, group: CodedGroup, dry: bool
+    weights: VideoWeights, threads: CodingThreads, group: CodedGroup, dry: bool
 ) -> None:
     """Whether the frames after are known, are others than those that come, or repeat."""
     frames = clip(4)
     for guess in (frames[1:], frames[:1] + frames[2:], [f.copy() for f in frames[1:]]):
-        encoder = GroupEncoder(loop_of(weights, frames), weights.priors, workers, dry)
+        encoder = GroupEncoder(loop_of(weights, frames), weights.priors, threads, dry)
         for frame, following in zip_longest(frames, guess):
             assert encoder.add(frame, STEP, detect_scene_change=False, following=following)
         coded = encoder.finish()
@@ -236,7 +238,7 @@ def test_looking_ahead_changes_nothing(
         assert coded.payloads == (() if dry else group.payloads)
 
 
-def test_random_payloads_never_crash(weights: VideoWeights, workers: Workers) -> None:
+def test_random_payloads_never_crash(weights: VideoWeights, threads: CodingThreads) -> None:
     generator = np.random.default_rng(7)
     for _ in range(10):
         payloads = tuple(
@@ -244,4 +246,4 @@ def test_random_payloads_never_crash(weights: VideoWeights, workers: Workers) ->
             for k in (generator.integers(2, 40), generator.integers(0, 40))
         )
         with pytest.raises(FormatError):
-            decode_group(weights, workers, (b"\0\0\0\0" + payloads[0], payloads[1]))
+            decode_group(weights, threads, (b"\0\0\0\0" + payloads[0], payloads[1]))

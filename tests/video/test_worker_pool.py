@@ -1,4 +1,4 @@
-"""The helper process: same bytes and pixels as without it, wherever it takes over, and a clean end."""
+"""The worker process: same bytes and pixels as without it, wherever it takes over, and a clean end."""
 
 from __future__ import annotations
 
@@ -21,78 +21,84 @@ from bsqcodec.encoder.rate_control import CodedGroup
 from bsqcodec.errors import FormatError
 from bsqcodec.models.token_grid import TokenGrid
 from bsqcodec.models.video_weight_files import VideoWeights
-from bsqcodec.video import worker_pool as helper_module
+from bsqcodec.video import worker_pool as worker_module
 from bsqcodec.video.codec import VideoCodec
-from bsqcodec.video.coding_threads import Workers
+from bsqcodec.video.coding_threads import CodingThreads
 from bsqcodec.video.frame_symbols import SymbolCoder, Symbols
-from bsqcodec.video.worker_pool import PAYS_FROM, Help, HelpedCoder, Helper, HelperError
+from bsqcodec.video.worker_pool import (
+    MIN_FRAMES_FOR_PROCESS,
+    PooledSymbolCoder,
+    WorkerError,
+    WorkerPool,
+    WorkerProcess,
+)
 
 from .scenes import ListReader, clip, coded, decode_group, encode_group
 
 LONG = 120.0
-"""Seconds that a helper may take to start, on a machine that is busy."""
+"""Seconds that a worker may take to start, on a machine that is busy."""
 
 
-def started(weights: Path) -> Help:
-    """Help that is ready."""
-    result = Help(2, weights)
-    helper = result.start()
-    assert helper is not None and helper.wait(LONG)
+def started(weights: Path) -> WorkerPool:
+    """WorkerPool that is ready."""
+    result = WorkerPool(2, weights)
+    worker = result.start()
+    assert worker is not None and worker.wait(LONG)
     return result
 
 
 @pytest.fixture(scope="module")
-def help_(weights: VideoWeights) -> Iterator[Help]:
+def pool(weights: VideoWeights) -> Iterator[WorkerPool]:
     found = started(weights.path)
     yield found
     found.close()
 
 
 @pytest.fixture(scope="module")
-def helped(weights: VideoWeights, help_: Help) -> Iterator[Workers]:
-    """Workers of which the process takes all it can, from the first frame on."""
-    with Workers.started(help=(help_, weights.path)) as made:
+def pooled(weights: VideoWeights, pool: WorkerPool) -> Iterator[CodingThreads]:
+    """CodingThreads of which the process takes all it can, from the first frame on."""
+    with CodingThreads.started(pool=(pool, weights.path)) as made:
         yield made
 
 
 @pytest.fixture(scope="module")
-def group(weights: VideoWeights, workers: Workers) -> CodedGroup:
-    """Without help."""
-    return encode_group(weights, workers, clip(5))
+def group(weights: VideoWeights, threads: CodingThreads) -> CodedGroup:
+    """Without pool."""
+    return encode_group(weights, threads, clip(5))
 
 
-class Later(Help):
-    """Help that is ready after so many questions."""
+class Later(WorkerPool):
+    """WorkerPool that is ready after so many questions."""
 
-    def __init__(self, help: Help, questions: int) -> None:
+    def __init__(self, pool: WorkerPool, questions: int) -> None:
         super().__init__(1, Path("nowhere"))
-        self._there, self._left = help, questions
+        self._there, self._left = pool, questions
 
-    def ready(self) -> Helper | None:
+    def ready(self) -> WorkerProcess | None:
         self._left -= 1
         return self._there.ready() if self._left < 0 else None
 
 
 def test_a_group_is_the_same(
-    weights: VideoWeights, workers: Workers, helped: Workers, group: CodedGroup
+    weights: VideoWeights, threads: CodingThreads, pooled: CodingThreads, group: CodedGroup
 ) -> None:
-    assert isinstance(helped.coder(weights.priors, TokenGrid(40, 60)), HelpedCoder)
-    assert isinstance(workers.coder(weights.priors, TokenGrid(40, 60)), SymbolCoder)
-    assert encode_group(weights, helped, clip(5)) == group
-    plain = decode_group(weights, workers, group.payloads)
-    for a, b in zip(decode_group(weights, helped, group.payloads), plain, strict=True):
+    assert isinstance(pooled.coder(weights.priors, TokenGrid(40, 60)), PooledSymbolCoder)
+    assert isinstance(threads.coder(weights.priors, TokenGrid(40, 60)), SymbolCoder)
+    assert encode_group(weights, pooled, clip(5)) == group
+    plain = decode_group(weights, threads, group.payloads)
+    for a, b in zip(decode_group(weights, pooled, group.payloads), plain, strict=True):
         np.testing.assert_array_equal(a, b)
 
 
 @pytest.mark.parametrize("here", [0, 1, 3, 4, 9])
 def test_a_coder_moves_between_two_frames(
-    weights: VideoWeights, help_: Help, group: CodedGroup, here: int
+    weights: VideoWeights, pool: WorkerPool, group: CodedGroup, here: int
 ) -> None:
     grid = TokenGrid(*clip(1)[0].shape[:2])
     payloads = [group.payloads[0][4:], *group.payloads[1:]]
     plain = SymbolCoder(weights.priors, grid)
-    moving = HelpedCoder(Later(help_, here), weights.path, weights.priors, grid)
-    back = HelpedCoder(Later(help_, here), weights.path, weights.priors, grid)
+    moving = PooledSymbolCoder(Later(pool, here), weights.path, weights.priors, grid)
+    back = PooledSymbolCoder(Later(pool, here), weights.path, weights.priors, grid)
     for index, payload in enumerate(payloads):
         wanted = plain.decode(payload, index == 0)
         found = moving.decode(payload, index == 0)
@@ -104,7 +110,7 @@ def test_a_coder_moves_between_two_frames(
         assert moving.crc == back.crc == plain.crc
 
 
-def test_all_that_16_bits_hold_arrives(weights: VideoWeights, help_: Help) -> None:
+def test_all_that_16_bits_hold_arrives(weights: VideoWeights, pool: WorkerPool) -> None:
     """The largest integers and the longest vectors."""
     grid = TokenGrid(16, 32)
     channels = weights.image.tokenizer.config.channels
@@ -118,57 +124,57 @@ def test_all_that_16_bits_hold_arrives(weights: VideoWeights, help_: Help) -> No
     assert Symbols(7, n, None).packed().symbols().vectors is None
 
 
-def test_damage_is_told_and_the_helper_goes_on(
-    weights: VideoWeights, helped: Workers, group: CodedGroup
+def test_damage_is_told_and_the_worker_goes_on(
+    weights: VideoWeights, pooled: CodingThreads, group: CodedGroup
 ) -> None:
     broken = (group.payloads[0], group.payloads[1][:1], *group.payloads[2:])
     with pytest.raises(FormatError, match="too few bytes"):
-        decode_group(weights, helped, broken)
-    decode_group(weights, helped, group.payloads)
+        decode_group(weights, pooled, broken)
+    decode_group(weights, pooled, group.payloads)
 
 
-def test_many_groups_at_once(weights: VideoWeights, help_: Help, group: CodedGroup) -> None:
+def test_many_groups_at_once(weights: VideoWeights, pool: WorkerPool, group: CodedGroup) -> None:
     """Those at hand are remembered, however many; those that are done with are not."""
     grid = TokenGrid(*clip(1)[0].shape[:2])
-    helper = help_.ready()
-    assert helper is not None
-    coders = [HelpedCoder(help_, weights.path, weights.priors, grid) for _ in range(20)]
+    worker = pool.ready()
+    assert worker is not None
+    coders = [PooledSymbolCoder(pool, weights.path, weights.priors, grid) for _ in range(20)]
     for coder in coders:
         coder.decode(group.payloads[0][4:], True)
     for coder in coders:
         coder.decode(group.payloads[1], False)
-    assert {number for _, number in (c._there or (None, -1) for c in coders)} <= numbers_of(helper)
+    assert {number for _, number in (c._there or (None, -1) for c in coders)} <= numbers_of(worker)
     del coder, coders
-    assert not numbers_of(helper)
+    assert not numbers_of(worker)
 
 
-def numbers_of(helper: Helper) -> set[int]:
-    """Of the coders that a helper remembers."""
+def numbers_of(worker: WorkerProcess) -> set[int]:
+    """Of the coders that a worker remembers."""
     gc.collect()
-    return set(helper.call("numbers"))
+    return set(worker.call("numbers"))
 
 
-def test_a_helper_that_is_killed(
+def test_a_worker_that_is_killed(
     weights: VideoWeights,
     group: CodedGroup,
     capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The work in hand fails with a reason; the next has a helper again."""
-    monkeypatch.setattr(helper_module, "PAYS_FROM", 1)
+    """The work in hand fails with a reason; the next has a worker again."""
+    monkeypatch.setattr(worker_module, "MIN_FRAMES_FOR_PROCESS", 1)
     found = started(weights.path)
-    helper = found.ready()
-    assert helper is not None
-    with Workers.started(help=(found, weights.path)) as workers:
-        helper._process.kill()
-        with pytest.raises(HelperError, match="was it killed"):
-            helper.call("decode", 0, b"", True)
-        assert not helper.is_ready and found.ready() is None
+    worker = found.ready()
+    assert worker is not None
+    with CodingThreads.started(pool=(found, weights.path)) as threads:
+        worker._process.kill()
+        with pytest.raises(WorkerError, match="was it killed"):
+            worker.call("decode", 0, b"", True)
+        assert not worker.is_ready and found.ready() is None
         deadline = time.monotonic() + LONG
         while found.ready() is None:  # frames that are coded here meanwhile
             assert time.monotonic() < deadline
-            assert encode_group(weights, workers, clip(5)) == group
-        assert encode_group(weights, workers, clip(5)) == group
+            assert encode_group(weights, threads, clip(5)) == group
+        assert encode_group(weights, threads, clip(5)) == group
     found.close()
     assert capfd.readouterr() == ("", "")
 
@@ -178,8 +184,8 @@ def test_ctrl_c_leaves_no_answer_behind(
 ) -> None:
     """Or it would be taken for the answer to another request."""
     found = started(weights.path)
-    helper = found.ready()
-    assert helper is not None
+    worker = found.ready()
+    assert worker is not None
 
     def interrupted(_: object) -> None:
         raise KeyboardInterrupt
@@ -187,38 +193,38 @@ def test_ctrl_c_leaves_no_answer_behind(
     with monkeypatch.context() as patch:
         patch.setattr(pickle, "load", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            helper.call("decode", 0, b"", True)
-    assert not helper.is_alive
-    with pytest.raises(HelperError):
-        helper.call("decode", 0, b"", True)
+            worker.call("decode", 0, b"", True)
+    assert not worker.is_alive
+    with pytest.raises(WorkerError):
+        worker.call("decode", 0, b"", True)
 
 
-def test_ctrl_c_is_not_for_the_helper(
-    help_: Help, weights: VideoWeights, group: CodedGroup
+def test_ctrl_c_is_not_for_the_worker(
+    pool: WorkerPool, weights: VideoWeights, group: CodedGroup
 ) -> None:
-    helper = help_.ready()
-    assert helper is not None
-    os.kill(helper._process.pid, signal.SIGINT)
+    worker = pool.ready()
+    assert worker is not None
+    os.kill(worker._process.pid, signal.SIGINT)
     time.sleep(0.2)
     grid = TokenGrid(*clip(1)[0].shape[:2])
-    coder = HelpedCoder(help_, weights.path, weights.priors, grid)
+    coder = PooledSymbolCoder(pool, weights.path, weights.priors, grid)
     coder.decode(group.payloads[0][4:], True)
-    assert helper.is_ready
+    assert worker.is_ready
 
 
-def test_a_helper_without_weights_is_not_asked_again(
+def test_a_worker_without_weights_is_not_asked_again(
     weights: VideoWeights, group: CodedGroup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(helper_module, "PAYS_FROM", 1)
-    found = Help(2, tmp_path / "none.safetensors")
-    helper = found.start()
-    assert helper is not None
-    assert not helper.wait(0.01)
-    helper._process.wait(LONG)
-    with Workers.started(help=(found, weights.path)) as workers:
+    monkeypatch.setattr(worker_module, "MIN_FRAMES_FOR_PROCESS", 1)
+    found = WorkerPool(2, tmp_path / "none.safetensors")
+    worker = found.start()
+    assert worker is not None
+    assert not worker.wait(0.01)
+    worker._process.wait(LONG)
+    with CodingThreads.started(pool=(found, weights.path)) as threads:
         for _ in range(3):
-            assert encode_group(weights, workers, clip(5)) == group
-    assert found._helper is helper, "it was started once more"
+            assert encode_group(weights, threads, clip(5)) == group
+    assert found._worker is worker, "it was started once more"
 
 
 def test_where_no_process_can_be_started(
@@ -227,11 +233,11 @@ def test_where_no_process_can_be_started(
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError("no more processes")
 
-    monkeypatch.setattr(helper_module, "PAYS_FROM", 1)
+    monkeypatch.setattr(worker_module, "MIN_FRAMES_FOR_PROCESS", 1)
     monkeypatch.setattr(subprocess, "Popen", refuse)
-    with Workers.started(help=(Help(2, weights.path), weights.path)) as workers:
+    with CodingThreads.started(pool=(WorkerPool(2, weights.path), weights.path)) as threads:
         for _ in range(3):
-            assert encode_group(weights, workers, clip(5)) == group
+            assert encode_group(weights, threads, clip(5)) == group
 
 
 def test_it_imports_what_its_parent_does(
@@ -247,14 +253,14 @@ def test_it_imports_what_its_parent_does(
 @pytest.mark.parametrize(
     ("threads", "frames", "expected", "wanted"),
     [
-        (2, PAYS_FROM - 1, None, False),
-        (2, PAYS_FROM - 1, PAYS_FROM - 1, False),
-        (2, PAYS_FROM, None, True),
-        (2, 2, PAYS_FROM, True),
-        (1, PAYS_FROM, PAYS_FROM, False),
+        (2, MIN_FRAMES_FOR_PROCESS - 1, None, False),
+        (2, MIN_FRAMES_FOR_PROCESS - 1, MIN_FRAMES_FOR_PROCESS - 1, False),
+        (2, MIN_FRAMES_FOR_PROCESS, None, True),
+        (2, 2, MIN_FRAMES_FOR_PROCESS, True),
+        (1, MIN_FRAMES_FOR_PROCESS, MIN_FRAMES_FOR_PROCESS, False),
     ],
 )
-def test_only_longer_videos_get_help(
+def test_only_longer_videos_get_a_worker(
     video_weights: Path, threads: int, frames: int, expected: int | None, wanted: bool
 ) -> None:
     before = torch.get_num_threads()
@@ -263,27 +269,27 @@ def test_only_longer_videos_get_help(
         reader = ListReader(clip(frames, 16, 16))
         reader.expected_frames = expected
         coded(codec, reader)
-        assert codec._help is not None
-        assert (codec._help._helper is not None) == wanted
+        assert codec._pool is not None
+        assert (codec._pool._worker is not None) == wanted
     finally:
         torch.set_num_threads(before)
 
 
-def test_a_video_with_help_is_that_without(video_weights: Path) -> None:
+def test_a_video_with_a_worker_is_that_without(video_weights: Path) -> None:
     before = torch.get_num_threads()
     try:
-        alone = VideoCodec(video_weights, device="cpu", threads=2, helper=False)
+        alone = VideoCodec(video_weights, device="cpu", threads=2, worker_process=False)
         data = coded(alone, ListReader(clip(9)), gop=4)
         codec = VideoCodec(video_weights, device="cpu", threads=2)
-        assert codec._help is not None and alone._help is None
-        helper = codec._help.start()
-        assert helper is not None and helper.wait(LONG)
+        assert codec._pool is not None and alone._pool is None
+        worker = codec._pool.start()
+        assert worker is not None and worker.wait(LONG)
         assert coded(codec, ListReader(clip(9)), gop=4) == data
         decoded = codec.decode(io.BytesIO(data)).frames()
         for a, b in zip(decoded, alone.decode(io.BytesIO(data)).frames(), strict=True):
             np.testing.assert_array_equal(a.pixels, b.pixels)
-        process = helper._process
-        del codec, decoded, helper
+        process = worker._process
+        del codec, decoded, worker
         gc.collect()
         assert process.poll() is not None, "it outlives its codec"
     finally:
@@ -303,10 +309,10 @@ def test_it_ends_with_its_parent(weights: VideoWeights, end: str) -> None:
     script = f"""
 import os, sys
 from pathlib import Path
-from bsqcodec.video.worker_pool import Help
-helper = Help(2, Path(sys.argv[1])).start()
-assert helper.wait({LONG})
-print(helper._process.pid, flush=True)
+from bsqcodec.video.worker_pool import WorkerPool
+worker = WorkerPool(2, Path(sys.argv[1])).start()
+assert worker.wait({LONG})
+print(worker._process.pid, flush=True)
 {end}
 """
     done = subprocess.run(
@@ -318,5 +324,5 @@ print(helper._process.pid, flush=True)
     pid = int(done.stdout)
     deadline = time.monotonic() + LONG
     while is_there(pid):
-        assert time.monotonic() < deadline, "the helper is still there"
+        assert time.monotonic() < deadline, "the worker is still there"
         time.sleep(0.05)

@@ -67,12 +67,12 @@ class InterDecoder(Decoder):
 
 
 def blocks_in(names: Iterable[str], part: str) -> int:
-    """Blocks of the "encoder" or "decoder" among names of the tensors of a `Predicted`."""
+    """Blocks of the "encoder" or "decoder" among names of the tensors of a `InterNetwork`."""
     return len({name.split(".")[2] for name in names if name.startswith(f"{part}.blocks.")})
 
 
 class InterEncoder(nn.Module):
-    """Corrects z [B, h, w, C] of a predicted frame, before it is rounded."""
+    """Corrects z [B, h, w, C] of an inter frame, before it is rounded."""
 
     def __init__(self, c: TokenizerConfig, blocks: int) -> None:
         super().__init__()
@@ -91,8 +91,8 @@ class InterEncoder(nn.Module):
         return z + self.out(self.norm(x)).float()
 
 
-class Predicted(nn.Module):
-    """Quantization and reconstruction of predicted frames, on top of a tokenizer of pictures.
+class InterNetwork(nn.Module):
+    """Quantization and reconstruction of inter frames, on top of a tokenizer of pictures.
 
     encoder_blocks: of the encoder's network; 0 for the transform alone. decoder_blocks: of the
     decoder; by default as many as the tokenizer's has, with which it begins.

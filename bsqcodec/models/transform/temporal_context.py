@@ -1,6 +1,6 @@
-"""What the inter prior knows of a token before it is coded: vectors, and tokens of earlier frames.
+"""The context of the inter prior for a token: its vectors, and tokens of earlier frames.
 
-Integers only, all of them decoded before; the tokens are looked up where the motion comes from.
+All of it is integers that were decoded before. Tokens are taken from where the motion vectors point.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from bsqcodec.models.prior.neighbour_context import CLIP
 from bsqcodec.models.windows import continued
 
 AGES = 8
-"""Ages of a reference (frames since the group's first) that are told apart."""
+"""Ages of a reference (frames since the intra frame) that the prior tells apart."""
 
 VECTOR_FEATURES = 16
 """Integers about the vectors of a token."""
@@ -29,10 +29,11 @@ def context_size(channels: int) -> int:
 
 
 @dataclass(frozen=True)
-class Past:
-    """Magnitudes of the frame before and the fading memory of all frames since the group's first.
+class TemporalContext:
+    """Magnitudes of the integers of earlier frames of a group, as the inter prior sees them.
 
-    before, memory [h, w, C] (float tensors that hold integers); age: frames since the first.
+    before [h, w, C]: of the frame before. memory [h, w, C]: the fading maximum over all frames of the
+    group, in eighths. Both are float tensors that hold integers. age: frames since the intra frame.
     """
 
     before: Tensor
@@ -40,25 +41,27 @@ class Past:
     age: int
 
     @staticmethod
-    def of_first(n: Tensor) -> Past:
-        """After a group's first frame with integers n [h, w, C]."""
+    def of_intra(n: Tensor) -> TemporalContext:
+        """After the intra frame with integers n [h, w, C]."""
         magnitude = n.abs().float()
-        return Past(magnitude, MEMORY_UNIT * magnitude, 0)
+        return TemporalContext(magnitude, MEMORY_UNIT * magnitude, 0)
 
-    def moved(self, vectors: Tensor) -> Past:
-        """The past where vectors [2 h, 2 w, 2] say that each token comes from."""
+    def moved(self, vectors: Tensor) -> TemporalContext:
+        """The same, each token taken from where vectors [2 h, 2 w, 2] point."""
         h, w = self.before.shape[:2]
         quarters = vectors.view(h, 2, w, 2, 2).sum((1, 3))
         shift = (quarters + 128) >> 8  # sums of four, quarters of a pixel, 16 pixels
         rows = (torch.arange(h, device=shift.device)[:, None] + shift[..., 0]).clamp(0, h - 1)
         columns = (torch.arange(w, device=shift.device) + shift[..., 1]).clamp(0, w - 1)
-        return Past(self.before[rows, columns], self.memory[rows, columns], self.age)
+        return TemporalContext(self.before[rows, columns], self.memory[rows, columns], self.age)
 
-    def after(self, n: Tensor) -> Past:
-        """After a further frame with integers n; self is the past, moved to it."""
+    def after(self, n: Tensor) -> TemporalContext:
+        """After an inter frame with integers n; self was moved by its vectors."""
         magnitude = n.abs().float()
         faded = torch.floor(self.memory * (7 / 8))  # exact: small integers times 7 / 8
-        return Past(magnitude, torch.maximum(faded, MEMORY_UNIT * magnitude), self.age + 1)
+        return TemporalContext(
+            magnitude, torch.maximum(faded, MEMORY_UNIT * magnitude), self.age + 1
+        )
 
 
 def _octaves(x: Tensor) -> Tensor:
@@ -89,12 +92,13 @@ def vector_features(vectors: Tensor) -> Tensor:
     return torch.stack([f.float() for f in features], dim=-1)
 
 
-def context_of(vectors: Tensor, past: Past) -> Tensor:
-    """Context [h, w, context_size(C)] of a frame's tokens; past: moved by the vectors."""
-    h, w = past.before.shape[:2]
+def context_of(vectors: Tensor, temporal: TemporalContext) -> Tensor:
+    """Context [h, w, context_size(C)] of a frame's tokens; temporal: moved by the vectors."""
+    h, w = temporal.before.shape[:2]
     age = torch.zeros(h, w, AGES, device=vectors.device, dtype=torch.float32)
-    age[..., min(past.age, AGES - 1)] = CLIP
-    memory = torch.floor(past.memory / 4)
+    age[..., min(temporal.age, AGES - 1)] = CLIP
+    memory = torch.floor(temporal.memory / 4)
     return torch.cat(
-        [past.before.clamp(max=CLIP), memory.clamp(max=CLIP), vector_features(vectors), age], dim=-1
+        [temporal.before.clamp(max=CLIP), memory.clamp(max=CLIP), vector_features(vectors), age],
+        dim=-1,
     )

@@ -10,7 +10,7 @@ from bsqcodec.models.transform.temporal_context import (
     AGES,
     MEMORY_UNIT,
     VECTOR_FEATURES,
-    Past,
+    TemporalContext,
     context_of,
     context_size,
     vector_features,
@@ -30,44 +30,44 @@ def vectors(seed: int, largest: int = 384) -> torch.Tensor:
 
 
 def test_memory_fades_by_an_eighth_and_keeps_the_largest() -> None:
-    past = Past.of_first(integers(0))
+    temporal = TemporalContext.of_intra(integers(0))
     memory = MEMORY_UNIT * integers(0).abs()
-    assert torch.equal(past.memory.long(), memory) and past.age == 0
+    assert torch.equal(temporal.memory.long(), memory) and temporal.age == 0
     for seed in range(1, 12):
-        past = past.after(integers(seed, 300 >> seed))
+        temporal = temporal.after(integers(seed, 300 >> seed))
         magnitude = integers(seed, 300 >> seed).abs()
         memory = torch.maximum(memory * 7 // 8, MEMORY_UNIT * magnitude)
-        assert torch.equal(past.memory.long(), memory)
-        assert torch.equal(past.before.long(), magnitude)
-        assert past.age == seed
+        assert torch.equal(temporal.memory.long(), memory)
+        assert torch.equal(temporal.before.long(), magnitude)
+        assert temporal.age == seed
 
 
 def test_the_past_is_moved_by_whole_tokens() -> None:
-    past = Past.of_first(integers(1))
+    temporal = TemporalContext.of_intra(integers(1))
     still = torch.zeros(2 * H, 2 * W, 2, dtype=torch.int64)
-    assert torch.equal(past.moved(still).before, past.before)
+    assert torch.equal(temporal.moved(still).before, temporal.before)
     down = still + torch.tensor([64, 0])  # 16 pixels: a token
-    moved = past.moved(down)
-    assert torch.equal(moved.before[:-1], past.before[1:])
-    assert torch.equal(moved.before[-1], past.before[-1])  # the edge goes on
+    moved = temporal.moved(down)
+    assert torch.equal(moved.before[:-1], temporal.before[1:])
+    assert torch.equal(moved.before[-1], temporal.before[-1])  # the edge goes on
     right = still + torch.tensor([0, -64])
-    assert torch.equal(past.moved(right).memory[:, 1:], past.memory[:, :-1])
+    assert torch.equal(temporal.moved(right).memory[:, 1:], temporal.memory[:, :-1])
     half = still + torch.tensor([31, -33])
-    assert torch.equal(past.moved(half).before[:, 1:], past.before[:, :-1])
+    assert torch.equal(temporal.moved(half).before[:, 1:], temporal.before[:, :-1])
 
 
 def test_context_is_of_small_whole_numbers() -> None:
-    past = Past.of_first(integers(2))
+    temporal = TemporalContext.of_intra(integers(2))
     for age in range(AGES + 3):
         field = vectors(age)
-        past = past.moved(field)
-        context = context_of(field, past)
+        temporal = temporal.moved(field)
+        context = context_of(field, temporal)
         assert context.shape == (H, W, context_size(C))
         assert torch.equal(context, context.round())
         assert context.min() >= 0 and context.max() <= CLIP
         marks = context[..., 2 * C + VECTOR_FEATURES :]
         assert (marks.sum(-1) == CLIP).all() and (marks[..., min(age, AGES - 1)] == CLIP).all()
-        past = past.after(integers(age + 50))
+        temporal = temporal.after(integers(age + 50))
 
 
 def test_features_tell_vectors_apart() -> None:
