@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from benchmarks import crops, plot, report, run, speed, tokenizer
+from benchmarks import crops, machine_speed, plot, report, run, speed, tokenizer
 from benchmarks.datasets import CLIP_SETS, PICTURE_SETS, DatasetError
 from benchmarks.datasets.sequences import MCL_JCV, UVG, Sequence1080
 
@@ -66,7 +66,7 @@ def datasets_command(data: Path | None) -> None:
             click.echo(f"  {sequence.file}, {sequence.frames} frames")
 
 
-for command in (run, plot, report, tokenizer, crops, speed):
+for command in (run, plot, report, tokenizer, crops, speed, machine_speed):
     main.add_command(command.main)
 main.add_command(datasets_command)
 
