@@ -37,9 +37,11 @@ if TYPE_CHECKING:
         VerifyError,
         WeightsError,
     )
+    from bsqcodec.format.token_file import Tokens
     from bsqcodec.image.codec import Codec, Decoded
     from bsqcodec.image.encode_picture import Encoded
     from bsqcodec.media.image.picture import Picture
+    from bsqcodec.models.bsq.generation import Drawing
     from bsqcodec.targets import Bitrate, BitsPerPixel, Psnr, Quality, Size
     from bsqcodec.video.codec import VideoCodec
     from bsqcodec.video.encode_frames import EncodedVideo
@@ -55,6 +57,7 @@ __all__ = [
     "Codec",
     "DamagedVideoError",
     "Decoded",
+    "Drawing",
     "Encoded",
     "EncodedVideo",
     "FormatError",
@@ -69,6 +72,7 @@ __all__ = [
     "SeekError",
     "Size",
     "TargetError",
+    "Tokens",
     "TruncatedError",
     "UnsupportedVersionError",
     "VerifyError",
@@ -86,9 +90,11 @@ _HOMES = {
     "api": ("decode", "describe", "encode"),
     "api_video": ("decode_video", "encode_video", "video_frames"),
     "targets": ("Bitrate", "BitsPerPixel", "Psnr", "Quality", "Size"),
+    "format.token_file": ("Tokens",),
     "image.codec": ("Codec", "Decoded"),
     "image.encode_picture": ("Encoded",),
     "media.image.picture": ("Picture",),
+    "models.bsq.generation": ("Drawing",),
     "video.codec": ("VideoCodec",),
     "video.encode_frames": ("EncodedVideo",),
 }

@@ -4,6 +4,7 @@ somewhere."""
 import re
 import runpy
 import shlex
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from bsqcodec.cli.main import cli, main
 
 from .batch_tools import Inline
 from .media.clips import make_clip
+from .tiny_models import save_bsq_weights
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -28,8 +30,14 @@ DOCUMENTS = [
     *(ROOT / "benchmarks").glob("*.md"),
 ]
 EXPERIMENTS = sorted((ROOT / "docs" / "experiments").glob("[a-z]*.md"))
-WITH_COMMANDS = ["README.md", "docs/PICTURES.md", "docs/VIDEO.md", "docs/BATCH.md"]
-WITH_PYTHON = ["README.md", "docs/PYTHON.md"]
+WITH_COMMANDS = [
+    "README.md",
+    "docs/PICTURES.md",
+    "docs/VIDEO.md",
+    "docs/BATCH.md",
+    "docs/BSQ.md",
+]
+WITH_PYTHON = ["README.md", "docs/PYTHON.md", "docs/BSQ.md"]
 PYTHON_BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 COMMAND = re.compile(r"^ {4}(.*\bbsqcodec .*)$", re.MULTILINE)
 LINK = re.compile(r"\]\(([^()\s]+)\)")
@@ -72,6 +80,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     ramp = np.mgrid[:160, :240].astype(np.uint8)
     photo = Image.fromarray(np.stack([*ramp, 255 - ramp[0]], axis=2))
     photo.save("photo.jpg")
+    photo.save("photo.png")
+    Image.new("L", photo.size, 255).save("hole.png")
     Path("photos/2024").mkdir(parents=True)
     photo.save("photos/2024/a.jpg")
     photo.save("photos/b.tif")
@@ -88,7 +98,19 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     api_video._codec.cache_clear()
 
 
-@pytest.mark.usefixtures("tiny_video_weights", "folder")
+@pytest.fixture
+def both_families(
+    video_weights: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """A folder of tiny default weights of videos and of pictures, of both families."""
+    folder = tmp_path_factory.mktemp("families")
+    shutil.copytree(video_weights.parent, folder, dirs_exist_ok=True)
+    save_bsq_weights(folder)
+    monkeypatch.setenv("BSQCODEC_WEIGHTS", str(folder))
+    return folder
+
+
+@pytest.mark.usefixtures("both_families", "folder")
 @pytest.mark.parametrize("name", WITH_COMMANDS)
 def test_the_commands_of_a_page(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     found = commands((ROOT / name).read_text(encoding="utf-8"))
@@ -127,7 +149,7 @@ def test_an_experiment_begins_with_a_summary_of_three_lines(path: Path) -> None:
     assert f"]({path.name})" in index
 
 
-@pytest.mark.usefixtures("tiny_video_weights", "folder")
+@pytest.mark.usefixtures("both_families", "folder")
 @pytest.mark.parametrize("name", WITH_PYTHON)
 def test_the_python_of_a_page(name: str, tmp_path: Path) -> None:
     blocks = PYTHON_BLOCK.findall((ROOT / name).read_text(encoding="utf-8"))
