@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from bsqcodec.encoder.picture_encoder import Written
 from bsqcodec.errors import TargetError
+from bsqcodec.machine.team import team_of
 from bsqcodec.models.bsq.coding import bits_of_picture, write_bits
 from bsqcodec.models.bsq.level_payload import pack_slices
 from bsqcodec.models.bsq.picture_model import STEP, BsqModel
@@ -57,8 +58,9 @@ class BsqEncoder:
     ) -> Written:
         model = self._model
         height, width = self._pixels.shape[:2]
-        bits = bits_of_picture(model.weights.tokenizer, self._pixels)
         inside = model.grid(height, width).inside
-        coded = write_bits(model.weights.prior, bits, inside, progress)
+        with team_of(model.device):
+            bits = bits_of_picture(model.weights.tokenizer, self._pixels)
+            coded = write_bits(model.weights.prior, bits, inside, progress)
         payloads = [pack_slices(parts) for parts in coded.payloads]
         return Written(model.symbols_of_bits(bits, height, width), payloads, coded.ideal_bits)

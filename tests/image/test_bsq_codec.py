@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from bsqcodec.errors import ChecksumError, FormatError, TargetError, TruncatedError
 from bsqcodec.format.image_container import ChunkKind, pack, unpack
@@ -208,3 +209,18 @@ def test_a_file_of_another_shape_is_refused(codec: Codec) -> None:
     data = pack(container.header, container.chunks, container.symbols_crc ^ 1)
     with pytest.raises(FormatError, match="do not match the file's checksum"):
         codec.decode(data)
+
+
+@pytest.mark.parametrize("threads", [2, 3])
+def test_threads_change_nothing(codec: Codec, bsq_weights: Path, threads: int) -> None:
+    picture = scene(300, 200)
+    before = torch.get_num_threads()
+    try:
+        first = Codec(bsq_weights, device="cpu", threads=1)
+        one = first.encode(picture).data
+        pixels = first.decode(one, levels=2).picture.pixels
+        second = Codec(bsq_weights, device="cpu", threads=threads)
+        assert second.encode(picture).data == one
+        assert np.array_equal(second.decode(one, levels=2).picture.pixels, pixels)
+    finally:
+        torch.set_num_threads(before)

@@ -12,10 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
+from bsqcodec.machine.team import team_of
 from bsqcodec.models.bsq.bit_walk import SubCodeDecoder, SubCodeEncoder, walk_bits
 from bsqcodec.models.bsq.integer_bit_prior import IntegerBitPrior
 from bsqcodec.models.bsq.network import BsqTokenizer, bits_of
+from bsqcodec.models.pieces import in_pieces
 from bsqcodec.models.token_grid import TokenGrid
 from bsqcodec.models.windows import WINDOW
 
@@ -25,7 +28,7 @@ SLICE_ROWS = 4 * WINDOW
 MAX_SLICES = 64
 """Slices of a picture, at most."""
 
-STRIP_TOKENS = 4096
+STRIP_TOKENS = 2048
 """About how many tokens pass the local parts of the networks at once."""
 
 Bits = npt.NDArray[np.bool_]
@@ -110,15 +113,16 @@ def bits_of_picture(tokenizer: BsqTokenizer, pixels: npt.NDArray[np.uint8]) -> B
     device = encoder.linear.weight.device
     height, width = pixels.shape[:2]
     rows, columns = TokenGrid(height, width, patch, WINDOW).padded_shape
-    with torch.autocast(device.type, enabled=False):
-        linear, tokens = [], []
-        for top, bottom in _strips(rows, columns):
-            part = pixels[min(top * patch, height - 1) : bottom * patch]
-            lack = ((0, (bottom - top) * patch - len(part)), (0, columns * patch - width), (0, 0))
-            x = torch.from_numpy(np.pad(part, lack, mode="edge")).to(device)
-            a, b = encoder.local(x.permute(2, 0, 1)[None].float())
-            linear.append(a)
-            tokens.append(b)
+
+    def local(strip: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        top, bottom = strip
+        part = pixels[min(top * patch, height - 1) : bottom * patch]
+        lack = ((0, (bottom - top) * patch - len(part)), (0, columns * patch - width), (0, 0))
+        x = torch.from_numpy(np.pad(part, lack, mode="edge")).to(device)
+        return encoder.local(x.permute(2, 0, 1)[None].float())
+
+    with torch.autocast(device.type, enabled=False), team_of(device):
+        linear, tokens = map(list, zip(*in_pieces(local, _strips(rows, columns)), strict=True))
         whole = torch.cat(tokens, 1)
         tokens.clear()
         code, _ = tokenizer.quantize(encoder.attend(torch.cat(linear, 1), whole))
@@ -139,18 +143,20 @@ def picture_of_signs(
     grid = TokenGrid(height, width, patch, WINDOW)
     lack = ((0, rows - grid.rows), (0, columns - grid.columns), (0, 0))
     whole = np.pad(signs[: grid.rows, : grid.columns], lack, mode="edge")
-    result = np.empty((height, width, 3), np.uint8)
-    with torch.autocast(device.type, enabled=False):
+
+    with torch.autocast(device.type, enabled=False), team_of(device):
         known = torch.from_numpy(whole).to(device)[None].float()
         tokens = decoder.attend(known)
-        for top, bottom in _strips(grid.rows, columns):
+
+        def local(strip: tuple[int, int]) -> npt.NDArray[np.uint8]:
+            top, bottom = strip
             first, last = max(0, top - decoder.margin), min(rows, bottom + decoder.margin)
             x = decoder.local(known[:, first:last], tokens[:, first:last])
             x = x[0, :, (top - first) * patch : (bottom - first) * patch, :width]
             x = x.clamp(0, 255).round().to(torch.uint8).permute(1, 2, 0)
-            end = min(bottom * patch, height)
-            result[top * patch : end] = x[: end - top * patch].cpu().numpy()
-    return result
+            return x[: height - top * patch].cpu().numpy()
+
+        return np.concatenate(in_pieces(local, _strips(grid.rows, columns)))
 
 
 def missing_rows(signs: Signs, inside: npt.NDArray[np.bool_]) -> Iterator[range]:

@@ -17,6 +17,7 @@ import torch
 from bsqcodec.errors import FormatError
 from bsqcodec.format.image_container import Header
 from bsqcodec.format.token_file import bits_of_codes, codes_of_bits
+from bsqcodec.machine.team import team_of
 from bsqcodec.models.bsq.coding import Bits, missing_rows, picture_of_signs, read_bits, slices
 from bsqcodec.models.bsq.generation import Drawing, fill
 from bsqcodec.models.bsq.level_payload import salvage_slices, unpack_slices
@@ -79,7 +80,9 @@ class BsqModel:
         count = len(slices(len(inside)))
         parts: list[Sequence[bytes | None]] = [unpack_slices(data, count) for data in payloads]
         parts += [salvage_slices(data, count) for data in damaged]
-        return self.symbols(read_bits(self.weights.prior, parts, inside, progress), inside)
+        with team_of(self.device):
+            signs = read_bits(self.weights.prior, parts, inside, progress)
+        return self.symbols(signs, inside)
 
     def symbols(self, signs: npt.NDArray[np.int8], inside: npt.NDArray[np.bool_]) -> Symbols:
         """Return signs as symbols, with what is missing of them; inside: the tokens of the picture."""
@@ -144,5 +147,6 @@ class BsqModel:
 
         inside [h, w]: the tokens of the picture.
         """
-        result = fill(self.weights.prior, signs, inside, drawing, progress)
+        with team_of(self.device):
+            result = fill(self.weights.prior, signs, inside, drawing, progress)
         return Symbols(result, self.weights.prior.config.sub_codes)

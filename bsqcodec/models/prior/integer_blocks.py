@@ -264,8 +264,10 @@ class IntegerBlocks:
         parts = x.split(rows, 1)
         tops = range(0, h, rows)
         for i, region in enumerate(self._regions(wanted, (b, h, w), depth)):
-            for part in parts if self.shape.attention else ():
-                part += from_windows(self._attention(i, to_windows(part)), part.shape[1], w)
+            if self.shape.attention:
+                attended = in_pieces(partial(self._attention_of_rows, i), parts)
+                for part, more in zip(parts, attended, strict=True):
+                    part += more
             gain = self._t[f"blocks.{i}.mlp_gain"]
             a = torch.cat(in_pieces(partial(self._gained, gain), parts), 1)
             a = padded(a)
@@ -281,6 +283,10 @@ class IntegerBlocks:
                     some, in_pieces(partial(self._mlp_of, i, a), some), strict=True
                 ):
                     stream.index_add_(0, each, more)
+
+    def _attention_of_rows(self, i: int, x: Tensor) -> Tensor:
+        """What attention contributes to whole windows of rows x [B, h, w, width]."""
+        return from_windows(self._attention(i, to_windows(x)), *x.shape[1:3])
 
     def _gained(self, gain: Tensor, x: Tensor) -> Tensor:
         """A part of the stream as the operand of a layer."""
