@@ -48,6 +48,7 @@ def encode(
     *,
     max_pixels: int = MAX_PIXELS,
     weights: str | Path | None = None,
+    model: str = "transform",
     device: str = "auto",
     threads: int | None = None,
     **options: Unpack[PictureKeywords],
@@ -58,6 +59,8 @@ def encode(
     as bytes or as a stream.
     At most one of quality (0..100, 50 by default), bpp (bits per pixel), size (bytes, or text
     such as "20k") and psnr (dB) says how small or how good; ValueError for more than one.
+    weights: a file; model: the family of weights to use without one, "transform" or "bsq", which has
+    one quality and takes no target.
     options: strip=True leaves ICC, EXIF and XMP out; verify=True decodes the result and compares;
     effort=0, 1 or 2, see `Codec.encode`; tune="psnr" or "ms-ssim", the measure that effort 2 searches by, in place of a
     mix of both; "psnr" has effort 1 choose integers by it too.
@@ -73,7 +76,7 @@ def encode(
     target = choose_target(quality, bpp, size, psnr)
     chosen = EncodeOptions.for_picture(target, max_pixels, **options)
     picture = _read(image, max_pixels)
-    codec = _codec(None if weights is None else str(weights), device, threads)
+    codec = _codec(None if weights is None else str(weights), device, threads, model)
     return codec.encode_with(picture, chosen).data
 
 
@@ -82,6 +85,7 @@ def decode(
     *others: object,
     levels: int | None = None,
     partial: bool = False,
+    fill: bool = True,
     max_pixels: int = MAX_PIXELS,
     max_memory: int | None = None,
     weights: str | Path | None = None,
@@ -90,8 +94,8 @@ def decode(
 ) -> Image.Image:
     """Return the picture in a .bsq file (path, bytes or stream) as L, LA, RGB or RGBA.
 
-    levels: decode only so many levels, for a coarser picture. partial: take a cut file as far as
-    it goes. max_memory: bytes that decoding may take, by default 10 GB or what this process can
+    levels: decode only so many levels, for a coarser picture. partial: take a cut or damaged
+    file as far as it goes. fill: have weights of the family bsq fill in what is missing. max_memory: bytes that decoding may take, by default 10 GB or what this process can
     have, if that is less. Raises FormatError or one of its children, LimitError, WeightsError,
     OSError, ValueError for fewer levels than 1, or TypeError for `others`, of which there are none.
     """
@@ -104,7 +108,11 @@ def decode(
         )
     check_source(data)
     options = DecodeOptions(
-        levels=levels, partial=partial, max_pixels=max_pixels, max_memory=max_memory
+        levels=levels,
+        partial=partial,
+        fill=fill,
+        max_pixels=max_pixels,
+        max_memory=max_memory,
     )
     codec = _codec(None if weights is None else str(weights), device, threads)
     with open(data, "rb") if isinstance(data, (str, Path)) else nullcontext(data) as source:
@@ -183,11 +191,13 @@ def choose_target(
 
 
 @lru_cache(maxsize=1)
-def _codec(weights: str | None, device: str, threads: int | None) -> Codec:
+def _codec(
+    weights: str | None, device: str, threads: int | None, model: str = "transform"
+) -> Codec:
     """The codec that was used last, as long as it is asked for with the same arguments."""
     from bsqcodec.image.codec import Codec
 
-    return Codec(weights, device=device, threads=threads)
+    return Codec(weights, device=device, threads=threads, model=model)
 
 
 def _read(image: PictureLike, max_pixels: int) -> Picture:

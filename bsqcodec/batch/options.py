@@ -17,7 +17,7 @@ class Options:
 
     weights: a file, None for the default ones, of pictures and of videos; weights_sha256,
     video_weights_sha256: of those files, in hexadecimal, when encoding (workers check that theirs
-    are the same); model_id: of the weights of pictures where their file's name tells it. formats:
+    are the same); model: the family of the weights of pictures; model_id: of the weights of pictures where their file's name tells it. formats:
     to decode to, one for each kind at most. first_frame: take that of animations which are to be
     pictures. threads: of the CPU, for one worker.
     """
@@ -27,6 +27,7 @@ class Options:
     first_frame: bool = False
     formats: tuple[str, ...] = ()
     weights: str | None = None
+    model: str = "transform"
     weights_sha256: str | None = None
     video_weights_sha256: str | None = None
     model_id: str | None = None

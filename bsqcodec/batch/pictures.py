@@ -88,6 +88,7 @@ def check(source: Path, coded: Path, options: Options) -> str | None:
     from bsqcodec.encoder.effort import is_searched
     from bsqcodec.encoder.target_search import step_of_quality
     from bsqcodec.format.image_container import unpack
+    from bsqcodec.models.families import TRANSFORM
     from bsqcodec.targets import Quality
 
     with open(coded, "rb") as file:
@@ -95,11 +96,12 @@ def check(source: Path, coded: Path, options: Options) -> str | None:
     header = container.header
     if header.model_id.hex() != options.model_id:
         return "it was made with other weights"
-    if not isinstance(options.target, Quality):
-        return "it does not tell what rate or distortion was asked for"
-    searched = is_searched(options.encoding.effort, header.width * header.height)
-    if header.step != step_of_quality(options.target.value, searched):
-        return "it is of another quality or effort"
+    if options.model == TRANSFORM:  # the other family has one quality
+        if not isinstance(options.target, Quality):
+            return "it does not tell what rate or distortion was asked for"
+        searched = is_searched(options.encoding.effort, header.width * header.height)
+        if header.step != step_of_quality(options.target.value, searched):
+            return "it is of another quality or effort"
     if coded.stat().st_mtime_ns < source.stat().st_mtime_ns:
         return "its source is newer"
     picture = read_source(source, options.encoding.max_pixels, first_frame=options.first_frame)
@@ -140,16 +142,20 @@ def _known_psnr(encoded: Encoded, options: Options) -> float | None:
 
 
 def _codec(options: Options) -> Codec:
-    return _load(options.weights, options.weights_sha256, options.device, options.threads)
+    return _load(
+        options.weights, options.weights_sha256, options.device, options.threads, options.model
+    )
 
 
 @lru_cache(maxsize=1)
-def _load(weights: str | None, sha256: str | None, device: str, threads: int | None) -> Codec:
+def _load(
+    weights: str | None, sha256: str | None, device: str, threads: int | None, model: str
+) -> Codec:
     """The codec of this process. Raises WeightsError where its weights have another SHA-256."""
     check_address_space()
     from bsqcodec.image.codec import Codec
-    from bsqcodec.models.weight_files import find_default
+    from bsqcodec.models.families import default_weights
 
     if sha256 is not None:
-        check_weights(find_default() if weights is None else Path(weights), sha256)
-    return Codec(weights, device=device, threads=threads)
+        check_weights(default_weights(model) if weights is None else Path(weights), sha256)
+    return Codec(weights, device=device, threads=threads, model=model)

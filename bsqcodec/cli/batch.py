@@ -67,6 +67,7 @@ _WORDS: Final = {"code": "to do", "record": "done", "skip": "done", "refuse": "r
     help="Add a JSON object for each file, and one for all, to this file.",
 )
 @options.encoding_options
+@options.model_option
 @click.option(
     "--video/--picture",
     "as_video",
@@ -101,6 +102,7 @@ def batch(
     dry_run: bool,
     log: str | None,
     encoding: EncodeOptions,
+    model: str,
     as_video: bool | None,
     formats: tuple[str, ...],
     force: bool,
@@ -133,11 +135,12 @@ def batch(
         raise click.UsageError(str(error)) from error
     _check_direction(
         plan.direction,
-        for_encoding=options.any_given((*options.ENCODING_NAMES, "as_video")),
+        for_encoding=options.any_given((*options.ENCODING_NAMES, "model", "as_video")),
         for_decoding=bool(formats),
     )
     kinds = {task.kind_name for task in plan.tasks}
     _check_kinds(kinds, encoding, weights)
+    options.check_model(model, weights, has_videos=VIDEO.name in kinds)
     for line in likeness_lines(plan.ignored):
         console.warning(line)
     misses_all = not plan.tasks and any(ignored.likeness for ignored in plan.ignored)
@@ -150,7 +153,7 @@ def batch(
         threads = options.limit_threads(console, threads)
         threads = max(1, (threads or core_count()) // count)
     used = kinds if plan.direction is Direction.ENCODE else set()
-    weights_file = _picture_weights(weights) if PICTURE.name in used else None
+    weights_file = _picture_weights(weights, model) if PICTURE.name in used else None
     video_weights_file = _video_weights(weights) if VIDEO.name in used else None
     coding = Options(
         encoding=encoding,
@@ -158,9 +161,10 @@ def batch(
         first_frame=as_video is False,
         formats=formats,
         weights=None if weights is None else os.path.abspath(weights),
+        model=model if weights_file is None else _family_of(weights_file),
         weights_sha256=None if weights_file is None else _sha256(weights_file),
         video_weights_sha256=None if video_weights_file is None else _sha256(video_weights_file),
-        model_id=None if weights_file is None else weights_file.stem.removeprefix("image-"),
+        model_id=None if weights_file is None else weights_file.stem.partition("-")[2],
         device=device,
         threads=threads,
     )
@@ -190,8 +194,8 @@ def _check_direction(direction: Direction, *, for_encoding: bool, for_decoding: 
         raise click.UsageError("--format is for decoding, and this batch encodes")
     if for_encoding and direction is Direction.DECODE:
         raise click.UsageError(
-            "-q, --bpp, --bitrate, --size, --psnr, --video, --picture, --effort, --tune, --gop,"
-            " --strip and --verify are for encoding, and this batch decodes"
+            "-q, --bpp, --bitrate, --size, --psnr, --model, --video, --picture, --effort, --tune,"
+            " --gop, --strip and --verify are for encoding, and this batch decodes"
         )
 
 
@@ -246,13 +250,20 @@ def _executor(scheduler: str | None, workers: int) -> Executor:
     return Cluster(scheduler)
 
 
-def _picture_weights(weights: str | None) -> Path:
+def _picture_weights(weights: str | None, model: str) -> Path:
     """The weights that an encoder of pictures will use. Raises WeightsError for none."""
     if weights is not None:
         return Path(weights)
-    from bsqcodec.models.weight_files import find_default
+    from bsqcodec.models.families import default_weights
 
-    return find_default()
+    return default_weights(model)
+
+
+def _family_of(weights: Path) -> str:
+    """The family of a file of weights. Raises WeightsError."""
+    from bsqcodec.models.families import family_of_file
+
+    return family_of_file(weights)
 
 
 def _video_weights(weights: str | None) -> Path:

@@ -80,3 +80,8 @@ def default_weights(family: str) -> Path:
     if family not in FAMILIES:
         raise ValueError(f"{family!r} is no family of weights; there are {', '.join(FAMILIES)}")
     return bsq_weight_files.find_default() if family == BSQ else weight_files.find_default()
+
+
+def family_of_file(path: Path) -> str:
+    """The name of the family of a file of weights, by its configuration alone. Raises WeightsError."""
+    return family_of(weight_store.read(path, path.stem.partition("-")[0], weight_files.WHAT))

@@ -14,6 +14,7 @@ from bsqcodec.cli.main import main
 from bsqcodec.format.image_container import unpack
 from bsqcodec.image.codec import Codec
 
+from ..batch_tools import Inline
 from ..tiny_models import save_bsq_weights
 
 
@@ -206,3 +207,35 @@ def test_what_cannot_be_drawn(folder: Path, capsys: Capture) -> None:
         capsys, "generate", "a.png", "--size", "99999x99999", status=2
     )
     assert sorted(path.name for path in folder.iterdir()) == ["black.png", "photo.png", "small.png"]
+
+
+# Folders ------------------------------------------------------------------------------------------
+
+
+def test_a_batch_of_pictures(
+    folder: Path, bsq_weights: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bsqcodec.cli.batch._executor", lambda *_: Inline())
+    Path("photos").mkdir()
+    for name in ("a", "b"):
+        Image.open("photo.png").save(f"photos/{name}.png")
+    assert main(["batch", "photos", "coded", "--model", "bsq"]) == 0
+    expected = Codec(bsq_weights, device="cpu").encode(np.asarray(Image.open("photo.png"))).data
+    coded = sorted(Path("coded").rglob("*.bsq"))
+    assert [path.read_bytes() for path in coded] == [expected] * 2
+    capsys.readouterr()
+    for same in (["--model", "bsq"], ["--weights", str(bsq_weights)]):
+        assert main(["batch", "photos", "coded", *same, "--dry-run"]) == 0
+        assert "2 done" in capsys.readouterr().out, same
+    for path in Path("coded").rglob("*"):
+        if path.is_file() and path not in coded:
+            path.unlink()  # without the records the files themselves tell
+    assert main(["batch", "photos", "coded", "--model", "bsq", "--dry-run"]) == 0
+    assert "2 done" in capsys.readouterr().out
+    assert main(["batch", "coded", "back"]) == 0
+    back = sorted(Path("back").rglob("*.png"))
+    assert [np.asarray(Image.open(path)).shape for path in back] == [(70, 90, 3)] * 2
+    refused = ["batch", "photos", "other", "--model", "bsq", "-q", "40"]
+    assert main(refused) == 1 and "have one quality" in capsys.readouterr().err
+    decoding = ["batch", "coded", "third", "--model", "bsq"]
+    assert "are for encoding" in error_of(capsys, *decoding, status=2)
