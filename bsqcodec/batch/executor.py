@@ -27,6 +27,6 @@ class Executor(Protocol):
     def run(self, jobs: Sequence[Job]) -> Generator[Event, None, None]:
         """Do the jobs and tell how they go, in any order; closing the iterator stops them.
 
-        Raises BatchError where there is nobody (left) to do them.
+        Raises BatchError where no worker is left to do them.
         """
         ...

@@ -12,7 +12,7 @@ from typing import Final
 from bsqcodec.batch.errors import PlanError
 
 OWN_PREFIX: Final = ".bsqcodec-"
-"""Of the journal and of temporary files, which are nobody's input."""
+"""Of the journal and of temporary files, which are never inputs."""
 
 
 @dataclass(frozen=True)

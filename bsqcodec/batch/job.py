@@ -45,7 +45,7 @@ class Result:
 
 
 class Watcher(Protocol):
-    """Is told how a batch goes; every task is finished once, whatever happens."""
+    """Takes the events of a batch; every task is finished once, whatever happens."""
 
     def check(self, done: int, total: int) -> None:
         """So many of the tasks have been looked at, to see whether they are done already."""
@@ -91,7 +91,7 @@ def run_batch(
     resume: bool = True,
     force: bool = False,
 ) -> None:
-    """Do what a plan says, and tell the watcher about it.
+    """Do what a plan says, and report to the watcher.
 
     resume: leave out what is done. force: replace files that no batch wrote, that have changed
     since, or that come from another source. A file that fails does not stop the others; a full
@@ -162,7 +162,7 @@ class _Work:
             self._ended_by = error
 
     def leave_the_rest(self) -> None:
-        """Finish the tasks that nobody will do now."""
+        """Finish the tasks that are not going to be done."""
         for task in list(self._open.values()):
             self._finish(Result(task, Status.LEFT, error=self._ended_by))
 

@@ -70,4 +70,4 @@ class Summary:
 
 
 Progress: TypeAlias = Callable[[float, float | None], None]
-"""Is told how many frames are done (a part of one counts as such), and of how many if known."""
+"""Takes the number of frames done (with fractions of one), and that of all frames, if known."""

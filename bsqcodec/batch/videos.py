@@ -75,7 +75,7 @@ def decode(source: Path, destination: Path, options: Options, progress: Progress
 
 
 def check(source: Path, coded: Path, options: Options) -> str | None:
-    """Say that `coded` may be anything: its length of groups, for one, cannot be told from it."""
+    """Say that `coded` may be anything: its length of groups, for one, does not follow from it."""
     return "a video's file does not tell how it was coded"
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _BAR: Final = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
 _BAR_DELAY_SECONDS: Final = 0.5
-_MOST_NAMES: Final = 3
+_MAX_NAMES: Final = 3
 
 
 def shown(path: str) -> str:
@@ -169,9 +169,9 @@ def likeness_lines(ignored: Sequence[Ignored]) -> list[str]:
     lines = []
     for likeness in dict.fromkeys(item.likeness for item in ignored if item.likeness):
         paths = [shown(item.path) for item in ignored if item.likeness == likeness]
-        names = ", ".join(paths[:_MOST_NAMES])
-        if len(paths) > _MOST_NAMES:
-            names += f" and {len(paths) - _MOST_NAMES} more"
+        names = ", ".join(paths[:_MAX_NAMES])
+        if len(paths) > _MAX_NAMES:
+            names += f" and {len(paths) - _MAX_NAMES} more"
         lines.append(f"left out: {names}: {likeness}")
     return lines
 

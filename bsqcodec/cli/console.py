@@ -92,7 +92,7 @@ class Console:
 
     @contextmanager
     def _bar(self, what: str, **options: Any) -> Iterator[tqdm[Any] | None]:
-        """A progress bar; None where nobody would see it."""
+        """A progress bar; None where it is not shown."""
         if self.verbosity == QUIET or not sys.stderr.isatty():
             yield None
             return
@@ -104,7 +104,7 @@ class Console:
 
     @contextmanager
     def frames(self, what: str, total: int | None = None) -> Iterator[Callable[[int], None] | None]:
-        """Give a function that shows how many frames are done; None where nobody would see it.
+        """Give a function that shows how many frames are done; None where it is not shown.
 
         A count that falls begins another pass.
         """
@@ -122,7 +122,7 @@ class Console:
 
     @contextmanager
     def progress(self, what: str) -> Iterator[Callable[[float], None] | None]:
-        """Give a function that shows the fraction done, 0..1; None where nobody would see it."""
+        """Give a function that shows the fraction done, 0..1; None where it is not shown."""
         form = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}"
         with self._bar(what, total=1.0, bar_format=form) as bar:
             if bar is None:

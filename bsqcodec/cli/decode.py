@@ -46,9 +46,9 @@ from bsqcodec.media.files import (
     open_input,
 )
 from bsqcodec.media.formats import (
+    DEFAULT_PICTURE_FORMAT,
     PICTURE_FORMAT_NAMES,
     PICTURE_FORMATS_TEXT,
-    USUAL_PICTURE_FORMAT,
     VIDEO_CONTAINER_NAMES,
     OutputFormat,
     agreed_format,
@@ -156,7 +156,7 @@ def _plan(
     def suffix(source: str) -> str:
         if found[source].is_video:
             return suffix_of_video(format_name)
-        return f".{format_name or USUAL_PICTURE_FORMAT}"
+        return f".{format_name or DEFAULT_PICTURE_FORMAT}"
 
     has_videos = any(look.is_video for look in found.values())
     if has_videos and format_name == "png" and len(inputs) == 1 and output is not None:

@@ -1,4 +1,4 @@
-"""`bsqcodec decode` for a video: where it goes, and what is told of it."""
+"""`bsqcodec decode` for a video: the form of the output, decoding, reporting."""
 
 from __future__ import annotations
 

@@ -139,8 +139,8 @@ def _sum_up(console: Console, job: Job, coded: CodedVideo, input_bytes: int | No
     """The line a video, and with -v one more."""
     sizes = format_bytes(coded.size)
     if input_bytes:
-        share = coded.size / input_bytes
-        sizes = f"{format_bytes(input_bytes)} -> {sizes} ({share:.1%})"
+        fraction = coded.size / input_bytes
+        sizes = f"{format_bytes(input_bytes)} -> {sizes} ({fraction:.1%})"
     rate = 8 * coded.size / max(coded.duration, 1e-9) / 1000
     console.summary(
         f"{display_name(job.source)} -> {display_target(job.target)}:"

@@ -1,4 +1,4 @@
-"""Values of options: what they mean, and what is said of those that mean nothing."""
+"""Types of options: what their values mean, and the errors for values that mean nothing."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any, Final
 
 import click
 
-_FASTEST: Final = 100_000
+_MAX_FRAME_RATE: Final = 100_000
 """Frames a second at most."""
 
-_LONGEST: Final = 40
+_MAX_NUMBER_CHARACTERS: Final = 40
 """Characters of a number at most; with more, arithmetic on it would take long."""
 
 
@@ -96,12 +96,12 @@ def parse_frame_rate(
     if value is None:
         return None
     rate = Fraction(0)
-    if re.fullmatch(r"[\d./]*", value) and len(value) <= _LONGEST:
+    if re.fullmatch(r"[\d./]*", value) and len(value) <= _MAX_NUMBER_CHARACTERS:
         try:
             rate = Fraction(value)
         except (ValueError, ZeroDivisionError):
             rate = Fraction(0)
-    if not 0 < rate <= _FASTEST or max(rate.numerator, rate.denominator) >= 2**31:
+    if not 0 < rate <= _MAX_FRAME_RATE or max(rate.numerator, rate.denominator) >= 2**31:
         message = f"{value!r} is not a frame rate such as 25 or 30000/1001."
         raise click.BadParameter(message, ctx, param)
     return rate
@@ -112,7 +112,7 @@ def parse_seconds(ctx: click.Context, param: click.Parameter, value: str | None)
     if value is None:
         return None
     is_time = re.fullmatch(r"(\d+:){0,2}(\d+(\.\d*)?|\.\d+)", value) is not None
-    if not is_time or len(value) > _LONGEST:
+    if not is_time or len(value) > _MAX_NUMBER_CHARACTERS:
         message = f"{value!r} is not a time such as 90, 1:30 or 0:01:30.5."
         raise click.BadParameter(message, ctx, param)
     if any(Fraction(part.rstrip(".")) >= 60 for part in value.split(":")[1:]):

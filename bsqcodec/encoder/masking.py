@@ -1,4 +1,4 @@
-"""How well each token hides errors, from the picture itself: what the encoder spends bits by."""
+"""Dead zones of tokens by how well each hides errors, from the pixels alone."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from torch import Tensor
 
 from bsqcodec.models.windows import continued
 
-USUAL = 20.0
-"""Deviation of samples inside a token (0..255) at which the dead zone is the usual one."""
+TYPICAL_DEVIATION = 20.0
+"""Deviation of samples inside a token (0..255) at which the dead zone is the typical one."""
 
-FLOOR = 5.0
+DEVIATION_FLOOR = 5.0
 """Deviation that is added (in squares), so that flat tokens differ little from each other."""
 
-USUAL_DEAD_ZONE, DEAD_ZONE_SLOPE = 0.54, 0.06
-"""Dead zone of a token with the usual deviation, and what doubling the deviation adds to it."""
+TYPICAL_DEAD_ZONE, DEAD_ZONE_SLOPE = 0.54, 0.06
+"""Dead zone of a token with the typical deviation, and its increase where the deviation doubles."""
 
-NARROWEST, WIDEST = 0.5, 0.95
+MIN_DEAD_ZONE, MAX_DEAD_ZONE = 0.5, 0.95
 
 
 def token_variance(pixels: Tensor, patch: int) -> Tensor:
@@ -40,8 +40,8 @@ def dead_zones(variance: Tensor) -> Tensor:
     v = continued(variance[:, None], 1, 1, 1, 1)
     across = v[..., :-2] + 2 * v[..., 1:-1] + v[..., 2:]
     around = (across[..., :-2, :] + 2 * across[..., 1:-1, :] + across[..., 2:, :])[:, 0] / 16
-    octaves = 0.5 * torch.log2((around + FLOOR**2) / USUAL**2)
-    return (USUAL_DEAD_ZONE + DEAD_ZONE_SLOPE * octaves).clamp(NARROWEST, WIDEST)
+    octaves = 0.5 * torch.log2((around + DEVIATION_FLOOR**2) / TYPICAL_DEVIATION**2)
+    return (TYPICAL_DEAD_ZONE + DEAD_ZONE_SLOPE * octaves).clamp(MIN_DEAD_ZONE, MAX_DEAD_ZONE)
 
 
 def dead_zones_of(pixels: Tensor, patch: int) -> Tensor:

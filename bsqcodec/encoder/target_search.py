@@ -15,34 +15,34 @@ COARSEST, FINEST = 244, 12
 LAST_STEP = 255
 """Step index down to which a size or a PSNR is searched for, coarser than quality 0."""
 
-SEARCH_COARSER = 10
-"""Step indices by which a picture is coarser if its integers are searched for, to be about as good.
+OPTIMISED_STEP_OFFSET = 10
+"""Step indices by which a picture of about the same MS-SSIM is coarser if its integers are optimised.
 
 By MS-SSIM it would be 8 at .1 bits per pixel of Kodak pictures, 11 at .26 and 15 at .5.
 """
 
-SEARCH_FULLY = 80
+FULL_OFFSET_QUALITY = 80
 """Quality from which downwards it is coarser by that much; at quality 100 it is not at all."""
 
 TOLERANCE = 0.02
-"""A size target is met when the file is at most this share below it."""
+"""A size target is met when the file is at most this fraction below it."""
 
-STRONGEST = 100.0
-"""Strength, relative to the usual one, at which bits are dropped for next to nothing."""
+MAX_STRENGTH = 100.0
+"""Strength, relative to the default one, at which nearly all bits are dropped."""
 
-WEAKEST = 0.05
-"""Strengths (of rate against distortion) below this count as this where they are bisected."""
+MIN_STRENGTH = 0.05
+"""Strengths (of rate against distortion) below this one are raised to it before a bisection."""
 
 
 def step_of_quality(quality: float, searched: bool = False) -> int:
     """Step index 0..255 (smaller is finer) of a quality 0..100, in which it is linear.
 
-    searched: of a picture whose integers are searched for, which is about as good, by what it is
-    tuned for, at a coarser step. Above `SEARCH_FULLY` the line is steeper, down to the finest step.
+    searched: of a picture whose integers are optimised, which is about as good, by what it is
+    tuned for, at a coarser step. Above `FULL_OFFSET_QUALITY` the line is steeper, down to the finest step.
     """
     step = COARSEST + (FINEST - COARSEST) * quality / 100
     if searched:
-        step += SEARCH_COARSER * min(1.0, (100 - quality) / (100 - SEARCH_FULLY))
+        step += OPTIMISED_STEP_OFFSET * min(1.0, (100 - quality) / (100 - FULL_OFFSET_QUALITY))
     return round(step)
 
 
@@ -50,9 +50,11 @@ def quality_of_step(step: int, searched: bool = False) -> float:
     """Inverse of `step_of_quality`; 0 for coarser steps."""
     slope = (COARSEST - FINEST) / 100
     quality = (COARSEST - step) / slope
-    if searched:  # of two lines that meet at SEARCH_FULLY, the lower one
-        near_finest = 100 - (step - FINEST) / (slope + SEARCH_COARSER / (100 - SEARCH_FULLY))
-        quality = min(quality + SEARCH_COARSER / slope, near_finest)
+    if searched:  # of two lines that meet at FULL_OFFSET_QUALITY, the lower one
+        near_finest = 100 - (step - FINEST) / (
+            slope + OPTIMISED_STEP_OFFSET / (100 - FULL_OFFSET_QUALITY)
+        )
+        quality = min(quality + OPTIMISED_STEP_OFFSET / slope, near_finest)
     return max(0.0, quality)
 
 
@@ -98,7 +100,7 @@ def search_size(
     while at(high) > limit and high < LAST_STEP:
         low, high, stride = high, min(high + stride, LAST_STEP), 2 * stride
     if best is None:
-        strong = STRONGEST * max(strength, 1.0)
+        strong = MAX_STRENGTH * max(strength, 1.0)
         size, result = attempt(LAST_STEP, strong)
         if size > limit:
             raise TargetError(
@@ -123,7 +125,7 @@ def search_size(
             slope *= 0.75
     if at_limit(best.figure, limit) or (low == FINEST and at(FINEST) <= limit):
         return best
-    strong = STRONGEST * max(strength, 1.0)
+    strong = MAX_STRENGTH * max(strength, 1.0)
     return _bisect_strength(attempt, limit, best, low, strength, strong)
 
 
@@ -143,7 +145,7 @@ def _bisect_strength(
     for _ in range(6):
         if at_limit(best.figure, limit):
             break
-        middle = math.sqrt(max(weak, WEAKEST) * strong)
+        middle = math.sqrt(max(weak, MIN_STRENGTH) * strong)
         size, result = attempt(step, middle)
         if size <= limit:
             strong = middle

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import torch
 
 from bsqcodec.encoder.effort import is_searched, notes_on
-from bsqcodec.encoder.masking import USUAL_DEAD_ZONE, dead_zones, token_variance
+from bsqcodec.encoder.masking import TYPICAL_DEAD_ZONE, dead_zones, token_variance
 from bsqcodec.encoder.picture_encoder import Written
 from bsqcodec.encoder.rdo import PictureTask, code, optimise
 from bsqcodec.encoder.target_search import quality_of_step, step_of_quality
@@ -119,7 +119,7 @@ class TransformEncoder:
         masked: by what tokens hide; otherwise the usual one for all.
         """
         grid, pixels = self._grid, self._pixels
-        result = np.full(grid.padded_shape, USUAL_DEAD_ZONE, np.float32)
+        result = np.full(grid.padded_shape, TYPICAL_DEAD_ZONE, np.float32)
         if masked:
             variance = []
             for row in range(grid.rows):

@@ -14,8 +14,8 @@ from bsqcodec.errors import FormatError
 PRECISION = 65536
 """Probabilities are integers k in 1 .. 65535, meaning k / 65536."""
 
-AT_ONCE = 2**20
-"""Symbols that are handed over at a time, which bounds the memory."""
+CHUNK_SYMBOLS = 2**20
+"""Symbols in one call of constriction, which bounds the memory."""
 
 _BITS = -np.log2(np.arange(PRECISION + 1).clip(1) / PRECISION)
 """Bits that a symbol of each probability costs."""
@@ -24,9 +24,9 @@ _MODEL = constriction.stream.model.Bernoulli(perfect=False)
 """`perfect=False` is exact for these probabilities and does not depend on the platform's libm."""
 
 
-def ideal_bits(bits: npt.NDArray[np.bool_], chance: npt.NDArray[np.int32]) -> float:
-    """Sum of -log2 of what bits [n] were given; chance [n]: 65536 times the probability of a 1."""
-    return float(_BITS[np.where(bits, chance, PRECISION - chance)].sum())
+def ideal_bits(bits: npt.NDArray[np.bool_], probability: npt.NDArray[np.int32]) -> float:
+    """Sum of -log2 of the probabilities of bits [n]; probability [n]: 65536 times that of a 1."""
+    return float(_BITS[np.where(bits, probability, PRECISION - probability)].sum())
 
 
 class BitEncoder:
@@ -36,12 +36,12 @@ class BitEncoder:
         self._encoder = constriction.stream.queue.RangeEncoder()
         self.ideal_bits = 0.0
 
-    def encode(self, bits: npt.NDArray[np.bool_], chance: npt.NDArray[np.int32]) -> None:
-        """Append bits [n]; chance [n] is 65536 times the probability that the bit is 1."""
-        for first in range(0, bits.size, AT_ONCE):
-            some = slice(first, first + AT_ONCE)
-            self._encoder.encode(bits[some].astype(np.int32), _MODEL, chance[some] / PRECISION)
-            self.ideal_bits += ideal_bits(bits[some], chance[some])
+    def encode(self, bits: npt.NDArray[np.bool_], probability: npt.NDArray[np.int32]) -> None:
+        """Append bits [n]; probability [n]: 65536 times that of a 1."""
+        for first in range(0, bits.size, CHUNK_SYMBOLS):
+            some = slice(first, first + CHUNK_SYMBOLS)
+            self._encoder.encode(bits[some].astype(np.int32), _MODEL, probability[some] / PRECISION)
+            self.ideal_bits += ideal_bits(bits[some], probability[some])
 
     def finish(self) -> bytes:
         return self._encoder.get_compressed().astype("<u4").tobytes()
@@ -56,16 +56,16 @@ class BitDecoder:
         words = np.frombuffer(data, "<u4").astype(np.uint32)
         self._decoder = constriction.stream.queue.RangeDecoder(words)
 
-    def decode(self, chance: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
+    def decode(self, probability: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
         """The next bits [n], given 65536 times the probability of each being 1.
 
         Raises FormatError for data that no encoder writes, where that shows.
         """
-        bits = np.zeros(chance.size, bool)
+        bits = np.zeros(probability.size, bool)
         try:
-            for first in range(0, chance.size, AT_ONCE):
-                some = slice(first, first + AT_ONCE)
-                bits[some] = self._decoder.decode(_MODEL, chance[some] / PRECISION)
+            for first in range(0, probability.size, CHUNK_SYMBOLS):
+                some = slice(first, first + CHUNK_SYMBOLS)
+                bits[some] = self._decoder.decode(_MODEL, probability[some] / PRECISION)
         except AssertionError as error:  # what constriction raises for invalid data
             raise FormatError("the range-coded data is damaged") from error
         return bits

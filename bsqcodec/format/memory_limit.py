@@ -1,4 +1,4 @@
-"""How much memory decoding may take at most: told by the header, before anything is allocated.
+"""How much memory decoding may take at most, from the header, before anything is allocated.
 
 docs/ROBUSTNESS.md says what is measured and how. Sizes are in bytes, of a whole process.
 """

@@ -215,7 +215,7 @@ def atomic_folder(path: Path, *, force: bool) -> Iterator[Path]:
 
 
 def check_output_folder(path: Path, *, force: bool) -> None:
-    """Raise what `atomic_folder` would, as far as it can be told before any work is done.
+    """Raise what `atomic_folder` would, as far as that is known before any work is done.
 
     Raises OutputExistsError for a file in the folder's place, and unless `force` is set for a folder
     with anything in it or for a first file of the pattern that is there; OSError where the folder
@@ -285,8 +285,8 @@ def named_errors(name: str | Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        told = error.filename
-        if told is not None and not Path(os.fsdecode(told)).name.startswith(_PREFIX):
+        named = error.filename
+        if named is not None and not Path(os.fsdecode(named)).name.startswith(_PREFIX):
             raise
         if isinstance(error, BrokenPipeError) or error.errno is None:
             raise

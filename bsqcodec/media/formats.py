@@ -93,7 +93,7 @@ PICTURE_FORMAT_NAMES: Final = tuple(
 PICTURE_FORMATS_TEXT: Final = ", ".join(entry.suffixes[0][1:] for entry in OUTPUT_FORMATS)
 """One name of each, for people."""
 
-USUAL_PICTURE_FORMAT: Final = PICTURE_FORMAT_NAMES[0]
+DEFAULT_PICTURE_FORMAT: Final = PICTURE_FORMAT_NAMES[0]
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What is said of a coded file that its source, or another format, is smaller than."""
+"""Notes on a coded file that is larger than its source, or than another format would be."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _SAMPLE_SLACK, _SAMPLE_BITS = 6, 3
 pixel. A page of text took 5 times as many and .13 bits, a desktop 1.5 times and .5 bits."""
 _WHOLE_SLACK: Final = 1.5
 """How many times the bytes that the usual arguments give the whole picture may take with quick ones."""
-_USUAL: Final = {"method": 4, "quality": 80}
+_DEFAULTS: Final = {"method": 4, "quality": 80}
 """Arguments that a user of Pillow gets."""
 
 
@@ -96,7 +96,7 @@ def _webp_bytes(picture: Picture, room: int) -> int | None:
     image = to_pil(picture)
     if _size(image, _QUICK) > _WHOLE_SLACK * room:
         return None
-    size = _size(image, _USUAL)
+    size = _size(image, _DEFAULTS)
     return size if size <= room else None
 
 

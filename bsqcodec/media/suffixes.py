@@ -26,7 +26,7 @@ _AMBIGUOUS: Final = (".ts", ".mts")
 """Of MPEG transport streams, and of TypeScript."""
 
 _SYNC: Final = 0x47
-_FEWEST, _MOST = 3, 5
+_MIN_PACKETS, _MAX_PACKETS = 3, 5
 _PACKET_BYTES: Final = (188, 192, 204)
 """ISO/IEC 13818-1: plain packets, with a time in front (.m2ts), with Reed-Solomon code behind."""
 _LOOK_BYTES: Final = 2**13
@@ -57,8 +57,8 @@ def is_transport_stream(start: bytes) -> bool:
 
 def _has_packets(start: bytes, size: int) -> bool:
     """Whether sync bytes stand `size` bytes apart."""
-    count = min(_MOST, len(start) // size)
-    return count >= _FEWEST and any(
+    count = min(_MAX_PACKETS, len(start) // size)
+    return count >= _MIN_PACKETS and any(
         all(start[first + i * size] == _SYNC for i in range(count))
         for first in range(min(size, len(start) - (count - 1) * size))
     )

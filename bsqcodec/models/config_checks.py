@@ -1,17 +1,17 @@
-"""Ranges of the numbers in a model's configuration, which may come from a file of anybody's."""
+"""Ranges of the numbers in a model's configuration, which may come from an untrusted file."""
 
 from __future__ import annotations
 
 from dataclasses import fields
 from typing import Any, Final
 
-MOST: Final = 2**14
+MAX_COUNT: Final = 2**14
 """Of any number: channels, widths, hidden units."""
 
-MOST_LAYERS: Final = 256
+MAX_LAYERS: Final = 256
 """Of numbers of blocks and convolutions, each of which takes time to make."""
 
-_LEAST: Final = {"patch": 4, "channels": 1, "width": 1, "heads": 1, "hidden": 1, "knots": 2}
+_MIN_COUNTS: Final = {"patch": 4, "channels": 1, "width": 1, "heads": 1, "hidden": 1, "knots": 2}
 
 
 def check_counts(config: Any) -> None:
@@ -23,7 +23,7 @@ def check_counts(config: Any) -> None:
         if field.type not in (int, "int"):
             continue
         value = getattr(config, field.name)
-        least = _LEAST.get(field.name, 0)
-        most = MOST_LAYERS if field.name.endswith(("blocks", "convs")) else MOST
+        least = _MIN_COUNTS.get(field.name, 0)
+        most = MAX_LAYERS if field.name.endswith(("blocks", "convs")) else MAX_COUNT
         if type(value) is not int or not least <= value <= most:
             raise ValueError(f"{field.name} is {value!r:.40}, not an integer of {least}..{most}")

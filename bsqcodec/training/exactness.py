@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bsqcodec.encoder.masking import USUAL_DEAD_ZONE
+from bsqcodec.encoder.masking import TYPICAL_DEAD_ZONE
 from bsqcodec.models.prior.order import bucket
 from bsqcodec.models.transform.quantizer import quantize_beyond
 from bsqcodec.models.transform.strips import encode_picture
@@ -51,7 +51,7 @@ def main(args: argparse.Namespace) -> None:
         for step in STEPS:
             z = encode_picture(tokenizer, picture, step, torch.device("cpu"))
             limit = passes.limits[bucket(step)]
-            n = quantize_beyond(z, USUAL_DEAD_ZONE).clamp(-limit, limit)
+            n = quantize_beyond(z, TYPICAL_DEAD_ZONE).clamp(-limit, limit)
             flat = n.reshape(-1, n.shape[-1]).numpy()
             coder = EncodingCoder(flat, limit.numpy().astype(np.int32))
             walk(exact, step, np.ones(n.shape[:2], bool), coder)

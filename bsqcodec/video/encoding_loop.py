@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from bsqcodec.encoder.frame_types import INTER_DEAD_ZONE_OFFSET
-from bsqcodec.encoder.masking import USUAL_DEAD_ZONE, dead_zones_of
+from bsqcodec.encoder.masking import TYPICAL_DEAD_ZONE, dead_zones_of
 from bsqcodec.encoder.motion_estimation import (
     IntegerPelMotion,
     load_frame,
@@ -51,7 +51,7 @@ class EncodingLoop(DecodingLoop):
         dead_zone_offset: added to the dead zones of pictures. masked: whether the dead zones follow
         what tokens hide.
         """
-        zone: Tensor | float = USUAL_DEAD_ZONE + dead_zone_offset
+        zone: Tensor | float = TYPICAL_DEAD_ZONE + dead_zone_offset
         if masked:
             zone = dead_zones_of(self.windows(frame), self.grid.patch)[0] + dead_zone_offset
         n = torch.where(z.abs() < zone, torch.zeros_like(z), torch.round(z))

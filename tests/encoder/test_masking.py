@@ -5,7 +5,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from bsqcodec.encoder.masking import NARROWEST, USUAL_DEAD_ZONE, WIDEST, dead_zones, token_variance
+from bsqcodec.encoder.masking import (
+    MAX_DEAD_ZONE,
+    MIN_DEAD_ZONE,
+    TYPICAL_DEAD_ZONE,
+    dead_zones,
+    token_variance,
+)
 
 
 def pixels(seed: int, height: int = 32, width: int = 48) -> Tensor:
@@ -37,8 +43,8 @@ def test_dead_zone_grows_with_the_deviation_and_has_bounds() -> None:
     deviation = torch.tensor([0.0, 5.0, 20.0, 40.0, 80.0, 1e6])
     zones = torch.stack([dead_zones((d**2).expand(1, 4, 4))[0, 1, 1] for d in deviation])
     assert (zones.diff() >= 0).all()
-    assert zones[0] == NARROWEST and zones[-1] == WIDEST
-    assert float(zones[2]) == pytest.approx(USUAL_DEAD_ZONE, abs=0.005)
+    assert zones[0] == MIN_DEAD_ZONE and zones[-1] == MAX_DEAD_ZONE
+    assert float(zones[2]) == pytest.approx(TYPICAL_DEAD_ZONE, abs=0.005)
     assert float(zones[4] - zones[3]) == pytest.approx(0.06, abs=0.002)
 
 

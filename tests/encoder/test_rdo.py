@@ -23,7 +23,7 @@ from bsqcodec.encoder.rdo import (
     code,
     optimise,
 )
-from bsqcodec.encoder.target_search import FINEST, SEARCH_COARSER, TOLERANCE
+from bsqcodec.encoder.target_search import FINEST, OPTIMISED_STEP_OFFSET, TOLERANCE
 from bsqcodec.encoder.tune import DEFAULT_MS_SSIM_WEIGHT
 from bsqcodec.errors import TargetError
 from bsqcodec.image.codec import Codec
@@ -269,7 +269,7 @@ def test_the_same_file_every_time(
 def test_the_search_makes_the_file_smaller_at_the_same_quality(files: dict[int, Encoded]) -> None:
     """It goes with a coarser step, since it loses less at each."""
     assert len(files[0].data) > len(files[1].data) > len(files[2].data)
-    assert files[0].step == files[1].step == files[2].step - SEARCH_COARSER
+    assert files[0].step == files[1].step == files[2].step - OPTIMISED_STEP_OFFSET
     for encoded in files.values():
         assert encoded.quality == pytest.approx(45, abs=0.25)
 

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from bsqcodec.encoder.target_search import (
     COARSEST,
     FINEST,
+    FULL_OFFSET_QUALITY,
     LAST_STEP,
-    SEARCH_COARSER,
-    SEARCH_FULLY,
+    OPTIMISED_STEP_OFFSET,
     TOLERANCE,
     quality_of_step,
     search_psnr,
@@ -32,10 +32,13 @@ def test_quality_runs_from_the_coarsest_to_the_finest_step() -> None:
 
 def test_searched_pictures_are_coarser_but_at_the_finest_quality() -> None:
     steps = [step_of_quality(q / 4, searched=True) for q in range(401)]
-    assert set(steps) == set(range(FINEST, COARSEST + SEARCH_COARSER + 1))
+    assert set(steps) == set(range(FINEST, COARSEST + OPTIMISED_STEP_OFFSET + 1))
     assert steps == sorted(steps, reverse=True)
-    for quality in range(SEARCH_FULLY + 1):
-        assert step_of_quality(quality, searched=True) == step_of_quality(quality) + SEARCH_COARSER
+    for quality in range(FULL_OFFSET_QUALITY + 1):
+        assert (
+            step_of_quality(quality, searched=True)
+            == step_of_quality(quality) + OPTIMISED_STEP_OFFSET
+        )
 
 
 @pytest.mark.parametrize("searched", [False, True])

@@ -55,7 +55,7 @@ def ideal(bits: Bits, chances: Chances) -> float:
 @pytest.mark.parametrize("at_once", [1, 64, 10**6])
 @pytest.mark.parametrize("name", GOLDEN)
 def test_golden_words(name: str, at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bsqcodec.entropy.range_coder.AT_ONCE", at_once)
+    monkeypatch.setattr("bsqcodec.entropy.range_coder.CHUNK_SYMBOLS", at_once)
     bits, chances = pattern(name)
     data, _ = coded((bits, chances))
     assert data.hex() == GOLDEN[name]

@@ -17,7 +17,7 @@ from bsqcodec.media.image.xmp import turned_xmp
 _NO_EXIF: Final = Image.Exif().tobytes().removeprefix(EXIF_PREFIX)
 _LEAST_RESOLUTION: Final = 1
 """Pillow's word, as dots an inch, for a file that names none."""
-_MOST_RESOLUTION: Final = 10**7
+_MAX_RESOLUTION: Final = 10**7
 _STEP_OF_PNG: Final = 0.0254
 """Dots an inch in one dot a metre, the unit of PNG and BMP."""
 
@@ -115,7 +115,7 @@ def stored_resolution(image: Image.Image) -> tuple[Fraction, Fraction] | None:
         across, down = (_as_resolution(value) * factor for value in values or ())
     except (TypeError, ValueError, OverflowError, ZeroDivisionError):
         return None
-    is_one = _LEAST_RESOLUTION < min(across, down) and max(across, down) < _MOST_RESOLUTION
+    is_one = _LEAST_RESOLUTION < min(across, down) and max(across, down) < _MAX_RESOLUTION
     return (across, down) if is_one else None
 
 

@@ -34,7 +34,7 @@ _COLOUR_CHUNKS: Final = (b"cICP", b"sRGB", b"gAMA", b"cHRM")
 _SRGB_SPACE: Final = 1
 _ADOBE_SPACE: Final = 2
 _ADOBE_INDEX: Final = b"R03"
-_USUAL_GAMMA: Final = 2.2
+_DEFAULT_GAMMA: Final = 2.2
 """Of TIFF where chromaticities are given and no curve is."""
 _GAMMAS: Final = (0.1, 10.0)
 _TIFF_WHITE, _TIFF_PRIMARIES, _TIFF_TRANSFER = 318, 319, 301
@@ -143,7 +143,7 @@ def _exif_colour(exif: bytes | None) -> NamedColour | None:
         return NamedColour(ADOBE_RGB_PRIMARIES, ADOBE_RGB_CURVE, "Adobe RGB (1998)")
     if not found.chromaticities:
         return None
-    gamma = found.gamma if found.gamma is not None else _USUAL_GAMMA
+    gamma = found.gamma if found.gamma is not None else _DEFAULT_GAMMA
     if not _GAMMAS[0] <= gamma <= _GAMMAS[1]:
         return None
     return NamedColour(
@@ -163,7 +163,7 @@ def _tiff_colour(tags: Any) -> NamedColour | None:
         return None
     bits = tags.get(TiffImagePlugin.BITSPERSAMPLE, (8,))
     entries = 1 << min(bits[0] if isinstance(bits, tuple) else bits, 16)
-    curve: Curve = Gamma(_USUAL_GAMMA)
+    curve: Curve = Gamma(_DEFAULT_GAMMA)
     if len(values) in (entries, 3 * entries) and entries <= _MAX_TABLE:
         step = max(1, (entries - 1) // 255)
         one = values[:entries]

@@ -12,7 +12,7 @@ from bsqcodec.media.ffmpeg_io import REPRODUCIBLE
 _ENCODER: Final = "libopus"
 _RATE: Final = 48000
 _LAYOUTS: Final = frozenset(("mono", "stereo", "5.1", "7.1"))
-_USUAL_LAYOUT: Final = "stereo"
+_DEFAULT_LAYOUT: Final = "stereo"
 _BITS_A_CHANNEL: Final = 96_000
 """At which Opus is transparent to most listeners (RFC 6716 and its listening tests)."""
 
@@ -30,7 +30,7 @@ class OpusTrack:
 
     def __init__(self, output: av.container.OutputContainer, stream: Any) -> None:
         layout = stream.layout.name
-        layout = layout if layout in _LAYOUTS else _USUAL_LAYOUT
+        layout = layout if layout in _LAYOUTS else _DEFAULT_LAYOUT
         track: Any = output.add_stream(_ENCODER, rate=_RATE, options=dict(REPRODUCIBLE))
         track.codec_context.layout = layout
         track.codec_context.format = "flt"

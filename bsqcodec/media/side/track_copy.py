@@ -9,8 +9,8 @@ import av
 
 from bsqcodec.media.ffmpeg_io import GuardedSink
 
-_USUAL_LAYOUTS: Final = {"1 channels": "mono", "2 channels": "stereo"}
-"""By FFmpeg's name of a layout of speakers that nobody named; MP4 wants one named for PCM."""
+_DEFAULT_LAYOUTS: Final = {"1 channels": "mono", "2 channels": "stereo"}
+"""By FFmpeg's name of a layout of speakers without a name of its own; MP4 wants one named for PCM."""
 
 
 def copy_track(
@@ -23,8 +23,8 @@ def copy_track(
     track = output.add_stream_from_template(stream)
     if extradata is not None:
         track.codec_context.extradata = extradata
-    if stream.type == "audio" and stream.layout.name in _USUAL_LAYOUTS:
-        track.codec_context.layout = _USUAL_LAYOUTS[stream.layout.name]
+    if stream.type == "audio" and stream.layout.name in _DEFAULT_LAYOUTS:
+        track.codec_context.layout = _DEFAULT_LAYOUTS[stream.layout.name]
     return track
 
 

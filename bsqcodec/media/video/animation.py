@@ -25,7 +25,7 @@ HEAD_BYTES: Final = 30
 _ANIMATED: Final = 0x02
 _MILLISECOND: Final = Fraction(1, 1000)
 _LEAST_MS: Final = 10
-_USUAL_MS: Final = 100
+_DEFAULT_MS: Final = 100
 """Browsers show a frame of at most 10 ms for 100 ms, as they do with GIF."""
 
 _SRGB: Final = (1, 13)
@@ -90,7 +90,7 @@ class AnimationReader(VideoReader):
                 self.problems.append(reason)
                 return
             if duration <= _LEAST_MS:
-                duration = _USUAL_MS
+                duration = _DEFAULT_MS
             yield VideoFrame(pixels, pts, duration)
             del pixels
             pts += duration

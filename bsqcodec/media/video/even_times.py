@@ -8,13 +8,13 @@ from typing import Final
 _TOLERANCE: Final = Fraction(3, 4)
 """By how much of a step times may be off before a frame is repeated or left out."""
 
-_LONGEST_S: Final = 600
+_MAX_GAP_S: Final = 600
 """A frame is repeated for at most so long: a few bytes can name any time."""
 
-_MOST_REPEATS: Final = 240 * _LONGEST_S
+_MAX_REPEATS: Final = 240 * _MAX_GAP_S
 """They can also name any rate."""
 
-_USUAL_RATES: Final = tuple(
+_COMMON_RATES: Final = tuple(
     Fraction(rate)
     for rate in ("1", "2", "5", "10", "12", "15", "20", "24000/1001", "24", "25", "30000/1001",
                  "30", "48", "50", "60000/1001", "60", "100", "120", "240")
@@ -23,10 +23,10 @@ _USUAL_RATES: Final = tuple(
 
 def usual_rate(average: Fraction) -> Fraction:
     """Return the least usual number of frames a second that is not below an average one."""
-    for rate in _USUAL_RATES:
+    for rate in _COMMON_RATES:
         if rate >= average * Fraction(99, 100):
             return rate
-    return _USUAL_RATES[-1]
+    return _COMMON_RATES[-1]
 
 
 class EvenTimes:
@@ -57,7 +57,7 @@ class EvenTimes:
         count = 1
         if abs(wanted - 1) > _TOLERANCE:
             count = max(round(wanted), int(is_last and not self._written))
-        most = min(max(int(_LONGEST_S * self.rate), 1), _MOST_REPEATS)
+        most = min(max(int(_MAX_GAP_S * self.rate), 1), _MAX_REPEATS)
         if count > most:
             self.shortened = True
             self._origin += (count - most) / self.rate

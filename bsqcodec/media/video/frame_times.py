@@ -16,7 +16,7 @@ _REORDER_FRAMES: Final = 17
 """How many frames are held back until it is known whether times are in order: H.264 and HEVC keep
 16 pictures at most, and encoders put at most 16 B frames in a row."""
 
-_MOST_PENDING: Final = 64
+_MAX_PENDING: Final = 64
 """Beyond this number the earliest time of a packet that gave no frame is forgotten."""
 
 
@@ -67,7 +67,7 @@ class FrameTimes:
         if packet.pts is None or packet.is_discard:
             return
         heapq.heappush(self._pending, (packet.pts, packet.duration or 0))
-        if len(self._pending) > _MOST_PENDING:
+        if len(self._pending) > _MAX_PENDING:
             heapq.heappop(self._pending)
 
     def lost(self, packet: av.Packet[Any]) -> None:

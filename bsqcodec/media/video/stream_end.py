@@ -39,10 +39,10 @@ _BEGINNINGS: Final = {"flv": b"FLV\x01", "matroska,webm": b"\x1aE\xdf\xa3"}
 which FFmpeg reads one or two."""
 
 _LOOK_BYTES: Final = 2**16
-_MOST_CHUNKS: Final = 4096
+_MAX_CHUNKS: Final = 4096
 """How many chunks, and lists of 1 GB and more, of an AVI file are looked at."""
 
-_MOST_INDEX_BYTES: Final = 2**26
+_MAX_INDEX_BYTES: Final = 2**26
 
 
 @dataclass(frozen=True)
@@ -189,7 +189,7 @@ def _avi_end(file: GuardedSource, stream: int) -> _AviEnd | None:
     RIFF lists, each with frames in a list "movi"; "idx1" behind the first one is an index.
     """
     at, frames_end, chunks = 0, None, None
-    for _ in range(_MOST_CHUNKS):
+    for _ in range(_MAX_CHUNKS):
         head = file.look(at, 12)
         if len(head) < 12 or head[:4] != b"RIFF" or head[8:11] != b"AVI":
             break
@@ -200,7 +200,7 @@ def _avi_end(file: GuardedSource, stream: int) -> _AviEnd | None:
                     return None
                 frames_end = place + 8 + count
             elif name == b"idx1" and frames_end is not None and not at:
-                chunks = _count_chunks(file.look(place + 8, min(count, _MOST_INDEX_BYTES)), stream)
+                chunks = _count_chunks(file.look(place + 8, min(count, _MAX_INDEX_BYTES)), stream)
         if at:
             chunks = None
         at = end + (end & 1)
@@ -210,7 +210,7 @@ def _avi_end(file: GuardedSource, stream: int) -> _AviEnd | None:
 def _riff_chunks(file: GuardedSource, start: int, end: int) -> Iterator[tuple[int, bytes, int]]:
     """Place, name (of a list the name of its contents) and size of the chunks of a RIFF list."""
     at = start
-    for _ in range(_MOST_CHUNKS):
+    for _ in range(_MAX_CHUNKS):
         head = file.look(at, 12)
         if at + 8 > end or len(head) < 8:
             return

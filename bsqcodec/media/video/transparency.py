@@ -1,4 +1,4 @@
-"""Whether anything of a video is transparent, so that dropping it is said where it matters."""
+"""Whether anything of a video is transparent, so that a note says where it is dropped."""
 
 from __future__ import annotations
 

@@ -16,8 +16,8 @@ DEFAULT_CRF: Final = 6
 """By libx264 in yuv420p it kept 43 to 44 dB PSNR of RGB on two clips (12: 38 to 41 dB), by
 libvpx-vp9 the same on two others."""
 
-_DEFAULT_CODEC: Final = {"webm": "libvpx-vp9"}
-_USUAL_CODEC: Final = "libx264"
+_DEFAULT_CODEC_OF: Final = {"webm": "libvpx-vp9"}
+_DEFAULT_CODEC: Final = "libx264"
 _DEFAULT_LOSSLESS: Final = {
     "mkv": "ffv1",
     "mp4": "libx264rgb",
@@ -39,7 +39,7 @@ _LOSSLESS: Final[dict[str, tuple[str, dict[str, str]]]] = {
 _CRF_CODECS: Final = ("libx264", "libx264rgb", "libx265", "libvpx-vp9", "libvpx", "libsvtav1")
 _EVEN_CODECS: Final = ("libx264", "libx265", "libsvtav1")
 """Encoders that refuse, or pad, odd sizes where chroma is subsampled."""
-_USUAL_OPTIONS: Final = {
+_DEFAULT_OPTIONS: Final = {
     "libx264": {"mbtree": "0"},
     "libx264rgb": {"mbtree": "0"},
     "libx265": {"x265-params": "log-level=error"},
@@ -81,7 +81,7 @@ def choose_encoder(
         )
     if options.lossless:
         return _lossless(codec, options)
-    chosen = dict(_USUAL_OPTIONS.get(codec, {}))
+    chosen = dict(_DEFAULT_OPTIONS.get(codec, {}))
     if codec in _CRF_CODECS:
         chosen["crf"] = str(DEFAULT_CRF if options.crf is None else options.crf)
         if codec.startswith("libvpx"):
@@ -130,7 +130,7 @@ def _codec_of(container: str, options: OutputOptions) -> str:
     """The encoder that the options name, or else the container's usual one."""
     if options.codec is not None:
         return options.codec
-    usual = _DEFAULT_CODEC.get(container, _USUAL_CODEC)
+    usual = _DEFAULT_CODEC_OF.get(container, _DEFAULT_CODEC)
     return _DEFAULT_LOSSLESS[container] if options.lossless else usual
 
 

@@ -30,7 +30,7 @@ with 73.9 dB and CbCr with 56.6 dB (bicubic: 53.1; without these flags 46.6 and 
 CHROMA_SITING: Final = "chroma_sample_location"
 """FFmpeg's option of encoders and decoders for where samples of subsampled chroma lie."""
 
-USUAL_SITING: Final = "left"
+DEFAULT_SITING: Final = "left"
 """In line with every other column, as in MPEG-2 and all later codecs that do not say otherwise."""
 
 HD_HEIGHT: Final = 720
@@ -197,7 +197,7 @@ class FromRgb:
     """
 
     def __init__(
-        self, pix_fmt: str, colour: VideoColour, size: tuple[int, int], siting: str = USUAL_SITING
+        self, pix_fmt: str, colour: VideoColour, size: tuple[int, int], siting: str = DEFAULT_SITING
     ) -> None:
         self._pix_fmt = pix_fmt
         self._colour = colour

@@ -29,7 +29,7 @@ from bsqcodec.media.video.track_facts import (
 from bsqcodec.media.video.transparency import Transparency
 from bsqcodec.media.video.video_colour import (
     CHROMA_SITING,
-    USUAL_SITING,
+    DEFAULT_SITING,
     ToRgb,
     describe_colour,
     orientation_of,
@@ -43,7 +43,7 @@ from bsqcodec.media.video.video_source import (
 )
 from bsqcodec.media.video.video_types import RawVideo, VideoFormat, VideoFrame, VideoReader
 
-_FASTEST_RATE: Final = 300
+_MAX_FRAME_RATE: Final = 300
 """No common video has more frames a second."""
 
 _SWAPPED_ORIENTATIONS: Final = (5, 6, 7, 8)
@@ -94,7 +94,7 @@ class FFmpegReader(VideoReader):
             raise MediaError(f"{name}: FFmpeg cannot decode its video stream")
         self._stream = stream
         if container.format.name != _PLAIN:
-            stream.codec_context.options = {CHROMA_SITING: USUAL_SITING}
+            stream.codec_context.options = {CHROMA_SITING: DEFAULT_SITING}
         self._time_base = stream.time_base or 1 / DEFAULT_FRAME_RATE
         self._rate = nominal_rate(stream)
         if stream.codec_context.width and stream.codec_context.height:
@@ -319,6 +319,6 @@ def nominal_rate(stream: av.VideoStream) -> Fraction | None:
     Where FFmpeg finds no regular steps, it takes one frame for each of some fine units of time.
     """
     rate = stream.guessed_rate or stream.average_rate
-    if not rate or (not stream.average_rate and rate > _FASTEST_RATE):
+    if not rate or (not stream.average_rate and rate > _MAX_FRAME_RATE):
         return None
     return rate

@@ -15,7 +15,7 @@ from bsqcodec.format.video_times import DEFAULT_FRAME_RATE
 from bsqcodec.media.image.picture import Samples
 
 UNSPECIFIED: Final = 2
-"""The code point of ITU-T H.273 for primaries and transfer characteristics that nobody named."""
+"""The code point of ITU-T H.273 for primaries and transfer characteristics that are not named."""
 
 MATRICES: Final = ("bt709", "bt601", "bt2020nc")
 

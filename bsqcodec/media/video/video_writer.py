@@ -25,7 +25,7 @@ from bsqcodec.media.video.track_facts import drop_unusable_time_code, split_meta
 from bsqcodec.media.video.video_codecs import choose_encoder
 from bsqcodec.media.video.video_colour import (
     CHROMA_SITING,
-    USUAL_SITING,
+    DEFAULT_SITING,
     FromRgb,
     guessed_matrix,
     tag_stream,
@@ -36,7 +36,7 @@ NO_SIDES: Final = "{} holds no sound, subtitles or chapters"
 """A note, of a container."""
 
 _MATROSKA_TIME_BASE: Final = Fraction(1, 1000)
-_LONGEST_LAST_S: Final = 86400
+_MAX_LAST_FRAME_S: Final = 86400
 """A last frame that is to be shown for longer than a day is shown as long as any other."""
 
 _LARGEST_TIMESCALE: Final = 2**31 - 1
@@ -82,7 +82,7 @@ class FFmpegWriter(VideoWriter):
         self._lead = 0
         self._packet: av.Packet[Any] | None = None
         self._final: tuple[int, int] | None = None
-        self._siting = "center" if container == "y4m" else USUAL_SITING
+        self._siting = "center" if container == "y4m" else DEFAULT_SITING
         self._choice = choose_encoder(container, format, options, self.notes)
         self._from_rgb = FromRgb(
             self._choice.pix_fmt, format.colour, (format.width, format.height), self._siting
@@ -115,7 +115,7 @@ class FFmpegWriter(VideoWriter):
         self._last_pts = frame.pts
         self._count += 1
         duration = frame.duration * self._format.time_base
-        self._last_duration = duration if 0 < duration <= _LONGEST_LAST_S else None
+        self._last_duration = duration if 0 < duration <= _MAX_LAST_FRAME_S else None
 
     def close(self) -> None:
         try:

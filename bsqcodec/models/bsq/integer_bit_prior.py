@@ -94,4 +94,4 @@ class IntegerBitPrior(IntegerBlocks):
         elif temperature != 1:
             # by a tensor: GPUs multiply by the reciprocal of a plain number
             logits = (logits / torch.tensor([temperature], device=self.device)).round_()
-        return self.chance(logits)
+        return self.probabilities(logits)

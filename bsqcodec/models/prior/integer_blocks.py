@@ -48,14 +48,14 @@ LOGIT_LIMIT = 12 * LOGIT
 CHUNK = 64
 """Windows that go through a layer at once, which bounds the memory; no result depends on it."""
 
-MOST = 0.85
-"""From this share of the tokens on, a block does all rather than those that are wanted."""
+FULL_BLOCK_FRACTION = 0.85
+"""From this fraction of the tokens on, a block computes all tokens, not the wanted ones alone."""
 
 
 def probability_table() -> Tensor:
     """65536 times the logistic function of k / 64, k = -768 .. 768, clipped to 1 .. 65535.
 
-    Stored with the weights, so that nobody's `exp` matters.
+    Stored with the weights, so that no platform's `exp` matters.
     """
     k = np.arange(-LOGIT_LIMIT, LOGIT_LIMIT + 1) / LOGIT
     p = np.round(PRECISION / (1 + np.exp(-k)))
@@ -311,7 +311,7 @@ class IntegerBlocks:
         regions: list[Tensor | None] = [None] * depth
         count = math.prod(shape)
         for i in reversed(range(depth)):
-            if wanted is None or len(wanted) > MOST * count:
+            if wanted is None or len(wanted) > FULL_BLOCK_FRACTION * count:
                 break
             regions[i] = wanted
             if self.shape.attention:
@@ -322,7 +322,7 @@ class IntegerBlocks:
             wanted = near.view(-1).nonzero()[:, 0]
         return regions
 
-    def chance(self, logits: Tensor) -> Tensor:
+    def probabilities(self, logits: Tensor) -> Tensor:
         """Integer logits to 65536 times the probability of a 1, int32 of the same shape."""
         index = logits.clamp(-LOGIT_LIMIT, LOGIT_LIMIT).int() + LOGIT_LIMIT
         return self._t["probability"].index_select(0, index.view(-1)).view(logits.shape)

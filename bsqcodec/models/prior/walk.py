@@ -80,7 +80,7 @@ class Signs:
             first += len(head)
             index = torch.from_numpy(mine).to(prior.device)
             table = prior.digit_table(self._index, places.view(-1)[index], sign=True)
-            found.append(prior.chance(head.view(-1)[index] + table))
+            found.append(prior.probabilities(head.view(-1)[index] + table))
         return torch.cat(found).cpu().numpy()
 
 
@@ -199,7 +199,7 @@ def _code_pass(
 
     def heads_of(strip: Strip) -> tuple[Tensor, Tensor]:
         head = prior.head(x[tokens[strip.chosen]], channels)
-        return head, prior.chance(head[:, -1] + stop_table)
+        return head, prior.probabilities(head[:, -1] + stop_table)
 
     heads = in_pieces(heads_of, strips)
     stops = coder.stops(at, torch.cat([stop for _, stop in heads]).cpu().numpy())
@@ -215,7 +215,7 @@ def _code_pass(
         own, magnitude, trend = _around(v, strip, some, channels)
         places = prior.digit_contexts(own, magnitude, trend, channels, power)
         table = prior.digit_table(stage.index, places, sign=False)
-        nonzero = prior.chance(head[:, :k] + table)
+        nonzero = prior.probabilities(head[:, :k] + table)
         return some, own, nonzero, head[:, k : 2 * k].contiguous(), places
 
     pieces = [

@@ -103,7 +103,7 @@ def decode_picture(
 
     Tokens wholly outside the picture are taken from the nearest token inside. If the last
     `missing_planes` digits of n are not known (0), the picture is as good as one with a step that
-    is 3 times larger for each of them, and the networks are told so.
+    is 3 times larger for each of them, and the networks take that step.
     """
     config = tokenizer.config
     rows, columns = n.shape[:2]

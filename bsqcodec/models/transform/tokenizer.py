@@ -9,7 +9,7 @@
       `-- linear -> ViT blocks -> linear -> shuffle 4 -> convs 1/4 -> shuffle 4 ---'
 
 The transform starts as the Karhunen-Loeve transform of the training pictures and is trained with
-the rest. The step follows from the quality; networks and gains are told its logarithm, so that one
+the rest. The step follows from the quality; networks and gains take its logarithm, so that one
 set of weights serves every rate.
 """
 

@@ -314,7 +314,7 @@ def test_probability_table() -> None:
 
 def test_chance_looks_logits_up() -> None:
     prior = integer_prior()
-    found = prior.chance(torch.tensor([[-1e6, -768.0, -64.0], [0.0, 64.0, 5000.0]]))
+    found = prior.probabilities(torch.tensor([[-1e6, -768.0, -64.0], [0.0, 64.0, 5000.0]]))
     e = round(65536 / (1 + math.e))
     assert found.dtype == torch.int32
     assert found.tolist() == [[1, 1, e], [32768, 65536 - e, 65535]]
