@@ -41,7 +41,7 @@ class Options:
         Once it was the step of other efforts, and the records of such files stay as they are.
         """
         if isinstance(self.target, Quality) and self.encoding.effort == MAX_EFFORT:
-            return step_of_quality(self.target.value, searched=True)
+            return step_of_quality(self.target.value, optimised=True)
         return None
 
     @property

@@ -85,7 +85,7 @@ def check(source: Path, coded: Path, options: Options) -> str | None:
     is newer. Raises FormatError and its children, LimitError, MediaError and OSError for files that
     cannot be read.
     """
-    from bsqcodec.encoder.effort import is_searched
+    from bsqcodec.encoder.effort import is_optimised
     from bsqcodec.encoder.target_search import step_of_quality
     from bsqcodec.format.image_container import unpack
     from bsqcodec.models.families import TRANSFORM
@@ -99,8 +99,8 @@ def check(source: Path, coded: Path, options: Options) -> str | None:
     if options.model == TRANSFORM:  # the other family has one quality
         if not isinstance(options.target, Quality):
             return "it does not tell what rate or distortion was asked for"
-        searched = is_searched(options.encoding.effort, header.width * header.height)
-        if header.step != step_of_quality(options.target.value, searched):
+        optimised = is_optimised(options.encoding.effort, header.width * header.height)
+        if header.step != step_of_quality(options.target.value, optimised):
             return "it is of another quality or effort"
     if coded.stat().st_mtime_ns < source.stat().st_mtime_ns:
         return "its source is newer"

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from bsqcodec.options import MAX_EFFORT
 
-SEARCHED_PIXELS = 2**24
-"""Larger pictures and frames are not searched, for want of memory: some 100 bytes a pixel."""
+MAX_OPTIMISED_PIXELS = 2**24
+"""Larger pictures and frames are not optimised, for want of memory: some 100 bytes a pixel."""
 
 
-def is_searched(effort: int, pixels: int) -> bool:
-    """Whether the integers of a picture or frame of so many pixels are searched for."""
-    return effort == MAX_EFFORT and pixels <= SEARCHED_PIXELS
+def is_optimised(effort: int, pixels: int) -> bool:
+    """Whether the integers of a picture or frame of so many pixels are optimised."""
+    return effort == MAX_EFFORT and pixels <= MAX_OPTIMISED_PIXELS
 
 
 def notes_on(effort: int, pixels: int, what: str) -> tuple[str, ...]:
-    """A note, about what has the pixels, if a search was asked for and they are too many."""
-    if effort != MAX_EFFORT or is_searched(effort, pixels):
+    """A note about what has the pixels, where an optimisation was asked for and they are too many."""
+    if effort != MAX_EFFORT or is_optimised(effort, pixels):
         return ()
-    return (f"{what} has more than {SEARCHED_PIXELS} pixels: it was coded with effort 1",)
+    return (f"{what} has more than {MAX_OPTIMISED_PIXELS} pixels: it was coded with effort 1",)

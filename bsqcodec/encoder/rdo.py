@@ -108,7 +108,7 @@ def code(
     flat = z.reshape(-1, z.shape[-1])
     coder = RecordingCoder(flat, limits(prior.planes, step), dead_zone, weight)
     values = walk(prior, step, inside, coder, context=context, most_planes=most_planes)
-    return Coding(values, coder.ideal_bits, coder.chances.reshape(2, 2, *values.shape))
+    return Coding(values, coder.ideal_bits, coder.probabilities.reshape(2, 2, *values.shape))
 
 
 class Task(Protocol):

@@ -13,7 +13,7 @@ COARSEST, FINEST = 244, 12
 """Step indices of quality 0 and quality 100, without a search."""
 
 LAST_STEP = 255
-"""Step index down to which a size or a PSNR is searched for, coarser than quality 0."""
+"""Step index down to which a size or a PSNR is optimised for, coarser than quality 0."""
 
 OPTIMISED_STEP_OFFSET = 10
 """Step indices by which a picture of about the same MS-SSIM is coarser if its integers are optimised.
@@ -34,23 +34,23 @@ MIN_STRENGTH = 0.05
 """Strengths (of rate against distortion) below this one are raised to it before a bisection."""
 
 
-def step_of_quality(quality: float, searched: bool = False) -> int:
+def step_of_quality(quality: float, optimised: bool = False) -> int:
     """Step index 0..255 (smaller is finer) of a quality 0..100, in which it is linear.
 
-    searched: of a picture whose integers are optimised, which is about as good, by what it is
+    optimised: of a picture whose integers are optimised, which is about as good, by what it is
     tuned for, at a coarser step. Above `FULL_OFFSET_QUALITY` the line is steeper, down to the finest step.
     """
     step = COARSEST + (FINEST - COARSEST) * quality / 100
-    if searched:
+    if optimised:
         step += OPTIMISED_STEP_OFFSET * min(1.0, (100 - quality) / (100 - FULL_OFFSET_QUALITY))
     return round(step)
 
 
-def quality_of_step(step: int, searched: bool = False) -> float:
+def quality_of_step(step: int, optimised: bool = False) -> float:
     """Inverse of `step_of_quality`; 0 for coarser steps."""
     slope = (COARSEST - FINEST) / 100
     quality = (COARSEST - step) / slope
-    if searched:  # of two lines that meet at FULL_OFFSET_QUALITY, the lower one
+    if optimised:  # of two lines that meet at FULL_OFFSET_QUALITY, the lower one
         near_finest = 100 - (step - FINEST) / (
             slope + OPTIMISED_STEP_OFFSET / (100 - FULL_OFFSET_QUALITY)
         )

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from bsqcodec.encoder.effort import is_searched, notes_on
+from bsqcodec.encoder.effort import is_optimised, notes_on
 from bsqcodec.encoder.masking import TYPICAL_DEAD_ZONE, dead_zones, token_variance
 from bsqcodec.encoder.picture_encoder import Written
 from bsqcodec.encoder.rdo import PictureTask, code, optimise
@@ -45,7 +45,7 @@ class TransformEncoder:
         self._latents: dict[int, npt.NDArray[np.float32]] = {}  # by step, of the last one only
         self._optimised: dict[int, npt.NDArray[np.float32]] = {}  # by step, of the last two
         self.strength = 1.0 if effort else 0.0
-        self.optimises = is_searched(effort, height * width)
+        self.optimises = is_optimised(effort, height * width)
         self.notes = notes_on(effort, height * width, "the picture")
 
     def step_for(self, quality: float | None) -> int:

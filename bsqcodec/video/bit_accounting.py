@@ -12,7 +12,7 @@ import numpy.typing as npt
 from bsqcodec.entropy.motion_vectors import SlotProbabilities
 from bsqcodec.entropy.range_coder import ideal_bits
 from bsqcodec.format.video_container import FrameType, Gop
-from bsqcodec.models.prior.walk import Chances, Position, Signs
+from bsqcodec.models.prior.walk import Position, Probabilities, Signs
 from bsqcodec.models.token_grid import TokenGrid
 from bsqcodec.models.video_priors import VideoPriors
 from bsqcodec.video.frame_coders import FrameDecoder
@@ -67,7 +67,11 @@ class MeasuringDecoder(FrameDecoder):
 
     @staticmethod
     def _add(
-        tally: Tally, kind: FrameType, plane: int | None, bits: npt.ArrayLike, probability: Chances
+        tally: Tally,
+        kind: FrameType,
+        plane: int | None,
+        bits: npt.ArrayLike,
+        probability: Probabilities,
     ) -> None:
         tally[kind, plane] += ideal_bits(np.asarray(bits, bool), probability)
 
@@ -79,13 +83,13 @@ class MeasuringDecoder(FrameDecoder):
         self._count(None, bits, probability)
         return bits
 
-    def stops(self, at: Position, probability: Chances) -> npt.NDArray[np.bool_]:
+    def stops(self, at: Position, probability: Probabilities) -> npt.NDArray[np.bool_]:
         stops = super().stops(at, probability)
         self._count(at.stage.plane, stops, probability)
         return stops
 
     def digits(
-        self, at: Position, v: npt.NDArray[np.float32], nonzero: Chances, positive: Signs
+        self, at: Position, v: npt.NDArray[np.float32], nonzero: Probabilities, positive: Signs
     ) -> npt.NDArray[np.int8]:
         digits = super().digits(at, v, nonzero, positive)
         significant = digits != 0

@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 import torch
 
-from bsqcodec.encoder.effort import is_searched, notes_on
+from bsqcodec.encoder.effort import is_optimised, notes_on
 from bsqcodec.encoder.psnr import psnr_of_error
 from bsqcodec.encoder.rate_control import AverageRate, CodedGroup, RateControl, make_rate_control
 from bsqcodec.format.byte_source import SupportsWrite
@@ -106,7 +106,7 @@ class FrameEncoding:
         if rate_control is None:
             rate_control = make_rate_control(options.target or DEFAULT_TARGET, grid)
         area = form.height * form.width
-        optimised = is_searched(options.effort, area)
+        optimised = is_optimised(options.effort, area)
         notes = (*self.notes, *notes_on(options.effort, area, "each frame"))
         notes = (*notes, *memory_notes("frames", form.width, form.height, video_memory))
         groups: list[int] = []

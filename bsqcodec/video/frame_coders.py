@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from bsqcodec.entropy.motion_vectors import SlotProbabilities
 from bsqcodec.entropy.range_coder import BitDecoder, BitEncoder
-from bsqcodec.models.prior.walk import Chances, Position, Signs
+from bsqcodec.models.prior.walk import Position, Probabilities, Signs
 from bsqcodec.models.prior.walk_coders import read_digits, write_digits
 
 
@@ -40,13 +40,13 @@ class FrameEncoder:
     def begin_level(self, level: int) -> bool:
         return True
 
-    def stops(self, at: Position, probability: Chances) -> npt.NDArray[np.bool_]:
+    def stops(self, at: Position, probability: Probabilities) -> npt.NDArray[np.bool_]:
         stops = (self._n[at.tokens] == self._v[at.tokens]).all(1)
         self._encoder.encode(stops, probability)
         return np.asarray(stops)
 
     def digits(
-        self, at: Position, v: npt.NDArray[np.float32], nonzero: Chances, positive: Signs
+        self, at: Position, v: npt.NDArray[np.float32], nonzero: Probabilities, positive: Signs
     ) -> npt.NDArray[np.int8]:
         where = np.ix_(at.tokens, at.stage.channels)
         power = 3**at.stage.plane
@@ -75,10 +75,10 @@ class FrameDecoder:
     def begin_level(self, level: int) -> bool:
         return True
 
-    def stops(self, at: Position, probability: Chances) -> npt.NDArray[np.bool_]:
+    def stops(self, at: Position, probability: Probabilities) -> npt.NDArray[np.bool_]:
         return self._decoder.decode(probability)
 
     def digits(
-        self, at: Position, v: npt.NDArray[np.float32], nonzero: Chances, positive: Signs
+        self, at: Position, v: npt.NDArray[np.float32], nonzero: Probabilities, positive: Signs
     ) -> npt.NDArray[np.int8]:
         return read_digits(self._decoder, nonzero, positive)

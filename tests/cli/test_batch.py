@@ -123,7 +123,7 @@ def test_searched_files_of_encode_are_taken_over(
         return check(Path(f"in/{name}.png"), Path(f"out/{name}.png.bsq"), searching) is None
 
     assert taken("a") and not taken("b")
-    monkeypatch.setattr(effort_module, "SEARCHED_PIXELS", 30 * 45 - 1)
+    monkeypatch.setattr(effort_module, "MAX_OPTIMISED_PIXELS", 30 * 45 - 1)
     assert taken("b") and not taken("a")
 
 

@@ -389,7 +389,7 @@ def test_no_such_effort(video_codec: VideoCodec, effort: int) -> None:
 def test_large_frames_are_not_searched(
     video_codec: VideoCodec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(effort_module, "SEARCHED_PIXELS", 32 * 48 - 1)
+    monkeypatch.setattr(effort_module, "MAX_OPTIMISED_PIXELS", 32 * 48 - 1)
     file = io.BytesIO()
     made = video_codec.encode(ListReader(clip(3)), file, Quality(60), effort=2)
     assert file.getvalue() == coded(video_codec, ListReader(clip(3)))

@@ -200,8 +200,8 @@ class EncodedBits(EncodingCoder):
         if at.stage.plane < 2:
             every = positive.of(np.ones(nonzero.shape, bool)).reshape(nonzero.shape)
             some, up = nonzero / 65536, every / 65536
-            chance = np.where(digit == 0, 1 - some, some * np.where(digit > 0, up, 1 - up))
-            self.bits -= float(np.log2(chance).sum())
+            probability = np.where(digit == 0, 1 - some, some * np.where(digit > 0, up, 1 - up))
+            self.bits -= float(np.log2(probability).sum())
         return digit
 
 
@@ -311,7 +311,7 @@ def test_pictures_of_every_kind(codec: Codec, shape: tuple[int, ...]) -> None:
 def test_large_pictures_are_not_searched(
     codec: Codec, photo: npt.NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(effort_module, "SEARCHED_PIXELS", photo.shape[0] * photo.shape[1] - 1)
+    monkeypatch.setattr(effort_module, "MAX_OPTIMISED_PIXELS", photo.shape[0] * photo.shape[1] - 1)
     encoded = codec.encode(photo, Quality(45), effort=2)
     assert encoded.data == codec.encode(photo, Quality(45)).data
     assert "coded with effort 1" in encoded.notes[-1]

@@ -31,12 +31,12 @@ def test_quality_runs_from_the_coarsest_to_the_finest_step() -> None:
 
 
 def test_searched_pictures_are_coarser_but_at_the_finest_quality() -> None:
-    steps = [step_of_quality(q / 4, searched=True) for q in range(401)]
+    steps = [step_of_quality(q / 4, optimised=True) for q in range(401)]
     assert set(steps) == set(range(FINEST, COARSEST + OPTIMISED_STEP_OFFSET + 1))
     assert steps == sorted(steps, reverse=True)
     for quality in range(FULL_OFFSET_QUALITY + 1):
         assert (
-            step_of_quality(quality, searched=True)
+            step_of_quality(quality, optimised=True)
             == step_of_quality(quality) + OPTIMISED_STEP_OFFSET
         )
 

@@ -12,7 +12,7 @@ from bsqcodec.entropy.range_coder import PRECISION, BitDecoder, BitEncoder
 from bsqcodec.errors import FormatError
 
 Bits = npt.NDArray[np.bool_]
-Chances = npt.NDArray[np.int32]
+Probabilities = npt.NDArray[np.int32]
 
 COUNT = 200
 PATTERNS = {
@@ -34,21 +34,21 @@ GOLDEN = {
 """What constriction 0.4 wrote, as little-endian words: files must stay readable."""
 
 
-def pattern(name: str) -> tuple[Bits, Chances]:
-    bits, chances = PATTERNS[name]
-    return np.asarray(bits, bool), np.asarray(chances, np.int32)
+def pattern(name: str) -> tuple[Bits, Probabilities]:
+    bits, probabilities = PATTERNS[name]
+    return np.asarray(bits, bool), np.asarray(probabilities, np.int32)
 
 
-def coded(*parts: tuple[Bits, Chances]) -> tuple[bytes, float]:
+def coded(*parts: tuple[Bits, Probabilities]) -> tuple[bytes, float]:
     encoder = BitEncoder()
-    for bits, chances in parts:
-        encoder.encode(bits, chances)
+    for bits, probabilities in parts:
+        encoder.encode(bits, probabilities)
     return encoder.finish(), encoder.ideal_bits
 
 
-def ideal(bits: Bits, chances: Chances) -> float:
+def ideal(bits: Bits, probabilities: Probabilities) -> float:
     """Sum of -log2 of the probabilities, one by one."""
-    pairs = zip(bits.tolist(), chances.tolist(), strict=True)
+    pairs = zip(bits.tolist(), probabilities.tolist(), strict=True)
     return sum(-math.log2((k if bit else PRECISION - k) / PRECISION) for bit, k in pairs)
 
 
@@ -56,10 +56,10 @@ def ideal(bits: Bits, chances: Chances) -> float:
 @pytest.mark.parametrize("name", GOLDEN)
 def test_golden_words(name: str, at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bsqcodec.entropy.range_coder.CHUNK_SYMBOLS", at_once)
-    bits, chances = pattern(name)
-    data, _ = coded((bits, chances))
+    bits, probabilities = pattern(name)
+    data, _ = coded((bits, probabilities))
     assert data.hex() == GOLDEN[name]
-    assert np.array_equal(BitDecoder(data).decode(chances), bits)
+    assert np.array_equal(BitDecoder(data).decode(probabilities), bits)
 
 
 @given(
@@ -74,21 +74,21 @@ def test_round_trip_in_parts(parts: list[list[tuple[bool, int]]]) -> None:
     ]
     data, bits = coded(*arrays)
     decoder = BitDecoder(data)
-    for wanted, chances in arrays:
-        found = decoder.decode(chances)
+    for wanted, probabilities in arrays:
+        found = decoder.decode(probabilities)
         assert found.dtype == bool and np.array_equal(found, wanted)
     assert bits == pytest.approx(sum(ideal(*part) for part in arrays))
     assert decoder._decoder.maybe_exhausted()
 
 
 @given(st.integers(1, PRECISION - 1), st.integers(0, 10**6))
-def test_parts_do_not_matter(chance: int, seed: int) -> None:
+def test_parts_do_not_matter(probability: int, seed: int) -> None:
     generator = np.random.default_rng(seed)
-    bits = generator.random(50) < chance / PRECISION
-    chances = np.full(50, chance, np.int32)
+    bits = generator.random(50) < probability / PRECISION
+    probabilities = np.full(50, probability, np.int32)
     cut = int(generator.integers(0, 51))
-    whole = coded((bits, chances))
-    parts = coded((bits[:cut], chances[:cut]), (bits[cut:], chances[cut:]))
+    whole = coded((bits, probabilities))
+    parts = coded((bits[:cut], probabilities[:cut]), (bits[cut:], probabilities[cut:]))
     assert parts[0] == whole[0] and parts[1] == pytest.approx(whole[1])
 
 
@@ -97,10 +97,10 @@ def test_parts_do_not_matter(chance: int, seed: int) -> None:
 def test_overhead_is_at_most_two_words_and_a_thousandth(count: int, skew: float) -> None:
     generator = np.random.default_rng(count)
     p = generator.beta(skew, skew, count)
-    chances = np.clip(p * PRECISION, 1, PRECISION - 1).astype(np.int32)
-    bits = generator.random(count) < chances / PRECISION
-    data, bits_wanted = coded((bits, chances))
-    assert bits_wanted == pytest.approx(ideal(bits, chances))
+    probabilities = np.clip(p * PRECISION, 1, PRECISION - 1).astype(np.int32)
+    bits = generator.random(count) < probabilities / PRECISION
+    data, bits_wanted = coded((bits, probabilities))
+    assert bits_wanted == pytest.approx(ideal(bits, probabilities))
     assert bits_wanted - 1 <= 8 * len(data) <= 1.001 * bits_wanted + 64
 
 
@@ -120,19 +120,19 @@ def test_data_that_is_no_whole_words_is_refused(length: int) -> None:
 
 
 def test_words_left_over_are_noticed() -> None:
-    bits, chances = pattern("fair")
-    data, _ = coded((bits, chances))
+    bits, probabilities = pattern("fair")
+    data, _ = coded((bits, probabilities))
     decoder = BitDecoder(data + bytes(range(1, 17)))
     assert not decoder._decoder.maybe_exhausted()
-    assert np.array_equal(decoder.decode(chances), bits)
+    assert np.array_equal(decoder.decode(probabilities), bits)
     assert not decoder._decoder.maybe_exhausted()
 
 
 @pytest.mark.parametrize("name", ["fair", "varied"])
 def test_missing_words_give_other_bits_but_no_error(name: str) -> None:
-    bits, chances = pattern(name)
-    data, _ = coded((bits, chances))
-    found = BitDecoder(data[:4]).decode(chances)
+    bits, probabilities = pattern(name)
+    data, _ = coded((bits, probabilities))
+    found = BitDecoder(data[:4]).decode(probabilities)
     assert found.shape == bits.shape and not np.array_equal(found, bits)
     assert np.array_equal(found[:3], bits[:3])
 

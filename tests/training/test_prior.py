@@ -14,7 +14,7 @@ from torch import Tensor
 from bsqcodec.models.prior.integer import IntegerPrior, quantize_prior
 from bsqcodec.models.prior.network import Prior
 from bsqcodec.models.prior.order import BUCKETS, limits
-from bsqcodec.models.prior.walk import Chances, Position, walk
+from bsqcodec.models.prior.walk import Position, Probabilities, walk
 from bsqcodec.models.prior.walk_coders import EncodingCoder
 from bsqcodec.training.prior import (
     Draw,
@@ -44,11 +44,11 @@ class PassBits(EncodingCoder):
         super().__init__(n.reshape(-1, n.shape[-1]).astype(np.float32), allowed)
         self.marks: list[tuple[tuple[int, int], float]] = []
 
-    def stops(self, at: Position, chance: Chances) -> npt.NDArray[np.bool_]:
+    def stops(self, at: Position, probability: Probabilities) -> npt.NDArray[np.bool_]:
         token = int(at.tokens[0])
         white = (token // GRID[1] + token % GRID[1]) % 2
         self.marks.append(((at.stage.index, white), self.ideal_bits))
-        return super().stops(at, chance)
+        return super().stops(at, probability)
 
     def bits(self) -> dict[tuple[int, int], float]:
         ends = [bits for _, bits in self.marks[1:]] + [self.ideal_bits]

@@ -18,12 +18,12 @@ from bsqcodec.models.prior.integer import IntegerPrior
 from bsqcodec.models.prior.neighbour_context import neighbour_sums
 from bsqcodec.models.prior.order import Stage, bucket, lattice, levels, stages
 
-Chances = npt.NDArray[np.int32]
+Probabilities = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True)
 class Position:
-    """Where in the walk a coder is asked: tokens [n] are flat indices into the grid."""
+    """A place in the walk: tokens [n] are flat indices into the grid."""
 
     level: int
     stage: Stage
@@ -40,8 +40,8 @@ class Strip:
 
 
 STRIP_TOKENS = 4096
-"""About how many tokens of the grid are looked at at once: large tensors take the system time to
-provide. No result depends on it."""
+"""About how many tokens of the grid are worked on at once: the system takes long to provide large
+tensors. No result depends on it."""
 
 
 def _strips(tokens: npt.NDArray[np.int64], shape: tuple[int, int]) -> list[Strip]:
@@ -59,9 +59,9 @@ def _strips(tokens: npt.NDArray[np.int64], shape: tuple[int, int]) -> list[Strip
 
 
 class Signs:
-    """Chances [n, k] that digits are positive, if they are not 0; found where they are asked for.
+    """Probabilities [n, k] that digits are positive, if they are not 0, computed on request.
 
-    Most digits are 0, and their signs nobody's concern.
+    Most digits are 0, and the probabilities of their signs are unused.
     """
 
     def __init__(self, prior: IntegerPrior, stage_index: int) -> None:
@@ -72,7 +72,7 @@ class Signs:
         """The next tokens: their logits [m, k], contiguous, and where their contexts are in the table [m, k]."""
         self._parts.append((head, places))
 
-    def of(self, wanted: npt.NDArray[np.bool_]) -> Chances:
+    def of(self, wanted: npt.NDArray[np.bool_]) -> Probabilities:
         """65536 * P(digit > 0 | digit != 0) of the wanted [n, k], in their order."""
         prior, found, first = self._prior, [], 0
         for head, places in self._parts:
@@ -90,11 +90,11 @@ class Coder(Protocol):
     def begin_level(self, level: int) -> bool:
         """Called before each level; False ends the walk (no more data)."""
 
-    def stops(self, at: Position, chance: Chances) -> npt.NDArray[np.bool_]:
+    def stops(self, at: Position, probability: Probabilities) -> npt.NDArray[np.bool_]:
         """Which of the tokens [n] stop before this stage, given 65536 * P(stop) [n]."""
 
     def digits(
-        self, at: Position, v: npt.NDArray[np.float32], nonzero: Chances, positive: Signs
+        self, at: Position, v: npt.NDArray[np.float32], nonzero: Probabilities, positive: Signs
     ) -> npt.NDArray[np.int8]:
         """Digits -1, 0, 1 [n, k] of tokens [n] and the stage's channels [k].
 
@@ -115,8 +115,8 @@ def walk(
     """Code all levels of a grid of tokens at a step index; returns the values [h, w, C].
 
     inside [h, w]: which tokens are coded (the others are padding to whole windows). h and w are
-    multiples of 8. context [1, h, w, K]: what a prior
-    with context is told of each token. most_planes: planes that are coded, None for all.
+    multiples of 8. context [1, h, w, K]: what integers about each
+    token for a prior with context. most_planes: planes that are coded, None for all.
     """
     # a caller's autocast would round the integers
     with torch.inference_mode(), torch.autocast(prior.device.type, enabled=False):

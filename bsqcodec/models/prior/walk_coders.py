@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bsqcodec.entropy.range_coder import PRECISION, BitDecoder, BitEncoder
-from bsqcodec.models.prior.walk import Chances, Position, Signs
+from bsqcodec.models.prior.walk import Position, Probabilities, Signs
 
 RATE_WEIGHT = 0.02
 """Squared error, in units of the squared integer step, that one bit is worth.
@@ -18,7 +18,7 @@ similarity misses the texture. Measured on Kodak.
 
 
 def write_digits(
-    encoder: BitEncoder, digit: npt.NDArray[np.int8], nonzero: Chances, positive: Signs
+    encoder: BitEncoder, digit: npt.NDArray[np.int8], nonzero: Probabilities, positive: Signs
 ) -> None:
     """Append digits [n, k]: which are not 0, and the signs of those."""
     significant = digit != 0
@@ -26,7 +26,9 @@ def write_digits(
     encoder.encode(digit[significant] > 0, positive.of(significant))
 
 
-def read_digits(decoder: BitDecoder, nonzero: Chances, positive: Signs) -> npt.NDArray[np.int8]:
+def read_digits(
+    decoder: BitDecoder, nonzero: Probabilities, positive: Signs
+) -> npt.NDArray[np.int8]:
     """The digits [n, k] that `write_digits` wrote."""
     significant = decoder.decode(nonzero.ravel()).reshape(nonzero.shape)
     digit = np.zeros(nonzero.shape, np.int8)
@@ -39,7 +41,7 @@ class EncodingCoder:
 
     z [T, C]: values to approximate by integers; allowed [C]: the largest integers; dead_zone [T]:
     magnitudes below which values of a token are never worth a first digit; weight: what one bit is
-    worth in squared units of z. Without these two, integers are written as they are.
+    worth, in squared units of z. Without these two, integers are written as they are.
     """
 
     def __init__(
@@ -72,13 +74,13 @@ class EncodingCoder:
         self._encoders.append(BitEncoder())
         return True
 
-    def stops(self, at: Position, chance: Chances) -> npt.NDArray[np.bool_]:
+    def stops(self, at: Position, probability: Probabilities) -> npt.NDArray[np.bool_]:
         stops = (self._n[at.tokens] == self._v[at.tokens]).all(1)
-        self._encoders[-1].encode(stops, chance)
+        self._encoders[-1].encode(stops, probability)
         return np.asarray(stops)
 
     def digits(
-        self, at: Position, v: npt.NDArray[np.float32], nonzero: Chances, positive: Signs
+        self, at: Position, v: npt.NDArray[np.float32], nonzero: Probabilities, positive: Signs
     ) -> npt.NDArray[np.int8]:
         where = np.ix_(at.tokens, at.stage.channels)
         power = 3**at.stage.plane
@@ -103,7 +105,7 @@ class EncodingCoder:
         digit: npt.NDArray[np.int8],
         rest: npt.NDArray[np.float32],
         plane: int,
-        nonzero: Chances,
+        nonzero: Probabilities,
         positive: Signs,
     ) -> npt.NDArray[np.int8]:
         """Digits [n, k] with nonzero ones dropped where their bits cost more than they gain.
@@ -114,9 +116,11 @@ class EncodingCoder:
         rows, columns = np.nonzero(digit)
         value = digit[rows, columns].astype(np.float32)
         left = rest[rows, columns] * value  # along the digit's direction
-        chance = nonzero[rows, columns] / PRECISION
+        probability = nonzero[rows, columns] / PRECISION
         sign = positive.of(digit != 0) / PRECISION
-        bits = np.log2((1 - chance) / chance) - np.log2(np.where(value > 0, sign, 1 - sign))
+        bits = np.log2((1 - probability) / probability) - np.log2(
+            np.where(value > 0, sign, 1 - sign)
+        )
         smallest = (3**plane + 1) // 2
         gain = (left - (smallest - 1)) ** 2 - (left - smallest) ** 2
         drop = (gain < self._weight * bits) & (left < smallest + 0.5)
@@ -125,9 +129,9 @@ class EncodingCoder:
 
 
 class RecordingCoder(EncodingCoder):
-    """Writes digits, and keeps the chances that they had on the planes 0 and 1.
+    """Writes digits, and records their probabilities on the planes 0 and 1.
 
-    chances [2, 2, T, C]: see `bsqcodec.encoder.rdo.Coding`.
+    probabilities [2, 2, T, C]: see `bsqcodec.encoder.rdo.Coding`.
     """
 
     def __init__(
@@ -138,16 +142,16 @@ class RecordingCoder(EncodingCoder):
         weight: float = 0.0,
     ) -> None:
         super().__init__(z, allowed, dead_zone, weight)
-        self.chances = np.full((2, 2, *z.shape), np.nan, np.float32)
+        self.probabilities = np.full((2, 2, *z.shape), np.nan, np.float32)
 
     def digits(
-        self, at: Position, v: npt.NDArray[np.float32], nonzero: Chances, positive: Signs
+        self, at: Position, v: npt.NDArray[np.float32], nonzero: Probabilities, positive: Signs
     ) -> npt.NDArray[np.int8]:
-        if at.stage.plane < len(self.chances):
+        if at.stage.plane < len(self.probabilities):
             where = np.ix_(at.tokens, at.stage.channels)
-            self.chances[at.stage.plane, 0][where] = nonzero / PRECISION
+            self.probabilities[at.stage.plane, 0][where] = nonzero / PRECISION
             every = positive.of(np.ones_like(nonzero, bool)).reshape(nonzero.shape)
-            self.chances[at.stage.plane, 1][where] = every / PRECISION
+            self.probabilities[at.stage.plane, 1][where] = every / PRECISION
         return super().digits(at, v, nonzero, positive)
 
 
@@ -166,10 +170,10 @@ class DecodingCoder:
         self._next += 1
         return True
 
-    def stops(self, at: Position, chance: Chances) -> npt.NDArray[np.bool_]:
-        return self._decoder.decode(chance)
+    def stops(self, at: Position, probability: Probabilities) -> npt.NDArray[np.bool_]:
+        return self._decoder.decode(probability)
 
     def digits(
-        self, at: Position, v: npt.NDArray[np.float32], nonzero: Chances, positive: Signs
+        self, at: Position, v: npt.NDArray[np.float32], nonzero: Probabilities, positive: Signs
     ) -> npt.NDArray[np.int8]:
         return read_digits(self._decoder, nonzero, positive)

@@ -10,7 +10,7 @@ import torch
 
 from bsqcodec.models.prior.integer import IntegerPrior
 from bsqcodec.models.prior.order import levels, limits, stages
-from bsqcodec.models.prior.walk import Chances, Position, Signs, walk
+from bsqcodec.models.prior.walk import Position, Probabilities, Signs, walk
 from bsqcodec.models.prior.walk_coders import DecodingCoder, EncodingCoder
 
 from ...tiny_models import PRIOR, fixed_tensors, integer_prior, random_values, some_planes
@@ -167,17 +167,17 @@ class Watcher(EncodingCoder):
         super().__init__(n.reshape(-1, n.shape[-1]).astype(np.float32), allowed)
         self.asked: list[tuple[Position, npt.NDArray[np.bool_]]] = []
         self.digits_of: dict[tuple[int, int], list[int]] = defaultdict(list)
-        self.chances: list[Chances] = []
+        self.probabilities: list[Probabilities] = []
 
-    def stops(self, at: Position, chance: Chances) -> npt.NDArray[np.bool_]:
-        assert chance.shape == at.tokens.shape
-        stops = super().stops(at, chance)
+    def stops(self, at: Position, probability: Probabilities) -> npt.NDArray[np.bool_]:
+        assert probability.shape == at.tokens.shape
+        stops = super().stops(at, probability)
         self.asked.append((at, stops))
-        self.chances.append(chance)
+        self.probabilities.append(probability)
         return stops
 
     def digits(
-        self, at: Position, v: npt.NDArray[np.float32], nonzero: Chances, positive: Signs
+        self, at: Position, v: npt.NDArray[np.float32], nonzero: Probabilities, positive: Signs
     ) -> npt.NDArray[np.int8]:
         shape = (len(at.tokens), len(at.stage.channels))
         assert v.shape == nonzero.shape == shape
@@ -191,7 +191,7 @@ class Watcher(EncodingCoder):
         every = positive.of(np.ones(shape, bool))
         odd = np.arange(every.size).reshape(shape) % 2 == 1
         assert np.array_equal(positive.of(odd), every[1::2])
-        self.chances += [nonzero.ravel(), every]
+        self.probabilities += [nonzero.ravel(), every]
         return super().digits(at, v, nonzero, positive)
 
 
@@ -257,10 +257,10 @@ def test_passes_alternate_between_the_lattices(watched: Watched) -> None:
 
 def test_chances_are_probabilities_that_depend_on_what_is_known(watched: Watched) -> None:
     coder, _, _ = watched
-    chances = np.concatenate(coder.chances)
-    assert chances.dtype == np.int32
-    assert chances.min() >= 1 and chances.max() <= 65535
-    assert len(np.unique(chances)) > 300
+    probabilities = np.concatenate(coder.probabilities)
+    assert probabilities.dtype == np.int32
+    assert probabilities.min() >= 1 and probabilities.max() <= 65535
+    assert len(np.unique(probabilities)) > 300
 
 
 def test_a_coder_that_refuses_a_level_ends_the_walk(prior: IntegerPrior) -> None:
