@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import struct
 import zipfile
 import zlib
@@ -18,6 +19,7 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+from numpy.lib import format as npy
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_safetensors
 from safetensors.numpy import save as save_safetensors
@@ -33,6 +35,8 @@ MAX_SIDE: Final = 2**31 - 1
 _CODES: Final = "codes"
 _METADATA: Final = "bsqcodec"
 _MAX_REASON: Final = 200
+_MAX_FACT_BYTES: Final = 4096
+_HEADERS: Final = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
 _WRONG: Final = (
     EOFError,
@@ -178,7 +182,9 @@ def unpack_tokens(data: bytes, *, max_pixels: int) -> Tokens:
 
 
 def _check_pixels(width: object, height: object, max_pixels: int) -> None:
-    if isinstance(width, int) and isinstance(height, int) and width * height > max_pixels:
+    if not isinstance(width, int) or not isinstance(height, int):
+        raise TypeError(f"{width!r:.40} x {height!r:.40} is no size of a picture")
+    if width * height > max_pixels:
         raise LimitError(
             f"the picture is {width} x {height} = {width * height} pixels,"
             f" over the limit of {max_pixels}"
@@ -196,21 +202,32 @@ def _read_safetensors(data: bytes, max_pixels: int) -> tuple[dict[str, Any], npt
 def _read_npz(data: bytes, max_pixels: int) -> tuple[dict[str, Any], npt.NDArray[Any]]:
     """Facts and codes of an archive, whose members are small until their sizes are known."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        for info in archive.infolist():
-            if info.filename != f"{_CODES}.npy" and info.file_size > 4096:
-                raise ValueError(f"{info.filename!r:.40} is too large")
-    with np.load(io.BytesIO(data), allow_pickle=False) as file:
-        facts = {name: _array(file[name]).item() for name in file.files if name != _CODES}
+        names = [name for name in archive.namelist() if name != f"{_CODES}.npy"]
+        facts = {
+            name.removesuffix(".npy"): _array(archive, name, _MAX_FACT_BYTES).item()
+            for name in names
+        }
         _check_pixels(facts["width"], facts["height"], max_pixels)
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            size = archive.getinfo(f"{_CODES}.npy").file_size
-        if size > 8 * facts["width"] * facts["height"] + 4096:
-            raise ValueError("its codes are more than the picture has tokens")
-        return facts, _array(file[_CODES])
+        most = 8 * facts["width"] * facts["height"] + _MAX_FACT_BYTES
+        return facts, _array(archive, f"{_CODES}.npy", most)
 
 
-def _array(member: object) -> npt.NDArray[Any]:
-    """Return a member of an archive; NumPy gives the bytes of those that are no arrays."""
-    if not isinstance(member, np.ndarray):
-        raise TypeError("a member of the archive is no array")
-    return member
+def _array(archive: zipfile.ZipFile, name: str, most: int) -> npt.NDArray[Any]:
+    """Return a member of an archive of at most so many bytes; it must be as long as its array.
+
+    NumPy allocates what the head of an array claims before it looks for the rest.
+    """
+    info = archive.getinfo(name)
+    if info.file_size > most:
+        raise ValueError(f"{name!r:.40} is too large")
+    file = io.BytesIO(archive.read(info))
+    version = npy.read_magic(file)
+    if version not in _HEADERS:
+        raise ValueError(f"{name!r:.40} is an array of the unknown version {version}")
+    shape, _, dtype = _HEADERS[version](file)
+    claimed, there = math.prod(shape) * dtype.itemsize, info.file_size - file.tell()
+    if dtype.hasobject or claimed != there:
+        raise ValueError(f"{name!r:.40} has {there} bytes, not an array {dtype} {shape}")
+    file.seek(0)
+    array: npt.NDArray[Any] = npy.read_array(file, allow_pickle=False)
+    return array

@@ -11,7 +11,15 @@ MAX_COUNT: Final = 2**14
 MAX_LAYERS: Final = 256
 """Of numbers of blocks and convolutions, each of which takes time to make."""
 
-_MIN_COUNTS: Final = {"patch": 4, "channels": 1, "width": 1, "heads": 1, "hidden": 1, "knots": 2}
+_MIN_COUNTS: Final = {
+    "patch": 4,
+    "channels": 1,
+    "width": 1,
+    "heads": 1,
+    "hidden": 1,
+    "knots": 2,
+    "bits": 1,
+}
 
 
 def check_counts(config: Any) -> None:

@@ -3,6 +3,7 @@
 import io
 import json
 import random
+import zipfile
 from dataclasses import replace
 from typing import Any
 
@@ -122,6 +123,29 @@ def test_an_archive_that_claims_more_than_the_picture_has_is_not_unpacked() -> N
         npz_file(codes=CODES, more=np.zeros(10**6), **FACTS),
     ):
         with pytest.raises(FormatError, match="too large|more than the picture has tokens"):
+            unpack_tokens(data, max_pixels=LIMIT)
+
+
+@pytest.mark.parametrize("name", ["codes", "width"])
+@pytest.mark.parametrize("shape", ["(99999, 99999)", "(-1,)", "(1, 2)"])
+def test_an_array_that_claims_more_than_it_has_takes_no_memory(name: str, shape: str) -> None:
+    head = f"{{'descr': '<i8', 'fortran_order': False, 'shape': {shape}}}\n".encode()
+    file = io.BytesIO()
+    with (
+        zipfile.ZipFile(io.BytesIO(npz_file(codes=CODES, **FACTS))) as old,
+        zipfile.ZipFile(file, "w") as new,
+    ):
+        for member in old.namelist():
+            claim = b"\x93NUMPY\x01\0" + len(head).to_bytes(2, "little") + head + bytes(8)
+            new.writestr(member, claim if member == f"{name}.npy" else old.read(member))
+    with pytest.raises(FormatError, match="has 8 bytes, not an array"):
+        unpack_tokens(file.getvalue(), max_pixels=LIMIT)
+
+
+def test_a_size_that_is_a_text_is_not_multiplied() -> None:
+    facts = FACTS | {"width": "9" * 400, "height": 10**12}
+    for data in (npz_file(codes=CODES, **facts), safetensors_file(facts)):
+        with pytest.raises(FormatError, match="is no size of a picture"):
             unpack_tokens(data, max_pixels=LIMIT)
 
 

@@ -15,8 +15,8 @@ from pathlib import Path
 import click
 
 from .material import Material
-from .runner import Report, run_cases
-from .targets import chosen, run_case
+from .runner import WORKER, Report, run_cases
+from .targets import KINDS, chosen, run_case
 
 
 @click.command()
@@ -24,16 +24,21 @@ from .targets import chosen, run_case
 @click.option("--seed", default=1, show_default=True)
 @click.option("--first", default=0, show_default=True, help="Number of the first one.")
 @click.option("--case", "single", type=int, help="Run only this one, in this process.")
+@click.option(
+    "--kind", type=click.Choice(KINDS), default="all", help="bsq: of the family bsq alone."
+)
 @click.option("--report", type=click.Path(path_type=Path), help="JSON file to write.")
-def main(cases: int, seed: int, first: int, single: int | None, report: Path | None) -> None:
+def main(
+    cases: int, seed: int, first: int, single: int | None, kind: str, report: Path | None
+) -> None:
     """Run cases and sum up what became of them. The status is 1 where one failed."""
     if single is not None:
         with tempfile.TemporaryDirectory() as folder:
             material = Material(Path(folder))
-            target, rng = chosen(seed, single)
+            target, rng = chosen(seed, single, kind)
             data = target.make(material, rng)
             click.echo(f"{target.name}: {len(data)} bytes, {data[:60].hex()}")
-            click.echo(run_case(material, seed, single))
+            click.echo(run_case(material, seed, single, kind))
         return
     told = time.monotonic()
 
@@ -48,7 +53,7 @@ def main(cases: int, seed: int, first: int, single: int | None, report: Path | N
             if report is not None:
                 report.write_text(json.dumps(so_far.to_json(), indent=1) + "\n")
 
-    found = run_cases(seed, first, cases, progress=tell)
+    found = run_cases(seed, first, cases, command=(*WORKER, kind), progress=tell)
     for name, outcomes in sorted(found.outcomes.items()):
         counts = ", ".join(f"{count} {what}" for what, count in outcomes.most_common())
         click.echo(f"{name}: {counts}")

@@ -15,10 +15,14 @@ import numpy.typing as npt
 import torch
 
 from bsqcodec.entropy.motion_vectors import LIMIT
-from bsqcodec.format.image_container import Container, unpack
+from bsqcodec.format.image_container import Chunk, ChunkKind, Container, pack, unpack
+from bsqcodec.format.token_file import TokenFormat, pack_tokens
 from bsqcodec.format.video_container import Gop, VideoFileWriter, VideoHeader
 from bsqcodec.image.codec import Codec
+from bsqcodec.image.picture_tokens import bsq_model, header_of
 from bsqcodec.models import weight_files
+from bsqcodec.models.bsq.coding import write_bits
+from bsqcodec.models.bsq.level_payload import pack_slices
 from bsqcodec.models.prior.integer import IntegerPrior
 from bsqcodec.models.prior.order import limits
 from bsqcodec.models.token_grid import TokenGrid
@@ -29,12 +33,16 @@ from bsqcodec.video.frame_symbols import SymbolCoder, Symbols
 from ..golden_files import FOLDER, model_path, recode
 from ..hostile import Parts, parts_of, sealed
 from ..media.clips import make_clip
-from ..tiny_models import save_video_weights
+from ..tiny_models import save_bsq_weights, save_video_weights
 from ..video.scenes import ListReader, clip
 from .video_parts import VideoFileParts, sealed_video, video_parts_of
 
 PICTURES = ("alpha-constant", "alpha-mask", "pixel", "metadata", "grey", "wild", "coarsest")
 """Golden files, of one or two windows."""
+
+
+BSQ_SIZES = ((1, 1), (20, 33), (64, 60), (300, 9), (600, 5), (7, 300))
+"""Heights and widths; 256 rows of pixels make a slice."""
 
 
 def generator(name: str) -> np.random.Generator:
@@ -76,6 +84,9 @@ class Material:
         """Make everything, so that no case pays for it."""
         for parts in self.pictures:
             self.codec.decode(sealed(parts))
+        for parts in self.bsq_pictures:
+            self.bsq_codec.decode(sealed(parts))
+        assert self.token_files
         for video in self.videos:
             for _ in self.video_codec.decode(sealed_video(video)).frames():
                 pass
@@ -144,6 +155,48 @@ class Material:
             ),
         ]
         return [_side_of(data) for data in clips]
+
+    @cached_property
+    def bsq_codec(self) -> Codec:
+        """Of pictures of the family bsq."""
+        return Codec(save_bsq_weights(self.folder / "bsq"), device="cpu", threads=1)
+
+    @cached_property
+    def bsq_pictures(self) -> list[Parts]:
+        """Pictures of the family bsq, of one slice and of several, coded and of random bits."""
+        model = bsq_model(self.bsq_codec.model)
+        files = []
+        for number, (height, width) in enumerate(BSQ_SIZES):
+            rng = generator(f"bsq {number}")
+            shape = (height, width, 3) if number % 3 else (height, width)
+            coded = self.bsq_codec.encode(rng.integers(0, 256, shape, np.uint8))
+            files.append(coded.data)
+            grid = model.grid(height, width)
+            bits = rng.random((*grid.padded_shape, model.bits)) < rng.random(model.bits)
+            written = write_bits(model.weights.prior, bits, grid.inside, None)
+            chunks = [Chunk(ChunkKind.LEVEL, pack_slices(parts)) for parts in written.payloads]
+            header = header_of(model, width, height)
+            symbols = model.symbols_of_bits(bits, height, width)
+            files.append(pack(header, chunks, model.checksum(symbols, header)))
+        return [parts_of(unpack(file)) for file in files]
+
+    @cached_property
+    def token_files(self) -> list[bytes]:
+        """Tokens of the pictures of the family bsq, in both formats."""
+        found = [self.bsq_codec.coded_tokens(sealed(parts)) for parts in self.bsq_pictures]
+        return [pack_tokens(tokens, format) for tokens in found for format in TokenFormat]
+
+    @cached_property
+    def bsq_weights(self) -> bytes:
+        """The file of the tiny model of the family bsq."""
+        (path,) = self.bsq_codec_folder.glob("*.safetensors")
+        return path.read_bytes()
+
+    @property
+    def bsq_codec_folder(self) -> Path:
+        """Where the weights of the family bsq are."""
+        assert self.bsq_codec.model
+        return self.folder / "bsq"
 
     @cached_property
     def weights(self) -> bytes:

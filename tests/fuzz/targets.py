@@ -6,9 +6,7 @@ import io
 import json
 import os
 import tempfile
-from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -33,42 +31,12 @@ from bsqcodec.video.info import describe_video, format_video_lines
 
 from ..hostile import noise_for, resealed, sealed
 from ..injuries import injured
+from .bsq_targets import BSQ_TARGETS
 from .material import Material
-from .video_changes import TEXTS, changed_video
+from .odd_texts import noise_text, odd_json, with_other_configs
+from .target import MAX_PIXELS, Pipe, Target, check_message, expect
+from .video_changes import changed_video
 from .video_parts import sealed_video
-
-MAX_PIXELS = 4096
-LONGEST_MESSAGE = 500
-
-Run = Callable[[Material, bytes, Random], str]
-Make = Callable[[Material, Random], bytes]
-
-
-@dataclass(frozen=True)
-class Target:
-    """make: the mutated file. run: what is done with it; returns "decoded" or how far it came.
-
-    weight: how often it is chosen.
-    """
-
-    name: str
-    weight: int
-    make: Make
-    run: Run
-
-
-class Pipe(io.RawIOBase):
-    """A source that cannot seek, and gives some bytes at a time."""
-
-    def __init__(self, data: bytes) -> None:
-        self._inner = io.BytesIO(data)
-
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int = -1) -> bytes:
-        return self._inner.read(min(size, 777) if size >= 0 else 777)
-
 
 # Pictures -----------------------------------------------------------------------------------------
 
@@ -238,46 +206,11 @@ def tell_tracks(material: Material, data: bytes, rng: Random) -> str:
     return "decoded"
 
 
-def odd_json(rng: Random, depth: int = 0) -> Any:
-    """A value of any kind, of which some are much too large, long or deep."""
-    kind = rng.randrange(9 if depth < 3 else 6)
-    if kind < 3:
-        return rng.choice((0, 1, -1, 7, 2**31, -(2**63), 10**30, 1e308, 0.5, True, None))
-    if kind < 6:
-        return rng.choice((*TEXTS, "../../etc", "00" * 8, [[]], {}, []))
-    if kind == 6:
-        return [odd_json(rng, depth + 1) for _ in range(rng.randrange(4))]
-    return {rng.choice(TEXTS): odd_json(rng, depth + 1) for _ in range(rng.randrange(4))}
-
-
 def changed_weights(material: Material, rng: Random) -> bytes:
     """A file of weights with another configuration, or injured."""
     if rng.randrange(3) == 0:
         return injured([material.weights], rng)
-    data = material.weights
-    size = int.from_bytes(data[:8], "little")
-    header = json.loads(data[8 : 8 + size])
-    configs = json.loads(header["__metadata__"]["bsqcodec"])
-    part = configs[rng.choice(("tokenizer", "prior"))]
-    for _ in range(rng.choice((1, 1, 2))):
-        key = rng.choice((*part, "other"))
-        old = part.get(key)
-        near = [old + 1, old - 1, old * 2, 0, -old] if type(old) is int else []
-        part[key] = rng.choice((*near, odd_json(rng)))
-    if rng.randrange(10) == 0:
-        configs = odd_json(rng)
-    text = json.dumps(configs)
-    if rng.randrange(10) == 0:
-        text = rng.choice(("[" * 10**5, '{"prior":' * 10**4, noise_text(rng), text[:50]))
-    header["__metadata__"]["bsqcodec"] = text
-    if rng.randrange(4) == 0:
-        name = rng.choice([key for key in header if key != "__metadata__"])
-        header[name] = rng.choice((header[name], odd_json(rng)))
-        if rng.randrange(2):
-            header[f"{name}x"] = header.pop(name)
-    packed = json.dumps(header).encode()
-    packed += b" " * (-len(packed) % 8)
-    return len(packed).to_bytes(8, "little") + packed + data[8 + size :]
+    return with_other_configs(material.weights, rng)
 
 
 def load_weights(material: Material, data: bytes, rng: Random) -> str:
@@ -286,10 +219,6 @@ def load_weights(material: Material, data: bytes, rng: Random) -> str:
     weights = weight_files.load(path, torch.device("cpu"))
     expect(len(weights.id) == 8, "identity")
     return "decoded"
-
-
-def noise_text(rng: Random) -> str:
-    return "".join(rng.choice('[]{}",:0e-.\\u\n tfn\u00e4') for _ in range(rng.randrange(60)))
 
 
 def odd_text(material: Material, rng: Random) -> bytes:
@@ -334,32 +263,27 @@ TARGETS = (
 )
 
 
-class Wrong(Exception):
-    """A result that is not as it should be."""
+BSQ_FRACTION = 0.2
+"""Of the cases, how many are of the family bsq."""
+
+KINDS = ("all", "bsq")
 
 
-def expect(holds: bool, what: str) -> None:
-    """Raise Wrong where something does not hold."""
-    if not holds:
-        raise Wrong(f"the {what} are not as they should be")
+def chosen(seed: int, number: int, kind: str = "all") -> tuple[Target, Random]:
+    """The target of a case, and its random numbers. kind: "bsq" for that family alone.
+
+    A case of the family bsq is the same in both kinds.
+    """
+    rng = Random(f"bsq {seed} {number}")
+    targets: tuple[Target, ...] = BSQ_TARGETS
+    if rng.random() >= BSQ_FRACTION and kind == "all":
+        rng, targets = Random(f"{seed} {number}"), TARGETS
+    return rng.choices(targets, [target.weight for target in targets])[0], rng
 
 
-def check_message(error: BsqError) -> None:
-    """Raise Wrong for an error whose text is not one line of bounded length."""
-    text = str(error)
-    if not text.strip() or len(text.splitlines()) != 1 or len(text) > LONGEST_MESSAGE:
-        raise Wrong(f"the message of a {type(error).__name__} is {text[:LONGEST_MESSAGE]!r}")
-
-
-def chosen(seed: int, number: int) -> tuple[Target, Random]:
-    """The target of a case, and its random numbers."""
-    rng = Random(f"{seed} {number}")
-    return rng.choices(TARGETS, [target.weight for target in TARGETS])[0], rng
-
-
-def run_case(material: Material, seed: int, number: int) -> tuple[str, str]:
+def run_case(material: Material, seed: int, number: int, kind: str = "all") -> tuple[str, str]:
     """Run a case; its target and outcome. Raises what must not be raised."""
-    target, rng = chosen(seed, number)
+    target, rng = chosen(seed, number, kind)
     data = target.make(material, rng)
     try:
         return target.name, target.run(material, data, rng)

@@ -9,16 +9,21 @@ from collections import Counter
 from pathlib import Path
 from random import Random
 
+import numpy as np
 import pytest
 
 from bsqcodec.errors import BsqError
 from bsqcodec.format.image_container import unpack
+from bsqcodec.format.token_file import unpack_tokens
 from bsqcodec.format.video_container import Gop, VideoFileReader
+from bsqcodec.models.bsq.level_payload import pack_slices
 
 from ..hostile import sealed
+from .bsq_targets import BSQ_TARGETS, slices_of
 from .material import Material
 from .runner import Report, run_cases
-from .targets import TARGETS, chosen, mended_video
+from .target import MAX_PIXELS
+from .targets import BSQ_FRACTION, TARGETS, chosen, mended_video
 from .video_parts import gop_parts_of, sealed_video, set_gop, video_parts_of
 
 pytestmark = pytest.mark.skipif(
@@ -68,16 +73,20 @@ def test_nothing_but_errors_of_ours(report: Report) -> None:
 
 def test_the_deeper_parsers_are_reached(report: Report) -> None:
     """Most files pass the checksums, and many are decoded to their end."""
-    assert set(report.outcomes) == {target.name for target in TARGETS}
-    for name in ("picture", "video"):
+    assert set(report.outcomes) == {target.name for target in (*TARGETS, *BSQ_TARGETS)}
+    for name in ("picture", "video", "bsq picture"):
         found = report.outcomes[name]
         whole = sum(count for what, count in found.items() if what[0].islower())
-        assert whole > 0.2 * found.total() and found["ChecksumError"] < 0.1 * found.total()
-        assert found["FormatError"] > 0.1 * found.total()
+        assert whole > 0.2 * found.total() and found["FormatError"] > 0.1 * found.total()
+        # those of slices of the family bsq have checksums of their own, which some changes break
+        assert found["ChecksumError"] < (0.25 if "bsq" in name else 0.1) * found.total()
+    assert report.outcomes["damaged bsq picture"]["cut"] > 3
+    for name in ("bsq codes", "tokens", "bsq weights"):
+        assert report.outcomes[name]["decoded"]
     everything = sum(report.outcomes.values(), Counter[str]())
     for what in ("LimitError", "WeightsError", "UnsupportedVersionError", "TruncatedError", "cut"):
         assert everything[what] > 10
-    for name in ("injured picture", "injured video"):
+    for name in ("injured picture", "injured video", "injured bsq picture"):
         found = report.outcomes[name]
         assert found["ChecksumError"] + found["TruncatedError"] + found["cut"] > 0.5 * found.total()
 
@@ -106,6 +115,22 @@ def test_a_case_is_the_same_every_time(material: Material, tmp_path: Path) -> No
     assert chosen(SEED, 0)[1].random() != chosen(SEED + 1, 0)[1].random()
 
 
+def test_a_case_of_the_bsq_family_is_the_same_in_both_kinds(material: Material) -> None:
+    """A fraction of all cases are such; the others are what they are without them."""
+    found = 0
+    for number in range(300):
+        (target, rng), (own, own_rng) = chosen(SEED, number), chosen(SEED, number, "bsq")
+        assert own in BSQ_TARGETS
+        if target in BSQ_TARGETS:
+            found += 1
+            assert target is own and target.make(material, rng) == own.make(material, own_rng)
+        else:
+            alone = Random(f"{SEED} {number}")
+            assert alone.choices(TARGETS, [t.weight for t in TARGETS])[0] is target
+            assert alone.random() == rng.random()
+    assert 0.6 < found / 300 / BSQ_FRACTION < 1.4
+
+
 def test_what_is_not_changed_is_the_same_file(material: Material) -> None:
     for video in material.videos:
         data = sealed_video(video)
@@ -114,8 +139,16 @@ def test_what_is_not_changed_is_the_same_file(material: Material) -> None:
             before = chunk.payload
             set_gop(chunk, gop_parts_of(chunk))
             assert chunk.payload == before
-    for picture in material.pictures:
+    for picture in (*material.pictures, *material.bsq_pictures):
         unpack(sealed(picture))
+    counts = set()
+    for picture in material.bsq_pictures:
+        for kind, _, payload in picture.chunks:
+            if kind == b"L":
+                slices = slices_of(payload)
+                assert pack_slices(slices) == payload
+                counts.add(len(slices))
+    assert counts == {1, 2, 3}
 
 
 def test_the_material_is_valid_and_wild(material: Material) -> None:
@@ -127,6 +160,10 @@ def test_the_material_is_valid_and_wild(material: Material) -> None:
         assert len(frames) == sum(len(gop.frames) for gop in gops) > 1
     for picture in material.pictures:
         material.codec.decode(sealed(picture))
+    for picture, data in zip(material.bsq_pictures, material.token_files[::2], strict=True):
+        decoded = material.bsq_codec.decode(sealed(picture)).picture.pixels
+        tokens = unpack_tokens(data, max_pixels=MAX_PIXELS)
+        assert np.array_equal(material.bsq_codec.from_tokens(tokens).pixels, decoded)
 
 
 def test_mutated_videos_pass_the_checksums(material: Material) -> None:

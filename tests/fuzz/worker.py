@@ -1,5 +1,6 @@
 """A process that runs cases, of bounded memory: a line of JSON on standard output for each.
 
+Its argument is the kind of the cases, "all" where it has none.
 Standard input: lines "seed first count". It ends with standard input, or with the case that crashes it;
 the runner sees to time.
 """
@@ -88,7 +89,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="bsqcodec-fuzz-") as folder:
         material = Material(Path(folder))
         material.warm_up()
-        serve(partial(run_case, material))
+        serve(partial(run_case, material, kind=(*sys.argv[1:], "all")[0]))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from bsqcodec.models.config_checks import check_counts
+
+MAX_BITS = 62
+"""Bits of a code, at most: codes are signed integers of 64 bits."""
+
 LATTICES: dict[int, tuple[tuple[int, ...], ...]] = {
     1: ((0, 0), (0, 0)),
     2: ((0, 1), (1, 0)),
@@ -40,9 +45,19 @@ class BitPriorConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "lattices", tuple(self.lattices))  # JSON has lists
+        check_counts(self)
+        if not isinstance(self.attention, bool):
+            raise ValueError(f"attention is {self.attention!r:.40}, neither true nor false")  # noqa: TRY004
+        if self.width % 8:
+            raise ValueError(f"a width of {self.width} is no multiple of 8")
+        if self.width % self.heads:
+            raise ValueError(f"{self.heads} heads do not divide a width of {self.width}")
+        if self.bits > MAX_BITS:
+            raise ValueError(f"{self.bits} bits are more than the {MAX_BITS} of a code")
         if not 1 <= self.sub_code <= 8 or self.bits % self.sub_code:
             raise ValueError(f"{self.bits} bits are no whole sub-codes of {self.sub_code}")
-        if len(self.lattices) != self.sub_codes or not set(self.lattices) <= LATTICES.keys():
+        known = all(type(n) is int and n in LATTICES for n in self.lattices)
+        if len(self.lattices) != self.sub_codes or not known:
             raise ValueError(f"{self.lattices} are no lattices of {self.sub_codes} sub-codes")
 
     @property

@@ -18,6 +18,9 @@ import torch
 from bsqcodec.models.bsq.bit_order import node_of
 from bsqcodec.models.bsq.integer_bit_prior import IntegerBitPrior
 
+TOKENS_AT_ONCE = 4096
+"""Tokens whose trees are made at once, which bounds the memory; no result depends on it."""
+
 
 @dataclass(frozen=True)
 class Drawing:
@@ -81,6 +84,22 @@ def draw_sub_codes(
     return bits, sure
 
 
+def _trees_of(
+    prior: IntegerBitPrior,
+    x: torch.Tensor,
+    tokens: npt.NDArray[np.int64],
+    sub_code: int,
+    temperature: float,
+) -> npt.NDArray[np.int32]:
+    """What `IntegerBitPrior.trees` gives of some rows of the stream x, in bounded memory."""
+    result = np.empty((len(tokens), prior.config.nodes), np.int32)
+    for first in range(0, len(tokens), TOKENS_AT_ONCE):
+        rows = slice(first, first + TOKENS_AT_ONCE)
+        some = torch.from_numpy(tokens[rows]).to(prior.device)
+        result[rows] = prior.trees(x[some], sub_code, temperature).cpu().numpy()
+    return result
+
+
 def fill(
     prior: IntegerBitPrior,
     signs: npt.NDArray[np.int8],
@@ -113,10 +132,8 @@ def fill(
             places, drawn, keys = [], [], []
             for sub_code in range(config.sub_codes):
                 mine = np.flatnonzero(unknown[tokens, sub_code])
-                trees = prior.trees(
-                    x[torch.from_numpy(mine).to(prior.device)], sub_code, drawing.temperature
-                )
-                bits, sure = draw_sub_codes(trees.cpu().numpy(), length, random)
+                trees = _trees_of(prior, x, mine, sub_code, drawing.temperature)
+                bits, sure = draw_sub_codes(trees, length, random)
                 places.append(tokens[mine] * config.sub_codes + sub_code)
                 drawn.append(bits)
                 keys.append(sure * (1 + random.draw(len(mine))) >> 16)

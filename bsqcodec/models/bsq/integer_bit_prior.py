@@ -9,6 +9,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from bsqcodec.errors import WeightsError
 from bsqcodec.models.bsq.bit_order import BitPriorConfig
 from bsqcodec.models.bsq.bit_prior import SIGN, BitPrior
 from bsqcodec.models.prior.integer_blocks import (
@@ -19,6 +20,7 @@ from bsqcodec.models.prior.integer_blocks import (
     quantize_linear,
 )
 from bsqcodec.models.prior.network import ACTIVATION, LOGIT, STREAM, PriorBlock
+from bsqcodec.models.windows import WINDOW
 
 EMBEDDINGS = ("embed_pass", "embed_token")
 
@@ -40,10 +42,56 @@ def quantize_bit_prior(prior: BitPrior) -> dict[str, Tensor]:
     return {name: tensor.contiguous() for name, tensor in result.items()}
 
 
+Shape = tuple[torch.dtype, tuple[int, ...]]
+
+
+def tensor_shapes(config: BitPriorConfig) -> dict[str, Shape]:
+    """The types and shapes of the tensors of a prior, by their names."""
+    width, heads, hidden = config.width, config.heads, config.hidden
+    offsets = (2 * WINDOW - 1) ** 2
+    found: dict[str, Shape] = {
+        "probability": (torch.int32, (2 * LOGIT_LIMIT + 1,)),
+        "gain": (torch.float32, (width,)),
+        "embed_pass": (torch.int32, (config.passes + 1, width)),
+        "embed_token": (torch.int32, (2, width)),
+        **_linear("embed", width, config.bits),
+        **_linear("head", config.sub_codes * config.nodes, width),
+    }
+    for i in range(config.blocks):
+        n = f"blocks.{i}"
+        if config.attention:
+            found[f"{n}.attention_gain"] = (torch.float32, (width,))
+            found |= _linear(f"{n}.qkv", 3 * width, width) | _linear(f"{n}.out", width, width)
+            found[f"{n}.slope"] = (torch.float32, (heads,))
+            found[f"{n}.score_bias"] = (torch.int16, (heads, offsets))
+        found[f"{n}.mlp_gain"] = (torch.float32, (width,))
+        found |= _linear(f"{n}.up", hidden, 2 * width) | _linear(f"{n}.down", width, hidden)
+    return found
+
+
+def _linear(name: str, rows: int, columns: int) -> dict[str, Shape]:
+    rows += -rows % 8
+    return {
+        f"{name}.weight": (torch.int8, (rows, columns)),
+        f"{name}.bias": (torch.int32, (rows,)),
+        f"{name}.multiplier": (torch.float32, (rows,)),
+    }
+
+
+def _check_shapes(config: BitPriorConfig, tensors: dict[str, Tensor]) -> None:
+    for name, (dtype, shape) in tensor_shapes(config).items():
+        tensor = tensors[name]
+        if (tensor.dtype, tuple(tensor.shape)) != (dtype, shape):
+            raise WeightsError(
+                f"{name} of the prior is {tensor.dtype} {tuple(tensor.shape)}, not {dtype} {shape}"
+            )
+
+
 class IntegerBitPrior(IntegerBlocks):
     """Runs integer weights on a device; int8 as `IntegerBlocks` takes it.
 
-    Raises WeightsError if the weights could make a partial sum inexact.
+    Raises WeightsError for tensors of other types or shapes than the configuration says, and if
+    they could make a partial sum inexact; KeyError for a tensor that is missing.
     """
 
     def __init__(
@@ -54,6 +102,7 @@ class IntegerBitPrior(IntegerBlocks):
         int8: bool | None = None,
     ) -> None:
         self.config = config
+        _check_shapes(config, tensors)
         super().__init__(config, tensors, {"embed": SIGN, "head": 127}, EMBEDDINGS, device, int8)
 
     def trunk(

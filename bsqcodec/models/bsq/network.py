@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from bsqcodec.models.config_checks import check_counts
 from bsqcodec.models.transform.blocks import Block, ResidualConv, shuffle, unshuffle
 from bsqcodec.models.transform.quantizer import binary_spherical_quantize
 from bsqcodec.models.windows import WINDOW
@@ -50,6 +51,7 @@ class BsqConfig:
     fine_convs: int = 2
 
     def __post_init__(self) -> None:
+        check_counts(self)
         if self.patch % 2:
             raise ValueError(f"a patch of {self.patch} pixels has no half")
         if self.width % HEAD_WIDTH:

@@ -170,6 +170,11 @@ class IntegerBlocks:
         for name, tensor in t.items():
             if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
                 raise WeightsError(f"prior has a value that is not finite in {name}")
+        table = t["probability"]
+        if table.shape != (2 * LOGIT_LIMIT + 1,) or not (
+            1 <= int(table.min()) <= int(table.max()) < PRECISION
+        ):
+            raise WeightsError(f"prior has a probability outside of 1..{PRECISION - 1}")
 
         def accumulator(name: str, largest: int) -> Tensor:
             sums = t[f"{name}.weight"].long().abs().sum(1) * largest

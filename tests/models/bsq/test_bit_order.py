@@ -44,5 +44,25 @@ def test_impossible_configurations_are_refused(wrong: dict[str, object]) -> None
         BitPriorConfig(**wrong)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"blocks": 10**9}, "blocks is 1000000000"),
+        ({"width": 2**40}, "width is"),
+        ({"width": 128.0}, "width is 128.0"),
+        ({"heads": 0}, "heads is 0"),
+        ({"heads": 5}, "5 heads do not divide a width of 128"),
+        ({"width": 12}, "12 is no multiple of 8"),
+        ({"bits": 66, "lattices": (1,) * 11}, "66 bits are more than the 62"),
+        ({"lattices": (1.0, 4, 4)}, "no lattices of 3"),
+        ({"lattices": (True, 4, 4)}, "no lattices of 3"),
+        ({"attention": "yes"}, "attention is 'yes'"),
+    ],
+)
+def test_what_a_hostile_file_could_say_is_refused(wrong: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        BitPriorConfig(**wrong)  # type: ignore[arg-type]
+
+
 def test_a_configuration_may_come_from_json() -> None:
     assert BitPriorConfig(lattices=[4, 2, 2]) == BitPriorConfig(lattices=(4, 2, 2))  # type: ignore[arg-type]

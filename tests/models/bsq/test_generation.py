@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bsqcodec.models.bsq import generation
 from bsqcodec.models.bsq.generation import Drawing, RandomBits, draw_sub_codes, fill, left_after
 from bsqcodec.models.bsq.integer_bit_prior import IntegerBitPrior
 
@@ -52,6 +53,13 @@ def test_a_seed_gives_the_same_bits_everywhere(int8: bool) -> None:
         zlib.crc32(fill(prior, empty, INSIDE, Drawing(7, 5, t)).tobytes()) for t in (1.0, 0.7, 0.0)
     ]
     assert found == [3340067778, 4081321253, 2910581903]
+
+
+def test_the_number_of_trees_at_once_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    signs, prior = known_but_a_hole(), integer_prior()
+    whole = fill(prior, signs, INSIDE, Drawing(1))
+    monkeypatch.setattr(generation, "TOKENS_AT_ONCE", 7)
+    assert np.array_equal(fill(prior, signs, INSIDE, Drawing(1)), whole)
 
 
 def test_no_temperature_takes_the_likelier_bit() -> None:

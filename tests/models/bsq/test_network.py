@@ -83,7 +83,9 @@ def test_the_linear_start() -> None:
     assert share.min() > 0.25 and share.max() < 0.75
 
 
-@pytest.mark.parametrize("wrong", [{"patch": 7}, {"width": 100}])
+@pytest.mark.parametrize(
+    "wrong", [{"patch": 7}, {"width": 100}, {"decoder_blocks": 7 * 10**8}, {"bits": 100.0}]
+)
 def test_impossible_configurations_are_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="7|100"):
         BsqConfig(**wrong)

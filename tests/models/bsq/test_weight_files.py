@@ -1,5 +1,6 @@
 """Files of BSQ weights: they come back as they were, and nothing passes for what it is not."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from bsqcodec.errors import WeightsError
 from bsqcodec.models import weight_store
 from bsqcodec.models.bsq import weight_files
 from bsqcodec.models.bsq.bit_order import BitPriorConfig
-from bsqcodec.models.bsq.integer_bit_prior import quantize_bit_prior
+from bsqcodec.models.bsq.integer_bit_prior import quantize_bit_prior, tensor_shapes
 
 from ...tiny_models import (
     BSQ_PRIOR,
@@ -72,4 +73,33 @@ def test_a_file_without_a_tensor_does_not_fit(tmp_path: Path) -> None:
     del tensors["head.weight"]
     path = weight_files.save(tmp_path, random_bsq_tokenizer(), BSQ_PRIOR, tensors)
     with pytest.raises(WeightsError, match="does not fit this version"):
+        weight_files.load(path, CPU)
+
+
+@pytest.mark.parametrize("attention", [True, False])
+def test_shapes_are_those_of_a_trained_prior(attention: bool) -> None:
+    config = BitPriorConfig(12, 4, (4, 2, 1), 16, 2, 2, 24, attention)
+    tensors = quantize_bit_prior(random_bit_prior(0, config))
+    found = {name: (tensor.dtype, tuple(tensor.shape)) for name, tensor in tensors.items()}
+    assert found == tensor_shapes(config)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("head.bias", lambda t: t[:-8], "head.bias of the prior is torch.int32 \\(184,\\), not"),
+        ("embed.weight", lambda t: t.T.contiguous(), "embed.weight of the prior is"),
+        ("blocks.0.slope", lambda t: t.double(), "blocks.0.slope of the prior is torch.float64"),
+        ("embed_pass", lambda t: t[:-1], "embed_pass of the prior is"),
+        ("probability", lambda t: t - 1, "probability outside of 1..65535"),
+        ("probability", lambda t: t * 2, "probability outside of 1..65535"),
+    ],
+)
+def test_tensors_that_do_not_fit_are_found_when_they_are_loaded(
+    tmp_path: Path, name: str, change: Callable[[torch.Tensor], torch.Tensor], message: str
+) -> None:
+    tensors = quantize_bit_prior(random_bit_prior())
+    tensors[name] = change(tensors[name])
+    path = weight_files.save(tmp_path, random_bsq_tokenizer(), BSQ_PRIOR, tensors)
+    with pytest.raises(WeightsError, match=message):
         weight_files.load(path, CPU)
