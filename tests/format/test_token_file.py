@@ -127,19 +127,36 @@ def test_an_archive_that_claims_more_than_the_picture_has_is_not_unpacked() -> N
 
 
 @pytest.mark.parametrize("name", ["codes", "width"])
-@pytest.mark.parametrize("shape", ["(99999, 99999)", "(-1,)", "(1, 2)"])
-def test_an_array_that_claims_more_than_it_has_takes_no_memory(name: str, shape: str) -> None:
-    head = f"{{'descr': '<i8', 'fortran_order': False, 'shape': {shape}}}\n".encode()
+@pytest.mark.parametrize(
+    ("head", "message"),
+    [
+        ("{'descr': '<i8', 'fortran_order': False, 'shape': (99999, 99999)}\n", "has 8 bytes, not"),
+        ("{'descr': '<i8', 'fortran_order': False, 'shape': (1, 2), }\n", "has 8 bytes, not an"),
+        ("{'descr': '<i8', 'fortran_order': False, 'shape': (-1,)}\n", "head that is not under"),
+        ("{'descr': '|O', 'fortran_order': False, 'shape': (1,)}\n", "head that is not under"),
+        ("{'dmscr': '<i8', 'fortran_order': False, 'shape': (), }     }\n", "head that is not"),
+        ("-" * 3000 + "1", "head that is not understood"),
+        ("{'descr': '<i3', 'fortran_order': False, 'shape': (1,)}\n", "cannot be used"),
+    ],
+)
+def test_a_head_that_lies_takes_no_memory(name: str, head: str, message: str) -> None:
     file = io.BytesIO()
     with (
         zipfile.ZipFile(io.BytesIO(npz_file(codes=CODES, **FACTS))) as old,
         zipfile.ZipFile(file, "w") as new,
     ):
         for member in old.namelist():
-            claim = b"\x93NUMPY\x01\0" + len(head).to_bytes(2, "little") + head + bytes(8)
+            claim = b"\x93NUMPY\x01\0" + len(head).to_bytes(2, "little") + head.encode() + bytes(8)
             new.writestr(member, claim if member == f"{name}.npy" else old.read(member))
-    with pytest.raises(FormatError, match="has 8 bytes, not an array"):
+    with pytest.raises(FormatError, match=message):
         unpack_tokens(file.getvalue(), max_pixels=LIMIT)
+
+
+def test_arrays_of_other_orders_are_read() -> None:
+    """As NumPy writes them: big-endian, column by column."""
+    for codes in (CODES.astype(">i8"), np.asfortranarray(CODES), CODES.astype("<u4")):
+        tokens = unpack_tokens(npz_file(codes=codes, **FACTS), max_pixels=LIMIT)
+        assert np.array_equal(tokens.codes, CODES) and tokens.codes.dtype == np.int64
 
 
 def test_a_size_that_is_a_text_is_not_multiplied() -> None:
