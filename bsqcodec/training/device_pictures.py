@@ -21,7 +21,7 @@ class DevicePictures:
         ends = self.shapes.prod(1).cumsum()
         self.starts = ends - self.shapes.prod(1)
         area = pictures.shapes.prod(1).cumsum()
-        self.chance = area / area[-1]
+        self._cumulative = area / area[-1]
         self.pixels = torch.empty(int(ends[-1]), 3, dtype=torch.uint8, device=device)
         for index, (start, end) in enumerate(zip(self.starts, ends, strict=True)):
             # a copy, since torch takes no array that cannot be written to
@@ -35,7 +35,7 @@ class DevicePictures:
         """
         if size != self.size:
             raise ValueError(f"crops of {size}, but the pictures were laid out for {self.size}")
-        chosen = np.searchsorted(self.chance, generator.random(count), side="right")
+        chosen = np.searchsorted(self._cumulative, generator.random(count), side="right")
         height, width = self.shapes[chosen].T
         top = generator.integers(0, height - size + 1)
         left = generator.integers(0, width - size + 1)

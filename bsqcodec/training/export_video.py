@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from bsqcodec.models.weight_files import Weights
 
 PATIENCE = 30
-"""Bits of a slot that the table's chance counts for; measured on test clips, where 15 to 60 are alike."""
+"""Bits of a slot that the table's probability counts for; measured on test clips: 15 to 60 are alike."""
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ def main(args: argparse.Namespace) -> None:
         inter_network_of(args.predicted, image.tokenizer),
         prior.config,
         quantize_prior(prior),
-        chances_of_vectors(Groups(args.group_cache)),
+        vector_probabilities(Groups(args.group_cache)),
         PATIENCE,
         default=args.default,
         notes={name: note_of(source, name) for name, source in runs.items()},
@@ -99,8 +99,8 @@ def beside(again: Path, image: Weights, folder: Path, *, default: bool = False) 
     )
 
 
-def chances_of_vectors(groups: Groups) -> torch.Tensor:
-    """The table of chances that codes the vectors of training groups shortest, int32."""
+def vector_probabilities(groups: Groups) -> torch.Tensor:
+    """The table of probabilities that codes the vectors of training groups shortest, int32."""
     from bsqcodec.entropy.motion_vectors import Counter, code_vectors
 
     counter = Counter()

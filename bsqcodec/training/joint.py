@@ -42,8 +42,8 @@ from bsqcodec.training.tokenizer import (
     validation_pictures,
 )
 
-ELASTICITY = 0.9
-"""By how many percent the distortion may grow for one percent of bits: about what other steps do."""
+DISTORTION_FOR_RATE = 0.9
+"""Percent by which the distortion may grow for one percent of bits: about what other steps do."""
 
 
 def usual_bpp(size: Tensor) -> Tensor:
@@ -91,8 +91,8 @@ class Objective:
     ) -> tuple[Tensor, Tensor]:
         d = distortion(self._tokenizer.decode(rounded.integers(), step), pixels, self._share)
         size = step_size(step)
-        felt = rounded.felt(more) / (pixels.shape[2] * pixels.shape[3])
-        return felt / usual_bpp(size) + d / (ELASTICITY * usual_distortion(size)), d
+        gradient = rounded.rate_gradient(more) / (pixels.shape[2] * pixels.shape[3])
+        return gradient / usual_bpp(size) + d / (DISTORTION_FOR_RATE * usual_distortion(size)), d
 
     def __call__(
         self, pixels: Tensor, step: Tensor, generator: np.random.Generator

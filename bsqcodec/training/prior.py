@@ -113,13 +113,13 @@ class Passes:
         self.kind, self.power, self.first = on_device(kind), on_device(power), on_device(first)
         self.channels, self.limits = on_device(channels), on_device(most).float()
 
-        self.targets: Callable[[Tensor, Tensor, Setting], Targets] = targets
+        self.targets: Callable[[Tensor, Tensor, PassBatch], Targets] = targets
 
     def compile(self) -> None:
         """Compile what prepares batches, which must have one size then."""
         self.targets = torch.compile(targets)
 
-    def setting(self, draws: list[Draw]) -> tuple[Setting, Tensor]:
+    def setting(self, draws: list[Draw]) -> tuple[PassBatch, Tensor]:
         """The passes of samples, and their buckets [B]."""
         device = self.kind.device
 
@@ -130,7 +130,7 @@ class Passes:
         positions = column([d.position for d in draws])
         at = (buckets, positions)
         before = (buckets, (positions - 1).clamp_min(0))
-        setting = Setting(
+        setting = PassBatch(
             kinds=self.kind[at],
             powers=self.power[at],
             first=self.first[at],
@@ -152,10 +152,10 @@ class Passes:
         """A random pass in a bucket, of a sample whose coding begins at the position `first`."""
         order = self.orders[index][first:]
         wish = np.array([3.0 if s.plane == 0 else 2.0 if s.plane == 1 else 1.0 for s in order])
-        chance = wish / wish.sum()
-        position = int(generator.choice(len(order), p=chance))
+        probability = wish / wish.sum()
+        position = int(generator.choice(len(order), p=probability))
         count = order[position].passes
-        weight = count / float(chance[position])
+        weight = count / float(probability[position])
         return Draw(index, first + position, int(generator.integers(0, count)), weight, first)
 
 
@@ -175,7 +175,7 @@ def partial(n: Tensor, power: Tensor, first: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Setting:
+class PassBatch:
     """Of each sample [B] of a batch: its pass, as tensors.
 
     kinds, powers, first, begins: index of the stage, 3^plane, where its band begins, and whether
@@ -215,7 +215,7 @@ class Targets:
     contexts: Tensor
 
 
-def targets(n: Tensor, white: Tensor, s: Setting) -> Targets:
+def targets(n: Tensor, white: Tensor, s: PassBatch) -> Targets:
     """What the passes of integers n [B, h, w, C] code; white [h, w]: the lattice of each token."""
     limit, band = s.limits[:, None, None], s.band[:, None, None]
     each = s.powers[:, None, None, None]
@@ -239,24 +239,24 @@ def targets(n: Tensor, white: Tensor, s: Setting) -> Targets:
 
 
 @dataclass(frozen=True)
-class Seen:
+class PassOutput:
     """What the prior says in a pass: its head [B, h, w, 2 C + 1] before the digits' table, and
     logits [B, h, w] of stop flags."""
 
-    setting: Setting
+    setting: PassBatch
     targets: Targets
     head: Tensor
     stop: Tensor
 
 
-def see(
+def run_pass(
     prior: Prior,
     passes: Passes,
     n: Tensor,
     draws: list[Draw],
     quantized: bool,
     context: Tensor | None = None,
-) -> Seen:
+) -> PassOutput:
     """Run the drawn pass of each sample; arguments as for `pass_losses`."""
     h, w, c = n.shape[1:]
     setting, buckets = passes.setting(draws)
@@ -272,7 +272,7 @@ def see(
         context,
     )
     stop = head[..., 2 * c].float() + prior.stop_table(kinds * BUCKETS + buckets)[:, :, None]
-    return Seen(setting, t, head, stop)
+    return PassOutput(setting, t, head, stop)
 
 
 def digit_table(prior: Prior) -> Tensor:
@@ -294,8 +294,8 @@ def pass_losses(
     context [B, h, w, K], if the prior takes any.
     """
     h, w, c = n.shape[1:]
-    seen = see(prior, passes, n, draws, quantized, context)
-    t, head, kinds, stop = seen.targets, seen.head, seen.setting.kinds, seen.stop
+    output = run_pass(prior, passes, n, draws, quantized, context)
+    t, head, kinds, stop = output.targets, output.head, output.setting.kinds, output.stop
     flag = F.binary_cross_entropy_with_logits(stop, t.ends.float(), reduction="none") * t.active
 
     where = t.coded.reshape(-1).nonzero()[:, 0]

@@ -15,7 +15,7 @@ from bsqcodec.models.prior.neighbour_context import CONTEXTS
 from bsqcodec.models.prior.network import Prior
 from bsqcodec.models.prior.order import bucket, planes_needed
 from bsqcodec.training.checkpoints import prior_of
-from bsqcodec.training.prior import Draw, Passes, digit_table, prefix, see, total_bits
+from bsqcodec.training.prior import Draw, Passes, digit_table, prefix, run_pass, total_bits
 
 SOFTNESS = 0.05
 """How far from a threshold, in integers, values are rounded either way."""
@@ -43,11 +43,11 @@ def rounded_softly(z: Tensor, zone: Tensor, uniform: Tensor) -> tuple[Tensor, Te
     inner = torch.where(above < below, n, n - 1)
     beyond = torch.where(above < below, -above, below)
     near = beyond.abs() < FURTHEST
-    chance = torch.where(near, torch.sigmoid(beyond / SOFTNESS), (beyond > 0).to(z.dtype))
-    drawn = inner + (uniform < chance)
+    probability = torch.where(near, torch.sigmoid(beyond / SOFTNESS), (beyond > 0).to(z.dtype))
+    drawn = inner + (uniform < probability)
     negative = z < 0
     low = torch.where(negative, -inner - 1, inner)
-    return torch.where(negative, -drawn, drawn), low, chance * (1 - chance) / SOFTNESS
+    return torch.where(negative, -drawn, drawn), low, probability * (1 - probability) / SOFTNESS
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Rounded:
         """The integers, with the gradient of their mean."""
         return self.hard + (self.z - self.z.detach()) * self.slope
 
-    def felt(self, more: Tensor) -> Tensor:
+    def rate_gradient(self, more: Tensor) -> Tensor:
         """Zeros [B], with the gradient of bits, of which low + 1 costs `more` than low."""
         return ((self.z - self.z.detach()) * (self.slope * more)).sum((1, 2, 3))
 
@@ -96,14 +96,14 @@ def differences(
     Unbiased estimates from one pass each. planes: of each sample, if not all are coded.
     """
     c = n.shape[-1]
-    seen = see(prior, passes, n, draws, False, context)
-    setting, t, stop = seen.setting, seen.targets, seen.stop
+    output = run_pass(prior, passes, n, draws, False, context)
+    setting, t, stop = output.setting, output.targets, output.stop
     channel = torch.arange(c, device=n.device)
     row = (setting.kinds[:, None, None, None] * c + channel) * CONTEXTS + t.contexts
     table = F.embedding(row, digit_table(prior))
     nonzero, positive = (
-        seen.head[..., :c].float() + table[..., 0],
-        seen.head[..., c:-1].float() + table[..., 1],
+        output.head[..., :c].float() + table[..., 0],
+        output.head[..., c:-1].float() + table[..., 1],
     )
     some, sign = F.softplus(nonzero), F.softplus(positive)
     zero = some

@@ -116,7 +116,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--prior", type=Path, help="inter prior: train an encoder's network by it")
     parser.add_argument("--encoder-blocks", type=int, default=2, help="of that network")
     parser.add_argument(
-        "--elasticity",
+        "--distortion-for-rate",
         type=float,
         default=0.9,
         help="by how many percent the distortion may grow for one percent of bits",
@@ -166,7 +166,7 @@ def train(args: argparse.Namespace, world: World) -> None:
     ) -> tuple[Tensor, Tensor, Tensor]:
         decoded = model.reconstruct(prediction, predicted, n, step)
         d = distortion(decoded, pixels, args.ms_ssim)
-        usual = args.elasticity * usual_distortion(step_size(step.float()))
+        usual = args.distortion_for_rate * usual_distortion(step_size(step.float()))
         following = decoded if rate is not None else decoded.detach()
         return d / usual, d, following.clamp(0, 255)
 
@@ -205,7 +205,7 @@ def train(args: argparse.Namespace, world: World) -> None:
                 more, bits = rate.differences(rounded.hard, rounded.low, steps, generator, context)
                 usual = torch.tensor([usual_bpp(s) for s in steps], device=device) * args.crop**2
                 figures["rate"] = (bits / usual).mean()
-                total = total + (rounded.felt(more) / usual).mean() + figures["rate"]
+                total = total + (rounded.rate_gradient(more) / usual).mean() + figures["rate"]
         return total, figures
 
     held_out = clips.to_validate()

@@ -15,7 +15,7 @@ from bsqcodec.format.video_container import FrameType, Gop
 from bsqcodec.models.prior.walk import Position, Probabilities, Signs
 from bsqcodec.models.token_grid import TokenGrid
 from bsqcodec.models.video_priors import VideoPriors
-from bsqcodec.video.frame_coders import FrameDecoder
+from bsqcodec.video.frame_coders import FrameSymbolReader
 from bsqcodec.video.verify import check_group
 
 Tally = defaultdict[tuple[FrameType, int | None], float]
@@ -56,7 +56,7 @@ class LevelMeter:
         ]
 
 
-class MeasuringDecoder(FrameDecoder):
+class MeasuringDecoder(FrameSymbolReader):
     """Reads a frame and counts what its bits cost by their probabilities."""
 
     def __init__(

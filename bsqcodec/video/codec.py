@@ -118,9 +118,9 @@ class VideoCodec:
         progress: Progress | None = None,
     ) -> EncodedVideo:
         """Code all frames of a reader, with all options in one object; see `encode`."""
-        from bsqcodec.video.encode_frames import FrameEncoding
+        from bsqcodec.video.encode_frames import VideoEncoding
 
-        encoding = FrameEncoding(
+        encoding = VideoEncoding(
             self._default, self.device, self.notes, self.coding_threads, options
         )
         return encoding.encode(reader, sink, rate_control=rate_control, progress=progress)

@@ -20,7 +20,7 @@ from bsqcodec.format.video_container import (
     VideoFileReader,
 )
 from bsqcodec.machine.scope import coding
-from bsqcodec.media.video.even_times import usual_rate
+from bsqcodec.media.video.constant_rate import usual_rate
 from bsqcodec.media.video.video_files import VideoFrame
 from bsqcodec.models.token_grid import TokenGrid
 from bsqcodec.models.video_weight_files import VideoWeights

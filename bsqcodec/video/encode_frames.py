@@ -73,7 +73,7 @@ class EncodedVideo:
 
 
 @dataclass(frozen=True)
-class FrameEncoding:
+class VideoEncoding:
     """How the frames of videos are coded: with which weights, where, and how hard the encoder tries.
 
     notes: sentences that every coded video gets.

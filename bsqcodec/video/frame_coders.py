@@ -11,7 +11,7 @@ from bsqcodec.models.prior.walk import Position, Probabilities, Signs
 from bsqcodec.models.prior.walk_coders import read_digits, write_digits
 
 
-class FrameEncoder:
+class FrameSymbolWriter:
     """Writes vectors and tokens: the integers n [T, C] as they are. probabilities: of the vectors."""
 
     def __init__(self, n: npt.NDArray[np.int32], probabilities: SlotProbabilities) -> None:
@@ -58,7 +58,7 @@ class FrameEncoder:
         return digit
 
 
-class FrameDecoder:
+class FrameSymbolReader:
     """Reads vectors and tokens. probabilities: of the vectors."""
 
     def __init__(self, data: bytes, probabilities: SlotProbabilities) -> None:

@@ -24,7 +24,7 @@ from bsqcodec.models.prior.walk import walk
 from bsqcodec.models.token_grid import TokenGrid
 from bsqcodec.models.transform.temporal_context import TemporalContext, context_of
 from bsqcodec.models.video_priors import VideoPriors
-from bsqcodec.video.frame_coders import FrameDecoder, FrameEncoder
+from bsqcodec.video.frame_coders import FrameSymbolReader, FrameSymbolWriter
 
 MOVES = 128
 """Added to a frame's number of planes if it has vectors other than 0; only then they are coded."""
@@ -142,7 +142,7 @@ class SymbolCoder:
         state = self.state
         intra = symbols.vectors is None
         n = symbols.n.reshape(-1, symbols.n.shape[-1])
-        coder = FrameEncoder(n, state.probabilities)
+        coder = FrameSymbolWriter(n, state.probabilities)
         context = None
         head = [symbols.step]
         planes = None
@@ -164,7 +164,7 @@ class SymbolCoder:
         self,
         payload: bytes,
         intra: bool,
-        reader: Callable[[bytes, SlotProbabilities], FrameDecoder] = FrameDecoder,
+        reader: Callable[[bytes, SlotProbabilities], FrameSymbolReader] = FrameSymbolReader,
     ) -> Symbols:
         """The symbols of the next frame, read by the decoder that `reader` makes. Raises FormatError."""
         state = self.state

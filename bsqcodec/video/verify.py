@@ -10,7 +10,7 @@ from bsqcodec.format.byte_source import CRC
 from bsqcodec.format.video_container import Gop, VideoFileReader
 from bsqcodec.models.token_grid import TokenGrid
 from bsqcodec.models.video_priors import VideoPriors
-from bsqcodec.video.frame_coders import FrameDecoder
+from bsqcodec.video.frame_coders import FrameSymbolReader
 from bsqcodec.video.frame_symbols import SymbolCoder
 
 
@@ -38,7 +38,7 @@ def check_group(
     priors: VideoPriors,
     grid: TokenGrid,
     gop: Gop,
-    reader: Callable[[bytes, SlotProbabilities], FrameDecoder] = FrameDecoder,
+    reader: Callable[[bytes, SlotProbabilities], FrameSymbolReader] = FrameSymbolReader,
 ) -> None:
     """Raise FormatError if a group does not decode to what was coded.
 

@@ -31,7 +31,7 @@ from bsqcodec.video import group_encoder as gop_module
 from bsqcodec.video.codec import VideoCodec
 from bsqcodec.video.coding_threads import CodingThreads
 from bsqcodec.video.encode_file import encode_video_file
-from bsqcodec.video.frame_coders import FrameEncoder
+from bsqcodec.video.frame_coders import FrameSymbolWriter
 from bsqcodec.video.frame_symbols import SymbolCoder, Symbols
 from bsqcodec.video.video_input import VideoInput
 
@@ -181,7 +181,7 @@ def vector_bits(search: Search) -> float:
     """What the vectors cost alone."""
     priors = search.weights.priors
     probabilities = SlotProbabilities(priors.vectors, priors.prior_count)
-    coder = FrameEncoder(np.zeros((0, search.z.shape[-1]), np.int32), probabilities)
+    coder = FrameSymbolWriter(np.zeros((0, search.z.shape[-1]), np.int32), probabilities)
     field = search.field.numpy()
     code_vectors(coder, field, np.zeros_like(field), *search.loop.grid.shape)
     return coder.ideal_bits

@@ -14,7 +14,7 @@ from bsqcodec.entropy.motion_vectors import (
     Vectors,
     code_vectors,
 )
-from bsqcodec.video.frame_coders import FrameDecoder, FrameEncoder
+from bsqcodec.video.frame_coders import FrameSymbolReader, FrameSymbolWriter
 
 from ..tiny_models import vector_probabilities
 
@@ -50,8 +50,8 @@ def make_field(kind: str, rows: int, columns: int, seed: int = 0) -> Vectors:
 KINDS = ["zero", "pan", "extreme", "small", "whole tokens", "some split"]
 
 
-def encode(field: Vectors, before: Vectors, grid: tuple[int, int]) -> FrameEncoder:
-    coder = FrameEncoder(np.zeros((0, 1), np.int32), probabilities())
+def encode(field: Vectors, before: Vectors, grid: tuple[int, int]) -> FrameSymbolWriter:
+    coder = FrameSymbolWriter(np.zeros((0, 1), np.int32), probabilities())
     assert np.array_equal(code_vectors(coder, field, before, *grid), field)
     return coder
 
@@ -62,7 +62,7 @@ def encode(field: Vectors, before: Vectors, grid: tuple[int, int]) -> FrameEncod
 def test_there_and_back(grid: tuple[int, int], kind: str, earlier: str) -> None:
     field, before = make_field(kind, *grid), make_field(earlier, *grid, seed=1)
     data = encode(field, before, grid).finish()
-    again = code_vectors(FrameDecoder(data, probabilities()), None, before, *grid)
+    again = code_vectors(FrameSymbolReader(data, probabilities()), None, before, *grid)
     assert again.dtype == np.int64
     np.testing.assert_array_equal(again, field)
 
@@ -73,14 +73,19 @@ def test_the_frame_before_counts() -> None:
     field, before = make_field("some split", *grid), make_field("whole tokens", *grid, seed=2)
     data = encode(field, before, grid).finish()
     other = code_vectors(
-        FrameDecoder(data, probabilities()), None, make_field("whole tokens", *grid, seed=3), *grid
+        FrameSymbolReader(data, probabilities()),
+        None,
+        make_field("whole tokens", *grid, seed=3),
+        *grid,
     )
     assert not np.array_equal(other, field)
 
 
 def test_whatever_is_read_is_within_the_limits() -> None:
     data = np.random.default_rng(5).integers(0, 256, 4000, np.uint8).tobytes()
-    found = code_vectors(FrameDecoder(data, probabilities()), None, make_field("zero", 5, 9), 5, 9)
+    found = code_vectors(
+        FrameSymbolReader(data, probabilities()), None, make_field("zero", 5, 9), 5, 9
+    )
     assert np.abs(found).max() <= LIMIT
 
 
@@ -92,8 +97,8 @@ def test_a_counted_table_makes_what_was_counted_cheap() -> None:
         code_vectors(counter, field, make_field("zero", *grid), *grid)
     table = counter.table()
     assert table.shape == (TABLE,) and table.min() >= 1 and table.max() <= 65535
-    coder = FrameEncoder(np.zeros((0, 1), np.int32), SlotProbabilities(table, 0))
-    usual = FrameEncoder(np.zeros((0, 1), np.int32), probabilities(0))
+    coder = FrameSymbolWriter(np.zeros((0, 1), np.int32), SlotProbabilities(table, 0))
+    usual = FrameSymbolWriter(np.zeros((0, 1), np.int32), probabilities(0))
     for field in fields:
         code_vectors(coder, field, make_field("zero", *grid), *grid)
         code_vectors(usual, field, make_field("zero", *grid), *grid)
@@ -108,7 +113,7 @@ def test_probabilities_follow_what_is_coded() -> None:
     field = make_field("small", *grid)
     costs = {}
     for prior_count in (0, 5, 500):
-        coder = FrameEncoder(np.zeros((0, 1), np.int32), probabilities(prior_count))
+        coder = FrameSymbolWriter(np.zeros((0, 1), np.int32), probabilities(prior_count))
         seen = [0.0]
         for _ in range(4):
             code_vectors(coder, field, make_field("zero", *grid), *grid)

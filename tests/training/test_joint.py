@@ -23,7 +23,7 @@ from bsqcodec.training import rate as rate_module
 from bsqcodec.training.checkpoints import tokenizer_of
 from bsqcodec.training.data import transform_basis
 from bsqcodec.training.joint import (
-    ELASTICITY,
+    DISTORTION_FOR_RATE,
     Objective,
     hold_transform,
     usual_bpp,
@@ -88,7 +88,7 @@ def rate_and_distortion(tokenizer: Tokenizer, prior: Prior, pixels: Tensor) -> t
         bits = total_bits(prior, Passes(prior), n, int(step), False)
         rate += bits / 128**2 / float(usual_bpp(step_size(step)))
         d = float(distortion(tokenizer.decode(n, step), x, SHARE))
-        relative += d / (ELASTICITY * float(usual_distortion(step_size(step))))
+        relative += d / (DISTORTION_FOR_RATE * float(usual_distortion(step_size(step))))
     return rate / len(pixels), relative / len(pixels)
 
 

@@ -17,7 +17,7 @@ from bsqcodec.models.prior.order import BUCKETS, limits, planes_needed
 from bsqcodec.models.prior.walk import walk
 from bsqcodec.models.prior.walk_coders import EncodingCoder
 from bsqcodec.models.transform.quantizer import quantize_beyond
-from bsqcodec.training.prior import Draw, Passes, pass_losses, prefix, see, total_bits
+from bsqcodec.training.prior import Draw, Passes, pass_losses, prefix, run_pass, total_bits
 from bsqcodec.training.rate import FURTHEST, UNKNOWN, Rate, Rounded, differences, rounded_softly
 from bsqcodec.video.codec import VideoCodec
 
@@ -103,10 +103,10 @@ def test_rounded_values_pass_gradients_by_their_slopes() -> None:
     n = rounded.integers()
     assert n.flatten().tolist() == [-1.0, 0.0, 0.0, 2.0]
     more = torch.tensor([3.0, -1.0, 5.0, 7.0])
-    felt = rounded.felt(more)
-    assert felt.tolist() == [0.0]
+    gradient = rounded.rate_gradient(more)
+    assert gradient.tolist() == [0.0]
     (from_decoder,) = torch.autograd.grad((n * more).sum(), z, retain_graph=True)
-    (from_rate,) = torch.autograd.grad(felt.sum(), z)
+    (from_rate,) = torch.autograd.grad(gradient.sum(), z)
     torch.testing.assert_close(from_decoder, rounded.slope * more)
     torch.testing.assert_close(from_rate, rounded.slope * more)
 
@@ -189,7 +189,7 @@ def test_a_difference_is_that_of_the_bits_of_two_digits(context: bool) -> None:
     seen_digits = set()
     for draw in every_pass(passes):
         more, _ = differences(prior, passes, n, low, [draw], given)
-        t = see(prior, passes, n, [draw], False, given).targets
+        t = run_pass(prior, passes, n, [draw], False, given).targets
         power = passes.power[draw.bucket, draw.position]
         reach = passes.limits[draw.bucket]
         # a token must go on without the value, and the digit must not be beyond the largest
@@ -218,7 +218,7 @@ def test_values_that_no_digit_tells_apart_feel_nothing() -> None:
     for draw in every_pass(passes):
         power = passes.power[draw.bucket, draw.position]
         more, _ = differences(prior, passes, n, n, [draw])
-        t = see(prior, passes, n, [draw], False).targets
+        t = run_pass(prior, passes, n, [draw], False).targets
         digits = [prefix(x, power) - prefix(x, 3 * power) for x in (n, n + 1)]
         same = t.coded & (digits[0] == digits[1])
         elsewhere = ~(t.here[..., None] & passes.channels[draw.bucket, draw.position])
@@ -347,10 +347,13 @@ def test_what_values_feel_is_how_their_bits_change() -> None:
         more = torch.zeros_like(rounded.hard)
         for draw in every_pass(passes):
             more += differences(prior, passes, rounded.hard, rounded.low, [draw])[0]
-        (felt,) = torch.autograd.grad(rounded.felt(more).sum(), some)
+        (gradient,) = torch.autograd.grad(rounded.rate_gradient(more).sum(), some)
         grown = some.detach().sign() * 0.1
         changed = bits_of(some.detach() + grown) - bits_of(some.detach() - grown)
-        assert float((felt * grown).sum()) == pytest.approx(changed / 2, rel=0.15) and changed > 500
+        assert (
+            float((gradient * grown).sum()) == pytest.approx(changed / 2, rel=0.15)
+            and changed > 500
+        )
 
 
 # Of predicted frames ------------------------------------------------------------------------------

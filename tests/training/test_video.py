@@ -75,7 +75,9 @@ def test_an_inter_prior_trains_an_encoders_network(
 def test_the_rate_is_felt(folder: Path, video: Train, video_weights: Path, frames: int) -> None:
     """If the distortion counts for nothing, the decoder has to make later frames cheap at most."""
     start = ["--init", str(video_weights), "--prior", str(video_weights)]
-    video("--out", "run", *start, "--elasticity", "inf", "--frames", str(frames), *ONE_STEP)
+    video(
+        "--out", "run", *start, "--distortion-for-rate", "inf", "--frames", str(frames), *ONE_STEP
+    )
     state = checkpoint(folder / "run")["module"]
     plain = inter_network_of(video_weights, tokenizer_of(model_path())).state_dict()
     assert state["encoder.out.weight"].any() and state["encoder.out.bias"].any()

@@ -20,7 +20,7 @@ from bsqcodec.media.ffmpeg_io import (
 )
 from bsqcodec.media.formats import container_called
 from bsqcodec.media.side.side_packets import SidePackets
-from bsqcodec.media.video.even_times import EvenTimes
+from bsqcodec.media.video.constant_rate import EvenTimes
 from bsqcodec.media.video.track_facts import drop_unusable_time_code, split_metadata
 from bsqcodec.media.video.video_codecs import choose_encoder
 from bsqcodec.media.video.video_colour import (

@@ -72,7 +72,7 @@ def _blocks(width: int, count: int) -> nn.Sequential:
     return nn.Sequential(*[Block(width, width // HEAD_WIDTH) for _ in range(count)])
 
 
-class BsqEncoder(nn.Module):
+class BsqEncoderNetwork(nn.Module):
     """Pixels [B, 3, H, W] in 0..255 to projections v [B, H / patch, W / patch, bits]."""
 
     def __init__(self, config: BsqConfig) -> None:
@@ -99,7 +99,7 @@ class BsqEncoder(nn.Module):
         return (linear + self.project(self.norm(self.blocks(tokens)))).float()
 
 
-class BsqDecoder(nn.Module):
+class BsqDecoderNetwork(nn.Module):
     """Signs [B, h, w, bits] to pixels [B, 3, h * patch, w * patch], not clipped.
 
     A sign is +1 or -1, or 0 for a bit that is not known.
@@ -148,8 +148,8 @@ class BsqTokenizer(nn.Module):
     def __init__(self, config: BsqConfig) -> None:
         super().__init__()
         self.config = config
-        self.encoder = BsqEncoder(config)
-        self.decoder = BsqDecoder(config)
+        self.encoder = BsqEncoderNetwork(config)
+        self.decoder = BsqDecoderNetwork(config)
 
     def encode(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """(code, u): the code +-1 / sqrt(bits), straight-through, of pixels 0..255; u on the sphere."""

@@ -98,7 +98,7 @@ class IntegerPrior(IntegerBlocks):
     ) -> Tensor:
         """The residual stream [B, h, w, width] after all blocks.
 
-        v [B, h, w, C] partial values; flags [B, h, w] int64 as in `Prior.trunk`; kind: 2 * stage
+        v [B, h, w, C] partial values; flags [B, h, w] int64 as in `Prior.forward`; kind: 2 * stage
         index + lattice; context: what `context_stream` gave; wanted [n] int64: flat indices of the
         tokens whose stream matters, the others' is not to be used.
         """

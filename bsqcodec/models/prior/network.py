@@ -262,7 +262,7 @@ class Prior(nn.Module):
     ) -> Tensor:
         """Logits of the head [B, h, w, 2 C + 1], before the tables.
 
-        x: `context.features` [B, h, w, 2 C]; passes [B]: 2 * stage index + lattice; bucket [B];
+        x: `neighbour_context.features` [B, h, w, 2 C]; passes [B]: 2 * stage index + lattice; bucket [B];
         flags [B, h, w]: 1 for tokens already known in this stage, plus 2 for stopped ones;
         context [B, h, w, K]: integers within +-7, if the configuration has any.
         """
