@@ -31,12 +31,14 @@ class Symbols:
     values [h, w, n]: integers for each token of the padded grid, 0 in the padding and for symbols
     that are not known. levels: how many levels, from the first on, are known of every token.
     damaged_rows: the rows of tokens, in runs, whose further levels are missing while those of
-    other rows are known.
+    other rows are known. expected [h, w, n]: what a model expects of all symbols, known ones as they
+    are, in place of which `render` takes it; None where nothing was asked of it.
     """
 
     values: npt.NDArray[np.signedinteger]
     levels: int
     damaged_rows: tuple[range, ...] = ()
+    expected: npt.NDArray[np.float32] | None = None
 
 
 class PictureModel(Protocol):
@@ -80,7 +82,7 @@ class PictureModel(Protocol):
         """The picture [height, width, 3], R, G, B, of symbols, as good as what is known allows."""
 
     def filled(self, symbols: Symbols, header: Header, progress: Progress | None = None) -> Symbols:
-        """Symbols with the likeliest values in place of missing ones, if the family can tell them.
+        """Symbols with what the model expects of missing ones, if the family can tell.
 
-        The same symbols give the same ones on every machine. Otherwise the symbols as they are.
+        Otherwise the symbols as they are.
         """

@@ -131,9 +131,11 @@ def bits_of_picture(tokenizer: BsqTokenizer, pixels: npt.NDArray[np.uint8]) -> B
 
 @torch.inference_mode()
 def picture_of_signs(
-    tokenizer: BsqTokenizer, signs: Signs, height: int, width: int
+    tokenizer: BsqTokenizer, signs: Signs | npt.NDArray[np.float32], height: int, width: int
 ) -> npt.NDArray[np.uint8]:
     """The picture uint8 [height, width, 3] of signs [h, w, L], in which 0 is a missing bit.
+
+    They may be means of what is expected, between -1 and 1.
 
     Tokens outside the picture are taken from the nearest token inside.
     """

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +20,7 @@ from bsqcodec.format.image_container import Header
 from bsqcodec.format.token_file import bits_of_codes, codes_of_bits
 from bsqcodec.machine.team import team_of
 from bsqcodec.models.bsq.coding import Bits, missing_rows, picture_of_signs, read_bits, slices
-from bsqcodec.models.bsq.generation import Drawing, fill
+from bsqcodec.models.bsq.generation import Drawing, expected_signs, fill
 from bsqcodec.models.bsq.level_payload import salvage_slices, unpack_slices
 from bsqcodec.models.bsq.weight_files import BsqWeights
 from bsqcodec.models.picture_model import Progress, Symbols
@@ -101,11 +102,10 @@ class BsqModel:
         return zlib.crc32(self.codes(symbols, header).astype("<u8").tobytes())
 
     def render(self, symbols: Symbols, header: Header) -> npt.NDArray[np.uint8]:
-        pixels = picture_of_signs(
-            self.weights.tokenizer, symbols.values, header.height, header.width
-        )
+        signs = symbols.values if symbols.expected is None else symbols.expected
+        pixels = picture_of_signs(self.weights.tokenizer, signs, header.height, header.width)
         grid = self.grid(header.height, header.width)
-        unknown = ~symbols.values[: grid.rows, : grid.columns].any(-1)
+        unknown = ~signs[: grid.rows, : grid.columns].any(-1)
         if unknown.any():
             mask = unknown.repeat(self.patch, 0).repeat(self.patch, 1)
             pixels[mask[: header.height, : header.width]] = UNKNOWN_GREY
@@ -134,7 +134,9 @@ class BsqModel:
 
     def filled(self, symbols: Symbols, header: Header, progress: Progress | None = None) -> Symbols:
         inside = self.grid(header.height, header.width).inside
-        return self.drawn(symbols.values.astype(np.int8), inside, Drawing(temperature=0), progress)
+        with team_of(self.device):
+            expected = expected_signs(self.weights.prior, symbols.values.astype(np.int8), inside)
+        return replace(symbols, expected=expected)
 
     def drawn(
         self,
