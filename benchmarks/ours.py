@@ -296,10 +296,10 @@ def make_still(
 def _transform_codec(weights: str | None, threads: int | None) -> "Codec":
     """A codec whose weights have qualities. Raises WeightsError for others."""
     from bsqcodec.errors import WeightsError
-    from bsqcodec.models.transform.picture_model import TransformModel
+    from bsqcodec.models.bsq.picture_model import BsqModel
 
     codec = open_codec(weights, threads)
-    if not isinstance(codec.model, TransformModel):
+    if isinstance(codec.model, BsqModel):
         raise WeightsError(f"the weights {codec.model_id.hex()} have one rate and no qualities")
     return codec
 

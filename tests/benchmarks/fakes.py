@@ -76,6 +76,8 @@ class FakeTarget:
 class FakeCodec:
     """Has the part of `bsqcodec.Codec` that the benchmarks use; its files are WebP."""
 
+    model = None  # of no family
+
     def encode(
         self, picture: Any, target: object = None, *, effort: int = 1, tune: str | None = None
     ) -> SimpleNamespace:
