@@ -22,7 +22,7 @@ from typing import Any, Generic, TypeVar
 
 import torch
 
-from bsqcodec.machine.threads import operations_on_one_thread, thread_count
+from bsqcodec.machine.threads import operations_on_one_thread, set_own_count, thread_count
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -220,7 +220,7 @@ _ALONE = Team(0)
 
 def _serve(inbox: SimpleQueue[_Job[Any, Any] | None]) -> None:
     """What a thread of a team does."""
-    torch.set_num_threads(1)  # OpenMP keeps the number for each thread
+    set_own_count(1)
     _here.team = _ALONE
     while (job := inbox.get()) is not None:
         job.work_beside()

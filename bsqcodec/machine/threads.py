@@ -36,6 +36,16 @@ class _Threads:
 _threads = _Threads()
 
 
+def set_own_count(threads: int) -> None:
+    """Set torch's number of threads for this thread of Python, and for those that start later.
+
+    Until a thread has looked at its number, one that another thread sets takes its place (torch 2.13);
+    so look.
+    """
+    torch.set_num_threads(threads)
+    torch.get_num_threads()
+
+
 def set_thread_count(threads: int | None) -> tuple[str, ...]:
     """Set how many threads work from now on in this process, also on what is torch's alone.
 
@@ -52,7 +62,7 @@ def set_thread_count(threads: int | None) -> tuple[str, ...]:
         elif _threads.inside:
             _threads.outside = threads
         else:
-            torch.set_num_threads(threads)
+            set_own_count(threads)
     return () if note is None else (note,)
 
 
@@ -76,7 +86,7 @@ def operations_on_one_thread() -> Iterator[None]:
         if not _threads.inside:
             _threads.outside = torch.get_num_threads()
         _threads.inside += 1
-        torch.set_num_threads(1)
+        set_own_count(1)
     process_id = os.getpid()
     try:
         yield
@@ -85,7 +95,7 @@ def operations_on_one_thread() -> Iterator[None]:
             if process_id == os.getpid():
                 _threads.inside -= 1
             if _threads.lost is None:
-                torch.set_num_threads(_threads.outside)
+                set_own_count(_threads.outside)
 
 
 def _after_fork() -> None:
@@ -93,7 +103,7 @@ def _after_fork() -> None:
     _threads.lock = threading.Lock()
     if _threads.in_use and _threads.lost is None:
         _threads.lost = thread_count()
-        torch.set_num_threads(1)
+        set_own_count(1)
     _threads.inside = 0
 
 

@@ -110,3 +110,18 @@ def test_videos_in_a_forked_process(video_weights: Path) -> None:
 
 def test_a_fork_before_any_codec_is_left_alone() -> None:
     finish(FORK + BEFORE)
+
+
+def test_what_another_thread_sets_does_not_change_ours() -> None:
+    """torch gives a thread that has not looked at its own number that of the other one."""
+    code = """
+import threading, torch
+from bsqcodec.machine.threads import set_thread_count, thread_count
+set_thread_count(3)
+other = threading.Thread(target=torch.set_num_threads, args=(1,))
+other.start()
+other.join()
+print(torch.get_num_threads(), thread_count())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["3", "3"]
