@@ -194,8 +194,8 @@ def static_code(integers: npt.NDArray[np.int32]) -> float:
     bits = 0.0
     for channel in integers.T:
         _, counts = np.unique(channel, return_counts=True)
-        share = counts / len(channel)
-        bits -= float((share * np.log2(share)).sum())
+        frequency = counts / len(channel)
+        bits -= float((frequency * np.log2(frequency)).sum())
     return bits
 
 

@@ -141,8 +141,8 @@ def evaluate(
         bpp = depth / model.config.patch**2
         figures[f"k{depth}"] = f"{bpp:.4f}bpp/{psnr:.3f}dB/{similarity:.4f}/{distance:.4f}"
     bits = torch.cat(found)
-    share = bits.double().mean(0)
-    entropy = torch.special.entr(torch.stack([share, 1 - share])).sum(0) / math.log(2)
+    frequency = bits.double().mean(0)
+    entropy = torch.special.entr(torch.stack([frequency, 1 - frequency])).sum(0) / math.log(2)
     return figures | {
         "bit_entropy": f"{float(entropy.mean()):.4f}/{float(entropy.min()):.4f}",
         "sub_code_entropy": round(sub_code_entropy(bits), 4),
@@ -160,7 +160,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--width", type=int, default=shape.width)
     add("--encoder-blocks", type=int, default=shape.encoder_blocks)
     add("--decoder-blocks", type=int, default=shape.decoder_blocks)
-    add("--ms-ssim", type=float, default=0.0, help="share of MS-SSIM in the squared error")
+    add("--ms-ssim", type=float, default=0.0, help="weight of MS-SSIM in the squared error")
     add("--lpips", type=Path, help="file of LPIPS weights")
     add("--perceptual", type=float, default=1.0, help="weight of LPIPS, if --lpips is given")
     add("--adversarial", type=float, default=0.0, help="weight of the adversary")
@@ -200,7 +200,7 @@ class Objective(nn.Module):
         super().__init__()
         self.lpips = lpips
         self.perceptual: float = args.perceptual
-        self.share: float = args.ms_ssim
+        self.ms_ssim: float = args.ms_ssim
         self.entropy: float = args.entropy
         self.temperature: float = args.temperature
         self.group: int = args.group
@@ -211,7 +211,7 @@ class Objective(nn.Module):
         """(loss, figures to log, reconstruction)."""
         v = model.encoder(pixels)
         decoded = model.decoder(nested_signs(v, kept))
-        d = distortion(decoded, pixels, self.share)
+        d = distortion(decoded, pixels, self.ms_ssim)
         loss = torch.log1p(d).mean()
         figures = {"rmse": d.clamp_min(0).sqrt().mean()}
         if self.lpips is not None:

@@ -68,14 +68,14 @@ def hold_transform(tokenizer: Tokenizer) -> None:
 class Objective:
     """Bits and distortion of crops, each relative to what is usual at their step.
 
-    ms_ssim: share of MS-SSIM in the distortion; passes: of the prior, drawn for each crop.
+    ms_ssim: weight of MS-SSIM in the distortion; passes: of the prior, drawn for each crop.
     """
 
     def __init__(
         self, tokenizer: Tokenizer, rate: Rate, ms_ssim: float, passes: int, compiled: bool
     ) -> None:
         self._tokenizer, self._rate = tokenizer, rate
-        self._share, self._passes = ms_ssim, passes
+        self._ms_ssim, self._passes = ms_ssim, passes
         self._encoded, self._decoded = self._encode, self._decode
         if compiled:
             self._encoded = torch.compile(self._encode)
@@ -89,7 +89,7 @@ class Objective:
     def _decode(
         self, pixels: Tensor, step: Tensor, rounded: Rounded, more: Tensor
     ) -> tuple[Tensor, Tensor]:
-        d = distortion(self._tokenizer.decode(rounded.integers(), step), pixels, self._share)
+        d = distortion(self._tokenizer.decode(rounded.integers(), step), pixels, self._ms_ssim)
         size = step_size(step)
         gradient = rounded.rate_gradient(more) / (pixels.shape[2] * pixels.shape[3])
         return gradient / usual_bpp(size) + d / (DISTORTION_FOR_RATE * usual_distortion(size)), d
@@ -97,7 +97,7 @@ class Objective:
     def __call__(
         self, pixels: Tensor, step: Tensor, generator: np.random.Generator
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """(loss, its share of the rate, distortion), each [B].
+        """(loss, its part of the rate, distortion), each [B].
 
         pixels [B, 3, H, W]; step [B]: whole step indices; the generator draws passes.
         """
@@ -117,7 +117,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(batch=12, decay=0.5)
     parser.add_argument("--prior", type=Path, required=True, help="run folder or shipped weights")
     parser.add_argument("--passes", type=int, default=2, help="passes drawn for each crop")
-    parser.add_argument("--ms-ssim", type=float, default=0.8, help="share of MS-SSIM in the loss")
+    parser.add_argument("--ms-ssim", type=float, default=0.8, help="weight of MS-SSIM in the loss")
     parser.add_argument("--config", type=parse_json, default={}, help="JSON of TokenizerConfig")
 
 

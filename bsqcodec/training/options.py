@@ -42,7 +42,7 @@ def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
     add("--minutes", type=float, default=60, help="training time that the schedule is made for")
     add("--stop-after", type=float, help="minutes after which this process saves and ends")
     add("--rate", type=float, default=1e-3, help="peak learning rate")
-    add("--decay", type=float, default=0.4, help="share of the schedule in which the rate falls")
+    add("--decay", type=float, default=0.4, help="fraction of the schedule in which the rate falls")
     add("--average", type=float, default=0.998, help="decay a step of the averaged weights")
     add("--batch", type=int, default=16, help="crops a step, in each process")
     add("--validate-every", type=float, default=5.0, help="minutes of training time")

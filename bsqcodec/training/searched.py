@@ -41,7 +41,7 @@ HELD_OUT = 24
 LOWEST, HIGHEST = 120, 240
 """Step indices at which crops are searched: .05 to 1 bits per pixel."""
 
-SHARES = (DEFAULT_MS_SSIM_WEIGHT, 1.0)
+MS_SSIM_WEIGHTS = (DEFAULT_MS_SSIM_WEIGHT, 1.0)
 """Shares of 1 - MS-SSIM in the search's distortion, drawn for each crop: as usual, and alone."""
 
 
@@ -139,10 +139,10 @@ def search(args: argparse.Namespace, pictures: Pictures, world: World) -> None:
         generator = np.random.default_rng([args.seed, number])
         crops = pictures.crops(PART, args.crop, generator).permute(0, 2, 3, 1).numpy()
         steps = generator.integers(LOWEST, HIGHEST + 1, PART).astype(np.uint8)
-        shares = generator.choice(SHARES, PART)
+        chosen = generator.choice(MS_SSIM_WEIGHTS, PART)
         found = [
-            searched_integers(weights, crop.copy(), int(step), float(share))
-            for crop, step, share in zip(crops, steps, shares, strict=True)
+            searched_integers(weights, crop.copy(), int(step), float(ms_ssim_weight))
+            for crop, step, ms_ssim_weight in zip(crops, steps, chosen, strict=True)
         ]
         temporary = path.with_suffix(".tmp")
         with temporary.open("wb") as file:
@@ -153,7 +153,7 @@ def search(args: argparse.Namespace, pictures: Pictures, world: World) -> None:
 
 @torch.no_grad()
 def searched_integers(
-    weights: Weights, pixels: npt.NDArray[np.uint8], step: int, share: float
+    weights: Weights, pixels: npt.NDArray[np.uint8], step: int, ms_ssim_weight: float
 ) -> npt.NDArray[np.int16]:
     """Integers [h, w, C] that the search finds for pixels [H, W, 3], whole windows, at a step."""
     from bsqcodec.encoder.rdo import PictureTask, code, optimise
@@ -167,4 +167,4 @@ def searched_integers(
     inside = np.ones(z.shape[:2], bool)
     start = code(weights.prior, step, inside, z, zone, RATE_WEIGHT)
     task = PictureTask(tokenizer, weights.prior, pixels, step, inside)
-    return optimise(task, z, start, ms_ssim_weight=share).astype(np.int16)
+    return optimise(task, z, start, ms_ssim_weight=ms_ssim_weight).astype(np.int16)

@@ -163,13 +163,13 @@ def start_from(tokenizer: Tokenizer, source: Tokenizer) -> None:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_shared_arguments(parser)
-    parser.add_argument("--ms-ssim", type=float, default=0.0, help="share of MS-SSIM in the loss")
+    parser.add_argument("--ms-ssim", type=float, default=0.0, help="weight of MS-SSIM in the loss")
     parser.add_argument("--gains", type=float, help="exponent of the channels' gains at the start")
     parser.add_argument(
         "--searched", type=Path, help="folder of training.searched to learn from too"
     )
     parser.add_argument(
-        "--searched-share", type=float, default=0.5, help="share of the steps that do so"
+        "--searched-share", type=float, default=0.5, help="fraction of the steps that do so"
     )
     parser.add_argument("--config", type=parse_json, default={}, help="JSON of TokenizerConfig")
 

@@ -127,7 +127,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=0.0,
         help="frames after the last whose distortion counts as the last one's does",
     )
-    parser.add_argument("--ms-ssim", type=float, default=0.8, help="share of MS-SSIM in the loss")
+    parser.add_argument("--ms-ssim", type=float, default=0.8, help="weight of MS-SSIM in the loss")
 
 
 def main(args: argparse.Namespace) -> None:
@@ -135,49 +135,57 @@ def main(args: argparse.Namespace) -> None:
         train(args, world)
 
 
-def train(args: argparse.Namespace, world: World) -> None:
-    device = world.device
-    clips = Clips.load(args.clips, load_pictures(args, world), args.clip_cache, args.moving)
-    tokenizer = tokenizer_of(args.tokenizer).to(device)
+def model_of(args: argparse.Namespace, tokenizer: Tokenizer) -> InterNetwork:
+    """The network that a run begins with, on the CPU; what is not to learn takes no gradients."""
     blocks = args.encoder_blocks if args.prior else 0
     model = InterNetwork(tokenizer, blocks)
     if args.init:
         model = inter_network_of(args.init, tokenizer, blocks).requires_grad_(True).train()
-        blocks = 0 if model.encoder is None else len(model.encoder.blocks)
-    model.to(device)
     if model.encoder is not None and not args.prior:
         model.encoder.requires_grad_(False)  # it would learn to spend bits
-    rate = Rate.of(args.prior, device, not args.no_compile) if args.prior else None
-    optimizers = make_optimizers(model, args.rate)
-    loop = Loop(model, optimizers, loop_config(args), args.out, world)
-    if loop.writes:
-        write_config(args.out, asdict(tokenizer.config), args)
-    loop.resume()
+    return model
 
-    def encode(
-        net: InterNetwork, pixels: Tensor, prediction: Tensor, step: Tensor, wider: Tensor
-    ) -> tuple[Rounded, Tensor]:
-        """(what becomes of frames, the prediction's latents)."""
-        z, predicted = net.encode(pixels, prediction, step)
-        return Rounded.of(z, widened(pixels, wider), torch.rand_like(z)), predicted
 
-    def loss_of(
-        prediction: Tensor, predicted: Tensor, n: Tensor, step: Tensor, pixels: Tensor
+def encode(
+    net: InterNetwork, pixels: Tensor, prediction: Tensor, step: Tensor, wider: Tensor
+) -> tuple[Rounded, Tensor]:
+    """(what becomes of frames, the prediction's latents)."""
+    z, predicted = net.encode(pixels, prediction, step)
+    return Rounded.of(z, widened(pixels, wider), torch.rand_like(z)), predicted
+
+
+class Objective:
+    """What a step minimises: distortion of inter frames, and their bits where a prior is given."""
+
+    def __init__(
+        self,
+        args: argparse.Namespace,
+        model: InterNetwork,
+        tokenizer: Tokenizer,
+        rate: Rate | None,
+        device: torch.device,
+    ) -> None:
+        self._args, self._model, self._tokenizer = args, model, tokenizer
+        self._rate, self._device = rate, device
+        self._encoded, self._decoded = encode, self._decode
+        if not args.no_compile:
+            self._encoded, self._decoded = torch.compile(encode), torch.compile(self._decode)
+
+    def _decode(
+        self, prediction: Tensor, predicted: Tensor, n: Tensor, step: Tensor, pixels: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        decoded = model.reconstruct(prediction, predicted, n, step)
-        d = distortion(decoded, pixels, args.ms_ssim)
-        usual = args.distortion_for_rate * usual_distortion(step_size(step.float()))
-        following = decoded if rate is not None else decoded.detach()
+        """(loss, distortion, what the next frame is predicted from) of frames."""
+        decoded = self._model.reconstruct(prediction, predicted, n, step)
+        d = distortion(decoded, pixels, self._args.ms_ssim)
+        usual = self._args.distortion_for_rate * usual_distortion(step_size(step.float()))
+        following = decoded if self._rate is not None else decoded.detach()
         return d / usual, d, following.clamp(0, 255)
 
-    compiled, encoded = loss_of, encode
-    if not args.no_compile:
-        compiled, encoded = torch.compile(loss_of), torch.compile(encode)
-
-    def step(generator: np.random.Generator) -> tuple[Tensor, dict[str, Tensor]]:
-        drawn = [clips.draw(args.frames, args.crop, generator) for _ in range(args.batch)]
-        frames = torch.stack([x for x, _ in drawn], dim=1).to(device).float()
-        vectors = torch.stack([v for _, v in drawn], dim=1).to(device)
+    def __call__(
+        self, frames: Tensor, vectors: Tensor, generator: np.random.Generator
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """(loss, figures to log) of clips: frames [F, B, 3, H, W], vectors of each."""
+        args, device = self._args, self._device
         index = draw_steps(args.batch, generator).round().to(device)
         finer = torch.from_numpy(generator.uniform(0, FINER, args.batch)).float().to(device)
         wider = torch.from_numpy(generator.uniform(-0.02, WIDEST, args.batch)).float().to(device)
@@ -185,62 +193,101 @@ def train(args: argparse.Namespace, world: World) -> None:
         figures = {}
         kept: list[tuple[Rounded, Tensor]] = []
         with autocast(device):
-            decoded, first = first_frames(tokenizer, frames[0], (index - finer).clamp_min(0))
+            decoded, first = first_frames(self._tokenizer, frames[0], (index - finer).clamp_min(0))
             contexts = CropContexts(first)
             for i in range(1, args.frames):
                 prediction = predictions(decoded, vectors[i])
-                rounded, predicted = encoded(model, frames[i], prediction, index, wider)
+                rounded, predicted = self._encoded(self._model, frames[i], prediction, index, wider)
                 n = rounded.integers()
-                loss, d, decoded = compiled(prediction, predicted, n, index, frames[i])
+                loss, d, decoded = self._decoded(prediction, predicted, n, index, frames[i])
                 if i == args.frames - 1:
                     loss = (1 + args.horizon) * loss
                 total = total + loss.mean() / (args.frames - 1)
                 figures[f"rmse{i}"] = d.clamp_min(0).sqrt().mean()
-                if rate is not None:
+                if self._rate is not None:
                     kept.append((rounded, contexts.next(rounded.hard, vectors[i])))
-            if rate is not None:
-                rounded = Rounded.cat([x for x, _ in kept])
-                context = torch.cat([x for _, x in kept])
-                steps = [int(s) for s in index.tolist()] * (args.frames - 1)
-                more, bits = rate.differences(rounded.hard, rounded.low, steps, generator, context)
-                usual = torch.tensor([usual_bpp(s) for s in steps], device=device) * args.crop**2
-                figures["rate"] = (bits / usual).mean()
-                total = total + (rounded.rate_gradient(more) / usual).mean() + figures["rate"]
+            if self._rate is not None:
+                figures["rate"], gradient = self._bits(self._rate, kept, index, generator)
+                total = total + gradient + figures["rate"]
         return total, figures
 
-    held_out = clips.to_validate()
-    shadow = InterNetwork(tokenizer, blocks, len(model.decoder.blocks)).to(device).eval()
+    def _bits(
+        self,
+        rate: Rate,
+        kept: list[tuple[Rounded, Tensor]],
+        index: Tensor,
+        generator: np.random.Generator,
+    ) -> tuple[Tensor, Tensor]:
+        """(bits of inter frames relative to usual ones, zero with their gradient)."""
+        rounded = Rounded.cat([x for x, _ in kept])
+        context = torch.cat([x for _, x in kept])
+        steps = [int(s) for s in index.tolist()] * len(kept)
+        more, bits = rate.differences(rounded.hard, rounded.low, steps, generator, context)
+        usual = torch.tensor([usual_bpp(s) for s in steps], device=self._device)
+        usual = usual * self._args.crop**2
+        return (bits / usual).mean(), (rounded.rate_gradient(more) / usual).mean()
 
-    @torch.no_grad()
+
+@torch.no_grad()
+def evaluate(
+    net: InterNetwork,
+    tokenizer: Tokenizer,
+    held_out: list[tuple[Tensor, Tensor]],
+    rate: Rate | None,
+    device: torch.device,
+) -> dict[str, Any]:
+    """On 8 training clips, three inter frames: bpp by the prior if there is one, MS-SSIM, squared
+    error, and the fraction of integers that are not 0."""
+    figures = {}
+    for at in (168, 184):
+        rows = []
+        for x, v in held_out:
+            frames, vectors = x[:, None].to(device).float(), v[:, None].to(device)
+            index = torch.tensor([float(at)], device=device)
+            wider = torch.tensor([INTER_DEAD_ZONE_OFFSET], device=device)
+            with autocast(device):
+                decoded, n = first_frames(tokenizer, frames[0], index - INTRA_STEP_OFFSET)
+                contexts = CropContexts(n)
+                for i in range(1, 4):
+                    prediction = predictions(decoded, vectors[i])
+                    z, predicted = net.encode(frames[i], prediction, index)
+                    n = quantize_beyond(z, widened(frames[i], wider))
+                    decoded = net.reconstruct(prediction, predicted, n, index).clamp(0, 255)
+                    context = contexts.next(n, vectors[i])
+                    bits = rate.bits(n, at, context) if rate is not None else math.nan
+                    error = float((decoded - frames[i]).square().mean())
+                    similarity = float(ms_ssim(decoded, frames[i])[0])
+                    rows.append([bits / 256**2, similarity, error, float((n != 0).float().mean())])
+        bpp, similarity, error, nonzero = np.mean(rows, axis=0)
+        quality = f"{similarity:.5f}/{error:.2f}/{nonzero:.5f}"
+        figures[f"s{at}"] = quality if rate is None else f"{bpp:.4f}bpp/{quality}"
+    return figures
+
+
+def train(args: argparse.Namespace, world: World) -> None:
+    device = world.device
+    clips = Clips.load(args.clips, load_pictures(args, world), args.clip_cache, args.moving)
+    tokenizer = tokenizer_of(args.tokenizer).to(device)
+    model = model_of(args, tokenizer).to(device)
+    rate = Rate.of(args.prior, device, not args.no_compile) if args.prior else None
+    loop = Loop(model, make_optimizers(model, args.rate), loop_config(args), args.out, world)
+    if loop.writes:
+        write_config(args.out, asdict(tokenizer.config), args)
+    loop.resume()
+    objective = Objective(args, model, tokenizer, rate, device)
+
+    def step(generator: np.random.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        drawn = [clips.draw(args.frames, args.crop, generator) for _ in range(args.batch)]
+        frames = torch.stack([x for x, _ in drawn], dim=1).to(device).float()
+        vectors = torch.stack([v for _, v in drawn], dim=1).to(device)
+        return objective(frames, vectors, generator)
+
+    held_out = clips.to_validate()
+    encoder_blocks = 0 if model.encoder is None else len(model.encoder.blocks)
+    shadow = InterNetwork(tokenizer, encoder_blocks, len(model.decoder.blocks)).to(device).eval()
+
     def validate(state: dict[str, Tensor]) -> dict[str, Any]:
-        """On 8 training clips, three inter frames: bpp by the prior if there is one, MS-SSIM,
-        squared error, and the share of integers that are not 0."""
         shadow.load_state_dict(state)
-        figures = {}
-        for at in (168, 184):
-            rows = []
-            for x, v in held_out:
-                frames, vectors = x[:, None].to(device).float(), v[:, None].to(device)
-                index = torch.tensor([float(at)], device=device)
-                wider = torch.tensor([INTER_DEAD_ZONE_OFFSET], device=device)
-                with autocast(device):
-                    decoded, n = first_frames(tokenizer, frames[0], index - INTRA_STEP_OFFSET)
-                    contexts = CropContexts(n)
-                    for i in range(1, 4):
-                        prediction = predictions(decoded, vectors[i])
-                        z, predicted = shadow.encode(frames[i], prediction, index)
-                        n = quantize_beyond(z, widened(frames[i], wider))
-                        decoded = shadow.reconstruct(prediction, predicted, n, index).clamp(0, 255)
-                        context = contexts.next(n, vectors[i])
-                        bits = rate.bits(n, at, context) if rate is not None else math.nan
-                        error = float((decoded - frames[i]).square().mean())
-                        similarity = float(ms_ssim(decoded, frames[i])[0])
-                        rows.append(
-                            [bits / 256**2, similarity, error, float((n != 0).float().mean())]
-                        )
-            bpp, similarity, error, nonzero = np.mean(rows, axis=0)
-            quality = f"{similarity:.5f}/{error:.2f}/{nonzero:.5f}"
-            figures[f"s{at}"] = quality if rate is None else f"{bpp:.4f}bpp/{quality}"
-        return figures
+        return evaluate(shadow, tokenizer, held_out, rate, device)
 
     loop.run(step, validate)

@@ -20,7 +20,7 @@ WHITENING = (0.3, 0.5, 0.7, 0.9)
 """Exponents by which components may be divided by their deviations; the best one is taken."""
 
 RIDGE = 1e-3
-"""Share of the unit matrix in the least squares of the decoder."""
+"""Weight of the unit matrix in the least squares of the decoder."""
 
 
 def _rotation(components: Tensor, generator: torch.Generator) -> Tensor:
