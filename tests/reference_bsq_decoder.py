@@ -85,13 +85,13 @@ def decode_slice(
                 continue
             x = prior.blocks(rounded(prior.linear("embed", 4 * signs)) + embedding)
             logits = rounded(prior.linear("head", scaled(x[tokens], t["gain"])))
-            chances = t["probability"][
+            probabilities = t["probability"][
                 np.clip(logits[:, s * nodes : (s + 1) * nodes], -768, 768) + 768
             ]
-            node = np.zeros(len(chances), np.int64)
-            found = np.zeros((len(chances), n), np.int64)
+            node = np.zeros(len(probabilities), np.int64)
+            found = np.zeros((len(probabilities), n), np.int64)
             for depth in range(n):
-                bits = decoder.bits(chances[np.arange(len(chances)), node])
+                bits = decoder.bits(probabilities[np.arange(len(probabilities)), node])
                 found[:, depth] = np.where(bits, 1, -1)
                 node = 2 * node + 1 + bits
             where = np.argwhere(tokens)

@@ -39,8 +39,8 @@ class RangeDecoder:
     def word(self) -> int:
         return self.words.pop(0) if self.words else 0
 
-    def bit(self, chance: int) -> bool:
-        split = 256 * (65536 - chance) - (chance < 32768)
+    def bit(self, probability: int) -> bool:
+        split = 256 * (65536 - probability) - (probability < 32768)
         scale = self.range >> 24
         quantile = (self.point - self.low) % 2**64 // scale
         if quantile >= 2**24:
@@ -56,8 +56,10 @@ class RangeDecoder:
         self.point %= 2**64
         return one
 
-    def bits(self, chances: Integers) -> npt.NDArray[np.bool_]:
-        return np.array([self.bit(int(k)) for k in chances.ravel()], bool).reshape(chances.shape)
+    def bits(self, probabilities: Integers) -> npt.NDArray[np.bool_]:
+        return np.array([self.bit(int(k)) for k in probabilities.ravel()], bool).reshape(
+            probabilities.shape
+        )
 
 
 def rounded(x: npt.NDArray[np.float32]) -> Integers:
@@ -168,7 +170,7 @@ class ReferencePrior:
         slope = sum((trend >= e * power).astype(int) for e in (-12, -4, 5, 13))
         return (own * 8 + size) * 5 + slope
 
-    def chance(self, logits: Integers) -> Integers:
+    def probability(self, logits: Integers) -> Integers:
         return self.t["probability"][np.clip(logits, -768, 768) + 768]
 
 
@@ -225,15 +227,15 @@ def decode_pass(
     embedding = t["embed_pass"][2 * kind + colour].astype(np.int64) + t["embed_bucket"][step // 16]
     x = prior.trunk(v, power, embedding + t["embed_token"][known + 2 * stopped])
     head = rounded(prior.linear("head", scaled(x[tokens], t["gain"])))
-    stops = bits(prior.chance(head[:, 2 * c] + t["stop_table"][kind, step // 16]))
+    stops = bits(prior.probability(head[:, 2 * c] + t["stop_table"][kind, step // 16]))
     context = prior.contexts(v, power)[tokens][:, channels]
     stopped[tokens] = stops
     going = ~stops
     if not going.any():
         return
     table = t["table"][kind, channels, context[going]]
-    nonzero = bits(prior.chance(head[going][:, channels] + table[..., 0]))
-    positive = prior.chance(head[going][:, c + channels] + table[..., 1])
+    nonzero = bits(prior.probability(head[going][:, channels] + table[..., 0]))
+    positive = prior.probability(head[going][:, c + channels] + table[..., 1])
     digits = np.zeros(nonzero.shape, np.int64)
     digits[nonzero] = np.where(bits(positive[nonzero]), 1, -1)
     tokens &= ~stopped

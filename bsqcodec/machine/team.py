@@ -30,7 +30,7 @@ Result = TypeVar("Result")
 OVERDUE = 1.5
 """Times the usual duration of a piece after which it is done again."""
 
-MOST_LOST, MOST_WON = 0.003, 0.002
+MAX_LOST_SECONDS, MAX_WON_SECONDS = 0.003, 0.002
 """Seconds that jobs may take longer, all in all, than on one thread, before one thread takes the next
 ones; and the most that jobs which took less can make up for."""
 
@@ -192,8 +192,8 @@ class Team:
 
         That is so where other work keeps cores busy, and pieces are too short to share them.
         """
-        self._lost = max(self._lost + lost, -MOST_WON)
-        if self._lost > MOST_LOST:
+        self._lost = max(self._lost + lost, -MAX_WON_SECONDS)
+        if self._lost > MAX_LOST_SECONDS:
             self._lost, self._resting = 0.0, self._next_rest
             self._next_rest = min(2 * self._next_rest, REST_JOBS[1])
         elif self._lost <= 0:

@@ -89,7 +89,7 @@ def _load(path: Path, device: torch.device, int8: bool | None, dtype: torch.dtyp
             raise ValueError("the probabilities of vectors are not what they should be")
         prior_count = file.configs["patience"]  # older weights lack it, and code vectors otherwise
         if not isinstance(prior_count, int) or not 0 <= prior_count <= MAX_PRIOR_COUNT:
-            raise ValueError(f"the patience {prior_count} is not within 0..{MAX_PRIOR_COUNT}")
+            raise ValueError(f"the prior count {prior_count} is not within 0..{MAX_PRIOR_COUNT}")
         tensors = file.tensors
         state = {k: v.float() for k, v in tensors.items() if k.startswith((ENCODER, DECODER))}
         blocks = (blocks_in(state, part) for part in ("encoder", "decoder"))

@@ -17,7 +17,7 @@ from bsqcodec.training.video import inter_network_of
 if TYPE_CHECKING:
     from bsqcodec.models.weight_files import Weights
 
-PATIENCE = 30
+PRIOR_COUNT = 30
 """Bits of a slot that the table's probability counts for; measured on test clips: 15 to 60 are alike."""
 
 log = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ def main(args: argparse.Namespace) -> None:
         prior.config,
         quantize_prior(prior),
         vector_probabilities(Groups(args.group_cache)),
-        PATIENCE,
+        PRIOR_COUNT,
         default=args.default,
         notes={name: note_of(source, name) for name, source in runs.items()},
     )

@@ -36,7 +36,7 @@ def restored_threads() -> Iterator[None]:
 def three(monkeypatch: pytest.MonkeyPatch) -> Iterator[Team]:
     """A team of three threads, in which no piece is ever overdue, and no time lost matters."""
     monkeypatch.setattr(team_module, "OVERDUE", 10**9)
-    monkeypatch.setattr(team_module, "MOST_LOST", 10**9)
+    monkeypatch.setattr(team_module, "MAX_LOST_SECONDS", 10**9)
     set_thread_count(3)
     with team_of(CPU) as made:
         assert made is not None and made.size == 3

@@ -119,8 +119,8 @@ def test_integers_are_the_float_network_with_its_roundings(attention: bool) -> N
     expected = prior(signs, torch.tensor([5]), outside, quantized=True)[0]
     x = exact.trunk(signs, 5, outside).view(256, -1)
     for sub_code in range(3):
-        chance = exact.trees(x, sub_code).double() / 65536
-        logits = torch.logit(chance).view(16, 16, 63)
+        probability = exact.trees(x, sub_code).double() / 65536
+        logits = torch.logit(probability).view(16, 16, 63)
         wanted = expected[..., sub_code, :]
         assert wanted.std() > 0.1
         error = (logits - wanted).abs()
