@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bsqcodec.errors import FormatError, TruncatedError
-from bsqcodec.format.image_container import ChunkKind, Colour, Container
+from bsqcodec.format.image_container import ChunkKind, Colour, Container, Header
 from bsqcodec.image.samples import to_grey
 from bsqcodec.media.image.alpha import unpack_alpha
 from bsqcodec.media.image.picture import Picture
-from bsqcodec.models.picture_model import PictureModel, Progress
+from bsqcodec.models.picture_model import PictureModel, Progress, Symbols
 
 CUT = "the file is cut before the end of its first level"
 
@@ -25,6 +25,19 @@ class DecodedPicture:
     picture: Picture
     levels: int
     filled_rows: tuple[range, ...] = ()
+
+
+def check_levels(model: PictureModel, header: Header) -> None:
+    """Raise FormatError for a header with other levels than the weights make."""
+    count = model.level_count(header)
+    if header.levels != count or header.first_level:
+        raise FormatError(f"the file has {header.levels} levels, its weights make {count}")
+
+
+def check_symbols(model: PictureModel, symbols: Symbols, container: Container) -> None:
+    """Raise FormatError for symbols that a whole file's checksum contradicts."""
+    if model.checksum(symbols, container.header) != container.symbols_crc:
+        raise FormatError("the decoded bits do not match the file's checksum of them")
 
 
 def decode_container(
@@ -46,16 +59,13 @@ def decode_container(
         damaged = damaged[: levels - len(sound)]
     if container.truncated and not (sound or damaged):
         raise TruncatedError(CUT)
-    count = model.level_count(header)
-    if header.levels != count or header.first_level:
-        raise FormatError(f"the file has {header.levels} levels, its weights make {count}")
+    check_levels(model, header)
     symbols = model.read(sound, header, progress, damaged)
     if not (symbols.levels or symbols.damaged_rows):
         raise TruncatedError(CUT)
     whole = symbols.levels == header.levels
-    expected = container.symbols_crc
-    if whole and expected is not None and model.checksum(symbols, header) != expected:
-        raise FormatError("the decoded bits do not match the file's checksum of them")
+    if whole and container.symbols_crc is not None:
+        check_symbols(model, symbols, container)
     filled = model.filled(symbols, header, progress) if fill and not whole else symbols
     pixels = model.render(filled, header)
     alpha = container.find(ChunkKind.ALPHA)

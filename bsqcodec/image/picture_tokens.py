@@ -8,6 +8,7 @@ from __future__ import annotations
 from bsqcodec.errors import FormatError, WeightsError
 from bsqcodec.format.image_container import Colour, Container, Header
 from bsqcodec.format.token_file import Tokens
+from bsqcodec.image.decode_picture import check_levels, check_symbols
 from bsqcodec.image.samples import to_grey, to_rgb
 from bsqcodec.media.image.picture import Picture
 from bsqcodec.models.bsq.coding import bits_of_picture
@@ -50,12 +51,9 @@ def tokens_of_container(model: BsqModel, container: Container) -> Tokens:
     Raises FormatError and its children where the file is not whole or not sound.
     """
     header = container.header
-    count = model.level_count(header)
-    if header.levels != count or header.first_level:
-        raise FormatError(f"the file has {header.levels} levels, its weights make {count}")
+    check_levels(model, header)
     symbols = model.read(container.level_payloads(), header)
-    if model.checksum(symbols, header) != container.symbols_crc:
-        raise FormatError("the decoded bits do not match the file's checksum of them")
+    check_symbols(model, symbols, container)
     return _tokens(model, header, symbols)
 
 
