@@ -21,6 +21,7 @@ from benchmarks import environment, results
 from benchmarks.colour import Pixels
 from benchmarks.datasets import DatasetError, open_kodak
 from benchmarks.run import data_option, results_option
+from bsqcodec.encoder.psnr import psnr
 from bsqcodec.errors import WeightsError
 
 if TYPE_CHECKING:
@@ -112,13 +113,8 @@ def measure(model: BsqModel, pixels: Pixels, seed: int) -> list[Filled]:
         filled = model.render(model.filled(damaged, header), header)
         inside = _pixels(lost, patch)
         pictures = (undamaged, filled, with_means(undamaged, lost, patch))
-        found.append(Filled(pattern, *(_psnr(each[inside], pixels[inside]) for each in pictures)))
+        found.append(Filled(pattern, *(psnr(each[inside], pixels[inside]) for each in pictures)))
     return found
-
-
-def _psnr(a: Pixels, b: Pixels) -> float:
-    error = np.mean((a.astype(np.float64) - b) ** 2)
-    return math.inf if error == 0 else 10 * math.log10(255**2 / error)
 
 
 def means(rows: list[list[Filled]]) -> list[Filled]:

@@ -71,13 +71,10 @@ def networks_of(file: WeightFile, device: torch.device, int8: bool | None = None
         tokenizer_config = TokenizerConfig(**file.configs["tokenizer"])
         prior_config = PriorConfig(**file.configs["prior"])
     with weight_store.wrong_is_error(f"{path} does not fit this version"):
-        with torch.device("meta"):
-            tokenizer = Tokenizer(tokenizer_config)
-        state = {name: tensor.float() for name, tensor in file.part(TOKENIZER).items()}
-        tokenizer.load_state_dict(state, assign=True)
+        tokenizer = weight_store.load_network(
+            lambda: Tokenizer(tokenizer_config), file.part(TOKENIZER), device
+        )
         prior = IntegerPrior(prior_config, file.part(PRIOR), device, int8)
-    weight_store.restore_indices(tokenizer)
-    tokenizer = tokenizer.to(device).eval().requires_grad_(False)
     return Weights(file.id, tokenizer, prior, path)
 
 

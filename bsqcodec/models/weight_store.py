@@ -10,12 +10,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from platformdirs import user_data_path
@@ -37,6 +37,8 @@ ENVIRONMENT = "BSQCODEC_WEIGHTS"
 """Environment variable with a further folder to look for weights in."""
 
 ID_BYTES = 8
+
+Network = TypeVar("Network", bound=nn.Module)
 
 _WRONG = (
     ArithmeticError,
@@ -169,6 +171,20 @@ def wrong_is_error(what: str) -> Iterator[None]:
         if is_out_of_memory(error):
             raise
         raise WeightsError(f"{what}: {one_line(str(error), _MAX_REASON)}") from error
+
+
+def load_network(
+    make: Callable[[], Network], tensors: dict[str, Tensor], device: torch.device
+) -> Network:
+    """Return the network that `make` makes, with weights from a file in float32, for inference.
+
+    Raises what torch does for tensors that do not fit.
+    """
+    with torch.device("meta"):
+        network = make()
+    network.load_state_dict({k: v.float() for k, v in tensors.items()}, assign=True)
+    restore_indices(network)
+    return network.to(device).eval().requires_grad_(False)
 
 
 def restore_indices(network: nn.Module) -> None:
