@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from bsqcodec.image.encode_picture import Encoded
     from bsqcodec.media.image.picture import Picture
     from bsqcodec.models.bsq.generation import Drawing
+    from bsqcodec.pillow import register_pillow_opener
     from bsqcodec.targets import Bitrate, BitsPerPixel, Psnr, Quality, Size
     from bsqcodec.video.codec import VideoCodec
     from bsqcodec.video.encode_frames import EncodedVideo
@@ -83,6 +84,7 @@ __all__ = [
     "describe",
     "encode",
     "encode_video",
+    "register_pillow_opener",
     "video_frames",
 ]
 
@@ -95,6 +97,7 @@ _HOMES = {
     "image.encode_picture": ("Encoded",),
     "media.image.picture": ("Picture",),
     "models.bsq.generation": ("Drawing",),
+    "pillow": ("register_pillow_opener",),
     "video.codec": ("VideoCodec",),
     "video.encode_frames": ("EncodedVideo",),
 }

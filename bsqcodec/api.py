@@ -86,6 +86,7 @@ def decode(
     levels: int | None = None,
     partial: bool = False,
     fill: bool = True,
+    reduction: int = 1,
     max_pixels: int = MAX_PIXELS,
     max_memory: int | None = None,
     weights: str | Path | None = None,
@@ -94,7 +95,8 @@ def decode(
 ) -> Image.Image:
     """Return the picture in a .bsq file (path, bytes or stream) as L, LA, RGB or RGBA.
 
-    levels: decode only so many levels, for a coarser picture. partial: take a cut or damaged
+    levels: decode only so many levels, for a coarser picture. reduction: 2, 4, 8 or 16 for a picture
+    that is so many times smaller, fast. partial: take a cut or damaged
     file as far as it goes. fill: have weights of the family bsq fill in what is missing. max_memory: bytes that decoding may take, by default 10 GB or what this process can
     have, if that is less. Raises FormatError or one of its children, LimitError, WeightsError,
     OSError, ValueError for fewer levels than 1, or TypeError for `others`, of which there are none.
@@ -111,6 +113,7 @@ def decode(
         levels=levels,
         partial=partial,
         fill=fill,
+        reduction=reduction,
         max_pixels=max_pixels,
         max_memory=max_memory,
     )

@@ -24,6 +24,10 @@ MAX_EFFORT = 2
 """The effort that optimises integers; see `bsqcodec.encoder.rdo`."""
 
 
+REDUCTIONS = (1, 2, 4, 8, 16)
+"""How many times smaller a picture can be decoded."""
+
+
 class PictureKeywords(TypedDict, total=False):
     """Options of encoding a picture that Python takes by name; see `EncodeOptions`."""
 
@@ -98,7 +102,8 @@ class DecodeOptions:
 
     levels: decode only the first so many of a picture, for a coarser one. partial: take a cut or
     damaged file as far as it goes. fill: where a picture's weights can, have them guess what damage
-    took. start, duration: the part of a video, in seconds from its first
+    took. reduction: one of REDUCTIONS; a picture that is so many times smaller each way is rendered
+    from the levels that it needs. start, duration: the part of a video, in seconds from its first
     frame on, None for all. max_pixels: of a picture or frame. max_memory: bytes that decoding may
     take, None for 10 GB or what this process can have, if that is less.
     """
@@ -106,6 +111,7 @@ class DecodeOptions:
     levels: int | None = None
     partial: bool = False
     fill: bool = True
+    reduction: int = 1
     start: float | None = None
     duration: float | None = None
     max_pixels: int = DEFAULT_MAX_PIXELS
@@ -114,6 +120,8 @@ class DecodeOptions:
     def __post_init__(self) -> None:
         if self.levels is not None and self.levels < 1:
             raise ValueError(f"{self.levels} levels cannot be decoded")
+        if self.reduction not in REDUCTIONS:
+            raise ValueError(f"a reduction of {self.reduction} is not one of {REDUCTIONS}")
         check_seconds(self.start, self.duration)
 
     @property

@@ -24,6 +24,7 @@ LAYERS = (
     "video",
     "api",
     "api_video",
+    "pillow",
     "batch",
     "cli",
     "training",

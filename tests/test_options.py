@@ -32,6 +32,7 @@ def test_options_of_encoding_that_cannot_be(options: dict[str, Any], words: str)
     ("options", "error", "words"),
     [
         ({"levels": 0}, ValueError, "0 levels cannot be decoded"),
+        ({"reduction": 3}, ValueError, "a reduction of 3 is not one of"),
         ({"start": -1.0}, ValueError, "the start of -1 seconds is not a time"),
         ({"duration": float("inf")}, ValueError, "the duration of inf seconds"),
         ({"start": "1"}, TypeError, "start is a number of seconds"),

@@ -169,13 +169,15 @@ class Codec:
         levels: int | None = None,
         partial: bool = False,
         fill: bool = True,
+        reduction: int = 1,
         max_pixels: int = DEFAULT_MAX_PIXELS,
         max_memory: int | None = None,
         progress: Progress | None = None,
     ) -> Decoded:
         """Decode a .bsq file, from bytes or a binary stream.
 
-        levels: only the first so many (at least 1), for a coarser picture; partial: take a cut or
+        levels: only the first so many (at least 1), for a coarser picture; reduction: 2, 4, 8 or 16
+        for a picture that is so many times smaller, fast; partial: take a cut or
         damaged file as far as it goes; fill: have the model fill in what is missing, if its family
         can (`bsq`); max_memory: bytes that decoding may take, by default 10 GB or
         what this process can have, if that is less. Raises FormatError and its children, LimitError,
@@ -185,6 +187,7 @@ class Codec:
             levels=levels,
             partial=partial,
             fill=fill,
+            reduction=reduction,
             max_pixels=max_pixels,
             max_memory=max_memory,
         )
@@ -203,7 +206,9 @@ class Codec:
                 allow_truncated=options.partial,
             )
             model = self.model_of(container.header.model_id)
-            decoded = decode_container(container, model, options.levels, progress, options.fill)
+            decoded = decode_container(
+                container, model, options.levels, progress, options.fill, options.reduction
+            )
         return Decoded(
             picture=decoded.picture,
             header=container.header,

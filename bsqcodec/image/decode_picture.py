@@ -8,7 +8,7 @@ from bsqcodec.errors import FormatError, TruncatedError
 from bsqcodec.format.image_container import ChunkKind, Colour, Container, Header
 from bsqcodec.image.samples import to_grey
 from bsqcodec.media.image.alpha import unpack_alpha
-from bsqcodec.media.image.picture import Picture
+from bsqcodec.media.image.picture import Picture, Samples, reduce_samples
 from bsqcodec.models.picture_model import PictureModel, Progress, Symbols
 
 CUT = "the file is cut before the end of its first level"
@@ -18,7 +18,7 @@ CUT = "the file is cut before the end of its first level"
 class DecodedPicture:
     """A picture, and how many of its levels, from the first on, it was decoded from.
 
-    filled_rows: runs of rows of pixels of which more was damaged than of others, and that the
+    filled_rows: runs of rows of pixels, of the whole size, of which more was damaged than of others, and that the
     model filled in.
     """
 
@@ -46,13 +46,18 @@ def decode_container(
     levels: int | None = None,
     progress: Progress | None = None,
     fill: bool = True,
+    reduction: int = 1,
 ) -> DecodedPicture:
     """The picture in a container; model: the one whose id the header names.
 
     levels: only the first so many, for a coarser picture. fill: have the model fill in what is
-    missing, if it can. Raises FormatError and its children.
+    missing, if it can. reduction: how many times smaller each side is to be; then no more levels
+    than that needs are read. Raises FormatError and its children.
     """
     header = container.header
+    if reduction > 1:
+        enough = model.levels_at(header, reduction)
+        levels = enough if levels is None else min(levels, enough)
     sound = container.level_payloads()[:levels]
     damaged = [chunk.payload for chunk in container.damaged if chunk.kind == ChunkKind.LEVEL]
     if levels is not None:
@@ -67,11 +72,13 @@ def decode_container(
     if whole and container.symbols_crc is not None:
         check_symbols(model, symbols, container)
     filled = model.filled(symbols, header, progress) if fill and not whole else symbols
-    pixels = model.render(filled, header)
-    alpha = container.find(ChunkKind.ALPHA)
+    if reduction > 1:
+        pixels = model.render_reduced(filled, header, reduction)
+    else:
+        pixels = model.render(filled, header)
     picture = Picture(
         pixels=to_grey(pixels) if header.colour == Colour.GRAY else pixels,
-        alpha=None if alpha is None else unpack_alpha(alpha, header.width, header.height),
+        alpha=_alpha(container, reduction),
         icc=container.find(ChunkKind.ICC),
         exif=container.find(ChunkKind.EXIF),
         xmp=container.find(ChunkKind.XMP),
@@ -84,3 +91,12 @@ def decode_container(
         symbols.levels,
         tuple(range(r.start * patch, min(r.stop * patch, header.height)) for r in rows),
     )
+
+
+def _alpha(container: Container, reduction: int) -> Samples | None:
+    """The transparency that goes with the pixels, None where the file has none."""
+    payload = container.find(ChunkKind.ALPHA)
+    if payload is None:
+        return None
+    alpha = unpack_alpha(payload, container.header.width, container.header.height)
+    return alpha if reduction == 1 else reduce_samples(alpha, reduction)

@@ -81,6 +81,17 @@ class PictureModel(Protocol):
     def render(self, symbols: Symbols, header: Header) -> npt.NDArray[np.uint8]:
         """The picture [height, width, 3], R, G, B, of symbols, as good as what is known allows."""
 
+    def levels_at(self, header: Header, factor: int) -> int:
+        """How many levels, from the first on, `render_reduced` has use for."""
+
+    def render_reduced(
+        self, symbols: Symbols, header: Header, factor: int
+    ) -> npt.NDArray[np.uint8]:
+        """The picture [ceil(height / factor), ceil(width / factor), 3], about as fast as possible.
+
+        factor: 2, 4, 8 or 16; each pixel is about the mean of factor x factor pixels.
+        """
+
     def filled(self, symbols: Symbols, header: Header, progress: Progress | None = None) -> Symbols:
         """Symbols with what the model expects of missing ones, if the family can tell.
 

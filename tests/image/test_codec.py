@@ -445,3 +445,19 @@ def test_the_examples_in_docstrings(name: str) -> None:
         api._codec.cache_clear()
     assert result.attempted >= 3
     assert result.failed == 0
+
+
+def test_a_reduced_picture_shows_the_same_from_fewer_levels(codec: Codec) -> None:
+    samples = np.dstack([scene(150, 201), np.add.outer(np.arange(150), np.arange(201)) // 2])
+    data = codec.encode(samples.astype(np.uint8), Quality(90)).data
+    whole = codec.decode(data)
+    reduced = codec.decode(data, reduction=8)
+    assert reduced.levels_decoded == whole.levels_decoded - 1
+    assert reduced.picture.pixels.shape == (19, 26, 3)
+    means = np.asarray(Image.fromarray(whole.picture.pixels).reduce(8))
+    assert psnr(reduced.picture.pixels[:-1, :-1], means[:-1, :-1]) > 30
+    assert whole.picture.alpha is not None
+    np.testing.assert_array_equal(
+        reduced.picture.alpha, np.asarray(Image.fromarray(whole.picture.alpha).reduce(8))
+    )
+    assert codec.decode(data, reduction=8, levels=1).levels_decoded == 1

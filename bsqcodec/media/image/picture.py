@@ -63,6 +63,11 @@ EXIF_PREFIX = b"Exif\x00\x00"
 """What stands before the TIFF structure in JPEG, and what Pillow wants before it everywhere."""
 
 
+def reduce_samples(samples: Samples, factor: int) -> Samples:
+    """Return samples [H, W] or [H, W, 3] of 1/factor of the size, rounded up: means of squares."""
+    return np.asarray(Image.fromarray(np.ascontiguousarray(samples)).reduce(factor))
+
+
 def to_pil(picture: Picture) -> Image.Image:
     """Return a Pillow image of mode L, LA, RGB or RGBA, the metadata in its `info`."""
     pixels = np.ascontiguousarray(picture.pixels)

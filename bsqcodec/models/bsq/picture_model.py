@@ -19,6 +19,7 @@ from bsqcodec.errors import FormatError
 from bsqcodec.format.image_container import Header
 from bsqcodec.format.token_file import bits_of_codes, codes_of_bits
 from bsqcodec.machine.team import team_of
+from bsqcodec.media.image.picture import reduce_samples
 from bsqcodec.models.bsq.coding import Bits, missing_rows, picture_of_signs, read_bits, slices
 from bsqcodec.models.bsq.generation import Drawing, expected_signs, fill
 from bsqcodec.models.bsq.level_payload import salvage_slices, unpack_slices
@@ -110,6 +111,14 @@ class BsqModel:
             mask = unknown.repeat(self.patch, 0).repeat(self.patch, 1)
             pixels[mask[: header.height, : header.width]] = UNKNOWN_GREY
         return pixels
+
+    def levels_at(self, header: Header, factor: int) -> int:
+        return header.levels  # a sub-code is a part of what a token shows, not a coarser picture
+
+    def render_reduced(
+        self, symbols: Symbols, header: Header, factor: int
+    ) -> npt.NDArray[np.uint8]:
+        return reduce_samples(self.render(symbols, header), factor)
 
     def codes(self, symbols: Symbols, header: Header) -> npt.NDArray[np.int64]:
         """Return the codes [rows, columns] of a picture's tokens, the first bit the highest.

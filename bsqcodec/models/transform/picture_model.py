@@ -16,6 +16,7 @@ from bsqcodec.models.prior.order import levels, stages
 from bsqcodec.models.prior.walk import walk
 from bsqcodec.models.prior.walk_coders import DecodingCoder
 from bsqcodec.models.token_grid import TokenGrid
+from bsqcodec.models.transform.reduced import decode_reduced, spared_planes
 from bsqcodec.models.transform.strips import decode_picture
 from bsqcodec.models.weight_files import Weights
 
@@ -71,6 +72,17 @@ class TransformModel:
             header.height,
             header.width,
             missing_planes=self.level_count(header) - symbols.levels,
+        )
+
+    def levels_at(self, header: Header, factor: int) -> int:
+        return max(1, header.levels - spared_planes(factor))
+
+    def render_reduced(
+        self, symbols: Symbols, header: Header, factor: int
+    ) -> npt.NDArray[np.uint8]:
+        n = torch.from_numpy(symbols.values).to(self.device)
+        return decode_reduced(
+            self.weights.tokenizer, n, header.step, header.height, header.width, factor
         )
 
     def filled(self, symbols: Symbols, header: Header, progress: Progress | None = None) -> Symbols:
