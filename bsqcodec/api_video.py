@@ -88,8 +88,7 @@ def encode_video(
         check_output,
     )
     from bsqcodec.media.video.part import Part
-    from bsqcodec.video.encode_file import encode_video_file
-    from bsqcodec.video.video_input import VideoInput
+    from bsqcodec.video.encode_file import VideoInput, encode_video_file
 
     target = choose_target(quality, bpp, size, psnr, bitrate)
     chosen = EncodeOptions.for_video(target, max_pixels, **options)

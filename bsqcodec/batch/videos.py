@@ -27,8 +27,7 @@ FORMATS: Final = tuple(name for name in VIDEO_CONTAINER_NAMES if name not in PIC
 def encode(source: Path, destination: Path, options: Options, progress: Progress) -> Summary:
     """Code a video file as a .bsq file. Raises as `encode_video_file` does."""
     from bsqcodec.media.size_notes import larger_note
-    from bsqcodec.video.encode_file import encode_video_file
-    from bsqcodec.video.video_input import VideoInput
+    from bsqcodec.video.encode_file import VideoInput, encode_video_file
 
     video = VideoInput(source, max_pixels=options.encoding.max_pixels, strip=options.encoding.strip)
     total = video.check()  # before the weights are loaded
@@ -53,7 +52,7 @@ def encode(source: Path, destination: Path, options: Options, progress: Progress
 
 def decode(source: Path, destination: Path, options: Options, progress: Progress) -> Summary:
     """Decode a .bsq file to a video file. Raises as `decode_video_file` does."""
-    from bsqcodec.format.video_container import VideoFileReader
+    from bsqcodec.format.video_file_reader import VideoFileReader
     from bsqcodec.media.video.video_files import OutputOptions
     from bsqcodec.video.decode_file import decode_video_file
 

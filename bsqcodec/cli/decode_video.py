@@ -22,7 +22,7 @@ from bsqcodec.options import DecodeOptions
 from bsqcodec.video.info import count_of, missing_frames
 
 if TYPE_CHECKING:
-    from bsqcodec.format.video_container import VideoIndex
+    from bsqcodec.format.video_index import VideoIndex
     from bsqcodec.media.video.video_files import OutputOptions
     from bsqcodec.video.decode_file import StoredVideo
 
@@ -141,7 +141,7 @@ class _Stream(io.RawIOBase):
 
 def _check_file(source: SupportsRead, settings: DecodingSettings) -> int | None:
     """Refuse a damaged header before the weights are loaded; the number of frames, if known."""
-    from bsqcodec.format.video_container import VideoFileReader
+    from bsqcodec.format.video_file_reader import VideoFileReader
 
     if not is_seekable(source):
         return None

@@ -75,8 +75,7 @@ def _encode(
 ) -> None:
     from bsqcodec.media.size_notes import larger_note
     from bsqcodec.media.video.part import Part
-    from bsqcodec.video.encode_file import encode_video_file
-    from bsqcodec.video.video_input import VideoInput
+    from bsqcodec.video.encode_file import VideoInput, encode_video_file
 
     name = display_name(job.source)
     video = VideoInput(

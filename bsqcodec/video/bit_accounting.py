@@ -11,11 +11,11 @@ import numpy.typing as npt
 
 from bsqcodec.entropy.motion_vectors import SlotProbabilities
 from bsqcodec.entropy.range_coder import ideal_bits
-from bsqcodec.format.video_container import FrameType, Gop
+from bsqcodec.format.video_gop import FrameType, Gop
 from bsqcodec.models.prior.walk import Position, Probabilities, Signs
 from bsqcodec.models.token_grid import TokenGrid
 from bsqcodec.models.video_priors import VideoPriors
-from bsqcodec.video.frame_coders import FrameSymbolReader
+from bsqcodec.video.frame_symbols import FrameSymbolReader
 from bsqcodec.video.verify import check_group
 
 Tally = defaultdict[tuple[FrameType, int | None], float]

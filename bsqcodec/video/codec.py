@@ -13,7 +13,8 @@ from bsqcodec.errors import WeightsError
 from bsqcodec.format.byte_source import ByteSource, SupportsWrite
 from bsqcodec.format.image_container import DEFAULT_MAX_PIXELS
 from bsqcodec.format.memory_limit import memory_limit
-from bsqcodec.format.video_container import VideoFileReader, VideoHeader
+from bsqcodec.format.video_file_reader import VideoFileReader
+from bsqcodec.format.video_header import VideoHeader
 from bsqcodec.image.codec import set_up_machine
 from bsqcodec.machine.scope import coding
 from bsqcodec.machine.threads import thread_count
@@ -41,6 +42,9 @@ class VideoCodec:
     "cuda". threads: of the CPU, as for `Codec`. worker_process: with two or more threads on a CPU,
     code the tokens of longer videos in a second process (`bsqcodec.video.worker_pool`), which ends
     with the codec. Raises WeightsError.
+
+    The attribute `weights` holds those that videos are coded with; `notes`, sentences that every coded
+    video gets.
     """
 
     def __init__(
@@ -58,8 +62,8 @@ class VideoCodec:
         self._pool: WorkerPool | None = None
         if worker_process and self.device.type == "cpu":
             self._pool = WorkerPool(thread_count(), path.absolute(), int8)
-        self._default = video_weights.load(path, self.device, int8)
-        self._loaded = {self._default.id: self._default}
+        self.weights = video_weights.load(path, self.device, int8)
+        self._loaded = {self.weights.id: self.weights}
 
     def coding_threads(
         self, weights: VideoWeights, frames: int | None, side_by_side: bool = True
@@ -105,25 +109,12 @@ class VideoCodec:
         Raises ValueError for an impossible gop, another effort or tune, or a size as target (see
         `encode_video_file`), TargetError, LimitError, and what reader and sink raise.
         """
+        from bsqcodec.video.encode_frames import encode_frames
+
         chosen = EncodeOptions.for_video(target, **options)
-        return self.encode_with(reader, sink, chosen, rate_control=rate_control, progress=progress)
-
-    def encode_with(
-        self,
-        reader: VideoReader,
-        sink: SupportsWrite,
-        options: EncodeOptions,
-        *,
-        rate_control: RateControl | None = None,
-        progress: Progress | None = None,
-    ) -> EncodedVideo:
-        """Code all frames of a reader, with all options in one object; see `encode`."""
-        from bsqcodec.video.encode_frames import VideoEncoding
-
-        encoding = VideoEncoding(
-            self._default, self.device, self.notes, self.coding_threads, options
+        return encode_frames(
+            self, reader, sink, chosen, rate_control=rate_control, progress=progress
         )
-        return encoding.encode(reader, sink, rate_control=rate_control, progress=progress)
 
     def verify(self, source: ByteSource, frames: int) -> None:
         """Decode all integers of a .bsq video, which must have so many frames, and compare them.

@@ -15,17 +15,18 @@ from bsqcodec.errors import FormatError, SeekError
 from bsqcodec.format.byte_source import SupportsRead
 from bsqcodec.format.memory_limit import memory_limit
 from bsqcodec.format.rewind import is_seekable
-from bsqcodec.format.video_container import DamagedGop, SideBytes, VideoFileReader
+from bsqcodec.format.video_file_reader import SideBytes, VideoFileReader
+from bsqcodec.format.video_walk import DamagedGop
 from bsqcodec.media.files import atomic_folder, atomic_output, temporary_file
 from bsqcodec.media.formats import container_called
 from bsqcodec.media.side.side_tracks import side_damage
+from bsqcodec.media.video.ffmpeg_writer import NO_SIDES
 from bsqcodec.media.video.video_files import (
     OutputOptions,
     VideoFormat,
     check_video_name,
     create_video,
 )
-from bsqcodec.media.video.video_writer import NO_SIDES
 from bsqcodec.options import DecodeOptions
 from bsqcodec.video.codec import VideoCodec
 from bsqcodec.video.decode_frames import DecodedVideo

@@ -12,13 +12,10 @@ from typing import TypeAlias, TypeVar
 import torch
 
 from bsqcodec.errors import BsqError, FormatError
-from bsqcodec.format.video_container import (
-    DamagedGop,
-    Gop,
-    ShownTimes,
-    SideBytes,
-    VideoFileReader,
-)
+from bsqcodec.format.video_file_reader import SideBytes, VideoFileReader
+from bsqcodec.format.video_gop import Gop
+from bsqcodec.format.video_times import ShownTimes
+from bsqcodec.format.video_walk import DamagedGop
 from bsqcodec.machine.scope import coding
 from bsqcodec.media.video.constant_rate import usual_rate
 from bsqcodec.media.video.video_files import VideoFrame

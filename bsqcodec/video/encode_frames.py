@@ -5,11 +5,10 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import islice, zip_longest
-from typing import TypeAlias
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -18,12 +17,9 @@ from bsqcodec.encoder.psnr import psnr_of_error
 from bsqcodec.encoder.rate_control import AverageRate, CodedGroup, RateControl, make_rate_control
 from bsqcodec.format.byte_source import SupportsWrite
 from bsqcodec.format.memory_limit import memory_notes, video_memory
-from bsqcodec.format.video_container import (
-    Gop,
-    ShownTimes,
-    VideoFileWriter,
-)
-from bsqcodec.format.video_times import DEFAULT_FRAME_RATE
+from bsqcodec.format.video_file_writer import VideoFileWriter
+from bsqcodec.format.video_gop import Gop
+from bsqcodec.format.video_times import DEFAULT_FRAME_RATE, ShownTimes
 from bsqcodec.machine.scope import coding
 from bsqcodec.media.video.video_files import VideoFormat, VideoFrame, VideoReader
 from bsqcodec.models.token_grid import TokenGrid
@@ -32,9 +28,11 @@ from bsqcodec.options import EncodeOptions, Tune
 from bsqcodec.targets import DEFAULT_TARGET
 from bsqcodec.video.coding_threads import CodingThreads
 from bsqcodec.video.decoding_loop import Pixels
-from bsqcodec.video.encoding_loop import EncodingLoop
-from bsqcodec.video.group_encoder import GroupEncoder
+from bsqcodec.video.group_encoder import EncodingLoop, GroupEncoder
 from bsqcodec.video.stream_format import header_for
+
+if TYPE_CHECKING:
+    from bsqcodec.video.codec import VideoCodec
 
 DEFAULT_GOP_SECONDS = 1.0
 """Length of a group of pictures, unless a scene ends before."""
@@ -47,12 +45,6 @@ MAX_DEFAULT_GOP_FRAMES = 120
 
 Progress = Callable[[int], None]
 """Takes the number of frames that are done; a group that is coded again does not count again."""
-
-StartEncodingThreads: TypeAlias = Callable[
-    [VideoWeights, int | None, bool], AbstractContextManager[CodingThreads]
-]
-"""Starts the threads of a video with these weights and, if that is known, so many frames; the last
-argument: whether they are busy side by side."""
 
 
 @dataclass(frozen=True)
@@ -72,100 +64,90 @@ class EncodedVideo:
     notes: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class VideoEncoding:
-    """How the frames of videos are coded: with which weights, where, and how hard the encoder tries.
+def encode_frames(
+    codec: VideoCodec,
+    reader: VideoReader,
+    sink: SupportsWrite,
+    options: EncodeOptions,
+    *,
+    rate_control: RateControl | None = None,
+    progress: Progress | None = None,
+) -> EncodedVideo:
+    """Code all frames of a reader into a sink, with the weights, device and threads of a codec.
 
-    notes: sentences that every coded video gets.
+    See `bsqcodec.video.codec.VideoCodec.encode`.
     """
+    started = time.perf_counter()
+    form = reader.format
+    slack = 0
+    gop = options.gop
+    if gop is None:
+        gop = default_gop(form)
+        slack = gop // LAST_GOP_EXTENSION
+    grid = TokenGrid(form.height, form.width)
+    if rate_control is None:
+        rate_control = make_rate_control(options.target or DEFAULT_TARGET, grid)
+    area = form.height * form.width
+    optimised = is_optimised(options.effort, area)
+    notes = (*codec.notes, *notes_on(options.effort, area, "each frame"))
+    notes = (*notes, *memory_notes("frames", form.width, form.height, video_memory))
+    groups: list[int] = []
+    first_pts: int | None = None
+    end = 0
+    squared, picture_bytes = 0.0, 0
+    with (
+        coding(codec.device, "this video"),
+        codec.coding_threads(codec.weights, reader.expected_frames, not optimised) as threads,
+    ):
+        writer = VideoFileWriter(sink, header_for(form, codec.weights), form.metadata)
+        times = ShownTimes(writer.header)
+        frames = _FrameQueue(_growing(reader.frames(), times), slack, _nominal_step(form))
+        encoding = _GroupEncoding(
+            codec.weights, codec.device, grid, rate_control, threads, optimised, options.tune
+        )
 
-    weights: VideoWeights
-    device: torch.device
-    notes: tuple[str, ...]
-    start_threads: StartEncodingThreads
-    options: EncodeOptions
+        def tell(done: int) -> None:
+            """Report frames of the group that is being coded."""
+            if progress is not None:
+                progress(writer.frames + done)
 
-    def encode(
-        self,
-        reader: VideoReader,
-        sink: SupportsWrite,
-        *,
-        rate_control: RateControl | None = None,
-        progress: Progress | None = None,
-    ) -> EncodedVideo:
-        """See `bsqcodec.video.codec.VideoCodec.encode`."""
-        started = time.perf_counter()
-        form = reader.format
-        options = self.options
-        slack = 0
-        gop = options.gop
-        if gop is None:
-            gop = default_gop(form)
-            slack = gop // LAST_GOP_EXTENSION
-        grid = TokenGrid(form.height, form.width)
-        if rate_control is None:
-            rate_control = make_rate_control(options.target or DEFAULT_TARGET, grid)
-        area = form.height * form.width
-        optimised = is_optimised(options.effort, area)
-        notes = (*self.notes, *notes_on(options.effort, area, "each frame"))
-        notes = (*notes, *memory_notes("frames", form.width, form.height, video_memory))
-        groups: list[int] = []
-        first_pts: int | None = None
-        end = 0
-        squared, picture_bytes = 0.0, 0
-        with (
-            coding(self.device, "this video"),
-            self.start_threads(self.weights, reader.expected_frames, not optimised) as threads,
-        ):
-            writer = VideoFileWriter(sink, header_for(form, self.weights), form.metadata)
-            times = ShownTimes(writer.header)
-            frames = _FrameQueue(_growing(reader.frames(), times), slack, _nominal_step(form))
-            encoding = _GroupEncoding(
-                self.weights, self.device, grid, rate_control, threads, optimised, options.tune
-            )
-
-            def tell(done: int) -> None:
-                """Report frames of the group that is being coded."""
-                if progress is not None:
-                    progress(writer.frames + done)
-
-            while frames:
-                taken, coded = encoding.next_group(frames, gop, tell, form.time_base)
-                pts = tuple(frame.pts for frame in taken)
-                first_pts = pts[0] if first_pts is None else first_pts
-                end = frames.end
-                writer.gop(Gop(writer.frames, pts, coded.payloads))
-                side = reader.take_side_bytes()
-                if side:
-                    writer.side(side)
-                groups.append(len(taken))
-                squared += sum(coded.errors)
-                picture_bytes += coded.size
-                del taken, coded  # or two groups would be in memory
+        while frames:
+            taken, coded = encoding.next_group(frames, gop, tell, form.time_base)
+            pts = tuple(frame.pts for frame in taken)
+            first_pts = pts[0] if first_pts is None else first_pts
+            end = frames.end
+            writer.gop(Gop(writer.frames, pts, coded.payloads))
             side = reader.take_side_bytes()
             if side:
                 writer.side(side)
-            duration = end - (first_pts or 0)
-            writer.close(duration)
-        count = sum(groups)
-        missed = None
-        if isinstance(rate_control, AverageRate):
-            seconds = float(duration * form.time_base)
-            missed = rate_control.missed(8 * picture_bytes, count, seconds)
-        if missed is not None:
-            notes = (*notes, missed)
-        samples = count * area
-        mean = squared / max(count, 1)
-        return EncodedVideo(
-            frames=count,
-            groups=tuple(groups),
-            size=writer.bytes_written,
-            picture_bytes=picture_bytes,
-            bpp=8 * writer.bytes_written / max(samples, 1),
-            psnr=psnr_of_error(mean),
-            seconds=time.perf_counter() - started,
-            notes=(*reader.notes, *notes, *times.notes),
-        )
+            groups.append(len(taken))
+            squared += sum(coded.errors)
+            picture_bytes += coded.size
+            del taken, coded  # or two groups would be in memory
+        side = reader.take_side_bytes()
+        if side:
+            writer.side(side)
+        duration = end - (first_pts or 0)
+        writer.close(duration)
+    count = sum(groups)
+    missed = None
+    if isinstance(rate_control, AverageRate):
+        seconds = float(duration * form.time_base)
+        missed = rate_control.missed(8 * picture_bytes, count, seconds)
+    if missed is not None:
+        notes = (*notes, missed)
+    samples = count * area
+    mean = squared / max(count, 1)
+    return EncodedVideo(
+        frames=count,
+        groups=tuple(groups),
+        size=writer.bytes_written,
+        picture_bytes=picture_bytes,
+        bpp=8 * writer.bytes_written / max(samples, 1),
+        psnr=psnr_of_error(mean),
+        seconds=time.perf_counter() - started,
+        notes=(*reader.notes, *notes, *times.notes),
+    )
 
 
 def default_gop(form: VideoFormat) -> int:

@@ -12,14 +12,10 @@ from bsqcodec.format.image_container import DEFAULT_MAX_PIXELS
 from bsqcodec.format.magic import FileKind
 from bsqcodec.format.memory_limit import memory_limit
 from bsqcodec.format.plain_text import one_line
-from bsqcodec.format.video_container import (
-    DamagedGop,
-    FrameType,
-    Gop,
-    ShownTimes,
-    SideBytes,
-    VideoFileReader,
-)
+from bsqcodec.format.video_file_reader import SideBytes, VideoFileReader
+from bsqcodec.format.video_gop import FrameType, Gop
+from bsqcodec.format.video_times import ShownTimes
+from bsqcodec.format.video_walk import DamagedGop
 from bsqcodec.image.info import Counted
 from bsqcodec.media.files import temporary_file
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bsqcodec.errors import FormatError
-from bsqcodec.format.video_container import ColourCodes, VideoFileReader, VideoHeader
+from bsqcodec.format.video_file_reader import VideoFileReader
+from bsqcodec.format.video_header import ColourCodes, VideoHeader
 from bsqcodec.media.video.video_files import VideoColour, VideoFormat
 from bsqcodec.models.video_weight_files import VideoWeights
 

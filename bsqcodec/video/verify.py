@@ -7,11 +7,11 @@ from collections.abc import Callable
 from bsqcodec.entropy.motion_vectors import SlotProbabilities
 from bsqcodec.errors import BsqError, FormatError, VerifyError
 from bsqcodec.format.byte_source import CRC
-from bsqcodec.format.video_container import Gop, VideoFileReader
+from bsqcodec.format.video_file_reader import VideoFileReader
+from bsqcodec.format.video_gop import Gop
 from bsqcodec.models.token_grid import TokenGrid
 from bsqcodec.models.video_priors import VideoPriors
-from bsqcodec.video.frame_coders import FrameSymbolReader
-from bsqcodec.video.frame_symbols import SymbolCoder
+from bsqcodec.video.frame_symbols import FrameSymbolReader, SymbolCoder
 
 
 def verify_video(file: VideoFileReader, priors: VideoPriors, frames: int) -> None:

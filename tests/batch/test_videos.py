@@ -19,7 +19,8 @@ from bsqcodec.batch.kinds import VIDEO, Direction
 from bsqcodec.batch.plan import Naming, make_plan
 from bsqcodec.batch.pool import ProcessPool
 from bsqcodec.cli.main import main
-from bsqcodec.format.video_container import Gop, VideoFileReader
+from bsqcodec.format.video_file_reader import VideoFileReader
+from bsqcodec.format.video_gop import Gop
 from bsqcodec.media.video.video_files import container_of
 from bsqcodec.targets import Bitrate
 

@@ -14,7 +14,7 @@ from PIL import Image
 from bsqcodec import api_video
 from bsqcodec.cli.codecs import Codecs
 from bsqcodec.cli.main import main
-from bsqcodec.format.video_container import VideoFileReader
+from bsqcodec.format.video_file_reader import VideoFileReader
 from bsqcodec.media.video.video_codecs import DEFAULT_CRF
 from bsqcodec.video.info import count_of
 

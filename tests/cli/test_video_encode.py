@@ -15,7 +15,8 @@ from PIL import Image
 
 import bsqcodec
 from bsqcodec.cli.main import main
-from bsqcodec.format.video_container import Gop, VideoFileReader
+from bsqcodec.format.video_file_reader import VideoFileReader
+from bsqcodec.format.video_gop import Gop
 from bsqcodec.video.frame_symbols import SymbolCoder
 
 from ..media.clips import make_clip

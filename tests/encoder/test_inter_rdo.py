@@ -30,10 +30,8 @@ from bsqcodec.targets import Bitrate, BitsPerPixel, Psnr, Quality, Size
 from bsqcodec.video import group_encoder as gop_module
 from bsqcodec.video.codec import VideoCodec
 from bsqcodec.video.coding_threads import CodingThreads
-from bsqcodec.video.encode_file import encode_video_file
-from bsqcodec.video.frame_coders import FrameSymbolWriter
-from bsqcodec.video.frame_symbols import SymbolCoder, Symbols
-from bsqcodec.video.video_input import VideoInput
+from bsqcodec.video.encode_file import VideoInput, encode_video_file
+from bsqcodec.video.frame_symbols import FrameSymbolWriter, SymbolCoder, Symbols
 
 from ..batch_tools import Inline
 from ..cli.video_clips import FRAMES, clip_with_sound, frames_of

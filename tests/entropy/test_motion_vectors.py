@@ -14,7 +14,7 @@ from bsqcodec.entropy.motion_vectors import (
     Vectors,
     code_vectors,
 )
-from bsqcodec.video.frame_coders import FrameSymbolReader, FrameSymbolWriter
+from bsqcodec.video.frame_symbols import FrameSymbolReader, FrameSymbolWriter
 
 from ..tiny_models import vector_probabilities
 

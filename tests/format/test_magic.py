@@ -8,7 +8,7 @@ import pytest
 from bsqcodec.errors import FormatError, TruncatedError, UnsupportedVersionError
 from bsqcodec.format.image_container import unpack
 from bsqcodec.format.magic import MAGIC, FileKind, read_kind
-from bsqcodec.format.video_container import VideoFileReader
+from bsqcodec.format.video_file_reader import VideoFileReader
 
 from .test_image_container import GOLDEN as PICTURE
 from .video_files import GOLDEN as VIDEO

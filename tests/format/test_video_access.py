@@ -16,15 +16,11 @@ from bsqcodec.errors import (
     TruncatedError,
     UnsupportedVersionError,
 )
-from bsqcodec.format.video_container import (
-    DamagedGop,
-    Gop,
-    GopEntry,
-    SideBytes,
-    VideoFileReader,
-    VideoTotals,
-)
-from bsqcodec.format.video_tail import pack_end, pack_trailer
+from bsqcodec.format.video_file_reader import SideBytes, VideoFileReader
+from bsqcodec.format.video_gop import Gop
+from bsqcodec.format.video_index import GopEntry
+from bsqcodec.format.video_tail import VideoTotals, pack_end, pack_trailer
+from bsqcodec.format.video_walk import DamagedGop
 
 from .video_files import (
     GOLDEN,

@@ -22,14 +22,10 @@ from bsqcodec.errors import (
     UnsupportedVersionError,
 )
 from bsqcodec.format.varint import encode_varint
-from bsqcodec.format.video_container import (
-    DamagedGop,
-    Gop,
-    SideBytes,
-    VideoFileReader,
-    VideoFileWriter,
-    VideoPart,
-)
+from bsqcodec.format.video_file_reader import SideBytes, VideoFileReader, VideoPart
+from bsqcodec.format.video_file_writer import VideoFileWriter
+from bsqcodec.format.video_gop import Gop
+from bsqcodec.format.video_walk import DamagedGop
 
 from ..injuries import injured
 from .video_files import (

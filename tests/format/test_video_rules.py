@@ -13,10 +13,12 @@ from bsqcodec.errors import (
 )
 from bsqcodec.format.image_container import unpack
 from bsqcodec.format.varint import encode_varint
-from bsqcodec.format.video_container import DamagedGop, Gop, VideoFileReader
+from bsqcodec.format.video_file_reader import VideoFileReader
+from bsqcodec.format.video_gop import Gop
+from bsqcodec.format.video_walk import DamagedGop
 
 from .test_image_container import GOLDEN as PICTURE
-from .test_video_container import ONE, check_documented_reader
+from .test_video_file_writer import ONE, check_documented_reader
 from .video_files import (
     GOLDEN,
     HEADER,

@@ -10,7 +10,8 @@ from random import Random
 
 import pytest
 
-from bsqcodec.format.video_container import MAX_PTS, ShownTimes
+from bsqcodec.format.video_chunks import MAX_PTS
+from bsqcodec.format.video_times import ShownTimes
 
 from .video_files import HEADER
 

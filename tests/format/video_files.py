@@ -10,16 +10,11 @@ from fractions import Fraction
 from random import Random
 
 from bsqcodec.format.varint import encode_signed, encode_varint
-from bsqcodec.format.video_container import (
-    ColourCodes,
-    DamagedGop,
-    Gop,
-    SideBytes,
-    VideoFileReader,
-    VideoFileWriter,
-    VideoHeader,
-    VideoPart,
-)
+from bsqcodec.format.video_file_reader import SideBytes, VideoFileReader, VideoPart
+from bsqcodec.format.video_file_writer import VideoFileWriter
+from bsqcodec.format.video_gop import Gop
+from bsqcodec.format.video_header import ColourCodes, VideoHeader
+from bsqcodec.format.video_walk import DamagedGop
 
 HEADER = VideoHeader(
     bytes.fromhex("0123456789abcdef"),

@@ -17,7 +17,9 @@ import torch
 from bsqcodec.entropy.motion_vectors import LIMIT
 from bsqcodec.format.image_container import Chunk, ChunkKind, Container, pack, unpack
 from bsqcodec.format.token_file import TokenFormat, pack_tokens
-from bsqcodec.format.video_container import Gop, VideoFileWriter, VideoHeader
+from bsqcodec.format.video_file_writer import VideoFileWriter
+from bsqcodec.format.video_gop import Gop
+from bsqcodec.format.video_header import VideoHeader
 from bsqcodec.image.codec import Codec
 from bsqcodec.image.picture_tokens import bsq_model, header_of
 from bsqcodec.models import weight_files
@@ -115,7 +117,7 @@ class Material:
 
     def _random_video(self, rng: np.random.Generator) -> bytes:
         """A valid video of random integers and vectors, up to the largest."""
-        weights = self.video_codec._default
+        weights = self.video_codec.weights
         grid = TokenGrid(int(rng.integers(1, 60)), int(rng.integers(1, 60)))
         header = VideoHeader(
             weights.image.id,

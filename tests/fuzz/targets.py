@@ -18,7 +18,9 @@ from bsqcodec.batch.journal import Journal
 from bsqcodec.cli.main import main
 from bsqcodec.errors import BsqError
 from bsqcodec.format.image_container import Colour
-from bsqcodec.format.video_container import DamagedGop, Gop, SideBytes, VideoFileReader
+from bsqcodec.format.video_file_reader import SideBytes, VideoFileReader
+from bsqcodec.format.video_gop import Gop
+from bsqcodec.format.video_walk import DamagedGop
 from bsqcodec.image.info import describe, format_lines
 from bsqcodec.media.image.image_writer import write_picture
 from bsqcodec.media.side.side_tracks import list_tracks
@@ -176,7 +178,7 @@ def run_command(material: Material, data: bytes, rng: Random) -> str:
             arguments += ["--threads", "1"] + rng.choice(([], ["--partial"]))
         out, err = io.StringIO(), io.StringIO()
         before = os.environ.get(ENVIRONMENT)
-        os.environ[ENVIRONMENT] = str(material.video_codec._default.path.parent)
+        os.environ[ENVIRONMENT] = str(material.video_codec.weights.path.parent)
         try:
             with redirect_stdout(out), redirect_stderr(err):
                 status = main(arguments)

@@ -15,7 +15,8 @@ import pytest
 from bsqcodec.errors import BsqError
 from bsqcodec.format.image_container import unpack
 from bsqcodec.format.token_file import unpack_tokens
-from bsqcodec.format.video_container import Gop, VideoFileReader
+from bsqcodec.format.video_file_reader import VideoFileReader
+from bsqcodec.format.video_gop import Gop
 from bsqcodec.models.bsq.level_payload import pack_slices
 
 from ..hostile import sealed

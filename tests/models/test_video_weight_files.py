@@ -89,7 +89,7 @@ def test_an_encoders_network_is_saved_and_used(tmp_path: Path) -> None:
     codec = VideoCodec(path, device="cpu")
     data = coded(codec, ListReader(clip(3)))
     shown = [frame.pixels for frame in codec.decode(data).frames()]
-    codec._default.inter_network.encoder = None
+    codec.weights.inter_network.encoder = None
     assert coded(codec, ListReader(clip(3))) != data
     again = [frame.pixels for frame in codec.decode(data).frames()]
     assert len(shown) == 3 and all((a == b).all() for a, b in zip(shown, again, strict=True))
@@ -176,4 +176,4 @@ def test_a_file_of_other_weights_of_pictures(folder: Path) -> None:
     """The header names both, and they must go together."""
     codec = VideoCodec(device="cpu")
     with pytest.raises(WeightsError, match="but those of video"):
-        codec._weights(codec._default.id, bytes(8))
+        codec._weights(codec.weights.id, bytes(8))

@@ -381,7 +381,7 @@ def test_bits_of_a_frame_are_those_of_the_coder(
     rate: Rate, video_codec: VideoCodec, largest: int
 ) -> None:
     n, context = frame(rate, largest)
-    inter = video_codec._default.priors.inter
+    inter = video_codec.weights.priors.inter
     flat = n.reshape(-1, n.shape[-1]).numpy()
     coder = EncodingCoder(flat, limits(inter.planes, STEP))
     most = planes_needed(int(n.abs().max()))

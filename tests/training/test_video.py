@@ -147,8 +147,8 @@ def test_validation_says_what_predicted_frames_are_like(
 
 
 def test_the_memory_is_that_of_the_coder(video_codec: VideoCodec) -> None:
-    priors = video_codec._default.priors
-    channels = video_codec._default.image.tokenizer.config.channels
+    priors = video_codec.weights.priors
+    channels = video_codec.weights.image.tokenizer.config.channels
     grid = TokenGrid(128, 256)
     rows, columns = grid.shape
     generator = np.random.default_rng(0)

@@ -14,7 +14,7 @@ from bsqcodec.video.coding_threads import CodingThreads
 @pytest.fixture(scope="module")
 def weights(video_codec: VideoCodec) -> VideoWeights:
     """The tiny models of pictures and video."""
-    return video_codec._default
+    return video_codec.weights
 
 
 @pytest.fixture(scope="module")

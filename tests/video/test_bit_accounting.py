@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from bsqcodec.errors import FormatError, WeightsError
-from bsqcodec.format.video_container import FrameType, Gop, VideoFileReader
+from bsqcodec.format.video_file_reader import VideoFileReader
+from bsqcodec.format.video_gop import FrameType, Gop
 from bsqcodec.targets import Quality
 from bsqcodec.video.codec import VideoCodec
 from bsqcodec.video.info import describe_video, format_video_lines

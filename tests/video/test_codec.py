@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from bsqcodec.errors import ChecksumError, FormatError, LimitError, TruncatedError, VerifyError
-from bsqcodec.format.video_container import Gop, VideoFileReader, VideoPart
+from bsqcodec.format.video_file_reader import VideoFileReader, VideoPart
+from bsqcodec.format.video_gop import Gop
 from bsqcodec.media.video.video_files import VideoFrame
 from bsqcodec.targets import Quality, Size
 from bsqcodec.video.codec import VideoCodec

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from bsqcodec.format.video_container import VideoFileReader
+from bsqcodec.format.video_file_reader import VideoFileReader
 from bsqcodec.models.prior import integer_blocks
 from bsqcodec.video.codec import VideoCodec
 

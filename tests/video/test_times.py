@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 
 from bsqcodec.errors import OutputError
-from bsqcodec.format.video_container import Gop, VideoFileReader, VideoFileWriter
+from bsqcodec.format.video_file_reader import VideoFileReader
+from bsqcodec.format.video_file_writer import VideoFileWriter
+from bsqcodec.format.video_gop import Gop
 from bsqcodec.media.video.video_files import OutputOptions, VideoFrame
 from bsqcodec.options import DecodeOptions
 from bsqcodec.video.codec import VideoCodec

@@ -18,11 +18,12 @@ from bsqcodec.media.formats import (
 )
 from bsqcodec.media.video.animation import HEAD_BYTES, AnimationReader, is_animated_webp
 from bsqcodec.media.video.animation_writer import ANIMATED, AnimationWriter, check_animation
+from bsqcodec.media.video.ffmpeg_reader import FFmpegReader
+from bsqcodec.media.video.ffmpeg_writer import FFmpegWriter
 from bsqcodec.media.video.frame_sequence import SequenceReader, SequenceWriter, check_pictures_name
 from bsqcodec.media.video.part import Part
 from bsqcodec.media.video.part_reader import PartReader
 from bsqcodec.media.video.video_codecs import check_codec
-from bsqcodec.media.video.video_reader import FFmpegReader
 from bsqcodec.media.video.video_source import (
     VideoSource,
     begins_video,
@@ -40,7 +41,6 @@ from bsqcodec.media.video.video_types import (
     VideoReader,
     VideoWriter,
 )
-from bsqcodec.media.video.video_writer import FFmpegWriter
 
 __all__ = [
     "OutputOptions",

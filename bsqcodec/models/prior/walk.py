@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from bsqcodec.entropy.range_coder import BitDecoder, BitEncoder
 from bsqcodec.machine.team import team
 from bsqcodec.models.pieces import PIECES_AT_ONCE, exact_tokens, in_pieces
 from bsqcodec.models.prior.integer import IntegerPrior
@@ -82,6 +83,25 @@ class Signs:
             table = prior.digit_table(self._index, places.view(-1)[index], sign=True)
             found.append(prior.probabilities(head.view(-1)[index] + table))
         return torch.cat(found).cpu().numpy()
+
+
+def write_digits(
+    encoder: BitEncoder, digit: npt.NDArray[np.int8], nonzero: Probabilities, positive: Signs
+) -> None:
+    """Append digits [n, k]: which are not 0, and the signs of those."""
+    significant = digit != 0
+    encoder.encode(significant.ravel(), nonzero.ravel())
+    encoder.encode(digit[significant] > 0, positive.of(significant))
+
+
+def read_digits(
+    decoder: BitDecoder, nonzero: Probabilities, positive: Signs
+) -> npt.NDArray[np.int8]:
+    """The digits [n, k] that `write_digits` wrote."""
+    significant = decoder.decode(nonzero.ravel()).reshape(nonzero.shape)
+    digit = np.zeros(nonzero.shape, np.int8)
+    digit[significant] = 2 * decoder.decode(positive.of(significant)).astype(np.int8) - 1
+    return digit
 
 
 class Coder(Protocol):

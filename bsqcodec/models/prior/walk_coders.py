@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bsqcodec.entropy.range_coder import PRECISION, BitDecoder, BitEncoder
-from bsqcodec.models.prior.walk import Position, Probabilities, Signs
+from bsqcodec.models.prior.walk import Position, Probabilities, Signs, read_digits, write_digits
 
 RATE_WEIGHT = 0.02
 """Squared error, in units of the squared integer step, that one bit is worth.
@@ -15,25 +15,6 @@ Far less than the slope of uniform quantization (0.134): what a dropped digit co
 own error, because the decoder network and the contexts of other digits see it too, and structural
 similarity misses the texture. Measured on Kodak.
 """
-
-
-def write_digits(
-    encoder: BitEncoder, digit: npt.NDArray[np.int8], nonzero: Probabilities, positive: Signs
-) -> None:
-    """Append digits [n, k]: which are not 0, and the signs of those."""
-    significant = digit != 0
-    encoder.encode(significant.ravel(), nonzero.ravel())
-    encoder.encode(digit[significant] > 0, positive.of(significant))
-
-
-def read_digits(
-    decoder: BitDecoder, nonzero: Probabilities, positive: Signs
-) -> npt.NDArray[np.int8]:
-    """The digits [n, k] that `write_digits` wrote."""
-    significant = decoder.decode(nonzero.ravel()).reshape(nonzero.shape)
-    digit = np.zeros(nonzero.shape, np.int8)
-    digit[significant] = 2 * decoder.decode(positive.of(significant)).astype(np.int8) - 1
-    return digit
 
 
 class EncodingCoder:

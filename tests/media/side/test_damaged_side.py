@@ -10,7 +10,7 @@ import av
 import pytest
 
 from bsqcodec.errors import BsqError, FormatError
-from bsqcodec.format.video_container import SideBytes, VideoFileReader
+from bsqcodec.format.video_file_reader import SideBytes, VideoFileReader
 from bsqcodec.media.ffmpeg_io import GuardedSource
 from bsqcodec.media.side.packet_times import TimeGrid
 from bsqcodec.media.side.side_tracks import list_tracks, side_damage

@@ -13,7 +13,7 @@ from PIL import Image
 from bsqcodec.errors import DamagedVideoError, MediaError
 from bsqcodec.media.video.bare_samples import check_bare_samples, frame_bytes
 from bsqcodec.media.video.video_files import RawVideo, open_video
-from bsqcodec.video.video_input import VideoInput
+from bsqcodec.video.encode_file import VideoInput
 
 from ..clips import make_clip
 

@@ -12,7 +12,7 @@ from bsqcodec.errors import DamagedVideoError
 from bsqcodec.media.video.ffv1 import SliceChecks, has_sound_slices
 
 from ..clips import make_clip
-from .test_video_reader import Read
+from .test_ffmpeg_reader import Read
 
 
 def packets(clip: bytes) -> list[tuple[int, bytes]]:

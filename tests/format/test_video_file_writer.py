@@ -17,19 +17,13 @@ from bsqcodec.errors import (
     LimitError,
     TruncatedError,
 )
-from bsqcodec.format import video_writer
-from bsqcodec.format.video_container import (
-    MAX_GOP_FRAMES,
-    MAX_PTS,
-    ColourCodes,
-    FrameType,
-    Gop,
-    SideBytes,
-    VideoFileReader,
-    VideoFileWriter,
-    VideoHeader,
-    VideoTotals,
-)
+from bsqcodec.format import video_file_writer
+from bsqcodec.format.video_chunks import MAX_GOP_FRAMES, MAX_PTS
+from bsqcodec.format.video_file_reader import SideBytes, VideoFileReader
+from bsqcodec.format.video_file_writer import VideoFileWriter
+from bsqcodec.format.video_gop import FrameType, Gop
+from bsqcodec.format.video_header import ColourCodes, VideoHeader
+from bsqcodec.format.video_tail import VideoTotals
 
 from .video_files import (
     GOLDEN,
@@ -332,7 +326,7 @@ def test_what_the_writer_refuses_leaves_the_file_sound(monkeypatch: pytest.Monke
     with pytest.raises(ValueError, match="outside"):
         writer.close(duration=-1)
     with monkeypatch.context() as patch:
-        patch.setattr(video_writer, "MAX_INDEX_BYTES", 64)
+        patch.setattr(video_file_writer, "MAX_INDEX_BYTES", 64)
         with pytest.raises(LimitError, match="too many GOPs"):
             writer.gop(Gop(1, (1,), (b"",)))
     writer.close()
