@@ -31,10 +31,10 @@ from bsqcodec.errors import OutputError
 from bsqcodec.media.files import (
     check_coded_name,
     check_output,
+    first_bytes,
     is_standard_stream,
     open_input,
     open_output,
-    peek_input,
 )
 from bsqcodec.media.suffixes import CODED_SUFFIX
 from bsqcodec.options import EncodeOptions
@@ -154,13 +154,15 @@ def _is_coded(name: str) -> bool:
 
 def _is_video(source: str, as_video: bool | None, raw: RawVideo | None) -> bool:
     """Whether an input is to be coded as a video."""
-    from bsqcodec.media.video.video_files import begins_video, is_video
+    from bsqcodec.media.video.video_source import VIDEO_HEAD_BYTES, begins_video, is_video
 
     if as_video is not None:
         return as_video
     if raw is not None:
         return True
-    return begins_video(peek_input()) if is_standard_stream(source) else is_video(source)
+    if is_standard_stream(source):
+        return begins_video(first_bytes(source, VIDEO_HEAD_BYTES))
+    return is_video(source)
 
 
 def _is_series(source: str) -> bool:

@@ -125,8 +125,9 @@ def _tokens(source: str, codecs: Codecs, max_pixels: int, max_memory: int | None
     from bsqcodec.errors import FormatError
     from bsqcodec.format.magic import FileKind, is_coded, read_kind
 
+    coded = is_coded(first_bytes(source))
     with open_input(source) as file:
-        if not is_coded(first_bytes(source)):
+        if not coded:
             picture = read_source(
                 file if is_standard_stream(source) else source, max_pixels, first_frame=True
             )

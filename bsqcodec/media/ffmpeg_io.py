@@ -241,21 +241,3 @@ class Pieces(io.RawIOBase):
         data = bytes(self._data)
         self._data.clear()
         return data
-
-
-class Prefixed(io.RawIOBase):
-    """A stream with its first bytes, which have been read already, in front of it again."""
-
-    def __init__(self, start: bytes, file: Readable, name: str | None = None) -> None:
-        self.name = name
-        self._start = start
-        self._file = file
-
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int = -1) -> bytes:
-        if not self._start:
-            return self._file.read(size) or b""
-        data, self._start = self._start[:size], self._start[size:]
-        return data

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import re
 import shutil
 import stat
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any, BinaryIO, Final, Self, cast
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, Final, Self, TextIO, cast
 
 from bsqcodec.errors import BsqError, OutputError, OutputExistsError
+from bsqcodec.format.byte_source import ByteReader, SupportsRead
 from bsqcodec.media.suffixes import CODED_SUFFIX
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 STANDARD_STREAM: Final = "-"
 STANDARD_OUTPUT: Final = "standard output"
@@ -43,21 +48,64 @@ def open_input(path: str | Path) -> Iterator[BinaryIO]:
             yield file
 
 
-def peek_input() -> bytes:
-    """Return the first bytes of standard input without taking them; b"" where that cannot be."""
-    peek = getattr(getattr(sys.stdin, "buffer", None), "peek", None)
-    return bytes(peek(1)) if callable(peek) else b""
-
-
 def first_bytes(path: str | Path, count: int = 16) -> bytes:
-    """Return the first bytes of a file, or of standard input for "-" without taking them.
+    """Return the first bytes of a file, or of standard input for "-": `count`, or all of fewer.
 
-    Raises OSError, as `open` does.
+    `open_input`, called afterwards, gives those of standard input again. Of a standard input that
+    is closed there are none. Raises OSError, as `open` does.
     """
     if is_standard_stream(path):
-        return peek_input()[:count]
+        return _first_of_standard_input(count)
     with open(path, "rb") as file:
         return file.read(count)
+
+
+def _first_of_standard_input(count: int) -> bytes:
+    """The first bytes of standard input, which is replaced by one that has them in front again."""
+    replaced = sys.stdin
+    if replaced is None:
+        return b""
+    stream = replaced.buffer
+    if stream.seekable():
+        place = stream.tell()
+        head = stream.read(count)
+        stream.seek(place)
+        return head
+    head = ByteReader(stream).up_to(count)
+    sys.stdin = io.TextIOWrapper(io.BufferedReader(_ResumedInput(head, replaced)))
+    return head
+
+
+class Prefixed(io.RawIOBase):
+    """A stream with its first bytes, which have been read already, in front of it again."""
+
+    def __init__(self, start: bytes, file: SupportsRead, name: str | None = None) -> None:
+        self.name = name
+        self._start = start
+        self._read: Callable[[int], bytes | None] = getattr(file, "read1", file.read)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int | None:
+        place = memoryview(buffer).cast("B")
+        data: bytes | None = self._start[: len(place)]
+        if data:
+            self._start = self._start[len(data) :]
+        else:
+            data = self._read(len(place))
+        if data is None:
+            return None
+        place[: len(data)] = data
+        return len(data)
+
+
+class _ResumedInput(Prefixed):
+    """Standard input from its beginning on, in the place of one whose first bytes were read."""
+
+    def __init__(self, start: bytes, replaced: TextIO) -> None:
+        super().__init__(start, replaced.buffer, getattr(replaced, "name", None))
+        self._replaced = replaced  # kept, because it closes its buffer when it goes
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from bsqcodec.format.image_container import unpack
 from bsqcodec.image.codec import Codec
 
 from ..batch_tools import Inline
+from ..pipes import slow_input
 from ..tiny_models import save_bsq_weights
 
 
@@ -115,7 +116,7 @@ def test_damage_is_filled_in_and_said(folder: Path, capsys: Capture, level: int)
 
 @pytest.mark.parametrize("suffix", ["safetensors", "npz"])
 def test_tokens_of_a_picture_and_of_its_file_are_the_same(
-    folder: Path, bsq_weights: Path, capsys: Capture, suffix: str
+    folder: Path, capsys: Capture, suffix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     main(["encode", "photo.png", "--model", "bsq"])
     assert main(["tokens", "photo.png", "-o", f"a.{suffix}"]) == 0
@@ -125,6 +126,12 @@ def test_tokens_of_a_picture_and_of_its_file_are_the_same(
     main(["decode", "photo.bsq", "-o", "coded.png"])
     assert main(["decode", f"a.{suffix}", "-o", "tokens.png"]) == 0
     assert Path("coded.png").read_bytes() == Path("tokens.png").read_bytes()
+    monkeypatch.setattr("sys.stdin", slow_input(Path(f"a.{suffix}").read_bytes()))
+    assert main(["decode", "-", "-o", "piped.png"]) == 0
+    assert Path("piped.png").read_bytes() == Path("tokens.png").read_bytes()
+    monkeypatch.setattr("sys.stdin", slow_input(Path("photo.bsq").read_bytes()))
+    assert main(["tokens", "-", f"c.{suffix}"]) == 0
+    assert Path(f"c.{suffix}").read_bytes() == Path(f"a.{suffix}").read_bytes()
 
 
 def test_the_file_of_tokens_says_what_it_holds(folder: Path, capsys: Capture) -> None:

@@ -20,6 +20,7 @@ from bsqcodec.format.video_gop import Gop
 from bsqcodec.video.frame_symbols import SymbolCoder
 
 from ..media.clips import make_clip
+from ..pipes import slow_input
 from .video_clips import FRAMES, GOP, HEIGHT, WIDTH, clip, clip_with_sound, frames_of, lines_of_json
 
 Output = pytest.CaptureFixture[str]
@@ -198,6 +199,13 @@ def test_from_a_pipe(monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
     assert main(["encode", "-", "--video", "--size", "20k", "-o", "sized.bsq"]) == 1
     assert "can be read more than once, not a pipe" in capsys.readouterr().err
     assert not Path("sized.bsq").exists()
+
+
+def test_a_slow_pipe_is_seen_to_be_a_video(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", slow_input(Path("clip.mkv").read_bytes()))
+    assert main(["encode", "-", "--gop", "3", "-o", "slow.bsq"]) == 0
+    assert main(["encode", "clip.mkv", "--gop", "3"]) == 0
+    assert groups_of("slow.bsq") == groups_of("clip.bsq")
 
 
 def test_standard_input_tells_what_it_is(monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:

@@ -1,5 +1,6 @@
 """Output appears whole or not at all, and never in the place of something unexpected."""
 
+import gc
 import io
 import os
 import stat
@@ -13,10 +14,13 @@ from bsqcodec.media.files import (
     atomic_folder,
     atomic_output,
     check_output,
+    first_bytes,
     open_input,
     open_output,
     replace_suffix,
 )
+
+from ..pipes import slow_input
 
 
 def test_output_is_there_only_when_it_is_whole(tmp_path: Path) -> None:
@@ -146,6 +150,33 @@ def test_standard_streams(monkeypatch: pytest.MonkeyPatch) -> None:
     with open_input("-") as source, open_output("-", force=False) as target:
         target.write(source.read())
     assert out.buffer.getvalue() == b"in"
+
+
+@pytest.mark.parametrize("count", [1, 16, 20, 100])
+def test_first_bytes_of_a_slow_pipe(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many as are asked for, or all there are, however the pipe cuts them; none is lost."""
+    data = bytes(range(20))
+    monkeypatch.setattr("sys.stdin", slow_input(data))
+    assert first_bytes("-", count) == data[:count]
+    assert first_bytes("-", 3) == data[:3]
+    gc.collect()  # nothing closes the pipe that was replaced
+    with open_input("-") as source:
+        assert not source.seekable()
+        assert source.read(2) == data[:2]
+        assert source.read() == data[2:]
+
+
+def test_first_bytes_of_a_file_as_standard_input(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It can still seek, as a video that is read twice needs."""
+    (tmp_path / "in").write_bytes(b"0123456789")
+    with (tmp_path / "in").open("rb") as file:
+        file.seek(2)
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(file))
+        assert first_bytes("-", 4) == b"2345"
+        with open_input("-") as source:
+            assert source.seekable() and source.read() == b"23456789"
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,9 @@ from bsqcodec.media.ffmpeg_io import (
     BUFFER_BYTES,
     REPRODUCIBLE,
     GuardedSink,
-    Prefixed,
     ffmpeg_guard,
 )
+from bsqcodec.media.files import Prefixed
 from bsqcodec.media.formats import container_called
 from bsqcodec.media.side.side_packets import SidePackets
 from bsqcodec.media.video.constant_rate import EvenTimes

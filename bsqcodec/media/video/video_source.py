@@ -12,8 +12,8 @@ import av
 from av.stream import Disposition
 
 from bsqcodec.errors import MediaError
-from bsqcodec.media.ffmpeg_io import BUFFER_BYTES, GuardedSource, Prefixed, Readable, ffmpeg_guard
-from bsqcodec.media.files import temporary_file
+from bsqcodec.media.ffmpeg_io import BUFFER_BYTES, GuardedSource, Readable, ffmpeg_guard
+from bsqcodec.media.files import Prefixed, temporary_file
 from bsqcodec.media.foreign import FOREIGN_SUFFIXES, HEAD_BYTES, foreign_kind
 from bsqcodec.media.suffixes import PICTURE_SUFFIXES, VIDEO_SUFFIXES
 from bsqcodec.media.video.bare_samples import raw_options, refuse_other_files
@@ -52,8 +52,12 @@ _PEEK_BYTES: Final = 2**16
 _MEMORY_BYTES: Final = 2**24
 
 
+VIDEO_HEAD_BYTES: Final = 189
+"""First bytes that are enough for `begins_video`."""
+
+
 def begins_video(head: bytes) -> bool:
-    """Return whether a stream that begins with these bytes (189 are enough) is surely a video."""
+    """Return whether a stream that begins with these bytes is surely a video."""
     return _VIDEO_BEGINNINGS.match(head) is not None
 
 
