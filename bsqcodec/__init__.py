@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bsqcodec.api import decode, describe, encode
-    from bsqcodec.api_video import decode_video, encode_video, video_frames
+    from bsqcodec.api_video import decode_video, encode_frames, encode_video, video_frames
     from bsqcodec.errors import (
         AnimationError,
         BsqError,
@@ -83,6 +83,7 @@ __all__ = [
     "decode_video",
     "describe",
     "encode",
+    "encode_frames",
     "encode_video",
     "register_pillow_opener",
     "video_frames",
@@ -90,7 +91,7 @@ __all__ = [
 
 _HOMES = {
     "api": ("decode", "describe", "encode"),
-    "api_video": ("decode_video", "encode_video", "video_frames"),
+    "api_video": ("decode_video", "encode_frames", "encode_video", "video_frames"),
     "targets": ("Bitrate", "BitsPerPixel", "Psnr", "Quality", "Size"),
     "format.token_file": ("Tokens",),
     "image.codec": ("Codec", "Decoded"),

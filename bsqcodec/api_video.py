@@ -16,25 +16,29 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sized
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import replace
 from fractions import Fraction
 from functools import lru_cache
 from numbers import Real
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Unpack
+from typing import TYPE_CHECKING, Any, BinaryIO, Unpack
 
 from bsqcodec.api import MAX_PIXELS, check_source, choose_target
 from bsqcodec.format.byte_source import SupportsRead, as_stream
 from bsqcodec.options import DecodeOptions, EncodeOptions, VideoKeywords
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from PIL import Image
+
     from bsqcodec.media.image.picture import Samples
     from bsqcodec.media.video.video_files import OutputOptions, RawVideo
     from bsqcodec.video.codec import VideoCodec
     from bsqcodec.video.decode_file import StoredVideo
     from bsqcodec.video.encode_file import CodedVideo
+    from bsqcodec.video.encode_frames import EncodedVideo
 
 
 def encode_video(
@@ -115,6 +119,64 @@ def encode_video(
         else nullcontext(destination)
     ) as file:
         return encode_video_file(codec, video, file, chosen)
+
+
+def encode_frames(
+    frames: Iterable[Image.Image | NDArray[Any]],
+    destination: str | Path | BinaryIO,
+    quality: float | None = None,
+    bpp: float | None = None,
+    bitrate: float | str | None = None,
+    psnr: float | None = None,
+    *,
+    frame_rate: Fraction | float | None = None,
+    overwrite: bool = False,
+    max_pixels: int = MAX_PIXELS,
+    weights: str | Path | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+    **options: Unpack[VideoKeywords],
+) -> EncodedVideo:
+    """Code frames, Pillow images or arrays [H, W] or [H, W, C], as a .bsq video as they come.
+
+    frames: any iterable, such as a generator; all of one size. frame_rate: frames a second, 25 by
+    default. All else, and what is raised, as of `encode_video`.
+    """
+    from bsqcodec.media.files import (
+        atomic_output,
+        check_coded_name,
+        check_output,
+        temporary_file,
+    )
+    from bsqcodec.media.image.image_reader import picture_from
+    from bsqcodec.media.video.frame_sequence import PicturesReader
+    from bsqcodec.video.encode_file import publish
+    from bsqcodec.video.encode_frames import encode_frames as encode
+
+    target = choose_target(quality, bpp, psnr=psnr, bitrate=bitrate)
+    chosen = EncodeOptions.for_video(target, max_pixels, **options)
+    _check_destination(destination)
+    if isinstance(destination, (str, Path)):
+        check_coded_name(destination)
+        check_output(destination, force=overwrite)
+    pictures = (
+        (f"frame {number}", picture_from(frame, max_pixels=max_pixels))
+        for number, frame in enumerate(frames)
+    )
+    count = len(frames) if isinstance(frames, Sized) else None
+    reader = PicturesReader(pictures, _frame_rate(frame_rate), count)
+    codec = _codec(None if weights is None else str(weights), device, threads)
+    with (
+        atomic_output(Path(destination), force=overwrite)
+        if isinstance(destination, (str, Path))
+        else nullcontext(destination)
+    ) as file:
+        if not chosen.verify:
+            return encode(codec, reader, file, chosen)
+        with temporary_file() as made:
+            encoded = encode(codec, reader, made, chosen)
+            publish(codec, encoded.frames, made, file, verify=True)
+        return encoded
 
 
 def decode_video(

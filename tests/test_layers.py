@@ -25,6 +25,7 @@ LAYERS = (
     "api",
     "api_video",
     "pillow",
+    "imageio",
     "batch",
     "cli",
     "training",

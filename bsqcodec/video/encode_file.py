@@ -166,22 +166,29 @@ def encode_video_file(
     """
     if isinstance(options.target, Size):
         coded, file = _to_size(codec, source, options.target.bytes, options, progress)
-    elif not options.verify:
+        with file:
+            publish(codec, coded.frames, file, sink, verify=options.verify)
+        return coded
+    if not options.verify:
         return _code(codec, source, sink, options, progress)
-    else:
-        file = temporary_file()
-        try:
-            coded = _code(codec, source, file, options, progress)
-        except BaseException:
-            file.close()
-            raise
-    with file:
-        if options.verify:
-            file.seek(0)
-            codec.verify(file, coded.frames)
-        file.seek(0)
-        shutil.copyfileobj(file, sink)
+    with temporary_file() as file:
+        coded = _code(codec, source, file, options, progress)
+        publish(codec, coded.frames, file, sink, verify=True)
     return coded
+
+
+def publish(
+    codec: VideoCodec, frames: int, file: IO[bytes], sink: SupportsWrite, *, verify: bool
+) -> None:
+    """Copy a coded video of so many frames to a sink; verify: not before it decodes as it should.
+
+    Raises VerifyError.
+    """
+    if verify:
+        file.seek(0)
+        codec.verify(file, frames)
+    file.seek(0)
+    shutil.copyfileobj(file, sink)
 
 
 def _code(

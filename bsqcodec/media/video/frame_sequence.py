@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -63,36 +64,42 @@ def find_pictures(source: Path) -> list[Path]:
     return pictures
 
 
-class SequenceReader(VideoReader):
-    """Pictures of one size, each read when its turn comes.
+class PicturesReader(VideoReader):
+    """Pictures of one size, with their names in messages, each taken when its turn comes.
 
     frame_rate: frames a second; timestamps count frames in a time base of 1 / frame_rate.
-    Raises MediaError where there are none or the first cannot be read.
+    count: how many there probably are, None if that is not known.
+    Raises MediaError where there are none, and what taking the first raises.
     """
 
-    def __init__(self, source: Path, frame_rate: Fraction | None, *, max_pixels: int) -> None:
+    def __init__(
+        self,
+        pictures: Iterator[tuple[str, Picture]],
+        frame_rate: Fraction | None = None,
+        count: int | None = None,
+    ) -> None:
         rate = frame_rate or DEFAULT_FRAME_RATE
         self.notes = []
         self.problems = []
-        self._max_pixels = max_pixels
-        self._paths = find_pictures(source)
-        self.expected_frames = len(self._paths)
-        self._first: Picture | None = read_picture(self._paths[0], max_pixels=max_pixels)
-        size = self._first.width, self._first.height
-        self._code_points = _code_points(self._first) or _SRGB
-        self._note(self._first)
+        self.expected_frames = count
+        first = next(pictures, None)
+        if first is None:
+            raise MediaError("a video has at least one frame, and there is none")
+        self._pictures = chain((first,), pictures)
+        picture = first[1]
+        size = picture.width, picture.height
+        self._code_points = _code_points(picture) or _SRGB
+        self._note(picture)
         self.format = VideoFormat(
             *size, 1 / rate, rate, VideoColour(guessed_matrix(size[1]), False, *self._code_points),
             notes=tuple(self.notes),
         )  # fmt: skip
 
     def frames(self) -> Iterator[VideoFrame]:
-        for index, path in enumerate(self._paths):
-            picture = self._first or read_picture(path, max_pixels=self._max_pixels)
-            self._first = None
+        for index, (name, picture) in enumerate(self._pictures):
             if (picture.width, picture.height) != (self.format.width, self.format.height):
                 raise MediaError(
-                    f"{path}: the picture size changes from {self.format.width} x"
+                    f"{name}: the picture size changes from {self.format.width} x"
                     f" {self.format.height} to {picture.width} x {picture.height}"
                     f" after {index} frames"
                 )
@@ -116,6 +123,15 @@ class SequenceReader(VideoReader):
         elif picture.icc is not None and _code_points(picture) is None:
             notes.append("colour profiles are not carried: samples are taken as sRGB")
         self.notes += [note for note in dict.fromkeys(notes) if note not in self.notes]
+
+
+class SequenceReader(PicturesReader):
+    """Picture files as a video; see `PicturesReader`."""
+
+    def __init__(self, source: Path, frame_rate: Fraction | None, *, max_pixels: int) -> None:
+        paths = find_pictures(source)
+        pictures = ((str(path), read_picture(path, max_pixels=max_pixels)) for path in paths)
+        super().__init__(pictures, frame_rate, len(paths))
 
 
 def _code_points(picture: Picture) -> tuple[int, int] | None:
