@@ -39,7 +39,7 @@ STYLES = {
     "bsqcodec-effort2": ("#7F3300", "o"),
     "bsqcodec-effort2-psnr": ("#7F3300", "<"),
     "bsqcodec-effort2-ms-ssim": ("#7F3300", ">"),
-    FIXED: ("#D55E00", "*"),
+    **{name: ("#D55E00", mark) for name, mark in zip(FIXED, "*P", strict=True)},
     "jpeg": ("#777777", "s"),
     "jpeg2000": ("#0072B2", "^"),
     "webp": ("#009E73", "D"),

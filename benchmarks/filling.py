@@ -99,8 +99,9 @@ def measure(model: BsqModel, pixels: Pixels, seed: int) -> list[Filled]:
     patch = model.patch
     pixels = pixels[: len(pixels) // patch * patch, : pixels.shape[1] // patch * patch]
     height, width = pixels.shape[:2]
-    header, grid = header_of(model, width, height), model.grid(height, width)
-    bits = bits_of_picture(model.weights.tokenizer, pixels)
+    depth = model.default_depth
+    header, grid = header_of(model, width, height, depth), model.grid(height, width)
+    bits = bits_of_picture(model.weights.tokenizer, pixels)[..., :depth]
     whole = model.symbols_of_bits(bits, height, width)
     undamaged = model.render(whole, header)
     generator = np.random.default_rng(seed)

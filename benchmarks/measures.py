@@ -20,8 +20,8 @@ TUNED = {f"{SEARCHING}-{tune}": tune for tune in TUNES}
 
 SEARCHES = (SEARCHING, *TUNED)
 
-FIXED = "bsq-18"
-"""bsqcodec with weights of the family bsq, whose rate is fixed."""
+FIXED = {"bsq-18": 18, "bsq-36": 36}
+"""bsqcodec with weights of the family bsq, and the bits of a token that each of them spends."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def curve(result: RdResult, measure: Measure) -> Curve:
 
 def is_ours(codec: str) -> bool:
     """Whether a codec of this name is bsqcodec."""
-    return codec == FIXED or codec.startswith(OURS)
+    return codec in FIXED or codec.startswith(OURS)
 
 
 def with_points(results: Sequence[RdResult], measure: Measure) -> list[RdResult]:

@@ -25,8 +25,7 @@ DEFAULT_QUALITIES = (0.0, 3.0, 8.0, 13.0, 19.0, 26.0, 34.0, 44.0, 58.0)  # about
 SEARCHING_QUALITIES = (7.3, 17.2, 27.2, 40.5, 58.2)  # fewer, since each takes far longer
 # Width, height and quality: both ways a Kodak picture can stand, and odd sides.
 PROBES = ((768, 512, 15.0), (512, 768, 60.0), (131, 97, 90.0))
-BSQ_BITS = 18  # of a token of 8x8 pixels
-BSQ_PATCH = 8
+BSQ_PATCH = 8  # of the tokens of the codecs of one rate
 
 
 class BsqStill:
@@ -93,44 +92,53 @@ class BsqStill:
 class FixedStill:
     """bsqcodec with weights of the family bsq, whose only setting are the bits of a token.
 
-    Satisfies `StillCodec`. Raises WeightsError for weights of another family or shape.
+    name: one of `FIXED`. Satisfies `StillCodec`. Raises WeightsError for weights of another family
+    or shape.
     """
 
-    name = FIXED
-    label = "bsqcodec, --model bsq"
     suffix = ".bsq"
     setting_name = "bits"
-    settings: tuple[float, ...] = (float(BSQ_BITS),)
-    setting_range = (float(BSQ_BITS), float(BSQ_BITS))
     whole_settings = True
 
-    def __init__(self, codec: "Codec") -> None:
+    def __init__(self, name: str, codec: "Codec") -> None:
+        from bsqcodec.encoder.target_search import quality_among
         from bsqcodec.errors import WeightsError
         from bsqcodec.image.picture_tokens import bsq_model
+        from bsqcodec.models.bsq.picture_model import listed
+        from bsqcodec.targets import Quality
 
+        bits = FIXED[name]
         model = bsq_model(codec.model)
-        if (model.bits, model.patch) != (BSQ_BITS, BSQ_PATCH):
+        if bits not in model.depths or model.patch != BSQ_PATCH:
             raise WeightsError(
-                f"the weights {model.id.hex()} spend {model.bits} bits on each {model.patch} x"
-                f" {model.patch} pixels, {FIXED} is {BSQ_BITS} on each {BSQ_PATCH} x {BSQ_PATCH}"
+                f"the weights {model.id.hex()} spend {listed(model.depths)} bits on each"
+                f" {model.patch} x {model.patch} pixels, {name} is {bits} on each"
+                f" {BSQ_PATCH} x {BSQ_PATCH}"
             )
+        self.name = name
         self.codec = codec
+        self.settings: tuple[float, ...] = (float(bits),)
+        self.setting_range = (float(bits), float(bits))
+        quality = quality_among(model.steps, model.step_of(bits))
+        self.target = None if quality is None else Quality(quality)
+        given = "" if bits == model.default_depth else f" -q {quality:g}"
+        self.label = f"bsqcodec, --model bsq{given}"
 
     def options(self) -> Options:
         return {"weights": self.codec.model_id.hex(), "fingerprint": self.fingerprint()}
 
     def fingerprint(self) -> str:
         """See `fingerprint`."""
-        sizes = [(width, height, float(BSQ_BITS)) for width, height, _ in PROBES]
+        sizes = [(width, height, self.settings[0]) for width, height, _ in PROBES]
         return fingerprint(self, sizes)
 
     def versions(self) -> dict[str, str]:
         return own_versions()
 
     def encode(self, image: Image.Image, setting: float) -> bytes:
-        if setting != BSQ_BITS:
-            raise ValueError(f"{FIXED} has no setting of {setting:g} bits")
-        data: bytes = self.codec.encode(image).data
+        if setting not in self.settings:
+            raise ValueError(f"{self.name} has no setting of {setting:g} bits")
+        data: bytes = self.codec.encode(image, self.target).data
         return data
 
     def decode(self, data: bytes) -> Pixels:
@@ -283,8 +291,8 @@ def make_still(
 
     Raises KeyError for another name, WeightsError where the weights it needs are not there.
     """
-    if name == FIXED:
-        return FixedStill(open_codec(weights, threads, "bsq"))
+    if name in FIXED:
+        return FixedStill(name, open_codec(weights, threads, "bsq"))
     if name == BsqStill.name:
         return BsqStill(_transform_codec(weights, threads), effort=effort, qualities=qualities)
     if name in SEARCHES:

@@ -20,7 +20,7 @@ from benchmarks.runner import measure_clip, measure_picture
 from benchmarks.runner import run as run_codec
 from bsqcodec.errors import WeightsError
 
-STILLS = (*ANCHORS, ours.BsqStill.name, *SEARCHES, FIXED)
+STILLS = (*ANCHORS, ours.BsqStill.name, *SEARCHES, *FIXED)
 VIDEOS = (*VIDEO_ANCHORS, *ours_video.NAMES)
 
 

@@ -155,10 +155,13 @@ BSQ_PRIOR = BitPriorConfig(width=32, heads=2, blocks=2, hidden=64, lattices=(4, 
 """18 bits in three sub-codes of 6, coded in 7 passes."""
 
 
-def random_bsq_tokenizer(seed: int = 0, blocks: int = 1) -> BsqTokenizer:
+def random_bsq_tokenizer(
+    seed: int = 0, blocks: int = 1, depths: tuple[int, ...] = ()
+) -> BsqTokenizer:
     """A BSQ tokenizer whose every part matters."""
+    config = BsqConfig(8, 18, 64, blocks, blocks, fine_width=8, fine_convs=1, depths=depths)
     with seeded(seed):
-        model = BsqTokenizer(BsqConfig(8, 18, 64, blocks, blocks, fine_width=8, fine_convs=1))
+        model = BsqTokenizer(config)
         shake(model, 0.05)
     return model
 
@@ -171,10 +174,11 @@ def random_bit_prior(seed: int = 0, config: BitPriorConfig = BSQ_PRIOR) -> BitPr
     return prior.eval().requires_grad_(False)
 
 
-def save_bsq_weights(folder: Path) -> Path:
+def save_bsq_weights(folder: Path, depths: tuple[int, ...] = ()) -> Path:
     """Save tiny default weights of the BSQ family into a folder."""
     prior = quantize_bit_prior(random_bit_prior())
-    return bsq_weights.save(folder, random_bsq_tokenizer(), BSQ_PRIOR, prior, default=True)
+    tokenizer = random_bsq_tokenizer(depths=depths)
+    return bsq_weights.save(folder, tokenizer, BSQ_PRIOR, prior, default=True)
 
 
 def random_values(planes: Tensor, step: int, height: int, width: int, seed: int = 0) -> np.ndarray:

@@ -86,9 +86,8 @@ def check(source: Path, coded: Path, options: Options) -> str | None:
     cannot be read.
     """
     from bsqcodec.encoder.effort import is_optimised
-    from bsqcodec.encoder.target_search import step_of_quality
+    from bsqcodec.encoder.target_search import step_among, step_of_quality
     from bsqcodec.format.image_container import unpack
-    from bsqcodec.models.families import TRANSFORM
     from bsqcodec.targets import Quality
 
     with open(coded, "rb") as file:
@@ -96,12 +95,14 @@ def check(source: Path, coded: Path, options: Options) -> str | None:
     header = container.header
     if header.model_id.hex() != options.model_id:
         return "it was made with other weights"
-    if options.model == TRANSFORM:  # the other family has one quality
-        if not isinstance(options.target, Quality):
-            return "it does not tell what rate or distortion was asked for"
-        optimised = is_optimised(options.encoding.effort, header.width * header.height)
-        if header.step != step_of_quality(options.target.value, optimised):
-            return "it is of another quality or effort"
+    if not isinstance(options.target, Quality):
+        return "it does not tell what rate or distortion was asked for"
+    optimised = is_optimised(options.encoding.effort, header.width * header.height)
+    quality, steps = options.target.value, options.few_steps
+    if header.step != (
+        step_among(steps, quality) if steps else step_of_quality(quality, optimised)
+    ):
+        return "it is of another quality or effort"
     if coded.stat().st_mtime_ns < source.stat().st_mtime_ns:
         return "its source is newer"
     picture = read_source(source, options.encoding.max_pixels, first_frame=options.first_frame)

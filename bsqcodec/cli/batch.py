@@ -154,6 +154,7 @@ def batch(
         threads = max(1, (threads or core_count()) // count)
     used = kinds if plan.direction is Direction.ENCODE else set()
     weights_file = _picture_weights(weights, model) if PICTURE.name in used else None
+    family, few_steps = (None, None) if weights_file is None else _family_of(weights_file)
     video_weights_file = _video_weights(weights) if VIDEO.name in used else None
     coding = Options(
         encoding=encoding,
@@ -163,7 +164,8 @@ def batch(
         weights=None if weights is None else os.path.abspath(weights),
         weights_sha256=None if weights_file is None else _sha256(weights_file),
         video_weights_sha256=None if video_weights_file is None else _sha256(video_weights_file),
-        model=model if weights_file is None else _family_of(weights_file),
+        model=model if family is None else family,
+        few_steps=few_steps,
         model_id=None if weights_file is None else weights_file.stem.partition("-")[2],
         device=device,
         threads=threads,
@@ -259,11 +261,11 @@ def _picture_weights(weights: str | None, model: str) -> Path:
     return default_weights(model)
 
 
-def _family_of(weights: Path) -> str:
-    """The family of a file of weights. Raises WeightsError."""
-    from bsqcodec.models.families import family_of_file
+def _family_of(weights: Path) -> tuple[str, tuple[int, ...] | None]:
+    """What `family_and_steps` tells. Raises WeightsError."""
+    from bsqcodec.models.families import family_and_steps
 
-    return family_of_file(weights)
+    return family_and_steps(weights)
 
 
 def _video_weights(weights: str | None) -> Path:

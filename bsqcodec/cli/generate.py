@@ -54,7 +54,7 @@ LARGEST_SEED = 2**63 - 1
     metavar="N",
     default=12,
     show_default=True,
-    help="Draw in so many steps, the surest codes first.",
+    help="Draw in so many steps.",
 )
 @click.option(
     "--temperature",

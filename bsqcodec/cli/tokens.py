@@ -20,6 +20,7 @@ from bsqcodec.cli.jobs import (
     run,
     with_named_output,
 )
+from bsqcodec.cli.values import Whole
 from bsqcodec.media.files import (
     check_output,
     first_bytes,
@@ -44,6 +45,12 @@ TOKEN_FORMATS = ("safetensors", "npz")
     type=click.Choice(TOKEN_FORMATS),
     help="Format to write.  [default: by the suffix of OUT, else safetensors]",
 )
+@click.option(
+    "--bits",
+    type=Whole(min=1),
+    metavar="N",
+    help="Bits of a code.  [default: as many as encode spends]",
+)
 @options.force_option
 @options.machine_options
 @options.max_pixels_option
@@ -56,6 +63,7 @@ def tokens(
     inputs: tuple[str, ...],
     output: str | None,
     format_name: str | None,
+    bits: int | None,
     force: bool,
     device: str,
     threads: int | None,
@@ -80,7 +88,7 @@ def tokens(
     codecs = Codecs(weights, device, options.limit_threads(console, threads), model="bsq")
 
     def write(job: Job) -> None:
-        found = _tokens(job.source, codecs, max_pixels, max_memory)
+        found = _tokens(job.source, codecs, bits, max_pixels, max_memory)
         data = pack_tokens(found, TokenFormat(formats[job]))
         with open_output(job.target, force=force) as file:
             file.write(data)
@@ -119,10 +127,15 @@ def _format(job: Job, name: str | None) -> str:
     return suffix
 
 
-def _tokens(source: str, codecs: Codecs, max_pixels: int, max_memory: int | None) -> Tokens:
-    """The tokens of a picture or of a coded file."""
+def _tokens(
+    source: str, codecs: Codecs, bits: int | None, max_pixels: int, max_memory: int | None
+) -> Tokens:
+    """The tokens of a picture or of a coded file, whose codes have the bits that it was coded with.
+
+    Raises TargetError for a number of bits that there are none of.
+    """
     from bsqcodec.batch.pictures import read_source
-    from bsqcodec.errors import FormatError
+    from bsqcodec.errors import FormatError, TargetError
     from bsqcodec.format.magic import FileKind, is_coded, read_kind
 
     coded = is_coded(first_bytes(source))
@@ -131,8 +144,14 @@ def _tokens(source: str, codecs: Codecs, max_pixels: int, max_memory: int | None
             picture = read_source(
                 file if is_standard_stream(source) else source, max_pixels, first_frame=True
             )
-            return codecs.picture.tokens(picture)
+            try:
+                return codecs.picture.tokens(picture, bits)
+            except ValueError as error:
+                raise TargetError(str(error)) from error
         kind, stream = read_kind(file)
         if kind is FileKind.VIDEO:
             raise FormatError("it is a video; only pictures have tokens")
-        return codecs.picture.coded_tokens(stream, max_pixels=max_pixels, max_memory=max_memory)
+        found = codecs.picture.coded_tokens(stream, max_pixels=max_pixels, max_memory=max_memory)
+        if bits not in (None, found.bits):
+            raise TargetError(f"it was coded with codes of {found.bits} bits, not {bits}")
+        return found

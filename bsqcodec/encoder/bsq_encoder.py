@@ -1,4 +1,4 @@
-"""Encoding a picture with the family `bsq`: every token gets its one code, so there is no choice."""
+"""Encoding a picture with the family `bsq`: every token gets its one code, of so many bits."""
 
 from __future__ import annotations
 
@@ -6,19 +6,23 @@ import numpy as np
 import numpy.typing as npt
 
 from bsqcodec.encoder.picture_encoder import Written
+from bsqcodec.encoder.target_search import quality_among, step_among
 from bsqcodec.errors import TargetError
 from bsqcodec.machine.team import team_of
-from bsqcodec.models.bsq.coding import bits_of_picture, write_bits
+from bsqcodec.models.bsq.coding import Bits, bits_of_picture, write_bits
 from bsqcodec.models.bsq.level_payload import pack_slices
-from bsqcodec.models.bsq.picture_model import STEP, BsqModel
+from bsqcodec.models.bsq.picture_model import BsqModel
 from bsqcodec.models.picture_model import Progress
 from bsqcodec.options import EncodeOptions
+from bsqcodec.targets import DEFAULT_QUALITY
 
 
 class BsqEncoder:
     """A picture [H, W, 3] that is coded with weights of the family `bsq`; a `PictureEncoder`.
 
-    Efforts 0 and 1 are the same. Raises TargetError for effort 2, any tune and any target.
+    A quality chooses the number of bits of a code, if the weights have more than one. Efforts 0 and
+    1 are the same. Raises TargetError for effort 2, any tune, and any target where there is one
+    number of bits only.
     """
 
     strength = 0.0
@@ -34,19 +38,26 @@ class BsqEncoder:
             )
         if options.tune is not None:
             raise TargetError("weights of the family bsq cannot be tuned for a measure")
-        if options.target is not None:
+        if options.target is not None and len(model.steps) == 1:
             raise TargetError(
-                "weights of the family bsq have one quality: they spend"
+                f"the weights {model.id.hex()} have one quality: they spend"
                 f" {model.bits} bits on each {model.patch} x {model.patch} pixels,"
                 " less what entropy coding saves, and take no quality, size, bpp or PSNR"
             )
         self._model, self._pixels = model, pixels
+        self._bits: Bits | None = None
+        self._payloads: list[bytes] = []
+        self._ideal_bits: list[float] = []
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        return self._model.steps
 
     def step_for(self, quality: float | None) -> int:
-        return STEP
+        return step_among(self.steps, DEFAULT_QUALITY if quality is None else quality)
 
     def quality_of(self, step: int) -> float | None:
-        return None
+        return quality_among(self.steps, step)
 
     def write(
         self,
@@ -58,9 +69,19 @@ class BsqEncoder:
     ) -> Written:
         model = self._model
         height, width = self._pixels.shape[:2]
-        inside = model.grid(height, width).inside
+        depth = model.depth_of(step)
         with team_of(model.device):
-            bits = bits_of_picture(model.weights.tokenizer, self._pixels)
-            coded = write_bits(model.weights.prior, bits, inside, progress)
-        payloads = [pack_slices(parts) for parts in coded.payloads]
-        return Written(model.symbols_of_bits(bits, height, width), payloads, coded.ideal_bits)
+            if self._bits is None:
+                self._bits = bits_of_picture(model.weights.tokenizer, self._pixels)
+            bits = self._bits[..., :depth]
+            levels = depth // model.weights.prior.config.sub_code
+            if levels > len(self._payloads):  # the first levels of more bits are those of fewer
+                inside = model.grid(height, width).inside
+                coded = write_bits(model.weights.prior, bits, inside, progress)
+                self._payloads = [pack_slices(parts) for parts in coded.payloads]
+                self._ideal_bits = coded.ideal_bits
+        return Written(
+            model.symbols_of_bits(bits, height, width),
+            self._payloads[:levels],
+            sum(self._ideal_bits[:levels]),
+        )

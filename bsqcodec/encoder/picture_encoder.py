@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -35,6 +36,10 @@ class PictureEncoder(Protocol):
     @property
     def notes(self) -> tuple[str, ...]:
         """Sentences on what was asked for and is not done with this picture."""
+
+    @property
+    def steps(self) -> Sequence[int] | None:
+        """The few steps that there are, finest first; None where an index 0..255 is one."""
 
     @property
     def strength(self) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -56,6 +56,21 @@ def quality_of_step(step: int, optimised: bool = False) -> float:
         )
         quality = min(quality + OPTIMISED_STEP_OFFSET / slope, near_finest)
     return max(0.0, quality)
+
+
+def step_among(steps: Sequence[int], quality: float) -> int:
+    """The step of a quality 0..100 where there are a few, finest first, at equal distances.
+
+    The coarser of two that are as near.
+    """
+    return steps[math.floor((1 - quality / 100) * (len(steps) - 1) + 0.5)]
+
+
+def quality_among(steps: Sequence[int], step: int) -> float | None:
+    """The quality at which `step_among` gives a step; None if there is no other."""
+    if len(steps) == 1:
+        return None
+    return 100 * (1 - steps.index(step) / (len(steps) - 1))
 
 
 T = TypeVar("T")
@@ -154,6 +169,38 @@ def _bisect_strength(
         else:
             weak = middle
     return best
+
+
+def largest_within(
+    attempt: Callable[[int], tuple[int, T]], steps: Sequence[int], limit: int
+) -> Trial[T]:
+    """The largest result of at most `limit` bytes that a few steps give, finest first.
+
+    Raises TargetError if none is small enough.
+    """
+    size = 0
+    for step in steps:
+        size, result = attempt(step)
+        if size <= limit:
+            return Trial(step, 1.0, size, result)
+    raise TargetError(
+        f"the smallest file this picture gives is {size} bytes, more than the {limit} asked for"
+    )
+
+
+def coarsest_within(
+    attempt: Callable[[int], tuple[float, T]], steps: Sequence[int], wanted: float
+) -> Trial[T]:
+    """The coarsest of a few steps, finest first, whose PSNR is at least `wanted`.
+
+    Raises TargetError if the finest step does not reach it.
+    """
+    figure = 0.0
+    for step in reversed(steps):
+        figure, result = attempt(step)
+        if figure >= wanted:
+            return Trial(step, 1.0, figure, result)
+    raise TargetError(f"{wanted:g} dB is out of reach: the finest step gives {figure:.2f} dB")
 
 
 def at_limit(figure: float, limit: float) -> bool:

@@ -48,6 +48,10 @@ class TransformEncoder:
         self.optimises = is_optimised(effort, height * width)
         self.notes = notes_on(effort, height * width, "the picture")
 
+    @property
+    def steps(self) -> None:
+        return None
+
     def step_for(self, quality: float | None) -> int:
         return step_of_quality(DEFAULT_QUALITY if quality is None else quality, self.optimises)
 

@@ -218,11 +218,15 @@ class Codec:
             filled_rows=decoded.filled_rows,
         )
 
-    def tokens(self, picture: Picture | Image.Image | npt.NDArray[np.uint8]) -> Tokens:
+    def tokens(
+        self, picture: Picture | Image.Image | npt.NDArray[np.uint8], bits: int | None = None
+    ) -> Tokens:
         """Return the codes of a picture; needs weights of the family `bsq`.
 
-        `from_tokens` of them is what decoding the picture's file would give. Raises WeightsError
-        for weights of another family, LimitError, MediaError for an array that is no picture.
+        bits: of a code, by default as many as `encode` spends. `from_tokens` of them is what decoding
+        the picture's file would give. Raises WeightsError for weights of another family, ValueError
+        for a number of bits that they do not have, LimitError, MediaError for an array that is no
+        picture.
         """
         from bsqcodec.image.picture_tokens import bsq_model, tokens_of_picture
 
@@ -230,7 +234,7 @@ class Codec:
         with coding(self.device, "this picture"):
             if not isinstance(picture, Picture):
                 picture = picture_from(picture)
-            return tokens_of_picture(model, picture)
+            return tokens_of_picture(model, picture, bits)
 
     def coded_tokens(
         self,
@@ -266,7 +270,7 @@ class Codec:
         model = bsq_model(self.model_of(bytes.fromhex(tokens.model)))
         with coding(self.device, "this picture"):
             picture = picture_of_tokens(model, tokens)
-        header = header_of(model, tokens.width, tokens.height, gray=tokens.gray)
+        header = header_of(model, tokens.width, tokens.height, tokens.bits, gray=tokens.gray)
         seconds = time.perf_counter() - started
         return Decoded(picture, header, header.levels, truncated=False, seconds=seconds)
 

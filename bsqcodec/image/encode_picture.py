@@ -12,7 +12,14 @@ import numpy.typing as npt
 
 from bsqcodec.encoder.families import picture_encoder
 from bsqcodec.encoder.psnr import psnr
-from bsqcodec.encoder.target_search import Trial, at_limit, search_psnr, search_size
+from bsqcodec.encoder.target_search import (
+    Trial,
+    at_limit,
+    coarsest_within,
+    largest_within,
+    search_psnr,
+    search_size,
+)
 from bsqcodec.errors import FormatError, LimitError, VerifyError
 from bsqcodec.format.image_container import Chunk, ChunkKind, Colour, Header, pack, unpack
 from bsqcodec.format.memory_limit import memory_notes, picture_memory
@@ -157,8 +164,11 @@ class PictureEncoding:
 
     def _meet_size(self, limit: int) -> Attempt:
         """The largest file of at most `limit` bytes."""
-        strength = self._encoder.strength
-        found = search_size(self._sized, limit, strength)
+        strength, steps = self._encoder.strength, self._encoder.steps
+        if steps is not None:
+            found = largest_within(partial(self._sized, strength=strength), steps, limit)
+        else:
+            found = search_size(self._sized, limit, strength)
         if self._encoder.optimises:
             found = search_size(partial(self._sized, optimised=True), limit, strength, found.step)
         if not at_limit(found.figure, limit):
@@ -168,6 +178,8 @@ class PictureEncoding:
 
     def _meet_psnr(self, db: float) -> Trial[Attempt]:
         """The coarsest coding of at least this PSNR."""
+        if self._encoder.steps is not None:
+            return coarsest_within(self._measured, self._encoder.steps, db)
         found = search_psnr(self._measured, db)
         if self._encoder.optimises:
             found = search_psnr(partial(self._measured, optimised=True), db, found.step)

@@ -27,10 +27,12 @@ def generate_picture(
     progress: Progress | None = None,
 ) -> Picture:
     """Draw a picture of width x height pixels from nothing."""
+    depth = model.default_depth
     grid = model.grid(height, width)
     signs = np.zeros((*grid.padded_shape, model.bits), np.int8)
-    symbols = model.drawn(signs, grid.inside, drawing, progress)
-    return rendered(model, symbols, header_of(model, width, height))
+    header = header_of(model, width, height, depth)
+    symbols = model.drawn(signs, grid.inside, header.levels, drawing, progress)
+    return rendered(model, symbols, header)
 
 
 def complete_picture(
@@ -54,14 +56,16 @@ def complete_picture(
     if not hole.any():
         raise MediaError("the mask has no hole: nothing in it is white")
     grid = model.grid(*shape)
+    depth = model.default_depth
     bits = bits_of_picture(model.weights.tokenizer, to_rgb(picture.pixels))
-    signs = model.symbols_of_bits(bits, *shape).values.astype(np.int8)
+    signs = model.symbols_of_bits(bits[..., :depth], *shape).values.astype(np.int8)
     lack = [(0, grid.padded_rows * model.patch - shape[0])]
     lack += [(0, grid.padded_columns * model.patch - shape[1])]
     blocks = np.pad(hole, lack).reshape(grid.padded_rows, model.patch, -1, model.patch)
     signs[blocks.any((1, 3))] = 0
-    symbols = model.drawn(signs, grid.inside, drawing, progress)
-    drawn = rendered(model, symbols, header_of(model, shape[1], shape[0], gray=picture.is_grey))
+    header = header_of(model, shape[1], shape[0], depth, gray=picture.is_grey)
+    symbols = model.drawn(signs, grid.inside, header.levels, drawing, progress)
+    drawn = rendered(model, symbols, header)
     where = hole if picture.is_grey else hole[..., None]
     pixels = np.where(where, drawn.pixels, picture.pixels)
     return Picture(

@@ -12,7 +12,7 @@ from bsqcodec.image.decode_picture import check_levels, check_symbols
 from bsqcodec.image.samples import to_grey, to_rgb
 from bsqcodec.media.image.picture import Picture
 from bsqcodec.models.bsq.coding import bits_of_picture
-from bsqcodec.models.bsq.picture_model import STEP, BsqModel
+from bsqcodec.models.bsq.picture_model import BsqModel, listed
 from bsqcodec.models.picture_model import PictureModel, Symbols
 
 
@@ -26,22 +26,30 @@ def bsq_model(model: PictureModel) -> BsqModel:
     return model
 
 
-def header_of(model: BsqModel, width: int, height: int, *, gray: bool = False) -> Header:
-    """Return the header of a file of the family, of a picture of this size in pixels."""
+def header_of(model: BsqModel, width: int, height: int, bits: int, *, gray: bool = False) -> Header:
+    """Return the header of a file of codes of so many bits, of a picture of this size in pixels."""
+    step = model.step_of(bits)
     return Header(
         model_id=model.id,
         width=width,
         height=height,
         colour=Colour.GRAY if gray else Colour.RGB,
-        step=STEP,
-        levels=model.weights.prior.config.sub_codes,
+        step=step,
+        levels=model.weights.prior.config.sub_codes - step,
     )
 
 
-def tokens_of_picture(model: BsqModel, picture: Picture) -> Tokens:
-    """Return the codes of a picture; its alpha channel and metadata are not in them."""
-    header = header_of(model, picture.width, picture.height, gray=picture.is_grey)
-    bits = bits_of_picture(model.weights.tokenizer, to_rgb(picture.pixels))
+def tokens_of_picture(model: BsqModel, picture: Picture, count: int | None = None) -> Tokens:
+    """Return the codes of a picture; its alpha channel and metadata are not in them.
+
+    count: of bits of a code, by default as many as encoding spends. Raises ValueError for a number
+    that the weights do not have.
+    """
+    count = model.default_depth if count is None else count
+    if count not in model.depths:
+        raise ValueError(f"codes of these weights have {listed(model.depths)} bits, not {count}")
+    header = header_of(model, picture.width, picture.height, count, gray=picture.is_grey)
+    bits = bits_of_picture(model.weights.tokenizer, to_rgb(picture.pixels))[..., :count]
     return _tokens(model, header, model.symbols_of_bits(bits, picture.height, picture.width))
 
 
@@ -62,13 +70,14 @@ def picture_of_tokens(model: BsqModel, tokens: Tokens) -> Picture:
 
     Raises FormatError for codes of another number of bits or another patch than the model's.
     """
-    if (tokens.bits, tokens.patch) != (model.bits, model.patch):
+    if tokens.bits not in model.depths or tokens.patch != model.patch:
         raise FormatError(
             f"the tokens have {tokens.bits} bits for {tokens.patch} x {tokens.patch} pixels, the"
-            f" weights {model.id.hex()} have {model.bits} for {model.patch} x {model.patch}"
+            f" weights {model.id.hex()} have {listed(model.depths)} for"
+            f" {model.patch} x {model.patch}"
         )
-    header = header_of(model, tokens.width, tokens.height, gray=tokens.gray)
-    symbols = model.symbols_of_codes(tokens.codes, tokens.height, tokens.width)
+    header = header_of(model, tokens.width, tokens.height, tokens.bits, gray=tokens.gray)
+    symbols = model.symbols_of_codes(tokens.codes, tokens.bits, tokens.height, tokens.width)
     return rendered(model, symbols, header)
 
 
@@ -81,7 +90,7 @@ def rendered(model: BsqModel, symbols: Symbols, header: Header) -> Picture:
 def _tokens(model: BsqModel, header: Header, symbols: Symbols) -> Tokens:
     return Tokens(
         codes=model.codes(symbols, header),
-        bits=model.bits,
+        bits=model.depth_of(header.step),
         patch=model.patch,
         model=model.id.hex(),
         width=header.width,

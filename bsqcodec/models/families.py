@@ -82,6 +82,13 @@ def default_weights(family: str) -> Path:
     return bsq_weight_files.find_default() if family == BSQ else weight_files.find_default()
 
 
-def family_of_file(path: Path) -> str:
-    """The name of the family of a file of weights, by its configuration alone. Raises WeightsError."""
-    return family_of(weight_store.read(path, path.stem.partition("-")[0], weight_files.WHAT))
+def family_and_steps(path: Path) -> tuple[str, tuple[int, ...] | None]:
+    """The name of the family of a file of weights, and the few steps that its pictures can have.
+
+    The steps come finest first; None where an index 0..255 is one. Raises WeightsError.
+    """
+    file = weight_store.read(path, path.stem.partition("-")[0], weight_files.WHAT)
+    family = family_of(file)
+    if family != BSQ:
+        return family, None
+    return family, bsq_weight_files.steps_of(*bsq_weight_files.configs_of(file))

@@ -9,10 +9,10 @@ from __future__ import annotations
 import argparse
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -23,7 +23,8 @@ from bsqcodec.machine.precision import autocast
 from bsqcodec.models.bsq.klt import start_from_klt
 from bsqcodec.models.bsq.network import BsqConfig, BsqTokenizer, bits_of
 from bsqcodec.models.transform.quantizer import entropy_penalty, signs, straight_through, to_sphere
-from bsqcodec.training.checkpoints import bsq_state
+from bsqcodec.training.checkpoints import bsq_state, part_of
+from bsqcodec.training.data import Pictures
 from bsqcodec.training.discriminator import (
     PENALTY_EVERY,
     PatchDiscriminator,
@@ -31,6 +32,7 @@ from bsqcodec.training.discriminator import (
     generator_loss,
 )
 from bsqcodec.training.distributed import World
+from bsqcodec.training.longer_code import start_longer_code
 from bsqcodec.training.loop import Loop, write_config
 from bsqcodec.training.optim import make_optimizers
 from bsqcodec.training.options import (
@@ -44,9 +46,6 @@ from bsqcodec.training.perceptual import Lpips
 from bsqcodec.training.tokenizer import quality_of, validation_pictures
 
 log = logging.getLogger(__name__)
-
-DEPTHS = (6, 12, 18, 24, 36)
-"""Numbers of bits that a nested code may be cut to, if it has as many."""
 
 SUB_CODE = 6
 """Bits of a sub-code, whose use is reported."""
@@ -82,9 +81,32 @@ def nested_signs(v: Tensor, kept: Tensor) -> Tensor:
     return straight_through(signs(v) * inside, u)
 
 
-def depths_of(bits: int) -> tuple[int, ...]:
-    """Depths of a nested code of so many bits, the whole last."""
-    return (*(depth for depth in DEPTHS if depth < bits), bits)
+class Depth(NamedTuple):
+    """A number of bits that codes are cut to, and its share of the crops beside other depths'."""
+
+    bits: int
+    share: float = 1.0
+
+
+def depth(text: str) -> Depth:
+    """BITS or BITS:SHARE. Raises ValueError."""
+    bits, _, share = text.partition(":")
+    found = Depth(int(bits), float(share or 1))
+    if found.bits < 1 or not 0 < found.share < math.inf:
+        raise ValueError(text)
+    return found
+
+
+def depths_of(bits: int, chosen: Sequence[Depth]) -> list[Depth]:
+    """Depths of codes of so many bits, in order: the chosen ones, and all bits if none is.
+
+    Raises ValueError where all bits are not among them, or a depth is there twice.
+    """
+    found = sorted(chosen or [Depth(bits)], key=lambda each: each.bits)
+    numbers = [each.bits for each in found]
+    if numbers[-1] != bits or len(set(numbers)) < len(numbers):
+        raise ValueError(f"codes of {bits} bits cannot be cut to {numbers} bits")
+    return found
 
 
 def regulariser(u: Tensor, temperature: float, group: int) -> Tensor:
@@ -113,7 +135,7 @@ def sub_code_entropy(bits: Tensor) -> float:
 def evaluate(
     model: BsqTokenizer,
     pictures: list[Tensor],
-    depths: tuple[int, ...],
+    depths: Sequence[int],
     device: torch.device,
     lpips: Lpips | None = None,
 ) -> dict[str, Any]:
@@ -156,7 +178,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     shape = BsqConfig()
     add("--patch", type=int, choices=(8, 16), default=shape.patch, help="side of a token, pixels")
     add("--bits", type=int, default=shape.bits, help="of a token")
-    add("--nested", action="store_true", help="keep a random number of the bits in each crop")
+    add(
+        "--depths",
+        type=depth,
+        nargs="+",
+        default=[],
+        metavar="BITS[:SHARE]",
+        help="numbers of first bits to which codes are cut, at random in each crop",
+    )
     add("--width", type=int, default=shape.width)
     add("--encoder-blocks", type=int, default=shape.encoder_blocks)
     add("--decoder-blocks", type=int, default=shape.decoder_blocks)
@@ -183,6 +212,7 @@ def config_of(args: argparse.Namespace) -> BsqConfig:
         width=args.width,
         encoder_blocks=args.encoder_blocks,
         decoder_blocks=args.decoder_blocks,
+        depths=tuple(each.bits for each in depths_of(args.bits, args.depths)),
     )
 
 
@@ -235,23 +265,37 @@ def adversarial_fraction(minutes: float, after: float) -> float:
     return min(max((minutes - after - ADVERSARIAL_ALONE) / ADVERSARIAL_RAMP, 0.0), 1.0)
 
 
+def start(model: Trained, args: argparse.Namespace, pictures: Pictures) -> None:
+    """Give a model the weights that a new run begins with."""
+    config = model.tokenizer.config
+    crops = pictures.crops(START_CROPS, config.window, np.random.default_rng(args.seed))
+    generator = torch.Generator().manual_seed(args.seed)
+    if args.init is None:
+        error = start_from_klt(model.tokenizer, crops, generator)
+        log.info("linear paths start at a squared error of %.1f", error)
+        return
+    shape, state = bsq_state(args.init)
+    shorter = BsqConfig(**shape)
+    if shorter.bits < config.bits:
+        tokenizer = BsqTokenizer(shorter)
+        tokenizer.load_state_dict(part_of(state, "tokenizer."))
+        before, after = start_longer_code(model.tokenizer, tokenizer, crops, generator)
+        log.info("new bits take the squared error from %.1f to %.1f", before, after)
+        return
+    lacking = list(new_parts(state, model))
+    log.info("new in this run: %s", ", ".join(lacking) or "nothing")
+    own = model.state_dict()
+    model.load_state_dict({k: own[k] if k in lacking else state[k] for k in own})
+
+
 def train(args: argparse.Namespace, world: World) -> None:
     device = world.device
     config = config_of(args)
     pictures = load_pictures(args, world)
     log.info("%d pictures", len(pictures))
     model = Trained(config, args.adversarial > 0)
-    if args.init:
-        state = bsq_state(args.init)[1]
-        lacking = list(new_parts(state, model))
-        log.info("new in this run: %s", ", ".join(lacking) or "nothing")
-        own = model.state_dict()
-        model.load_state_dict({k: own[k] if k in lacking else state[k] for k in own})
-    elif not (args.out / "checkpoint.pt").exists():
-        generator = np.random.default_rng(args.seed)
-        crops = pictures.crops(START_CROPS, config.window, generator)
-        error = start_from_klt(model.tokenizer, crops, torch.Generator().manual_seed(args.seed))
-        log.info("linear paths start at a squared error of %.1f", error)
+    if not (args.out / "checkpoint.pt").exists():
+        start(model, args, pictures)
     model.to(device)
     lpips = Lpips.load(args.lpips).to(device) if args.lpips else None
     optimizers = make_optimizers(model, args.rate, slow=("adversary",), slow_factor=0.1)
@@ -262,11 +306,14 @@ def train(args: argparse.Namespace, world: World) -> None:
     objective = Objective(args, lpips)
     compiled = objective if args.no_compile else torch.compile(objective.forward)
     source = crop_source(args, pictures, device)
-    depths = depths_of(config.bits) if args.nested else (config.bits,)
+    chosen = depths_of(config.bits, args.depths)
+    depths = [each.bits for each in chosen]
+    shares = np.array([each.share for each in chosen])
+    shares /= shares.sum()
 
     def step(generator: np.random.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         pixels = source.crops(args.batch, args.crop, generator).to(device).float()
-        kept = torch.from_numpy(generator.choice(depths, args.batch)).float().to(device)
+        kept = torch.from_numpy(generator.choice(depths, args.batch, p=shares)).float().to(device)
         with autocast(device):
             loss, figures, decoded = compiled(model.tokenizer, pixels, kept)
             if model.adversary is not None:

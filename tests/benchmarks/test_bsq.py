@@ -15,7 +15,7 @@ from benchmarks import figures, markup, ours, pages, report, tables, tokenizer
 from benchmarks.datasets import generated_picture
 from benchmarks.datasets.pictures import KODAK_NAMES
 from benchmarks.judge import Judge
-from benchmarks.measures import FIXED, PSNR
+from benchmarks.measures import PSNR
 from benchmarks.results import RdResult
 from benchmarks.run import main as run_command
 from bsqcodec.errors import WeightsError
@@ -29,6 +29,8 @@ from .synthetic import synthetic
 
 if TYPE_CHECKING:
     from bsqcodec.image.codec import Codec
+
+BSQ_18 = "bsq-18"
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +50,7 @@ def bsq_weights(bsq_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def single(bpp: float = 0.18) -> RdResult:
     """A result of one setting: 27 dB, MS-SSIM .96, LPIPS .02."""
-    result = synthetic(FIXED, "bsqcodec, --model bsq")
+    result = synthetic(BSQ_18, "bsqcodec, --model bsq")
     rows = [
         dataclasses.replace(row, setting=18.0, bpp=bpp, psnr=27.0, ms_ssim=0.96, lpips=0.02)
         for row in result.rows
@@ -66,17 +68,17 @@ def test_run_measures_the_one_setting(
     out = tmp_path / "out"
     arguments = ["--dataset", "pictures", "--data", str(folder_of_two), "--results", str(out)]
     done = CliRunner(env={"BSQCODEC_LPIPS": None}).invoke(
-        run_command, [*arguments, "--codecs", FIXED]
+        run_command, [*arguments, "--codecs", BSQ_18]
     )
     assert done.exit_code == 0, done.output
     assert "bsqcodec, --model bsq: bits, bpp" in done.output
-    result = RdResult.load(out / f"pair_{FIXED}.json")
+    result = RdResult.load(out / f"pair_{BSQ_18}.json")
     (mean,) = result.means()
     assert result.complete() and mean.setting == 18
     assert result.options["weights"] == bsq_weights.stem.partition("-")[2]
     assert set(result.options) == {"weights", "fingerprint"}
     assert result.peak_memory is not None and result.peak_memory["setting"] == 18
-    still = ours.make_still(FIXED)
+    still = ours.make_still(BSQ_18)
     assert still.options() == result.options
     image = generated_picture(200, 168, 0)
     data = still.encode(image, 18.0)
@@ -85,9 +87,9 @@ def test_run_measures_the_one_setting(
     assert still.decode(data).shape == (168, 200, 3)
     with pytest.raises(ValueError, match="no setting of 17 bits"):
         still.encode(image, 17.0)
-    before = (out / f"pair_{FIXED}.json").read_bytes()
-    CliRunner().invoke(run_command, [*arguments, "--codecs", FIXED])
-    assert (out / f"pair_{FIXED}.json").read_bytes() == before
+    before = (out / f"pair_{BSQ_18}.json").read_bytes()
+    CliRunner().invoke(run_command, [*arguments, "--codecs", BSQ_18])
+    assert (out / f"pair_{BSQ_18}.json").read_bytes() == before
 
 
 @pytest.mark.usefixtures("tiny_weights")
@@ -100,14 +102,14 @@ def test_without_weights_it_is_one_line_or_left_out(
     monkeypatch.setattr("bsqcodec.image.codec.default_weights", no_weights)
     arguments = ["--dataset", "pictures", "--data", str(folder_of_two), "--limit", "1"]
     arguments += ["--results", str(tmp_path / "out"), "--no-memory"]
-    done = CliRunner().invoke(run_command, [*arguments, "--codecs", FIXED])
+    done = CliRunner().invoke(run_command, [*arguments, "--codecs", BSQ_18])
     assert done.exit_code == 1
-    assert done.output.strip().splitlines()[-1] == f"Error: {FIXED}: no weights of bsq found"
+    assert done.output.strip().splitlines()[-1] == f"Error: {BSQ_18}: no weights of bsq found"
     assert "Traceback" not in done.output
-    monkeypatch.setattr("benchmarks.run.STILLS", ("jpeg", FIXED))
+    monkeypatch.setattr("benchmarks.run.STILLS", ("jpeg", BSQ_18))
     done = CliRunner().invoke(run_command, arguments)
     assert done.exit_code == 0, done.output
-    assert f"left out: {FIXED}: no weights of bsq found" in done.output
+    assert f"left out: {BSQ_18}: no weights of bsq found" in done.output
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["pair-first1_jpeg.json"]
 
 
@@ -115,7 +117,7 @@ def test_weights_that_do_not_fit_are_refused(
     codec: "Codec", bsq_weights: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(WeightsError, match="those of the family bsq have"):
-        ours.FixedStill(codec)
+        ours.FixedStill(BSQ_18, codec)
     with pytest.raises(WeightsError, match="one rate and no qualities"):
         ours.make_still("bsqcodec", str(bsq_weights))
     with torch.random.fork_rng(devices=[]):
@@ -124,7 +126,7 @@ def test_weights_that_do_not_fit_are_refused(
     prior = quantize_bit_prior(random_bit_prior(0, config))
     path = weight_files.save(tmp_path, wide, config, prior)
     with pytest.raises(WeightsError, match="spend 12 bits on each 8 x 8 pixels, bsq-18 is 18"):
-        ours.make_still(FIXED, str(path))
+        ours.make_still(BSQ_18, str(path))
 
 
 # Tables and figures -------------------------------------------------------------------------------
@@ -154,7 +156,7 @@ def test_a_single_setting_is_a_large_mark() -> None:
     (line,) = (line for line in axes.lines if line.get_label() == "WebP")
     assert mark.get_markersize() > 2 * line.get_markersize()
     assert (mark.get_linestyle(), line.get_linestyle()) == ("None", "-")
-    assert mark.get_color() == figures.STYLES[FIXED][0]
+    assert mark.get_color() == figures.STYLES[BSQ_18][0]
     assert set(figures.all_figures([single()])) == {"psnr", "psnr_yuv", "ms_ssim", "lpips"}
     jpeg = synthetic("jpeg", "JPEG")
     speed = figures.speed_figure([jpeg, single()], PSNR)

@@ -335,9 +335,10 @@ def load_bsq_weights(material: Material, data: bytes, rng: Random) -> str:
     if isinstance(model, BsqModel):
         grid = model.grid(9, 17)
         signs = np.zeros((*grid.padded_shape, model.bits), np.int8)
-        drawn = model.drawn(signs, grid.inside, Drawing(steps=2))
+        levels = model.weights.prior.config.sub_codes
+        drawn = model.drawn(signs, grid.inside, levels, Drawing(steps=2))
         expect(bool(drawn.values[grid.inside].all()), "bits")
-        header = header_of(model, 17, 9)
+        header = header_of(model, 17, 9, model.bits)
         expect(model.render(drawn, header).shape == (9, 17, 3), "samples")
         read = model.read([pack_slices([bytes(64)])] * header.levels, header)
         expect(read.levels == header.levels, "levels")

@@ -177,7 +177,7 @@ class Material:
             bits = rng.random((*grid.padded_shape, model.bits)) < rng.random(model.bits)
             written = write_bits(model.weights.prior, bits, grid.inside, None)
             chunks = [Chunk(ChunkKind.LEVEL, pack_slices(parts)) for parts in written.payloads]
-            header = header_of(model, width, height)
+            header = header_of(model, width, height, model.bits)
             symbols = model.symbols_of_bits(bits, height, width)
             files.append(pack(header, chunks, model.checksum(symbols, header)))
         return [parts_of(unpack(file)) for file in files]

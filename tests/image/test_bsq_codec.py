@@ -119,7 +119,7 @@ def level_places(data: bytes) -> list[tuple[int, int]]:
     ]
 
 
-@pytest.mark.parametrize("levels", [1, 2, 3])
+@pytest.mark.parametrize("levels", [1, 2])
 def test_fewer_levels_are_a_guess_at_the_others(codec: Codec, levels: int) -> None:
     data = codec.encode(scene(70, 70)).data
     whole = unpack(data)
@@ -137,7 +137,7 @@ def test_fewer_levels_are_a_guess_at_the_others(codec: Codec, levels: int) -> No
     assert np.array_equal(decoded.picture.pixels, model.render(filled, whole.header))
     plain = codec.decode(data, levels=levels, fill=False)
     assert np.array_equal(plain.picture.pixels, model.render(symbols, whole.header))
-    assert np.array_equal(plain.picture.pixels, decoded.picture.pixels) == (levels == 3)
+    assert not np.array_equal(plain.picture.pixels, decoded.picture.pixels)
 
 
 @pytest.fixture
@@ -205,7 +205,7 @@ def test_a_file_of_another_shape_is_refused(codec: Codec) -> None:
     with pytest.raises(FormatError, match="has 2 levels, its weights make 3"):
         codec.decode(data)
     data = pack(replace(container.header, step=7), container.chunks, container.symbols_crc)
-    with pytest.raises(FormatError, match="a quantizer step of 7"):
+    with pytest.raises(FormatError, match="has a step of 7, its weights have 0"):
         codec.decode(data)
     data = pack(container.header, container.chunks, container.symbols_crc ^ 1)
     with pytest.raises(FormatError, match="do not match the file's checksum"):

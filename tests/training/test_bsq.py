@@ -19,7 +19,14 @@ from torch import Tensor
 from bsqcodec.models.bsq.network import BsqConfig, BsqTokenizer
 from bsqcodec.models.transform.quantizer import binary_spherical_quantize, entropy_penalty
 from bsqcodec.training import __main__, bsq, export_bsq, speed
-from bsqcodec.training.bsq import depths_of, evaluate, nested_signs, regulariser, sub_code_entropy
+from bsqcodec.training.bsq import (
+    depth,
+    depths_of,
+    evaluate,
+    nested_signs,
+    regulariser,
+    sub_code_entropy,
+)
 from bsqcodec.training.checkpoints import averaged
 from bsqcodec.training.distributed import World
 
@@ -68,9 +75,18 @@ def test_a_prefix_is_a_code_on_its_own_sphere() -> None:
 
 
 def test_depths() -> None:
-    assert depths_of(36) == (6, 12, 18, 24, 36)
-    assert depths_of(18) == (6, 12, 18)
-    assert depths_of(8) == (6, 8)
+    assert depths_of(36, []) == [(36, 1.0)]
+    assert depths_of(36, [depth("36:2"), depth("6"), depth("18:.5")]) == [
+        (6, 1),
+        (18, 0.5),
+        (36, 2),
+    ]
+    for wrong in (["40"], ["6"], ["36", "6", "6"]):
+        with pytest.raises(ValueError, match="codes of 36 bits cannot be cut to"):
+            depths_of(36, list(map(depth, wrong)))
+    for text in ("", "0", "6:0", "6:nan", "x"):
+        with pytest.raises(ValueError):
+            depth(text)
 
 
 def test_the_regulariser_is_the_papers_for_each_bit() -> None:
@@ -151,7 +167,7 @@ def log_of(run: str) -> list[dict[str, Any]]:
 def test_a_nested_run_learns_resumes_and_can_be_started_from(
     train: Callable[..., dict[str, Any]],
 ) -> None:
-    options = ["--nested", "--lpips", "lpips.safetensors"]
+    options = ["--depths", "6", "12:3", "--lpips", "lpips.safetensors"]
     options += ["--validation", "data", "--validation-limit", "1"]
     first = train(*options)
     last = log_of("run")[-1]
@@ -159,7 +175,7 @@ def test_a_nested_run_learns_resumes_and_can_be_started_from(
     assert {"loss", "rmse", "lpips", "penalty", "k12", "k6", "bit_entropy"} <= last.keys()
     assert last["k6"].startswith(f"{6 / 64:.4f}bpp/") and "nan" not in last["k6"]
     config, _ = averaged(Path("run"))
-    assert BsqConfig(**config) == BsqConfig(8, 12, 64, 1, 1)
+    assert BsqConfig(**config) == BsqConfig(8, 12, 64, 1, 1, depths=(6, 12))
 
     second = train(*options, "--minutes", str(first["seconds"] / 60 + 0.003))
     assert second["count"] > first["count"] and second["seconds"] > first["seconds"]
@@ -183,12 +199,14 @@ def test_an_exported_file_is_a_start(train: Callable[..., dict[str, Any]]) -> No
 
 
 def test_a_longer_code_starts_from_a_shorter_one(train: Callable[..., dict[str, Any]]) -> None:
-    first = train()
-    longer = train("--init", "run", "--bits", "24", "--rate", "0", out="longer")
-    for name, value in first["average"].items():
-        same = longer["module"][name].shape == value.shape
-        assert same == torch.equal(longer["module"][name][: len(value)], value) or not same
-    assert longer["module"]["tokenizer.encoder.project.weight"].shape == (24, 64)
+    first = train()["average"]
+    longer = train("--init", "run", "--bits", "24", "--rate", "0", out="longer")["module"]
+    for name, value in first.items():
+        inside = tuple(map(slice, value.shape))
+        assert torch.equal(longer[name][inside], value), name
+    assert longer["tokenizer.encoder.project.weight"].shape == (24, 64)
+    with pytest.raises(ValueError, match="do not fit each other"):
+        train("--init", "run", "--bits", "24", "--decoder-blocks", "2", out="deeper")
 
 
 def test_losses_and_their_parts(train: Callable[..., dict[str, Any]]) -> None:
@@ -252,4 +270,4 @@ def test_the_command_is_there(
     monkeypatch.setattr(sys, "argv", ["bsqcodec.training", "bsq", "--help"])
     with pytest.raises(SystemExit, match="0"):
         __main__.main()
-    assert "--nested" in capsys.readouterr().out
+    assert "--depths" in capsys.readouterr().out

@@ -64,7 +64,7 @@ def walk_bits(
 
 
 class SubCodeEncoder:
-    """Writes the sub-codes of bits [T, L]; one payload for each sub-code."""
+    """Writes the first sub-codes, of bits [T, n]; one payload for each."""
 
     def __init__(self, bits: Bits, sub_code: int) -> None:
         self._bits = bits
@@ -75,11 +75,13 @@ class SubCodeEncoder:
         return [encoder.finish() for encoder in self._encoders]
 
     @property
-    def ideal_bits(self) -> float:
-        """Sum of -log2 of the probabilities of everything coded."""
-        return sum(encoder.ideal_bits for encoder in self._encoders)
+    def ideal_bits(self) -> list[float]:
+        """Sums of -log2 of the probabilities of what was coded, one for each sub-code."""
+        return [encoder.ideal_bits for encoder in self._encoders]
 
     def begin(self, sub_code: int) -> bool:
+        if sub_code * self._length == self._bits.shape[1]:
+            return False
         self._encoders.append(BitEncoder())
         return True
 

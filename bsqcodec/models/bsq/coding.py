@@ -44,10 +44,13 @@ def slices(rows: int) -> list[slice]:
 
 @dataclass(frozen=True)
 class CodedBits:
-    """Payloads [sub-codes][slices], and what the prior promised: the sum of -log2 probabilities."""
+    """Payloads [sub-codes][slices], and what the prior promised of each sub-code.
+
+    ideal_bits [sub-codes]: sums of -log2 probabilities.
+    """
 
     payloads: list[list[bytes]]
-    ideal_bits: float
+    ideal_bits: list[float]
 
 
 def _part(progress: Progress | None, index: int, count: int) -> Progress | None:
@@ -61,17 +64,20 @@ def _part(progress: Progress | None, index: int, count: int) -> Progress | None:
 def write_bits(
     prior: IntegerBitPrior, bits: Bits, inside: npt.NDArray[np.bool_], progress: Progress | None
 ) -> CodedBits:
-    """Code bits [h, w, L]; inside [h, w]: which tokens are no padding."""
+    """Code the first bits [h, w, n] of codes, whole sub-codes.
+
+    inside [h, w]: which tokens are no padding.
+    """
     parts = slices(len(inside))
     config = prior.config
     columns: list[list[bytes]] = []
-    ideal = 0.0
+    ideal = np.zeros(bits.shape[-1] // config.sub_code)
     for index, rows in enumerate(parts):
-        coder = SubCodeEncoder(bits[rows].reshape(-1, config.bits), config.sub_code)
+        coder = SubCodeEncoder(bits[rows].reshape(-1, bits.shape[-1]), config.sub_code)
         walk_bits(prior, inside[rows], coder, _part(progress, index, len(parts)))
         columns.append(coder.payloads())
-        ideal += coder.ideal_bits
-    return CodedBits([list(row) for row in zip(*columns, strict=True)], ideal)
+        ideal += np.array(coder.ideal_bits)
+    return CodedBits([list(row) for row in zip(*columns, strict=True)], ideal.tolist())
 
 
 def read_bits(

@@ -130,12 +130,20 @@ def _predicted(
 
 
 def _with_unknown(
-    prior: IntegerBitPrior, signs: npt.NDArray[np.int8], inside: npt.NDArray[np.bool_]
+    prior: IntegerBitPrior,
+    signs: npt.NDArray[np.int8],
+    inside: npt.NDArray[np.bool_],
+    sub_codes: int | None,
 ) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.bool_]]:
-    """(codes int8 [h * w, sub-codes, length], which sub-codes are unknown); those are 0 throughout."""
+    """(codes int8 [h * w, sub-codes, length], which of the first sub-codes are unknown).
+
+    Those are 0 throughout.
+    """
     config = prior.config
     codes = signs.reshape(-1, config.sub_codes, config.sub_code).copy()
     unknown = (codes == 0).any(-1) & inside.reshape(-1, 1)
+    if sub_codes is not None:
+        unknown[:, sub_codes:] = False
     codes[unknown] = 0
     return codes, unknown
 
@@ -146,15 +154,17 @@ def fill(
     inside: npt.NDArray[np.bool_],
     drawing: Drawing,
     progress: Callable[[float], None] | None = None,
+    sub_codes: int | None = None,
 ) -> npt.NDArray[np.int8]:
     """Draw the sub-codes of signs [h, w, L] that have a 0 in them; returns signs without any.
 
-    inside [h, w]: the tokens of the picture; others stay 0. The sub-codes of a step are chosen at
+    inside [h, w]: the tokens of the picture; others stay 0, and so do those behind the first
+    `sub_codes`. The sub-codes of a step are chosen at
     random: the surest first would make flat areas of everything.
     """
     steps = drawing.steps
     random = RandomBits(drawing.seed)
-    codes, unknown = _with_unknown(prior, signs, inside)
+    codes, unknown = _with_unknown(prior, signs, inside, sub_codes)
     flat = codes.reshape(-1, prior.config.sub_code)
     total = int(unknown.sum())
     for step in range(steps):
@@ -174,14 +184,19 @@ def fill(
 
 
 def expected_signs(
-    prior: IntegerBitPrior, signs: npt.NDArray[np.int8], inside: npt.NDArray[np.bool_]
+    prior: IntegerBitPrior,
+    signs: npt.NDArray[np.int8],
+    inside: npt.NDArray[np.bool_],
+    sub_codes: int | None = None,
 ) -> npt.NDArray[np.float32]:
     """Return signs [h, w, L] in which the sub-codes with a 0 are the means of what the prior expects.
+
+    Those behind the first `sub_codes` stay as they are.
 
     Between -1 and 1: what gives the least squared error where the picture follows from signs in a
     linear way, and about so elsewhere.
     """
-    codes, unknown = _with_unknown(prior, signs, inside)
+    codes, unknown = _with_unknown(prior, signs, inside, sub_codes)
     result = codes.astype(np.float32)
     flat = result.reshape(-1, prior.config.sub_code)
     if unknown.any():

@@ -20,10 +20,10 @@ WHITENING = (0.3, 0.5, 0.7, 0.9)
 """Exponents by which components may be divided by their deviations; the best one is taken."""
 
 RIDGE = 1e-3
-"""Weight of the unit matrix in the least squares of the decoder."""
+"""Weight of the unit matrix in least squares."""
 
 
-def _rotation(components: Tensor, generator: torch.Generator) -> Tensor:
+def rotation_for_bits(components: Tensor, generator: torch.Generator) -> Tensor:
     """Orthogonal [L, L] for components [N, L] that brings them near to corners of a cube."""
     size = components.shape[1]
     rotation = torch.linalg.qr(
@@ -35,10 +35,22 @@ def _rotation(components: Tensor, generator: torch.Generator) -> Tensor:
     return rotation
 
 
-def _around(grid: Tensor) -> Tensor:
+def around(grid: Tensor) -> Tensor:
     """Values [B, h, w, L] of the 3x3 tokens around each inner one: [n, L * 9], as a kernel's."""
     columns = torch.nn.functional.unfold(grid.permute(0, 3, 1, 2), 3)
     return columns.transpose(1, 2).reshape(-1, columns.shape[1])
+
+
+def least_squares(known: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """(estimates, weights) of targets [N, T] from what is known [N, K] and a constant.
+
+    weights [K + 1, T], the constant's last. They are found with a small ridge.
+    """
+    known = torch.cat([known, torch.ones(len(known), 1, dtype=known.dtype)], 1)
+    gram = known.T @ known / len(known)
+    gram += RIDGE * torch.eye(len(gram), dtype=gram.dtype)
+    weights = torch.linalg.solve(gram, known.T @ targets / len(known))
+    return known @ weights, weights
 
 
 @torch.no_grad()
@@ -59,13 +71,9 @@ def start_from_klt(model: BsqTokenizer, crops: Tensor, generator: torch.Generato
     for exponent in WHITENING:
         scaled = basis / deviations**exponent
         components = flat @ scaled
-        projection = scaled @ _rotation(components, generator) / components.std()
-        known = _around(signs(patches @ projection))
-        known = torch.cat([known, torch.ones(len(known), 1, dtype=known.dtype)], 1)
-        gram = known.T @ known / len(known)
-        gram += RIDGE * torch.eye(len(gram), dtype=gram.dtype)
-        solution = torch.linalg.solve(gram, known.T @ targets / len(known))
-        error = float((known @ solution - targets).square().mean()) * PIXEL_UNIT**2
+        projection = scaled @ rotation_for_bits(components, generator) / components.std()
+        found, solution = least_squares(around(signs(patches @ projection)), targets)
+        error = float((found - targets).square().mean()) * PIXEL_UNIT**2
         if best is None or error < best[0]:
             best = (error, projection, solution)
     assert best is not None

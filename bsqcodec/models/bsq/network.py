@@ -39,7 +39,8 @@ class BsqConfig:
 
     patch: side of a token in pixels. bits: length L of a code. width: dimensions of a token in
     the ViT. fine_width, fine_convs: channels and number of the residual convolutions that end the
-    decoder, at half a patch.
+    decoder, at half a patch. depths: numbers of first bits to which codes can be cut, so that each
+    is a code of its own, ascending to `bits`; by default the whole alone.
     """
 
     patch: int = 8
@@ -49,9 +50,16 @@ class BsqConfig:
     decoder_blocks: int = 7
     fine_width: int = 64
     fine_convs: int = 2
+    depths: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         check_counts(self)
+        depths = tuple(self.depths) or (self.bits,)  # JSON has lists
+        object.__setattr__(self, "depths", depths)
+        if any(type(depth) is not int for depth in depths) or depths[0] < 1:
+            raise ValueError(f"{depths!r:.40} are no numbers of bits")
+        if depths[-1] != self.bits or list(depths) != sorted(set(depths)):
+            raise ValueError(f"depths {depths!r:.40} do not rise to {self.bits} bits")
         if self.patch % 2:
             raise ValueError(f"a patch of {self.patch} pixels has no half")
         if self.width % HEAD_WIDTH:

@@ -1,7 +1,8 @@
 """The family `bsq` as the picture codec sees it: one code on the sphere for 8x8 pixels.
 
-A picture has a level for each sub-code of its codes. A level's payload holds that sub-code of all
-tokens, in slices (`bsqcodec.models.bsq.level_payload`), so that damage to a slice costs the rows of
+Codes may be cut to their first bits, where the tokenizer was trained for that; the step of a header is
+the number of sub-codes that are cut off. A picture has a level for each sub-code that is left. A
+level's payload holds that sub-code of all tokens, in slices (`bsqcodec.models.bsq.level_payload`), so that damage to a slice costs the rows of
 tokens that it covers, and no more.
 """
 
@@ -23,13 +24,10 @@ from bsqcodec.media.image.picture import reduce_samples
 from bsqcodec.models.bsq.coding import Bits, missing_rows, picture_of_signs, read_bits, slices
 from bsqcodec.models.bsq.generation import Drawing, expected_signs, fill
 from bsqcodec.models.bsq.level_payload import salvage_slices, unpack_slices
-from bsqcodec.models.bsq.weight_files import BsqWeights
+from bsqcodec.models.bsq.weight_files import BsqWeights, steps_of
 from bsqcodec.models.picture_model import Progress, Symbols
 from bsqcodec.models.token_grid import TokenGrid
 from bsqcodec.models.windows import WINDOW
-
-STEP = 0
-"""What headers say of the quantizer step, which the family does not have."""
 
 UNKNOWN_GREY = 128
 """Sample value of tokens of which no bit is known."""
@@ -58,6 +56,29 @@ class BsqModel:
         return self.weights.prior.config.bits
 
     @property
+    def depths(self) -> tuple[int, ...]:
+        """Numbers of bits that codes can have, ascending; the last are all."""
+        return self.weights.tokenizer.config.depths
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """What the step of a header can be, finest first."""
+        return steps_of(self.weights.tokenizer.config, self.weights.prior.config)
+
+    @property
+    def default_depth(self) -> int:
+        """Bits of a code where nothing else is asked for: the middle one of the depths."""
+        return self.depths[(len(self.depths) - 1) // 2]
+
+    def step_of(self, bits: int) -> int:
+        """The step of codes of so many bits, a multiple of the sub-code's."""
+        return (self.bits - bits) // self.weights.prior.config.sub_code
+
+    def depth_of(self, step: int) -> int:
+        """Bits of a code at a step."""
+        return self.bits - step * self.weights.prior.config.sub_code
+
+    @property
     def patch(self) -> int:
         """Side of a token in pixels."""
         return self.weights.tokenizer.config.patch
@@ -66,9 +87,11 @@ class BsqModel:
         return TokenGrid(height, width, self.patch, WINDOW)
 
     def level_count(self, header: Header) -> int:
-        if header.step != STEP:
-            raise FormatError(f"the file has a quantizer step of {header.step}, its weights none")
-        return self.weights.prior.config.sub_codes
+        if header.step not in self.steps:
+            raise FormatError(
+                f"the file has a step of {header.step}, its weights have {listed(self.steps)}"
+            )
+        return self.weights.prior.config.sub_codes - header.step
 
     def read(
         self,
@@ -123,41 +146,61 @@ class BsqModel:
     def codes(self, symbols: Symbols, header: Header) -> npt.NDArray[np.int64]:
         """Return the codes [rows, columns] of a picture's tokens, the first bit the highest.
 
-        Missing bits are 0 in them.
+        They have as many bits as the header's step leaves. Missing bits are 0 in them.
         """
         grid = self.grid(header.height, header.width)
-        return codes_of_bits(symbols.values[: grid.rows, : grid.columns] > 0)
+        bits = self.depth_of(header.step)
+        return codes_of_bits(symbols.values[: grid.rows, : grid.columns, :bits] > 0)
 
-    def symbols_of_codes(self, codes: npt.NDArray[np.int64], height: int, width: int) -> Symbols:
-        """Return the symbols of codes [rows, columns] of a picture of this many pixels."""
+    def symbols_of_codes(
+        self, codes: npt.NDArray[np.int64], bits: int, height: int, width: int
+    ) -> Symbols:
+        """Return the symbols of codes [rows, columns] of so many bits, of a picture in pixels."""
         grid = self.grid(height, width)
-        bits = np.zeros((*grid.padded_shape, self.bits), bool)
-        bits[: grid.rows, : grid.columns] = bits_of_codes(codes, self.bits)
-        return self.symbols_of_bits(bits, height, width)
+        padded = np.zeros((*grid.padded_shape, bits), bool)
+        padded[: grid.rows, : grid.columns] = bits_of_codes(codes, bits)
+        return self.symbols_of_bits(padded, height, width)
 
     def symbols_of_bits(self, bits: Bits, height: int, width: int) -> Symbols:
-        """Return the symbols of bits [h, w, L] of the padded grid of a picture."""
+        """Return the symbols of the first bits [h, w, n] of the padded grid of a picture."""
         inside = self.grid(height, width).inside
-        signs = np.where(inside[..., None], 2 * bits.astype(np.int8) - 1, 0).astype(np.int8)
-        return Symbols(signs, self.weights.prior.config.sub_codes)
+        count = bits.shape[-1]
+        signs = np.zeros((*inside.shape, self.bits), np.int8)
+        signs[..., :count] = np.where(inside[..., None], 2 * bits.astype(np.int8) - 1, 0)
+        return Symbols(signs, count // self.weights.prior.config.sub_code)
 
     def filled(self, symbols: Symbols, header: Header, progress: Progress | None = None) -> Symbols:
+        """Symbols with what the prior expects of the header's levels where they are missing.
+
+        Those of a file that is cut to codes of fewer bits stay as they are.
+        """
+        sub_code = self.weights.prior.config.sub_code
+        if not symbols.damaged_rows and symbols.levels * sub_code in self.depths:
+            return symbols
         inside = self.grid(header.height, header.width).inside
+        signs = symbols.values.astype(np.int8)
         with team_of(self.device):
-            expected = expected_signs(self.weights.prior, symbols.values.astype(np.int8), inside)
+            expected = expected_signs(self.weights.prior, signs, inside, header.levels)
         return replace(symbols, expected=expected)
 
     def drawn(
         self,
         signs: npt.NDArray[np.int8],
         inside: npt.NDArray[np.bool_],
+        levels: int,
         drawing: Drawing,
         progress: Progress | None = None,
     ) -> Symbols:
-        """Return signs [h, w, L] in which the prior has drawn what was 0.
+        """Return signs [h, w, L] in which the prior has drawn what was 0 of the first levels.
 
         inside [h, w]: the tokens of the picture.
         """
         with team_of(self.device):
-            result = fill(self.weights.prior, signs, inside, drawing, progress)
-        return Symbols(result, self.weights.prior.config.sub_codes)
+            result = fill(self.weights.prior, signs, inside, drawing, progress, levels)
+        return Symbols(result, levels)
+
+
+def listed(numbers: Sequence[int]) -> str:
+    """Numbers for a sentence: "0", or "0, 1 or 2"."""
+    *others, last = map(str, numbers)
+    return f"{', '.join(others)} or {last}" if others else last

@@ -45,6 +45,23 @@ def find_default() -> Path:
     return weight_store.find_default(KIND, "bsq", what, what)
 
 
+def configs_of(file: WeightFile) -> tuple[BsqConfig, BitPriorConfig]:
+    """Return the shapes of a file's tokenizer and prior. Raises WeightsError."""
+    with weight_store.wrong_is_error(f"{file.path} is not a file of {WHAT}"):
+        tokenizer = BsqConfig(**file.configs["tokenizer"])
+        prior = BitPriorConfig(**file.configs["prior"])
+        if prior.bits != tokenizer.bits:
+            raise ValueError(f"its codes have {tokenizer.bits} bits, its prior {prior.bits}")
+        if any(depth % prior.sub_code for depth in tokenizer.depths):
+            raise ValueError(f"{tokenizer.depths} are no whole sub-codes")
+    return tokenizer, prior
+
+
+def steps_of(tokenizer: BsqConfig, prior: BitPriorConfig) -> tuple[int, ...]:
+    """Return what the step of a header can be, the number of sub-codes cut off, finest first."""
+    return tuple((prior.bits - depth) // prior.sub_code for depth in reversed(tokenizer.depths))
+
+
 def load(path: Path, device: torch.device, int8: bool | None = None) -> BsqWeights:
     """Load and check weights. int8: see `IntegerBitPrior`.
 
@@ -61,13 +78,7 @@ def networks_of(file: WeightFile, device: torch.device, int8: bool | None = None
     comes.
     """
     path = file.path
-    with weight_store.wrong_is_error(f"{path} is not a file of {WHAT}"):
-        tokenizer_config = BsqConfig(**file.configs["tokenizer"])
-        prior_config = BitPriorConfig(**file.configs["prior"])
-        if prior_config.bits != tokenizer_config.bits:
-            raise ValueError(
-                f"its codes have {tokenizer_config.bits} bits, its prior {prior_config.bits}"
-            )
+    tokenizer_config, prior_config = configs_of(file)
     with weight_store.wrong_is_error(f"{path} does not fit this version"):
         tokenizer = weight_store.load_network(
             lambda: BsqTokenizer(tokenizer_config), file.part(TOKENIZER), device

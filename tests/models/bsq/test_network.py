@@ -1,6 +1,7 @@
 """The BSQ tokenizer: what is in its coding path, what reaches what, and its linear start."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -84,8 +85,10 @@ def test_the_linear_start() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"patch": 7}, {"width": 100}, {"decoder_blocks": 7 * 10**8}, {"bits": 100.0}]
+    "wrong",
+    [{"patch": 7}, {"width": 100}, {"decoder_blocks": 7 * 10**8}, {"bits": 100.0}]
+    + [{"depths": depths} for depths in ((6, 100), (100, 18), (100.0, 18), (-100, 18))],
 )
-def test_impossible_configurations_are_refused(wrong: dict[str, int]) -> None:
+def test_impossible_configurations_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="7|100"):
         BsqConfig(**wrong)
