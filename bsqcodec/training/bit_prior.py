@@ -1,7 +1,8 @@
 """Training of the prior of a BSQ tokenizer's bits, one random set of known bits a sample.
 
 Half of the samples are passes of the coding order, the others random sets, as in masked language
-models: single sub-codes, whole tokens, or all but a rectangle (a hole).
+models: single sub-codes, whole tokens, or all but a rectangle (a hole), half of them of codes that
+are cut to their first sub-codes.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,8 @@ from bsqcodec.models.bsq.bit_order import BitPriorConfig, lattice_of, passes
 from bsqcodec.models.bsq.bit_prior import BitPrior, cost_in_bits
 from bsqcodec.models.bsq.network import BsqConfig, BsqTokenizer, bits_of
 from bsqcodec.models.windows import WINDOW
-from bsqcodec.training.checkpoints import averaged, bsq_state, part_of
+from bsqcodec.training.checkpoints import averaged, bsq_state, part_of, shipped
+from bsqcodec.training.dequantized import dequantized_bit_prior
 from bsqcodec.training.distributed import World
 from bsqcodec.training.loop import Loop, write_config
 from bsqcodec.training.optim import make_optimizers
@@ -39,6 +41,9 @@ log = logging.getLogger(__name__)
 
 SCHEDULED = 0.5
 """Fraction of the samples that are passes of the coding order."""
+
+SHORT = 0.5
+"""Fraction of the other samples whose codes are cut to a random number of sub-codes."""
 
 CUT = 0.25
 """Probability that a sample's last window of a direction is partly padding."""
@@ -131,7 +136,11 @@ def draw(
         else:
             known = _random_known(config, shape, generator)
             wanted = ~known
-            weight = float(config.sub_codes)
+            depth = config.sub_codes
+            if generator.random() < SHORT:
+                depth = int(generator.integers(1, depth + 1))
+                known[..., depth:] = wanted[..., depth:] = False
+            weight = float(depth)
         inside = ~outside[..., None]
         rows.append((known & inside, wanted & inside, index, outside.astype(np.int64), weight))
     parts = [torch.from_numpy(np.stack(part)) for part in zip(*rows, strict=True)]
@@ -179,6 +188,41 @@ def bsq_tokenizer_of(source: Path) -> BsqTokenizer:
     return tokenizer.eval().requires_grad_(False)
 
 
+def bit_prior_of(source: Path) -> BitPrior:
+    """The float prior of a run of this trainer (averaged), or of a shipped file, up to rounding."""
+    if source.is_dir():
+        config, state = averaged(source)
+        prior = BitPrior(BitPriorConfig(**config))
+        prior.load_state_dict(part_of(state, "prior."))
+    else:
+        config, tensors = shipped(source, "prior")
+        prior = dequantized_bit_prior(BitPriorConfig(**config), tensors)
+    return prior.eval().requires_grad_(False)
+
+
+@torch.no_grad()
+def start_from(prior: BitPrior, other: BitPrior) -> None:
+    """Give a prior what another one has learned, of codes with as many bits or fewer.
+
+    New sub-codes are not seen at first, and are as likely 0 as 1. Raises ValueError if more than
+    the number of bits, with lattices for them, differs.
+    """
+    new, old = prior.config, other.config
+    expected = replace(old, bits=new.bits, lattices=old.lattices + new.lattices[old.sub_codes :])
+    if expected != new or old.bits > new.bits:
+        raise ValueError(f"a prior of the shape {new} cannot start from one of the shape {old}")
+    state = prior.state_dict()
+    for name, value in other.state_dict().items():
+        if state[name].shape == value.shape:
+            state[name].copy_(value)
+            continue
+        state[name].zero_()
+        state[name][tuple(map(slice, value.shape))] = value
+    last, random = other.embed_pass.weight[-2], other.embed_pass.weight[-1]
+    prior.embed_pass.weight[old.passes : -1] = last
+    prior.embed_pass.weight[-1] = random
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_shared_arguments(parser)
     parser.set_defaults(rate=3e-3)
@@ -200,7 +244,7 @@ def train(args: argparse.Namespace, world: World) -> None:
     log.info("%d pictures", len(pictures))
     model = TrainedPrior(config)
     if args.init:
-        model.load_state_dict(averaged(args.init)[1])
+        start_from(model.prior, bit_prior_of(args.init))
     model.to(device)
     loop = Loop(model, make_optimizers(model, args.rate), loop_config(args), args.out, world)
     if loop.writes:

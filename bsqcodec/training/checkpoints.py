@@ -13,9 +13,10 @@ from safetensors import safe_open
 from torch import Tensor
 
 from bsqcodec.format.json_text import parse_json
-from bsqcodec.models.prior.network import ACTIVATION, CLIP_UNIT, LOGIT, SCORE_MAX, STREAM, Prior
+from bsqcodec.models.prior.network import Prior
 from bsqcodec.models.prior.order import PriorConfig, stage_kinds
 from bsqcodec.models.transform.tokenizer import Tokenizer, TokenizerConfig
+from bsqcodec.training.dequantized import dequantized_prior
 
 
 def averaged(run: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -115,7 +116,7 @@ def prior_of(source: Path) -> Prior:
         prior.load_state_dict(state)
     else:
         config, tensors = shipped(source, "prior")
-        prior = _dequantized(PriorConfig(**config), tensors)
+        prior = dequantized_prior(PriorConfig(**config), tensors)
     return prior.eval().requires_grad_(False)
 
 
@@ -155,41 +156,3 @@ def with_shape(prior: Prior, planes: Tensor, config: PriorConfig | None = None) 
             state[name] = value
     result.load_state_dict(state)
     return result.to(prior.gain.device)
-
-
-def _dequantized(config: PriorConfig, t: dict[str, Tensor]) -> Prior:
-    """The inverse of `bsqcodec.models.prior.integer.quantize_prior`, up to rounding."""
-    prior = Prior(config, t["planes"])
-    state = {
-        "planes": t["planes"],
-        "gain": t["gain"] * (STREAM / ACTIVATION),
-        "shared_table.weight": torch.zeros_like(prior.shared_table.weight),
-        "table.weight": t["table"].float().view(-1, 2) / LOGIT,
-        "stop_table.weight": t["stop_table"].float().view(-1, 1) / LOGIT,
-    }
-
-    def linear(source: str, target: str, unit_in: float, unit_out: float) -> None:
-        rows = prior.state_dict()[f"{target}.bias"].shape[0]
-        scale = t[f"{source}.multiplier"][:rows] * (unit_in / unit_out)
-        state[f"{target}.weight"] = t[f"{source}.weight"][:rows].float() * scale[:, None]
-        state[f"{target}.bias"] = t[f"{source}.bias"][:rows].float() * scale / unit_in
-
-    linear("embed", "embed", CLIP_UNIT, STREAM)
-    linear("head", "head", ACTIVATION, LOGIT)
-    if config.context:
-        linear("embed_context", "embed_context", CLIP_UNIT, STREAM)
-    for name in ("embed_pass", "embed_bucket", "embed_token"):
-        state[f"{name}.weight"] = t[name].float() / STREAM
-    for i in range(config.blocks):
-        n = f"blocks.{i}"
-        if config.attention:
-            state[f"{n}.attention.gain"] = t[f"{n}.attention_gain"] * (STREAM / ACTIVATION)
-            state[f"{n}.attention.slope"] = t[f"{n}.slope"] * (ACTIVATION**2 / SCORE_MAX)
-            state[f"{n}.attention.bias"] = t[f"{n}.score_bias"].float() / SCORE_MAX
-            linear(f"{n}.qkv", f"{n}.attention.qkv", ACTIVATION, ACTIVATION)
-            linear(f"{n}.out", f"{n}.attention.out", ACTIVATION, STREAM)
-        state[f"{n}.mlp.gain"] = t[f"{n}.mlp_gain"] * (STREAM / ACTIVATION)
-        linear(f"{n}.up", f"{n}.mlp.up", ACTIVATION, ACTIVATION)
-        linear(f"{n}.down", f"{n}.mlp.down", ACTIVATION, STREAM)
-    prior.load_state_dict(state)
-    return prior

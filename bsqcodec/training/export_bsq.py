@@ -13,10 +13,8 @@ from pathlib import Path
 
 from safetensors.torch import save_file
 
-from bsqcodec.models.bsq.bit_order import BitPriorConfig
-from bsqcodec.models.bsq.bit_prior import BitPrior
-from bsqcodec.training.bit_prior import bsq_tokenizer_of
-from bsqcodec.training.checkpoints import averaged, note_of, part_of
+from bsqcodec.training.bit_prior import bit_prior_of, bsq_tokenizer_of
+from bsqcodec.training.checkpoints import note_of
 
 log = logging.getLogger(__name__)
 
@@ -27,14 +25,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--prior", type=Path, help="run folder of bit-prior; without it no weights to code with")
     add("--out", type=Path, required=True, help="folder; without --prior a file, .safetensors")
     add("--default", action="store_true", help="make these the default weights of the family")
-
-
-def bit_prior_of(run: Path) -> BitPrior:
-    """The float prior of a run of `training.bit_prior`, averaged."""
-    config, state = averaged(run)
-    prior = BitPrior(BitPriorConfig(**config))
-    prior.load_state_dict(part_of(state, "prior."))
-    return prior.eval().requires_grad_(False)
 
 
 def main(args: argparse.Namespace) -> None:

@@ -3,6 +3,7 @@
 import argparse
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +16,13 @@ from bsqcodec.format.token_file import bits_of_codes
 from bsqcodec.image.codec import Codec
 from bsqcodec.models.bsq.bit_order import BitPriorConfig
 from bsqcodec.models.bsq.bit_prior import BitPrior
+from bsqcodec.models.bsq.integer_bit_prior import quantize_bit_prior
 from bsqcodec.training import bit_prior, bsq, export_bsq, speed
 from bsqcodec.training.bit_prior import coded_bits, draw, loss_of
+from bsqcodec.training.checkpoints import shipped
 from bsqcodec.training.distributed import World
 
-from ..tiny_models import seeded, shake
+from ..tiny_models import BSQ_PRIOR, save_bsq_weights, seeded, shake
 
 MakeScene = Callable[[int, int, int], npt.NDArray[np.uint8]]
 
@@ -44,9 +47,14 @@ def test_known_and_wanted_never_overlap_and_padding_is_neither() -> None:
     assert 0.35 < float(scheduled.float().mean()) < 0.65
     assert set(sample.passes[scheduled].tolist()) == set(range(CONFIG.passes))
     masked = ~scheduled
-    assert torch.equal((sample.known | sample.wanted)[masked].all(-1), ~outside[masked])
-    asked = sample.wanted[masked].flatten(1).any(1)  # padding may hide all that is not known
-    assert float(asked.float().mean()) > 0.95
+    asked_or_told = (sample.known | sample.wanted)[masked]
+    assert torch.equal(asked_or_told[..., 0], ~outside[masked])
+    depth = asked_or_told.sum(-1).flatten(1).amax(1)  # sub-codes that there are at all
+    there = outside[masked].logical_not().flatten(1).any(1)
+    assert torch.equal(sample.weight[masked][there], depth[there].float())
+    assert 0.15 < float((depth[there] == 1).float().mean()) < 0.35
+    asked = sample.wanted[masked].flatten(1).any(1)  # padding or the cut may hide what is not known
+    assert float(asked.float().mean()) > 0.9
 
 
 def test_the_mean_over_passes_is_what_a_picture_costs() -> None:
@@ -68,6 +76,30 @@ def test_a_prior_that_knows_nothing_costs_every_bit() -> None:
         prior = BitPrior(CONFIG)
     bits = torch.randn(2, 8, 8, 6, generator=torch.Generator().manual_seed(1)) > 0
     torch.testing.assert_close(coded_bits(prior, bits), torch.full((2,), 3.0).double())
+
+
+def test_a_prior_of_longer_codes_starts_from_a_shorter_ones(tmp_path: Path) -> None:
+    """The first sub-codes cost what they did, the new ones all of their bits."""
+    old = BitPriorConfig(18, 6, (4, 2, 1), BSQ_PRIOR.width, BSQ_PRIOR.heads, 2, BSQ_PRIOR.hidden)
+    parent = bit_prior.bit_prior_of(save_bsq_weights(tmp_path))
+    assert parent.config == old
+    child = BitPrior(replace(old, bits=30, lattices=(4, 2, 1, 2, 1))).eval()
+    bit_prior.start_from(child, parent)
+    bits = torch.randn(1, 16, 16, 30, generator=torch.Generator().manual_seed(1)) > 0
+    costs = coded_bits(child, bits)
+    torch.testing.assert_close(costs[:3], coded_bits(parent, bits[..., :18]))
+    assert costs[3:].tolist() == [6.0, 6.0]
+    with pytest.raises(ValueError, match="cannot start from"):
+        bit_prior.start_from(BitPrior(replace(old, width=64)), parent)
+
+
+def test_a_shipped_prior_of_bits_quantizes_to_what_was_shipped(tmp_path: Path) -> None:
+    path = save_bsq_weights(tmp_path)
+    again = quantize_bit_prior(bit_prior.bit_prior_of(path))
+    _, tensors = shipped(path, "prior")
+    assert tensors.keys() == again.keys()
+    for name, value in tensors.items():
+        torch.testing.assert_close(again[name], value, msg=name)
 
 
 def test_a_run_learns_and_resumes(
