@@ -60,7 +60,7 @@ def encode(
     At most one of quality (0..100, 50 by default), bpp (bits per pixel), size (bytes, or text
     such as "20k") and psnr (dB) says how small or how good; ValueError for more than one.
     weights: a file; model: the family of weights to use without one, "transform" or "bsq", which has
-    one quality and takes no target.
+    as many qualities as its weights have depths of codes; where that is one, it takes no target.
     options: strip=True leaves ICC, EXIF and XMP out; verify=True decodes the result and compares;
     effort=0, 1 or 2, see `Codec.encode`; tune="psnr" or "ms-ssim", the measure that effort 2 searches by, in place of a
     mix of both; "psnr" has effort 1 choose integers by it too.

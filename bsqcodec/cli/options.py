@@ -214,7 +214,7 @@ model_option = click.option(
     default=FAMILIES[0],
     show_default=True,
     help="Family of weights for pictures. transform: fewest bits, any quality. bsq: one code on a"
-    " sphere for each 8x8 pixels, one quality, tokens for other programs (see bsqcodec tokens).",
+    " sphere for each 8x8 pixels, few qualities, tokens for other programs (see bsqcodec tokens).",
 )
 
 

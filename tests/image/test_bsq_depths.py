@@ -15,9 +15,12 @@ from bsqcodec.errors import FormatError, TargetError
 from bsqcodec.format.image_container import pack, unpack
 from bsqcodec.image.codec import Codec
 from bsqcodec.models.bsq import coding
+from bsqcodec.models.bsq.generation import Drawing
 from bsqcodec.models.bsq.picture_model import BsqModel
 from bsqcodec.targets import BitsPerPixel, Psnr, Quality, Size
 
+from ..reference_bsq_decoder import codes_crc, decode_codes
+from ..reference_decoder import ReferencePrior
 from ..tiny_models import save_bsq_weights
 
 DEPTHS = (6, 12, 18)
@@ -72,6 +75,18 @@ def test_a_quality_chooses_the_bits_of_a_code(
     assert encoded.ideal_bits == pytest.approx(
         sum(8 * len(part) for part in unpack(encoded.data).level_payloads()), rel=0.1
     )
+
+
+def test_an_independent_decoder_reads_each_depth(
+    codec: Codec, picture: np.ndarray, nested_weights: Path
+) -> None:
+    prior = ReferencePrior(nested_weights)
+    for bits, quality in zip(DEPTHS, (0, 50, 100), strict=True):
+        container = unpack(codec.encode(picture, Quality(quality)).data)
+        assert container.header.step == (18 - bits) // 6
+        signs = decode_codes(prior, 8, 90, 70, container.level_payloads())
+        assert signs[:9, :12, :bits].all() and not signs[..., bits:].any()
+        assert codes_crc(signs[..., :bits], 8, 90, 70) == container.symbols_crc
 
 
 def test_a_file_cut_to_fewer_levels_is_one_of_fewer_bits(codec: Codec, picture: np.ndarray) -> None:
@@ -141,8 +156,6 @@ def test_drawn_pictures_have_the_bits_of_the_default(codec: Codec, picture: np.n
     assert np.array_equal(completed.pixels[~hole], picture[~hole])
     inside = np.ones((8, 8), bool)
     empty = np.zeros((8, 8, 18), np.int8)
-    from bsqcodec.models.bsq.generation import Drawing
-
     symbols = model.drawn(empty, inside, 2, Drawing())
     assert symbols.levels == 2 and symbols.values[..., :12].all()
     assert not symbols.values[..., 12:].any()
