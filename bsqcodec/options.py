@@ -43,6 +43,17 @@ class VideoKeywords(PictureKeywords, total=False):
     gop: int | None
 
 
+class DecodeKeywords(TypedDict, total=False):
+    """Options of decoding a picture that Python takes by name; see `DecodeOptions`."""
+
+    levels: int | None
+    partial: bool
+    fill: bool
+    reduction: int
+    max_pixels: int
+    max_memory: int | None
+
+
 @dataclass(frozen=True)
 class EncodeOptions:
     """How pictures and videos are encoded. Raises ValueError for what cannot be.

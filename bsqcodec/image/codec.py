@@ -6,7 +6,9 @@ The module imports the decoder alone; the first call of `Codec.encode` imports t
 from __future__ import annotations
 
 import re
+import threading
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
@@ -22,6 +24,7 @@ from bsqcodec.format.image_container import DEFAULT_MAX_PIXELS, Header, unpack
 from bsqcodec.format.memory_limit import memory_limit
 from bsqcodec.format.token_file import Tokens
 from bsqcodec.image.decode_picture import decode_container
+from bsqcodec.machine.many import map_each
 from bsqcodec.machine.scope import coding
 from bsqcodec.machine.threads import set_thread_count
 from bsqcodec.media.image.image_reader import picture_from
@@ -34,7 +37,7 @@ from bsqcodec.models.families import (
     load_picture_model,
 )
 from bsqcodec.models.picture_model import PictureModel, Progress
-from bsqcodec.options import DecodeOptions, EncodeOptions, PictureKeywords
+from bsqcodec.options import DecodeKeywords, DecodeOptions, EncodeOptions, PictureKeywords
 
 if TYPE_CHECKING:
     from bsqcodec.image.encode_picture import Encoded
@@ -80,7 +83,7 @@ def set_up_machine(device: str, threads: int | None) -> tuple[torch.device, tupl
 
 
 class Codec:
-    """Encodes and decodes pictures; loads the weights once and keeps them.
+    """Encodes and decodes pictures; loads the weights once and keeps them. Threads may share it.
 
     weights: a safetensors file, or None for the default ones of the family `model`, "transform" or
     "bsq". device: "auto", "cpu" or "cuda".
@@ -112,6 +115,7 @@ class Codec:
         path = default_weights(model) if weights is None else Path(weights)
         self.model = load_picture_model(path, self.device, int8)
         self._loaded = {self.model.id: self.model}
+        self._loading = threading.Lock()
 
     @property
     def model_id(self) -> bytes:
@@ -120,9 +124,10 @@ class Codec:
 
     def model_of(self, model_id: bytes) -> PictureModel:
         """The model whose weights a file names; it is found, loaded and kept. Raises WeightsError."""
-        if model_id not in self._loaded:
-            self._loaded[model_id] = find_picture_model(model_id, self.device, self._int8)
-        return self._loaded[model_id]
+        with self._loading:
+            if model_id not in self._loaded:
+                self._loaded[model_id] = find_picture_model(model_id, self.device, self._int8)
+            return self._loaded[model_id]
 
     def encode(
         self,
@@ -217,6 +222,29 @@ class Codec:
             seconds=time.perf_counter() - started,
             filled_rows=decoded.filled_rows,
         )
+
+    def encode_many(
+        self,
+        pictures: Iterable[Picture | Image.Image | npt.NDArray[np.uint8]],
+        target: Target | None = None,
+        **options: Unpack[PictureKeywords],
+    ) -> list[Encoded]:
+        """Code pictures, in their order, as many at a time as there are threads; see `encode`.
+
+        The files are those that `encode` makes. Raises what it does, for the first that fails.
+        """
+        chosen = EncodeOptions.for_picture(target, **options)
+        return map_each(lambda picture: self.encode_with(picture, chosen), pictures)
+
+    def decode_many(
+        self, sources: Iterable[ByteSource], **options: Unpack[DecodeKeywords]
+    ) -> list[Decoded]:
+        """Decode .bsq files, in their order, as many at a time as there are threads; see `decode`.
+
+        Raises what it does, for the first that fails.
+        """
+        chosen = DecodeOptions(**options)
+        return map_each(lambda source: self.decode_with(source, chosen), sources)
 
     def tokens(
         self, picture: Picture | Image.Image | npt.NDArray[np.uint8], bits: int | None = None

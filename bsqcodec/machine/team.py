@@ -218,10 +218,15 @@ _here = _Here()
 _ALONE = Team(0)
 
 
-def _serve(inbox: SimpleQueue[_Job[Any, Any] | None]) -> None:
-    """What a thread of a team does."""
+def work_alone() -> None:
+    """Have this thread do by itself, from now on, what it would share with a team."""
     set_own_count(1)
     _here.team = _ALONE
+
+
+def _serve(inbox: SimpleQueue[_Job[Any, Any] | None]) -> None:
+    """What a thread of a team does."""
+    work_alone()
     while (job := inbox.get()) is not None:
         job.work_beside()
         del job  # or its tensors would stay until the next
