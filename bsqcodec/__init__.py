@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         AnimationError,
         BsqError,
         ChecksumError,
+        CropError,
         DamagedVideoError,
         FormatError,
         LimitError,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from bsqcodec.format.token_file import Tokens
     from bsqcodec.image.codec import Codec, Decoded
     from bsqcodec.image.encode_picture import Encoded
+    from bsqcodec.media.crop import Crop
     from bsqcodec.media.image.picture import Picture
     from bsqcodec.models.bsq.generation import Drawing
     from bsqcodec.pillow import register_pillow_opener
@@ -56,6 +58,8 @@ __all__ = [
     "BsqError",
     "ChecksumError",
     "Codec",
+    "Crop",
+    "CropError",
     "DamagedVideoError",
     "Decoded",
     "Drawing",
@@ -96,6 +100,7 @@ _HOMES = {
     "format.token_file": ("Tokens",),
     "image.codec": ("Codec", "Decoded"),
     "image.encode_picture": ("Encoded",),
+    "media.crop": ("Crop",),
     "media.image.picture": ("Picture",),
     "models.bsq.generation": ("Drawing",),
     "pillow": ("register_pillow_opener",),

@@ -29,10 +29,12 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from bsqcodec.image.codec import Codec
+    from bsqcodec.media.crop import Crop
     from bsqcodec.media.image.picture import Picture
     from bsqcodec.targets import Target
 
     File: TypeAlias = str | Path | bytes | BinaryIO
+    CropLike: TypeAlias = Crop | tuple[int, int, int, int] | str
     PictureLike: TypeAlias = Image.Image | NDArray[Any] | Picture | File
 
 MAX_PIXELS = DEFAULT_MAX_PIXELS
@@ -87,6 +89,7 @@ def decode(
     partial: bool = False,
     fill: bool = True,
     reduction: int = 1,
+    crop: CropLike | None = None,
     max_pixels: int = MAX_PIXELS,
     max_memory: int | None = None,
     weights: str | Path | None = None,
@@ -97,10 +100,13 @@ def decode(
 
     levels: decode only so many levels, for a coarser picture. reduction: 2, 4, 8 or 16 for a picture
     that is so many times smaller, fast. partial: take a cut or damaged
-    file as far as it goes. fill: have weights of the family bsq fill in what is missing. max_memory: bytes that decoding may take, by default 10 GB or what this process can
+    file as far as it goes. fill: have weights of the family bsq fill in what is missing.
+    crop: (left, top, width, height) of the pixels that are wanted; rendering takes time for these
+    alone. max_memory: bytes that decoding may take, by default 10 GB or what this process can
     have, if that is less. Raises FormatError or one of its children, LimitError, WeightsError,
-    OSError, ValueError for fewer levels than 1, or TypeError for `others`, of which there are none.
+    CropError, OSError, ValueError for fewer levels than 1, or TypeError for `others`, of which there are none.
     """
+    from bsqcodec.media.crop import Crop
     from bsqcodec.media.image.picture import to_pil
 
     if others:
@@ -114,6 +120,7 @@ def decode(
         partial=partial,
         fill=fill,
         reduction=reduction,
+        crop=Crop.of(crop),
         max_pixels=max_pixels,
         max_memory=max_memory,
     )

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
+    from bsqcodec.api import CropLike
     from bsqcodec.media.image.picture import Samples
     from bsqcodec.media.video.video_files import OutputOptions, RawVideo
     from bsqcodec.video.codec import VideoCodec
@@ -186,6 +187,7 @@ def decode_video(
     options: OutputOptions | None = None,
     start: float | None = None,
     duration: float | None = None,
+    crop: CropLike | None = None,
     partial: bool = False,
     overwrite: bool = False,
     max_pixels: int = MAX_PIXELS,
@@ -199,13 +201,15 @@ def decode_video(
     destination: appears whole or not at all; for pictures a folder, with the container "png" in
     `options`, or a name pattern such as out%05d.png. options: container, codec, crf, lossless ...
     start, duration: in seconds, of the part that is wanted; sound is cut with the pictures.
+    crop: (left, top, width, height) of the pixels that are wanted of each frame.
     partial: pass over damage, which `missing` of the result lists. overwrite: replace what is
     there. max_memory: bytes that decoding may take, by default 10 GB or what this process can have,
     if that is less. Raises FormatError or one of its children, LimitError, WeightsError, SeekError
-    for a part without frames, ValueError for a part that begins or lasts less than 0 seconds,
-    OutputError for a destination and options that do not go together, OutputExistsError or OSError.
+    for a part without frames, CropError, ValueError for a part that begins or lasts less than 0
+    seconds, OutputError for a destination and options that do not go together, OutputExistsError or OSError.
     What is wrong with the destination is raised before any work is done.
     """
+    from bsqcodec.media.crop import Crop
     from bsqcodec.media.files import check_other_file
     from bsqcodec.media.video.video_files import OutputOptions, check_video_output
     from bsqcodec.video.decode_file import decode_video_file
@@ -216,6 +220,7 @@ def decode_video(
         partial=partial,
         start=start,
         duration=duration,
+        crop=Crop.of(crop),
         max_pixels=max_pixels,
         max_memory=max_memory,
     )
@@ -234,6 +239,7 @@ def video_frames(
     *,
     start: float | None = None,
     duration: float | None = None,
+    crop: CropLike | None = None,
     partial: bool = False,
     max_pixels: int = MAX_PIXELS,
     max_memory: int | None = None,
@@ -243,15 +249,18 @@ def video_frames(
 ) -> Iterator[Samples]:
     """Yield the frames of a .bsq video, uint8 [H, W, 3] RGB, as they are decoded.
 
-    start, duration, partial, max_memory: as of `decode_video`, whose errors are raised as the frames
-    come.
+    start, duration, crop, partial, max_memory: as of `decode_video`, whose errors are raised as the
+    frames come.
     """
+    from bsqcodec.media.crop import Crop
+
     codec = _codec(None if weights is None else str(weights), device, threads)
     with _opened(source) as stream:
         decoded = codec.decode(
             stream,
             start=start,
             duration=duration,
+            crop=Crop.of(crop),
             partial=partial,
             max_pixels=max_pixels,
             max_memory=max_memory,

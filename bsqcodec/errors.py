@@ -73,5 +73,9 @@ class OutputExistsError(BsqError):
     """The output file is there already and overwriting was not asked for."""
 
 
+class CropError(BsqError):
+    """The rectangle asked for is not inside the picture; the text names the picture's size."""
+
+
 class SeekError(BsqError):
     """The place asked for is not in the video, or its source can only be read from the start."""

@@ -13,6 +13,7 @@ from typing import Literal, Self, TypeAlias, TypedDict, Unpack, get_args
 
 from bsqcodec.format.image_container import DEFAULT_MAX_PIXELS
 from bsqcodec.format.video_chunks import MAX_GOP_FRAMES
+from bsqcodec.media.crop import Crop
 from bsqcodec.media.video.part import check_seconds
 from bsqcodec.targets import Bitrate, Target
 
@@ -115,7 +116,8 @@ class DecodeOptions:
     damaged file as far as it goes. fill: where a picture's weights can, have them guess what damage
     took. reduction: one of REDUCTIONS; a picture that is so many times smaller each way is rendered
     from the levels that it needs. start, duration: the part of a video, in seconds from its first
-    frame on, None for all. max_pixels: of a picture or frame. max_memory: bytes that decoding may
+    frame on, None for all. crop: the only pixels wanted, of a picture in its whole size or of each
+    frame. max_pixels: of a picture or frame. max_memory: bytes that decoding may
     take, None for 10 GB or what this process can have, if that is less.
     """
 
@@ -125,6 +127,7 @@ class DecodeOptions:
     reduction: int = 1
     start: float | None = None
     duration: float | None = None
+    crop: Crop | None = None
     max_pixels: int = DEFAULT_MAX_PIXELS
     max_memory: int | None = None
 
@@ -133,6 +136,8 @@ class DecodeOptions:
             raise ValueError(f"{self.levels} levels cannot be decoded")
         if self.reduction not in REDUCTIONS:
             raise ValueError(f"a reduction of {self.reduction} is not one of {REDUCTIONS}")
+        if self.reduction > 1 and self.crop is not None:
+            raise ValueError("a crop is of the picture's whole size; leave the reduction out")
         check_seconds(self.start, self.duration)
 
     @property

@@ -28,7 +28,7 @@ from bsqcodec.cli.jobs import (
     run,
     with_named_output,
 )
-from bsqcodec.cli.values import Whole
+from bsqcodec.cli.values import Whole, parse_crop
 from bsqcodec.cli.video_options import refuse, video_decoding_options
 from bsqcodec.errors import (
     BsqError,
@@ -87,6 +87,13 @@ FORMAT_NAMES: Final = tuple(dict.fromkeys((*PICTURE_FORMAT_NAMES, *VIDEO_CONTAIN
     "--no-fill",
     is_flag=True,
     help="Pictures of --model bsq: leave what is missing grey, not filled in by the model.",
+)
+@click.option(
+    "--crop",
+    metavar="X,Y,WxH",
+    callback=parse_crop,
+    help="Only WxH pixels whose upper left one is X,Y. Of a picture nothing else is rendered, so"
+    " that rendering takes time for the crop alone; frames of videos are decoded whole.",
 )
 @video_decoding_options
 @options.decoding_options
@@ -183,6 +190,7 @@ def _refuse_what_means_nothing(looks: Collection[_Look], settings: DecodingSetti
             "--levels": decoding.levels,
             "--partial": decoding.partial,
             "--no-fill": not decoding.fill,
+            "--crop": decoding.crop,
         }
         refuse(of_files, "files of tokens")
 

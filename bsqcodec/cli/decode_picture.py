@@ -87,16 +87,21 @@ def _decode_tokens(source: SupportsRead, codecs: Codecs, max_pixels: int) -> tup
 
 
 def _check_header(source: str, stream: SupportsRead, decoding: DecodeOptions) -> int | None:
-    """Refuse what is no .bsq file before the weights are loaded; return the size of a file."""
+    """Refuse what is no .bsq file, and a crop that is not inside, before the weights are loaded.
+
+    Returns the size of a file.
+    """
     from bsqcodec.format.image_container import unpack_header
 
     if is_standard_stream(source) or not is_seekable(stream):
         return None
-    unpack_header(
+    header = unpack_header(
         stream,
         max_pixels=decoding.max_pixels,
         max_memory=memory_limit(decoding.max_memory),
     )
+    if decoding.crop is not None:
+        decoding.crop.check(header.width, header.height)
     seekable(stream).seek(0)
     return Path(source).stat().st_size
 
@@ -120,6 +125,7 @@ def _facts(
         "truncated": decoded.truncated,
         "filled_rows": [[rows.start, rows.stop - 1] for rows in decoded.filled_rows],
         "seconds": decoded.seconds,
+        "render_seconds": decoded.render_seconds,
         "notes": notes,
     }
 
@@ -133,4 +139,8 @@ def _sum_up(console: Console, job: Job, decoded: Decoded, input_bytes: int | Non
         f"{display_name(job.source)} -> {display_target(job.target)}:"
         f" {picture.width}x{picture.height} {colour}, {size}"
         f"{decoded.levels_decoded} of {decoded.header.levels} levels, {decoded.seconds:.2f} s"
+    )
+    console.detail(
+        f"{decoded.seconds - decoded.render_seconds:.2f} s of reading and entropy decoding,"
+        f" {decoded.render_seconds:.2f} s of rendering"
     )

@@ -154,6 +154,8 @@ def _check_file(source: SupportsRead, settings: DecodingSettings) -> int | None:
         max_memory=memory_limit(decoding.max_memory),
         allow_partial=decoding.partial,
     )
+    if decoding.crop is not None:
+        decoding.crop.check(reader.header.width, reader.header.height)
     index: VideoIndex | None = reader.index
     file.seek(place)
     return index.frame_count if index and decoding.takes_all else None

@@ -10,6 +10,8 @@ from typing import Any, Final
 
 import click
 
+from bsqcodec.media.crop import Crop
+
 _MAX_FRAME_RATE: Final = 100_000
 """Frames a second at most."""
 
@@ -87,6 +89,16 @@ def parse_frame_size(
         message = f"{value!r} is not a size such as 352x288"
         raise click.BadParameter(f"{message}{_way_out(value, param, ctx)}.", ctx, param)
     return int(match[1]), int(match[2])
+
+
+def parse_crop(ctx: click.Context, param: click.Parameter, value: str | None) -> Crop | None:
+    """Callback of an option that takes a rectangle of pixels: X,Y,WxH."""
+    if value is None:
+        return None
+    try:
+        return Crop.parse(value)
+    except ValueError as error:
+        raise click.BadParameter(f"{error}.", ctx, param) from error
 
 
 def parse_frame_rate(

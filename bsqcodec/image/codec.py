@@ -27,6 +27,7 @@ from bsqcodec.image.decode_picture import decode_container
 from bsqcodec.machine.many import map_each
 from bsqcodec.machine.scope import coding
 from bsqcodec.machine.threads import set_thread_count
+from bsqcodec.media.crop import Crop
 from bsqcodec.media.image.image_reader import picture_from
 from bsqcodec.media.image.picture import Picture
 from bsqcodec.models.bsq.generation import Drawing
@@ -48,7 +49,9 @@ if TYPE_CHECKING:
 class Decoded:
     """A decoded picture. truncated: the file was cut and only its first levels were there.
 
-    filled_rows: runs of rows of pixels that were damaged, and that the model filled in.
+    header: of the file, also where the picture is a crop. seconds: all the time it took;
+    render_seconds: that from symbols to pixels. filled_rows: runs of rows of pixels that were
+    damaged, and that the model filled in.
     """
 
     picture: Picture
@@ -56,6 +59,7 @@ class Decoded:
     levels_decoded: int
     truncated: bool
     seconds: float
+    render_seconds: float = 0.0
     filled_rows: tuple[range, ...] = ()
 
 
@@ -175,6 +179,7 @@ class Codec:
         partial: bool = False,
         fill: bool = True,
         reduction: int = 1,
+        crop: Crop | None = None,
         max_pixels: int = DEFAULT_MAX_PIXELS,
         max_memory: int | None = None,
         progress: Progress | None = None,
@@ -184,15 +189,17 @@ class Codec:
         levels: only the first so many (at least 1), for a coarser picture; reduction: 2, 4, 8 or 16
         for a picture that is so many times smaller, fast; partial: take a cut or
         damaged file as far as it goes; fill: have the model fill in what is missing, if its family
-        can (`bsq`); max_memory: bytes that decoding may take, by default 10 GB or
-        what this process can have, if that is less. Raises FormatError and its children, LimitError,
-        WeightsError, and ValueError for impossible levels.
+        can (`bsq`); crop: return these pixels alone, and render no others; max_memory: bytes that
+        decoding may take, by default 10 GB or what this process can have, if that is less. Raises
+        FormatError and its children, LimitError, WeightsError, CropError, and ValueError for
+        impossible levels.
         """
         options = DecodeOptions(
             levels=levels,
             partial=partial,
             fill=fill,
             reduction=reduction,
+            crop=crop,
             max_pixels=max_pixels,
             max_memory=max_memory,
         )
@@ -212,7 +219,13 @@ class Codec:
             )
             model = self.model_of(container.header.model_id)
             decoded = decode_container(
-                container, model, options.levels, progress, options.fill, options.reduction
+                container,
+                model,
+                options.levels,
+                progress,
+                options.fill,
+                options.reduction,
+                options.crop,
             )
         return Decoded(
             picture=decoded.picture,
@@ -220,6 +233,7 @@ class Codec:
             levels_decoded=decoded.levels,
             truncated=container.truncated,
             seconds=time.perf_counter() - started,
+            render_seconds=decoded.render_seconds,
             filled_rows=decoded.filled_rows,
         )
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 from bsqcodec.errors import FormatError, TruncatedError
 from bsqcodec.format.image_container import ChunkKind, Colour, Container, Header
 from bsqcodec.image.samples import to_grey
+from bsqcodec.media.crop import Crop
 from bsqcodec.media.image.alpha import unpack_alpha
 from bsqcodec.media.image.picture import Picture, Samples, reduce_samples
 from bsqcodec.models.picture_model import PictureModel, Progress, Symbols
+from bsqcodec.models.pieces import Tile
 
 CUT = "the file is cut before the end of its first level"
 
@@ -18,12 +21,13 @@ CUT = "the file is cut before the end of its first level"
 class DecodedPicture:
     """A picture, and how many of its levels, from the first on, it was decoded from.
 
-    filled_rows: runs of rows of pixels, of the whole size, of which more was damaged than of others, and that the
-    model filled in.
+    render_seconds: the time from symbols to pixels. filled_rows: runs of rows of pixels, of the
+    whole size, of which more was damaged than of others, and that the model filled in.
     """
 
     picture: Picture
     levels: int
+    render_seconds: float
     filled_rows: tuple[range, ...] = ()
 
 
@@ -47,14 +51,18 @@ def decode_container(
     progress: Progress | None = None,
     fill: bool = True,
     reduction: int = 1,
+    crop: Crop | None = None,
 ) -> DecodedPicture:
     """The picture in a container; model: the one whose id the header names.
 
     levels: only the first so many, for a coarser picture. fill: have the model fill in what is
     missing, if it can. reduction: how many times smaller each side is to be; then no more levels
-    than that needs are read. Raises FormatError and its children.
+    than that needs are read. crop: the only pixels wanted, of the whole size; all symbols are read,
+    and of the pixels no others are computed. Raises FormatError and its children, CropError.
     """
     header = container.header
+    wanted = crop or Crop(0, 0, header.width, header.height)
+    wanted.check(header.width, header.height)
     if reduction > 1:
         enough = model.levels_at(header, reduction)
         levels = enough if levels is None else min(levels, enough)
@@ -72,13 +80,16 @@ def decode_container(
     if whole and container.symbols_crc is not None:
         check_symbols(model, symbols, container)
     filled = model.filled(symbols, header, progress) if fill and not whole else symbols
+    started = time.perf_counter()
     if reduction > 1:
         pixels = model.render_reduced(filled, header, reduction)
     else:
-        pixels = model.render(filled, header)
+        part = Tile(wanted.top, wanted.bottom, wanted.left, wanted.right)
+        pixels = model.render(filled, header, part)
+    render_seconds = time.perf_counter() - started
     picture = Picture(
         pixels=to_grey(pixels) if header.colour == Colour.GRAY else pixels,
-        alpha=_alpha(container, reduction),
+        alpha=_alpha(container, wanted, reduction),
         icc=container.find(ChunkKind.ICC),
         exif=container.find(ChunkKind.EXIF),
         xmp=container.find(ChunkKind.XMP),
@@ -86,17 +97,19 @@ def decode_container(
     )
     patch = model.grid(header.height, header.width).patch
     rows = symbols.damaged_rows if filled is not symbols else ()
-    return DecodedPicture(
-        picture,
-        symbols.levels,
-        tuple(range(r.start * patch, min(r.stop * patch, header.height)) for r in rows),
-    )
+    runs = (_rows_of(wanted, patch * r.start, patch * r.stop) for r in rows)
+    return DecodedPicture(picture, symbols.levels, render_seconds, tuple(filter(None, runs)))
 
 
-def _alpha(container: Container, reduction: int) -> Samples | None:
+def _rows_of(crop: Crop, top: int, bottom: int) -> range:
+    """Which rows of a crop rows of the picture are; empty where they are all outside."""
+    return range(max(top, crop.top) - crop.top, min(bottom, crop.bottom) - crop.top)
+
+
+def _alpha(container: Container, crop: Crop, reduction: int) -> Samples | None:
     """The transparency that goes with the pixels, None where the file has none."""
     payload = container.find(ChunkKind.ALPHA)
     if payload is None:
         return None
     alpha = unpack_alpha(payload, container.header.width, container.header.height)
-    return alpha if reduction == 1 else reduce_samples(alpha, reduction)
+    return crop.cut(alpha) if reduction == 1 else reduce_samples(alpha, reduction)

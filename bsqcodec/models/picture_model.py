@@ -18,6 +18,7 @@ import numpy.typing as npt
 import torch
 
 from bsqcodec.format.image_container import Header
+from bsqcodec.models.pieces import Tile
 from bsqcodec.models.token_grid import TokenGrid
 
 Progress = Callable[[float], None]
@@ -78,8 +79,13 @@ class PictureModel(Protocol):
     def checksum(self, symbols: Symbols, header: Header) -> int:
         """CRC-32 of all symbols of a picture, as docs/BITSTREAM.md defines it."""
 
-    def render(self, symbols: Symbols, header: Header) -> npt.NDArray[np.uint8]:
-        """The picture [height, width, 3], R, G, B, of symbols, as good as what is known allows."""
+    def render(
+        self, symbols: Symbols, header: Header, crop: Tile | None = None
+    ) -> npt.NDArray[np.uint8]:
+        """The picture [height, width, 3], R, G, B, of symbols, as good as what is known allows.
+
+        crop: the only pixels of the picture to return, and to compute.
+        """
 
     def levels_at(self, header: Header, factor: int) -> int:
         """How many levels, from the first on, `render_reduced` has use for."""

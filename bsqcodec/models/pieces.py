@@ -61,6 +61,34 @@ class Tile:
             self.right - other.left,
         )
 
+    def moved(self, down: int, right: int) -> Tile:
+        """The tile so many rows further down and columns further right."""
+        return Tile(self.top + down, self.bottom + down, self.left + right, self.right + right)
+
+    def meet(self, other: Tile) -> Tile:
+        """What is in both tiles, which have something in common."""
+        return Tile(
+            max(self.top, other.top),
+            min(self.bottom, other.bottom),
+            max(self.left, other.left),
+            min(self.right, other.right),
+        )
+
+    def cover(self, unit: int) -> Tile:
+        """The smallest tile around this one whose edges are multiples of `unit`."""
+        return Tile(
+            self.top // unit * unit,
+            -(-self.bottom // unit) * unit,
+            self.left // unit * unit,
+            -(-self.right // unit) * unit,
+        )
+
+    def over(self, unit: int) -> Tile:
+        """Which cells, of unit x unit each, the tile touches, in a grid that is so much coarser."""
+        covered = self.cover(unit)
+        edges = (covered.top, covered.bottom, covered.left, covered.right)
+        return Tile(*(edge // unit for edge in edges))
+
     def times(self, factor: int) -> Tile:
         """The tile in a grid that is finer by a factor."""
         return Tile(*(factor * edge for edge in (self.top, self.bottom, self.left, self.right)))

@@ -18,6 +18,7 @@ from bsqcodec.format.video_header import VideoHeader
 from bsqcodec.image.codec import set_up_machine
 from bsqcodec.machine.scope import coding
 from bsqcodec.machine.threads import thread_count
+from bsqcodec.media.crop import Crop
 from bsqcodec.models import video_weight_files as video_weights
 from bsqcodec.models.token_grid import TokenGrid
 from bsqcodec.models.video_weight_files import VideoWeights
@@ -137,6 +138,7 @@ class VideoCodec:
         *,
         start: float | None = None,
         duration: float | None = None,
+        crop: Crop | None = None,
         partial: bool = False,
         max_pixels: int = DEFAULT_MAX_PIXELS,
         max_memory: int | None = None,
@@ -144,15 +146,18 @@ class VideoCodec:
         """Open a .bsq video; its frames are decoded as they are asked for.
 
         start, duration: seconds from the first frame's time on, None for all; where the source can
-        seek, only groups that hold wanted frames are decoded. partial: pass over damaged groups.
+        seek, only groups that hold wanted frames are decoded. crop: return these pixels of each
+        frame alone. partial: pass over damaged groups.
         max_memory: bytes that decoding may take, by default 10 GB or what this process can have, if
         that is less.
-        Raises FormatError and its children, LimitError, WeightsError, ValueError for times below 0.
+        Raises FormatError and its children, LimitError, WeightsError, CropError, ValueError for
+        times below 0.
         """
         options = DecodeOptions(
             partial=partial,
             start=start,
             duration=duration,
+            crop=crop,
             max_pixels=max_pixels,
             max_memory=max_memory,
         )
@@ -167,5 +172,4 @@ class VideoCodec:
             max_memory=memory_limit(options.max_memory),
         )
         weights = self._weights(file.header.video_model_id, file.header.image_model_id)
-        part = options.start, options.duration, options.partial
-        return DecodedVideo(self.device, self.coding_threads, file, weights, *part)
+        return DecodedVideo(self.device, self.coding_threads, file, weights, options)

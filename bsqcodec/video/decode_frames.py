@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TypeAlias, TypeVar
 
+import numpy as np
 import torch
 
 from bsqcodec.errors import BsqError, FormatError
@@ -21,6 +22,7 @@ from bsqcodec.media.video.constant_rate import usual_rate
 from bsqcodec.media.video.video_files import VideoFrame
 from bsqcodec.models.token_grid import TokenGrid
 from bsqcodec.models.video_weight_files import VideoWeights
+from bsqcodec.options import DecodeOptions
 from bsqcodec.video.coding_threads import CodingThreads
 from bsqcodec.video.decoding_loop import DecodingLoop
 from bsqcodec.video.group_decoder import GroupDecoder
@@ -33,9 +35,10 @@ StartThreads: TypeAlias = Callable[
 
 
 class DecodedVideo:
-    """A .bsq video that is being decoded.
+    """A .bsq video that is being decoded. Raises CropError for a crop outside its frames.
 
-    format: as of the video that was coded. missing: damaged groups, as they turn up in `frames`.
+    format: as of the video that was coded, but for the size of a crop. missing: damaged groups, as
+    they turn up in `frames`.
     """
 
     def __init__(
@@ -44,16 +47,19 @@ class DecodedVideo:
         start_threads: StartThreads,
         file: VideoFileReader,
         weights: VideoWeights,
-        start: float | None,
-        duration: float | None,
-        partial: bool,
+        options: DecodeOptions,
     ) -> None:
         self.file = file
         self.missing: list[DamagedGop] = []
         self.format = format_of(file)
+        self._crop = options.crop
+        if self._crop is not None:
+            self._crop.check(self.format.width, self.format.height)
+            self.format = replace(self.format, width=self._crop.width, height=self._crop.height)
         self._times = ShownTimes(file.header)
         self._device, self._start_threads = device, start_threads
-        self._weights, self._partial = weights, partial
+        self._weights, self._partial = weights, options.partial
+        start, duration = options.start, options.duration
         # the decimals that were meant, so that .1 is not after a frame at 1/10
         self._start = None if start is None else Fraction(str(start))
         self._duration = None if duration is None else Fraction(str(duration))
@@ -87,6 +93,9 @@ class DecodedVideo:
                     frame = next(frames, None)
                 if frame is None:
                     return
+                if self._crop is not None:
+                    pixels = np.ascontiguousarray(self._crop.cut(frame.pixels))
+                    frame = replace(frame, pixels=pixels)
                 yield frame
                 del frame
 

@@ -89,4 +89,5 @@ class Codec:
             levels_decoded=len(payloads),
             truncated=container.truncated,
             seconds=0.0,
+            render_seconds=0.0,
         )

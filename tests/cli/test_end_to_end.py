@@ -321,3 +321,31 @@ def test_a_traceback_only_when_asked_for(folder: Path, capsys: Output) -> None:
     assert main(["decode", "photo.png", "-o", "x.png", "-vv"]) == 1
     err = capsys.readouterr().err
     assert "Traceback" in err and err.endswith("photo.png: this is not a .bsq file\n")
+
+
+def test_a_crop_of_a_picture(coded: Path, capsys: Output) -> None:
+    assert main(["decode", "photo.bsq", "whole.png"]) == 0
+    assert main(["decode", "photo.bsq", "part.png", "--crop", "7,20,50x31", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["width"], facts["height"]) == (50, 31)
+    assert 0 < facts["render_seconds"] < facts["seconds"]
+    whole = samples("whole.png").astype(int)
+    assert np.abs(samples("part.png") - whole[20:51, 7:57]).max() <= 1
+    image = bsqcodec.decode(coded.read_bytes(), crop=(7, 20, 50, 31))
+    assert np.array_equal(np.asarray(image), samples("part.png"))
+
+
+@pytest.mark.parametrize(
+    ("crop", "status", "message"),
+    [
+        ("50,20,50x31", 1, "not inside the picture, which has 90x60 pixels"),
+        ("50,20", 2, "X,Y,WxH such as 100,50,512x512"),
+    ],
+)
+def test_no_crop_of_a_picture(
+    crop: str, status: int, message: str, coded: Path, capsys: Output
+) -> None:
+    assert main(["decode", "photo.bsq", "part.png", "--crop", crop]) == status
+    err = capsys.readouterr().err
+    assert message in err and err.count("\n") == 1
+    assert not Path("part.png").exists()

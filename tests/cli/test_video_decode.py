@@ -417,3 +417,14 @@ def test_info_tells_what_levels_take(coded: bytes, capsys: Output) -> None:
     assert main(["info", "clip.bsq"]) == 0
     assert "plane" not in capsys.readouterr().out
     assert main(["info", "clip.bsq", "--levels", "--weights", "none.safetensors"]) == 1
+
+
+def test_a_crop(frames: np.ndarray, capsys: Output) -> None:
+    height, width = frames.shape[1:3]
+    arguments = ["--lossless", "--crop", f"6,4,{width - 9}x{height - 5}"]
+    assert main(["decode", "clip.bsq", "-o", "part.mkv", *arguments]) == 0
+    assert np.array_equal(frames_of("part.mkv"), frames[:, 4:-1, 6:-3])
+    capsys.readouterr()
+    assert main(["decode", "clip.bsq", "-o", "no.mkv", "--crop", f"0,1,1x{height}"]) == 1
+    assert f"which has {width}x{height} pixels" in capsys.readouterr().err
+    assert not Path("no.mkv").exists()

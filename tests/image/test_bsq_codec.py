@@ -12,6 +12,7 @@ import torch
 from bsqcodec.errors import ChecksumError, FormatError, TargetError, TruncatedError
 from bsqcodec.format.image_container import ChunkKind, pack, unpack
 from bsqcodec.image.codec import Codec
+from bsqcodec.media.crop import Crop
 from bsqcodec.media.image.picture import Picture
 from bsqcodec.models.bsq import coding, network
 from bsqcodec.models.bsq.picture_model import UNKNOWN_GREY, BsqModel
@@ -159,6 +160,12 @@ def test_damage_to_a_slice_costs_its_rows(codec: Codec, level: int) -> None:
     decoded = codec.decode(bytes(broken), partial=True)
     assert decoded.truncated and decoded.levels_decoded == level
     assert decoded.filled_rows == (range(128, 192),)
+    crop = codec.decode(bytes(broken), partial=True, crop=Crop(3, 150, 40, 100))
+    assert crop.filled_rows == (range(42),)
+    difference = crop.picture.pixels.astype(int) - decoded.picture.pixels[150:250, 3:43]
+    assert np.abs(difference).max() <= 1
+    below = codec.decode(bytes(broken), partial=True, crop=Crop(3, 192, 40, 100))
+    assert below.truncated and not below.filled_rows
     plain = codec.decode(bytes(broken), partial=True, fill=False)
     assert not plain.filled_rows
     for found in (decoded.picture.pixels, plain.picture.pixels):

@@ -18,6 +18,7 @@ from PIL import Image
 from bsqcodec import api
 from bsqcodec.encoder.target_search import COARSEST, FINEST, LAST_STEP, TOLERANCE, step_of_quality
 from bsqcodec.errors import (
+    CropError,
     FormatError,
     LimitError,
     TargetError,
@@ -29,6 +30,7 @@ from bsqcodec.format.image_container import Chunk, ChunkKind, Colour, pack, pack
 from bsqcodec.image import encode_picture
 from bsqcodec.image.codec import Codec
 from bsqcodec.image.encode_picture import Encoded
+from bsqcodec.media.crop import Crop
 from bsqcodec.media.image.picture import Picture
 from bsqcodec.models.prior.walk_coders import EncodingCoder
 from bsqcodec.models.transform.picture_model import TransformModel
@@ -461,3 +463,26 @@ def test_a_reduced_picture_shows_the_same_from_fewer_levels(codec: Codec) -> Non
         reduced.picture.alpha, np.asarray(Image.fromarray(whole.picture.alpha).reduce(8))
     )
     assert codec.decode(data, reduction=8, levels=1).levels_decoded == 1
+
+
+def test_a_crop_of_grey_with_alpha(codec: Codec) -> None:
+    samples = scene(180, 300)[..., :2].copy()
+    data = codec.encode(samples).data
+    whole, found = (codec.decode(data, crop=crop) for crop in (None, Crop(140, 17, 120, 90)))
+    assert (found.header.width, found.header.height) == (300, 180)
+    difference = found.picture.pixels.astype(int) - whole.picture.pixels[17:107, 140:260]
+    assert np.abs(difference).max() <= 1
+    np.testing.assert_array_equal(found.picture.alpha, samples[17:107, 140:260, 1])
+    assert 0 < found.render_seconds < found.seconds
+    with pytest.raises(ValueError, match="crop"):
+        codec.decode(data, crop=Crop(0, 0, 16, 16), reduction=2)
+
+
+@pytest.mark.parametrize("crop", [Crop(299, 0, 2, 1), Crop(0, 180, 1, 1)])
+def test_a_crop_outside_is_refused_before_tokens_are_decoded(
+    codec: Codec, crop: Crop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = codec.encode(scene(180, 300)).data
+    monkeypatch.setattr(TransformModel, "read", None)
+    with pytest.raises(CropError, match="not inside the picture, which has 300x180 pixels"):
+        codec.decode(data, crop=crop)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -12,9 +13,17 @@ import numpy as np
 import pytest
 import torch
 
-from bsqcodec.errors import ChecksumError, FormatError, LimitError, TruncatedError, VerifyError
+from bsqcodec.errors import (
+    ChecksumError,
+    CropError,
+    FormatError,
+    LimitError,
+    TruncatedError,
+    VerifyError,
+)
 from bsqcodec.format.video_file_reader import VideoFileReader, VideoPart
 from bsqcodec.format.video_gop import Gop
+from bsqcodec.media.crop import Crop
 from bsqcodec.media.video.video_files import VideoFrame
 from bsqcodec.targets import Quality, Size
 from bsqcodec.video.codec import VideoCodec
@@ -226,6 +235,15 @@ def test_a_part_needs_only_its_groups(video_codec: VideoCodec, data: bytes) -> N
     """Damage elsewhere is not even seen."""
     frames = list(video_codec.decode(damaged_group(data, 1), start=0.24).frames())
     assert [frame.pts for frame in frames] == [6, 7]
+
+
+def test_a_crop(video_codec: VideoCodec, data: bytes, whole: list[VideoFrame]) -> None:
+    decoded = video_codec.decode(data, crop=Crop(5, 2, 21, 13))
+    assert (decoded.format.width, decoded.format.height) == (21, 13)
+    cut = [replace(frame, pixels=frame.pixels[2:15, 5:26]) for frame in whole]
+    assert same(list(decoded.frames()), cut)
+    with pytest.raises(CropError, match="not inside"):
+        video_codec.decode(data, crop=Crop(0, 0, 10**6, 1))
 
 
 # Damage -------------------------------------------------------------------------------------------

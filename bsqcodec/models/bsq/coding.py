@@ -18,8 +18,9 @@ from bsqcodec.machine.team import team_of
 from bsqcodec.models.bsq.bit_walk import SubCodeDecoder, SubCodeEncoder, walk_bits
 from bsqcodec.models.bsq.integer_bit_prior import IntegerBitPrior
 from bsqcodec.models.bsq.network import BsqTokenizer, bits_of
-from bsqcodec.models.pieces import in_pieces
+from bsqcodec.models.pieces import Tile, in_pieces
 from bsqcodec.models.token_grid import TokenGrid
+from bsqcodec.models.transform.blocks import reach
 from bsqcodec.models.windows import WINDOW
 
 SLICE_ROWS = 4 * WINDOW
@@ -137,34 +138,47 @@ def bits_of_picture(tokenizer: BsqTokenizer, pixels: npt.NDArray[np.uint8]) -> B
 
 @torch.inference_mode()
 def picture_of_signs(
-    tokenizer: BsqTokenizer, signs: Signs | npt.NDArray[np.float32], height: int, width: int
+    tokenizer: BsqTokenizer,
+    signs: Signs | npt.NDArray[np.float32],
+    height: int,
+    width: int,
+    crop: Tile | None = None,
 ) -> npt.NDArray[np.uint8]:
-    """The picture uint8 [height, width, 3] of signs [h, w, L], in which 0 is a missing bit.
+    """The picture uint8 [height, width, 3], or a crop of it, of signs [h, w, L]; 0 is a missing bit.
 
-    They may be means of what is expected, between -1 and 1.
-
-    Tokens outside the picture are taken from the nearest token inside.
+    They may be means of what is expected, between -1 and 1. Tokens outside the picture are taken
+    from the nearest token inside. crop: pixels, for which only those tokens are looked at that they
+    depend on.
     """
     decoder, patch = tokenizer.decoder, tokenizer.config.patch
     device = decoder.linear.weight.device
-    rows, columns = signs.shape[:2]
-    grid = TokenGrid(height, width, patch, WINDOW)
-    lack = ((0, rows - grid.rows), (0, columns - grid.columns), (0, 0))
-    whole = np.pad(signs[: grid.rows, : grid.columns], lack, mode="edge")
+    grid = signs.shape[0], signs.shape[1]
+    crop = crop or Tile(0, height, 0, width)
+    shown = crop.over(patch)
+    around = shown.with_margin(decoder.margin, *grid).cover(WINDOW)
+    held = around.with_margin(reach(decoder.blocks), *grid)
+    inside = held.meet(Tile(0, -(-height // patch), 0, -(-width // patch)))
+    lack = ((0, held.bottom - inside.bottom), (0, held.right - inside.right), (0, 0))
+    known = np.pad(signs[inside.rows, inside.columns], lack, mode="edge")
 
     with torch.autocast(device.type, enabled=False), team_of(device):
-        known = torch.from_numpy(whole).to(device)[None].float()
-        tokens = decoder.attend(known)
+        whole = torch.from_numpy(known).to(device)[None].float()
+        deep = around.inside(held)
+        tokens = decoder.attend(whole, deep)
+        whole = whole[:, deep.rows, deep.columns]
 
         def local(strip: tuple[int, int]) -> npt.NDArray[np.uint8]:
-            top, bottom = strip
-            first, last = max(0, top - decoder.margin), min(rows, bottom + decoder.margin)
-            x = decoder.local(known[:, first:last], tokens[:, first:last])
-            x = x[0, :, (top - first) * patch : (bottom - first) * patch, :width]
-            x = x.clamp(0, 255).round().to(torch.uint8).permute(1, 2, 0)
-            return x[: height - top * patch].cpu().numpy()
+            tile = Tile(strip[0], strip[1], 0, shown.right - shown.left)
+            tile = tile.moved(shown.top, shown.left)
+            seen = tile.with_margin(decoder.margin, *grid)
+            part = seen.inside(around)
+            x = decoder.local(whole[:, part.rows, part.columns], tokens[:, part.rows, part.columns])
+            kept = tile.times(patch).meet(crop).inside(seen.times(patch))
+            x = x[0, :, kept.rows, kept.columns].clamp(0, 255).round().to(torch.uint8)
+            return x.permute(1, 2, 0).cpu().numpy()
 
-        return np.concatenate(in_pieces(local, _strips(grid.rows, columns)))
+        strips = _strips(shown.bottom - shown.top, around.right - around.left)
+        return np.concatenate(in_pieces(local, strips))
 
 
 def missing_rows(signs: Signs, inside: npt.NDArray[np.bool_]) -> Iterator[range]:

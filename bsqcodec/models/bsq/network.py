@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from bsqcodec.models.config_checks import check_counts
-from bsqcodec.models.transform.blocks import Block, ResidualConv, shuffle, unshuffle
+from bsqcodec.models.pieces import Tile
+from bsqcodec.models.transform.blocks import Block, ResidualConv, run_blocks, shuffle, unshuffle
 from bsqcodec.models.transform.quantizer import binary_spherical_quantize
 from bsqcodec.models.windows import WINDOW
 
@@ -131,9 +132,12 @@ class BsqDecoderNetwork(nn.Module):
     def forward(self, signs: Tensor) -> Tensor:
         return self.local(signs, self.attend(signs))
 
-    def attend(self, signs: Tensor) -> Tensor:
-        """Tokens [B, h, w, width] of the signs of whole windows."""
-        return self.blocks(self.expand(signs))
+    def attend(self, signs: Tensor, shown: Tile | None = None) -> Tensor:
+        """Tokens [B, h, w, width] of the signs of whole windows.
+
+        shown: of this tile alone, see `run_blocks`.
+        """
+        return run_blocks(self.blocks, self.expand(signs), shown)
 
     def local(self, signs: Tensor, tokens: Tensor) -> Tensor:
         """Pixels of signs and of what `attend` made of them.

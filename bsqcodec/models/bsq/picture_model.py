@@ -26,6 +26,7 @@ from bsqcodec.models.bsq.generation import Drawing, expected_signs, fill
 from bsqcodec.models.bsq.level_payload import salvage_slices, unpack_slices
 from bsqcodec.models.bsq.weight_files import BsqWeights, steps_of
 from bsqcodec.models.picture_model import Progress, Symbols
+from bsqcodec.models.pieces import Tile
 from bsqcodec.models.token_grid import TokenGrid
 from bsqcodec.models.windows import WINDOW
 
@@ -125,14 +126,18 @@ class BsqModel:
         """CRC-32 of the codes of the picture's tokens, row by row, as little-endian uint64."""
         return zlib.crc32(self.codes(symbols, header).astype("<u8").tobytes())
 
-    def render(self, symbols: Symbols, header: Header) -> npt.NDArray[np.uint8]:
+    def render(
+        self, symbols: Symbols, header: Header, crop: Tile | None = None
+    ) -> npt.NDArray[np.uint8]:
         signs = symbols.values if symbols.expected is None else symbols.expected
-        pixels = picture_of_signs(self.weights.tokenizer, signs, header.height, header.width)
-        grid = self.grid(header.height, header.width)
-        unknown = ~signs[: grid.rows, : grid.columns].any(-1)
+        crop = crop or Tile(0, header.height, 0, header.width)
+        pixels = picture_of_signs(self.weights.tokenizer, signs, header.height, header.width, crop)
+        shown = crop.over(self.patch)
+        unknown = ~signs[shown.rows, shown.columns].any(-1)
         if unknown.any():
             mask = unknown.repeat(self.patch, 0).repeat(self.patch, 1)
-            pixels[mask[: header.height, : header.width]] = UNKNOWN_GREY
+            kept = crop.inside(shown.times(self.patch))
+            pixels[mask[kept.rows, kept.columns]] = UNKNOWN_GREY
         return pixels
 
     def levels_at(self, header: Header, factor: int) -> int:

@@ -12,6 +12,7 @@ import torch
 from bsqcodec.format.image_container import Header
 from bsqcodec.machine.team import team_of
 from bsqcodec.models.picture_model import Progress, Symbols
+from bsqcodec.models.pieces import Tile
 from bsqcodec.models.prior.order import levels, stages
 from bsqcodec.models.prior.walk import walk
 from bsqcodec.models.prior.walk_coders import DecodingCoder
@@ -64,7 +65,9 @@ class TransformModel:
         """CRC-32 of the integers of the coded tokens, row by row, as little-endian int16."""
         return zlib.crc32(symbols.values[self._inside(header)].astype("<i2").tobytes())
 
-    def render(self, symbols: Symbols, header: Header) -> npt.NDArray[np.uint8]:
+    def render(
+        self, symbols: Symbols, header: Header, crop: Tile | None = None
+    ) -> npt.NDArray[np.uint8]:
         return decode_picture(
             self.weights.tokenizer,
             torch.from_numpy(symbols.values).to(self.device),
@@ -72,6 +75,7 @@ class TransformModel:
             header.height,
             header.width,
             missing_planes=self.level_count(header) - symbols.levels,
+            crop=crop,
         )
 
     def levels_at(self, header: Header, factor: int) -> int:

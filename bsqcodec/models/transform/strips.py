@@ -17,7 +17,9 @@ from torch import Tensor
 
 from bsqcodec.machine.team import team_of
 from bsqcodec.models.pieces import Tile, in_pieces, tiles
+from bsqcodec.models.transform.blocks import reach
 from bsqcodec.models.transform.tokenizer import MARGIN, STEPS, Tokenizer
+from bsqcodec.models.windows import WINDOW
 
 STRIP_TOKENS = 4096
 """About how many tokens a strip has, which devices other than CPUs take at once."""
@@ -97,45 +99,66 @@ def _assembled(parts: list[Tensor], some: list[Tile], grid: tuple[int, int]) -> 
 
 @torch.inference_mode()
 def decode_picture(
-    tokenizer: Tokenizer, n: Tensor, step: int, height: int, width: int, missing_planes: int = 0
+    tokenizer: Tokenizer,
+    n: Tensor,
+    step: int,
+    height: int,
+    width: int,
+    missing_planes: int = 0,
+    crop: Tile | None = None,
 ) -> npt.NDArray[np.uint8]:
-    """Integers n [h, w, C] -> pixels uint8 [height, width, 3].
+    """Integers n [h, w, C] -> pixels uint8 [height, width, 3], or those of a crop alone.
 
     Tokens wholly outside the picture are taken from the nearest token inside. If the last
     `missing_planes` digits of n are not known (0), the picture is as good as one with a step that
     is 3 times larger for each of them, and the networks take that step.
+    crop: pixels of the picture, for which only those tokens are looked at that they depend on.
     """
-    config = tokenizer.config
-    rows, columns = n.shape[:2]
+    config, decoder = tokenizer.config, tokenizer.decoder
+    grid = n.shape[0], n.shape[1]
     patch, quarter = config.patch, config.patch // 4
-    result = np.empty((height, width, 3), np.uint8)
+    crop = crop or Tile(0, height, 0, width)
+    shown = crop.over(patch)
+    around = shown.with_margin(MARGIN, *grid).cover(WINDOW)
+    held = around.with_margin(max(reach(decoder.blocks), 1), *grid)  # units see the next token
+    result = np.empty((crop.bottom - crop.top, crop.right - crop.left, 3), np.uint8)
 
     with torch.autocast(n.device.type, enabled=False), team_of(n.device):
-        inside = (-(-height // patch), -(-width // patch))
-        n = n[: inside[0], : inside[1]].permute(2, 0, 1)[None].float()
-        n = F.pad(n, (0, columns - inside[1], 0, rows - inside[0]), mode="replicate")
+        part = _continued_tokens(n, held, (-(-height // patch), -(-width // patch)))
         steps = torch.tensor([step], device=n.device, dtype=torch.float32)
         apparent = (steps + missing_planes * STEPS_PER_PLANE).clamp(max=STEPS - 1)
-        latents, unit = tokenizer.dequantize(n.permute(0, 2, 3, 1), steps, apparent)
-        tokens = tokenizer.decoder.attend(latents, apparent, tokenizer.scale)
+        latents, unit = tokenizer.dequantize(part, steps, apparent)
+        tokens = decoder.attend(latents, apparent, tokenizer.scale, around.inside(held))
 
         def local(tile: Tile) -> npt.NDArray[np.uint8]:
-            around = tile.with_margin(MARGIN, rows, columns)
-            fine = around.times(quarter)
-            part = unit if unit.numel() == 1 else unit[:, :, fine.rows, fine.columns]
-            seen = slice(None), around.rows, around.columns
-            x = tokenizer.decoder.local(latents[seen], tokens[seen], part)
-            kept = tile.inside(around).times(patch)
+            seen = tile.with_margin(MARGIN, *grid)
+            coarse, deep = seen.inside(held), seen.inside(around)
+            fine = coarse.times(quarter)
+            x = decoder.local(
+                latents[:, coarse.rows, coarse.columns],
+                tokens[:, deep.rows, deep.columns],
+                unit if unit.numel() == 1 else unit[:, :, fine.rows, fine.columns],
+            )
+            kept = tile.inside(seen).times(patch)
             x = x[0, :, kept.rows, kept.columns].clamp(0, 255).round().to(torch.uint8)
             return x.permute(1, 2, 0).cpu().numpy()
 
-        some = [
-            tile
-            for tile in _tiles(rows, columns, n.device)
-            if tile.top < inside[0] and tile.left < inside[1]
-        ]
-        for tile, part in zip(some, in_pieces(local, some), strict=True):
-            at = tile.times(patch)
-            shown = result[at.rows, at.columns]
-            shown[:] = part[: shown.shape[0], : shown.shape[1]]
+        size = shown.bottom - shown.top, shown.right - shown.left
+        some = [tile.moved(shown.top, shown.left) for tile in _tiles(*size, n.device)]
+        for tile, pixels in zip(some, in_pieces(local, some), strict=True):
+            whole = tile.times(patch)
+            kept = whole.meet(crop)
+            at, of = kept.inside(crop), kept.inside(whole)
+            result[at.rows, at.columns] = pixels[of.rows, of.columns]
         return result
+
+
+def _continued_tokens(n: Tensor, tile: Tile, inside: tuple[int, int]) -> Tensor:
+    """A tile [1, h, w, C], float32, of integers n [h, w, C].
+
+    Beyond the rows and columns of `inside` they are those of the nearest token inside.
+    """
+    known = tile.meet(Tile(0, inside[0], 0, inside[1]))
+    part = n[known.rows, known.columns].permute(2, 0, 1)[None].float()
+    lack = (0, tile.right - known.right, 0, tile.bottom - known.bottom)
+    return F.pad(part, lack, mode="replicate").permute(0, 2, 3, 1)

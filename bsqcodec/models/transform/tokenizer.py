@@ -23,8 +23,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bsqcodec.models.config_checks import check_counts
-from bsqcodec.models.pieces import by_rows
-from bsqcodec.models.transform.blocks import Block, ResidualConv, shuffle, unshuffle
+from bsqcodec.models.pieces import Tile, by_rows
+from bsqcodec.models.transform.blocks import Block, ResidualConv, run_blocks, shuffle, unshuffle
 from bsqcodec.models.transform.quantizer import quantize_beyond
 from bsqcodec.models.windows import WINDOW
 
@@ -174,15 +174,17 @@ class Decoder(nn.Module):
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)  # type: ignore[arg-type]
 
-    def attend(self, latents: Tensor, step: Tensor, scale: Tensor) -> Tensor:
-        """The part on tokens: [B, h, w, width]."""
+    def attend(
+        self, latents: Tensor, step: Tensor, scale: Tensor, shown: Tile | None = None
+    ) -> Tensor:
+        """The part on tokens: [B, h, w, width]; shown: of this tile alone, see `run_blocks`."""
         at_step = self.step(step)[:, None, None]
 
         def embedded(latents: Tensor) -> Tensor:
             x = self.embed(latents / scale)
             return x + at_step.to(x.dtype)
 
-        return by_rows(self.norm, self.blocks(by_rows(embedded, latents)))
+        return by_rows(self.norm, run_blocks(self.blocks, by_rows(embedded, latents), shown))
 
     def local(self, latents: Tensor, tokens: Tensor, unit: Tensor) -> Tensor:
         """The rest, on maps at 1/4 of the resolution; looks at most 8 positions (2 tokens) far.

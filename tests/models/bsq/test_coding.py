@@ -15,6 +15,7 @@ from bsqcodec.models.bsq.coding import (
     write_bits,
 )
 from bsqcodec.models.bsq.network import code_of
+from bsqcodec.models.pieces import Tile
 from bsqcodec.models.token_grid import TokenGrid
 
 from ...tiny_models import random_bsq_tokenizer
@@ -61,6 +62,19 @@ def test_whole_windows_give_what_the_network_gives() -> None:
     signs = np.where(bits, 1, -1).astype(np.int8)
     found = picture_of_signs(tokenizer, signs, 64, 128).astype(int)
     assert np.abs(found - expected.detach().numpy()).max() <= 1
+
+
+@pytest.mark.parametrize(
+    "crop", [Tile(0, 300, 0, 380), Tile(299, 300, 379, 380), Tile(125, 133, 60, 301)]
+)
+def test_a_crop_is_that_part_of_the_whole(crop: Tile) -> None:
+    tokenizer = random_bsq_tokenizer(blocks=2)
+    shape = (*TokenGrid(300, 380, 8).padded_shape, 18)
+    signs = np.random.default_rng(0).integers(-1, 2, shape, np.int8)
+    whole = picture_of_signs(tokenizer, signs, 300, 380).astype(int)[crop.rows, crop.columns]
+    found = picture_of_signs(tokenizer, signs, 300, 380, crop).astype(int)
+    assert found.shape == whole.shape
+    assert np.abs(found - whole).max() <= 1 and (found != whole).mean() < 1e-3
 
 
 def test_damage_to_a_slice_leaves_the_others(monkeypatch: pytest.MonkeyPatch) -> None:

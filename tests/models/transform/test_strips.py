@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from bsqcodec.models.pieces import Tile
 from bsqcodec.models.transform import blocks, strips
 from bsqcodec.models.transform.strips import decode_picture, encode_picture, grid_size
 from bsqcodec.models.transform.tokenizer import Tokenizer
@@ -150,6 +151,40 @@ def test_samples_beyond_the_range_are_clipped(tokenizer: Tokenizer) -> None:
     decoded = decode_picture(tokenizer, n, STEP, 128, 128)
     assert set(np.unique(decoded)) >= {0, 255}
     assert np.isin(decoded, (0, 255)).mean() > 0.9
+
+
+CROPS = [
+    Tile(0, 512, 0, 768),
+    Tile(0, 1, 0, 1),
+    Tile(511, 512, 767, 768),
+    Tile(250, 262, 300, 410),
+    Tile(100, 356, 3, 5),
+]
+
+
+@pytest.mark.parametrize("threads", ["a team", "none"])
+def test_a_crop_is_that_part_of_the_whole(
+    tokenizer: Tokenizer, threads: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With two blocks, so that windows next to the neighbouring ones have a part in it."""
+    deep = random_tokenizer(config=replace(tokenizer.config, decoder_blocks=2), strength=0.15)
+    if threads == "none":
+        monkeypatch.setattr(blocks, "team", lambda: None)
+        monkeypatch.setattr(blocks, "INFERENCE_WINDOWS", 2)
+    n = torch.randint(-4, 5, (32, 48, 16), generator=torch.Generator().manual_seed(0))
+    whole = decode_picture(deep, n, STEP, 512, 768).astype(int)
+    for crop in CROPS:
+        found = decode_picture(deep, n, STEP, 512, 768, crop=crop).astype(int)
+        difference = np.abs(found - whole[crop.rows, crop.columns])
+        assert difference.max() <= 1 and difference.mean() < 1e-3, crop
+
+
+def test_a_crop_looks_at_its_surroundings_only(tokenizer: Tokenizer) -> None:
+    n = torch.randint(-4, 5, (64, 64, 16), generator=torch.Generator().manual_seed(0))
+    crop = Tile(0, 120, 0, 120)
+    expected = decode_picture(tokenizer, n, STEP, 1024, 1024, crop=crop)
+    n[:, 24:] = n[24:] = 10**6
+    assert np.array_equal(decode_picture(tokenizer, n, STEP, 1024, 1024, crop=crop), expected)
 
 
 @pytest.mark.parametrize(("step", "missing"), [(STEP, 1), (STEP, 2), (200, 3)])
