@@ -2,7 +2,8 @@
 
 Half of the samples are passes of the coding order, the others random sets, as in masked language
 models: single sub-codes, whole tokens, or all but a rectangle (a hole), half of them of codes that
-are cut to their first sub-codes.
+are cut to their first sub-codes. A prior of videos learns on frames of clips too, given the frames
+before.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ from bsqcodec.models.bsq.bit_prior import BitPrior, cost_in_bits
 from bsqcodec.models.bsq.network import BsqConfig, BsqTokenizer, bits_of
 from bsqcodec.models.windows import WINDOW
 from bsqcodec.training.checkpoints import averaged, bsq_state, part_of, shipped
+from bsqcodec.training.clips import Clips
 from bsqcodec.training.dequantized import dequantized_bit_prior
 from bsqcodec.training.distributed import World
 from bsqcodec.training.loop import Loop, write_config
@@ -152,22 +155,50 @@ def signs_of(bits: Tensor, known: Tensor, sub_code: int) -> Tensor:
     return (bits.float() * 2 - 1) * known.repeat_interleave(sub_code, -1)
 
 
-def loss_of(prior: BitPrior, bits: Tensor, sample: Sample, quantized: bool) -> Tensor:
-    """Bits a token [B] that the samples' wanted sub-codes cost, each times the sample's weight."""
+def stream_of(prior: BitPrior, earlier: Tensor | None, quantized: bool) -> Tensor | None:
+    """What a prior makes of earlier frames' signs [B, h, w, F, L], the latest first; None for none.
+
+    0 for frames that there are not.
+    """
+    if earlier is None or prior.earlier is None:
+        return None
+    known: Tensor = earlier.ne(0).flatten(1, 2).any(1).any(-1).sum(-1)
+    stream: Tensor = prior.earlier(earlier.flatten(-2), known, quantized)
+    return stream
+
+
+def loss_of(
+    prior: BitPrior,
+    bits: Tensor,
+    sample: Sample,
+    quantized: bool,
+    earlier: Tensor | None = None,
+) -> Tensor:
+    """Bits a token [B] that the samples' wanted sub-codes cost, each times the sample's weight.
+
+    earlier: as `stream_of` takes it.
+    """
     signs = signs_of(bits, sample.known, prior.config.sub_code)
-    logits = prior(signs, sample.passes, sample.outside, quantized)
+    stream = stream_of(prior, earlier, quantized)
+    logits = prior(signs, sample.passes, sample.outside, quantized, stream)
     cost = cost_in_bits(logits, bits) * sample.wanted
     count = sample.wanted.sum((1, 2, 3)).clamp_min(1)
     return cost.sum((1, 2, 3)) / count * sample.weight
 
 
 @torch.no_grad()
-def coded_bits(prior: BitPrior, bits: Tensor, quantized: bool = True) -> Tensor:
-    """Bits a token of each sub-code, [sub-codes], for whole pictures of bits [B, h, w, L]."""
+def coded_bits(
+    prior: BitPrior, bits: Tensor, quantized: bool = True, earlier: Tensor | None = None
+) -> Tensor:
+    """Bits a token of each sub-code, [sub-codes], for whole pictures of bits [B, h, w, L].
+
+    earlier: as `stream_of` takes it.
+    """
     config = prior.config
     shape = (bits.shape[1], bits.shape[2])
     total = torch.zeros(config.sub_codes, dtype=torch.float64)
     outside = torch.zeros(bits.shape[:3], dtype=torch.int64, device=bits.device)
+    stream = stream_of(prior, earlier, quantized)
     for at in passes(config):
         known, wanted = (
             torch.from_numpy(part).to(bits.device)[None].expand(len(bits), -1, -1, -1)
@@ -175,7 +206,7 @@ def coded_bits(prior: BitPrior, bits: Tensor, quantized: bool = True) -> Tensor:
         )
         signs = signs_of(bits, known, config.sub_code)
         index = torch.full((len(bits),), at.index, device=bits.device)
-        cost = cost_in_bits(prior(signs, index, outside, quantized), bits)
+        cost = cost_in_bits(prior(signs, index, outside, quantized, stream), bits)
         total[at.sub_code] += float((cost * wanted).sum())
     return total / outside.numel()
 
@@ -204,11 +235,16 @@ def bit_prior_of(source: Path) -> BitPrior:
 def start_from(prior: BitPrior, other: BitPrior) -> None:
     """Give a prior what another one has learned, of codes with as many bits or fewer.
 
-    New sub-codes are not seen at first, and are as likely 0 as 1. Raises ValueError if more than
-    the number of bits, with lattices for them, differs.
+    New sub-codes are not seen at first, and are as likely 0 as 1; what reads earlier frames is new
+    if the other one has none. Raises ValueError if more than the number of bits, with lattices for
+    them, differs.
     """
     new, old = prior.config, other.config
     expected = replace(old, bits=new.bits, lattices=old.lattices + new.lattices[old.sub_codes :])
+    if not old.earlier_frames:
+        expected = replace(
+            expected, earlier_frames=new.earlier_frames, earlier_blocks=new.earlier_blocks
+        )
     if expected != new or old.bits > new.bits:
         raise ValueError(f"a prior of the shape {new} cannot start from one of the shape {old}")
     state = prior.state_dict()
@@ -223,12 +259,50 @@ def start_from(prior: BitPrior, other: BitPrior) -> None:
     prior.embed_pass.weight[-1] = random
 
 
+def shards_in(paths: Sequence[Path]) -> list[Path]:
+    """Tar shards, those of folders by name."""
+    return [
+        shard
+        for path in paths
+        for shard in (sorted(path.glob("*.tar")) if path.is_dir() else [path])
+    ]
+
+
+def frames_of(bits: Tensor, generator: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """(bits [B, h, w, L] of the last frames, signs [B, h, w, F, L] of the ones before).
+
+    bits [B, F + 1, h, w, L] of clips. One frame is always known, of the others a random number.
+    """
+    signs = bits[:, :-1].float() * 2 - 1
+    count = signs.shape[1]
+    known = torch.from_numpy(generator.integers(1, count + 1, len(bits))).to(bits.device)
+    there = torch.arange(count, device=bits.device).flip(0) < known[:, None]
+    earlier = (signs * there[:, :, None, None, None]).flip(1)
+    return bits[:, -1], earlier.permute(0, 2, 3, 1, 4)
+
+
+def following_bits(prior: BitPrior, clips: Clips, bits_in: Callable[[Tensor], Tensor]) -> float:
+    """Mean bits a token of the last frames of the clips to validate, given all frames before."""
+    count = prior.config.earlier_frames + 1
+    costs = []
+    for frames, _ in clips.to_validate():
+        bits = bits_in(frames[:count])
+        earlier = (bits[:-1].float() * 2 - 1).flip(0).permute(1, 2, 0, 3)[None]
+        costs.append(float(coded_bits(prior, bits[-1:], earlier=earlier).sum()))
+    return sum(costs) / len(costs)
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_shared_arguments(parser)
     parser.set_defaults(rate=3e-3)
     add = parser.add_argument
     add("--tokenizer", type=Path, required=True, help="run folder, or exported file")
     add("--config", type=json.loads, default={}, help="JSON of BitPriorConfig")
+    add("--clips", type=Path, nargs="*", default=[], help="shards of clips, for earlier_frames")
+    add("--clip-cache", type=Path, default=Path("runs/clips"))
+    add("--moving", type=int, default=700, help="synthetic clips")
+    add("--clip-share", type=float, default=0.5, help="of the steps that are of clips")
+    add("--clip-batch", type=int, default=10, help="clips a step")
 
 
 def main(args: argparse.Namespace) -> None:
@@ -258,7 +332,14 @@ def train(args: argparse.Namespace, world: World) -> None:
     def bits_in(pixels: Tensor) -> Tensor:
         return bits_of(tokenizer.encoder(pixels.to(device).float()))
 
+    clips = None
+    if config.earlier_frames:
+        clips = Clips.load(shards_in(args.clips), pictures, args.clip_cache, args.moving)
+        log.info("%d clips", len(clips))
+
     def step(generator: np.random.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        if clips is not None and generator.random() < args.clip_share:
+            return clip_step(clips, generator)
         pixels = source.crops(args.batch, args.crop, generator)
         sample = draw(config, args.batch, (side, side), generator).to(device)
         with autocast(device):
@@ -269,6 +350,16 @@ def train(args: argparse.Namespace, world: World) -> None:
             if bool(chosen.any()):
                 figures[name] = each[chosen].mean()
         return each.mean() / config.bits, figures
+
+    def clip_step(clips: Clips, generator: np.random.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        count, size = config.earlier_frames + 1, args.crop
+        drawn = [clips.draw(count, size, generator)[0] for _ in range(args.clip_batch)]
+        sample = draw(config, len(drawn), (side, side), generator).to(device)
+        with autocast(device):
+            bits = bits_in(torch.cat(drawn)).unflatten(0, (-1, count))
+            last, earlier = frames_of(bits, generator)
+            each = loss(model.prior, last, sample, True, earlier)
+        return each.mean() / config.bits, {"following": each.mean()}
 
     held_out: list[Tensor] = []
     if args.validation:
@@ -282,7 +373,11 @@ def train(args: argparse.Namespace, world: World) -> None:
         if not held_out:
             return {}
         each = torch.stack([coded_bits(shadow.prior, bits) for bits in held_out]).mean(0)
-        return {
+        figures: dict[str, Any] = {}
+        if clips is not None:
+            following = following_bits(shadow.prior, clips, bits_in)
+            figures["following_saved"] = round(1 - following / config.bits, 4)
+        return figures | {
             "coded": f"{float(each.sum()):.3f}/{config.bits}",
             "sub_codes": "/".join(f"{float(b):.3f}" for b in each),
             "saved": round(1 - float(each.sum()) / config.bits, 4),

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from bsqcodec.models.bsq.bit_order import BitPriorConfig
-from bsqcodec.models.bsq.bit_prior import SIGN, BitPrior
+from bsqcodec.models.bsq.bit_prior import EARLIER, SIGN, BitPrior
 from bsqcodec.models.prior.network import (
     ACTIVATION,
     CLIP_UNIT,
@@ -53,9 +53,22 @@ def dequantized_bit_prior(config: BitPriorConfig, t: Tensors) -> BitPrior:
             **_linear(prior, t, "head", "head", ACTIVATION, LOGIT),
             **_embeddings(t, ("embed_pass", "embed_token")),
             **_blocks(prior, config, t),
+            **_earlier_frames(prior, t),
         }
     )
     return prior
+
+
+def _earlier_frames(prior: BitPrior, t: Tensors) -> dict[str, Tensor]:
+    if prior.earlier is None:
+        return {}
+    own = {k.removeprefix(EARLIER): v for k, v in t.items() if k.startswith(EARLIER)}
+    state = {
+        **_linear(prior.earlier, own, "embed", "embed", SIGN, STREAM),
+        **_embeddings(own, ("embed_known",)),
+        **_blocks(prior.earlier, prior.config.earlier, own),
+    }
+    return {f"earlier.{name}": value for name, value in state.items()}
 
 
 def _linear(

@@ -20,6 +20,7 @@ from bsqcodec.models.bsq.integer_bit_prior import quantize_bit_prior
 from bsqcodec.training import bit_prior, bsq, export_bsq, speed
 from bsqcodec.training.bit_prior import coded_bits, draw, loss_of
 from bsqcodec.training.checkpoints import shipped
+from bsqcodec.training.clips import Clips
 from bsqcodec.training.distributed import World
 
 from ..tiny_models import BSQ_PRIOR, save_bsq_weights, seeded, shake
@@ -93,6 +94,22 @@ def test_a_prior_of_longer_codes_starts_from_a_shorter_ones(tmp_path: Path) -> N
         bit_prior.start_from(BitPrior(replace(old, width=64)), parent)
 
 
+def test_earlier_frames_come_latest_first_and_some_are_not_there() -> None:
+    bits = torch.randn(40, 4, 2, 3, 6, generator=torch.Generator().manual_seed(1)) > 0
+    last, earlier = bit_prior.frames_of(bits, np.random.default_rng(0))
+    assert torch.equal(last, bits[:, 3])
+    there = earlier.ne(0).all(-1).all(1).all(1)  # [40, 3]
+    assert {tuple(row) for row in there.tolist()} == {
+        (True, False, False),
+        (True, True, False),
+        (True, True, True),
+    }
+    for back in range(3):
+        own = earlier[:, :, :, back][there[:, back]]
+        assert torch.equal(own > 0, bits[:, 2 - back][there[:, back]])
+        assert not earlier[:, :, :, back][~there[:, back]].any()
+
+
 def test_a_shipped_prior_of_bits_quantizes_to_what_was_shipped(tmp_path: Path) -> None:
     path = save_bsq_weights(tmp_path)
     again = quantize_bit_prior(bit_prior.bit_prior_of(path))
@@ -133,6 +150,19 @@ def test_a_run_learns_and_resumes(
     lines = [json.loads(line) for line in Path("run/log.jsonl").read_text().splitlines()]
     assert lines[-1]["coded"].endswith("/12") and lines[-1]["saved"] < 1
     assert BitPriorConfig(**json.loads(Path("run/config.json").read_text())["model"]).bits == 12
+
+    following = {**config, "earlier_frames": 2, "earlier_blocks": 1}
+    arguments = ["--tokenizer", "tokens", "--out", "video", "--config", json.dumps(following)]
+    arguments += ["--init", "run", "--moving", "3", "--clip-cache", "clips", "--clip-batch", "2"]
+    generator = np.random.default_rng(0)
+    monkeypatch.setattr(Clips, "to_validate", lambda clips: [clips.draw(4, 128, generator)])
+    with torch.random.fork_rng(devices=[]):
+        more = ["--minutes", "0.01", "--clip-share", "1"]
+        bit_prior.train(parsed(bit_prior, *arguments, *more), World())
+    learned = torch.load("video/checkpoint.pt", weights_only=True)["module"]
+    assert learned["prior.earlier.embed.weight"].any()
+    (*_, last) = map(json.loads, Path("video/log.jsonl").read_text().splitlines())
+    assert last["following"] > 0 and last["following_saved"] < 1
 
     made = ["--tokenizer", "tokens", "--prior", "run", "--out", "weights", "--default"]
     export = argparse.ArgumentParser()

@@ -18,6 +18,9 @@ from bsqcodec.models.config_checks import check_counts
 MAX_BITS = 62
 """Bits of a code, at most: codes are signed integers of 64 bits."""
 
+MAX_EARLIER_FRAMES = 8
+"""Frames before a frame that its prior sees, at most."""
+
 LATTICES: dict[int, tuple[tuple[int, ...], ...]] = {
     1: ((0, 0), (0, 0)),
     2: ((0, 1), (1, 0)),
@@ -27,11 +30,24 @@ LATTICES: dict[int, tuple[tuple[int, ...], ...]] = {
 
 
 @dataclass(frozen=True)
+class EarlierShape:
+    """Shape of the blocks that read earlier frames; see `bsqcodec.models.prior.network.BlockShape`."""
+
+    width: int
+    heads: int
+    hidden: int
+    blocks: int
+    attention: bool
+
+
+@dataclass(frozen=True)
 class BitPriorConfig:
     """Shape of a prior of bits; saved with its weights.
 
     bits: of a code. sub_code: bits of a sub-code. lattices: their number for each sub-code.
     attention: whether blocks attend in windows; without, they only look at the 8 neighbours.
+    earlier_frames: how many frames of a video before a frame the prior of its bits sees, by a network
+    of `earlier_blocks` blocks; 0 for pictures alone.
     """
 
     bits: int = 18
@@ -42,12 +58,18 @@ class BitPriorConfig:
     blocks: int = 4
     hidden: int = 384
     attention: bool = True
+    earlier_frames: int = 0
+    earlier_blocks: int = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "lattices", tuple(self.lattices))  # JSON has lists
         check_counts(self)
         if not isinstance(self.attention, bool):
             raise ValueError(f"attention is {self.attention!r:.40}, neither true nor false")  # noqa: TRY004
+        if self.earlier_frames > MAX_EARLIER_FRAMES:
+            raise ValueError(
+                f"{self.earlier_frames} earlier frames are more than {MAX_EARLIER_FRAMES}"
+            )
         if self.width % 8:
             raise ValueError(f"a width of {self.width} is no multiple of 8")
         if self.width % self.heads:
@@ -64,6 +86,13 @@ class BitPriorConfig:
     def sub_codes(self) -> int:
         """Sub-codes of a code."""
         return self.bits // self.sub_code
+
+    @property
+    def earlier(self) -> EarlierShape:
+        """The shape of the blocks that read earlier frames."""
+        return EarlierShape(
+            self.width, self.heads, self.hidden, self.earlier_blocks, self.attention
+        )
 
     @property
     def nodes(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -32,11 +32,13 @@ def walk_bits(
     inside: npt.NDArray[np.bool_],
     coder: SubCoder,
     progress: Callable[[float], None] | None = None,
+    earlier: Sequence[npt.NDArray[np.int8]] = (),
 ) -> npt.NDArray[np.int8]:
     """Code the bits of a grid of tokens; returns their signs int8 [h, w, L], 0 for missing ones.
 
     inside [h, w]: which tokens are coded, the others are padding to whole windows; h and w are
-    multiples of 8.
+    multiples of 8. earlier: such signs of the frames before in a video, the latest first, for a
+    prior that sees them.
     """
     config = prior.config
     h, w = inside.shape
@@ -46,6 +48,10 @@ def walk_bits(
         signs = torch.zeros(1, h, w, config.bits, device=device, dtype=torch.float32)
         flat = signs.view(h * w, config.bits)
         outside = torch.from_numpy((~inside).astype(np.int64)).to(device)[None]
+        context = None
+        if earlier and prior.earlier is not None:
+            frames = [torch.from_numpy(frame).to(device)[None].float() for frame in earlier]
+            context = prior.earlier.stream(frames)
         for at in passes(config):
             if at.lattice == 0 and not coder.begin(at.sub_code):
                 break
@@ -53,7 +59,7 @@ def walk_bits(
             tokens = np.flatnonzero(mine.ravel())
             if len(tokens):
                 wanted = torch.from_numpy(tokens).to(device)
-                x = prior.trunk(signs, at.index, outside, wanted).view(h * w, -1)
+                x = prior.trunk(signs, at.index, outside, wanted, context).view(h * w, -1)
                 trees = prior.trees(x[wanted], at.sub_code).cpu().numpy()
                 bits = torch.from_numpy(coder.code(at, tokens, trees)).to(device)
                 first = at.sub_code * config.sub_code

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from bsqcodec.errors import WeightsError
 from bsqcodec.models.bsq.bit_order import BitPriorConfig
-from bsqcodec.models.bsq.bit_prior import SIGN, BitPrior
+from bsqcodec.models.bsq.bit_prior import EARLIER, SIGN, BitPrior
 from bsqcodec.models.prior.integer_blocks import (
+    EXACT,
     LOGIT_LIMIT,
     IntegerBlocks,
     probability_table,
     quantize_blocks,
     quantize_linear,
 )
-from bsqcodec.models.prior.network import ACTIVATION, LOGIT, STREAM, PriorBlock
+from bsqcodec.models.prior.network import ACTIVATION, LOGIT, STREAM, BlockShape, PriorBlock
 from bsqcodec.models.windows import WINDOW
 
 EMBEDDINGS = ("embed_pass", "embed_token")
@@ -37,9 +38,19 @@ def quantize_bit_prior(prior: BitPrior) -> dict[str, Tensor]:
         **quantize_blocks(cast(Iterable[PriorBlock], prior.blocks)),
     }
     for name in EMBEDDINGS:
-        weight = getattr(prior, name).weight.detach()
-        result[name] = torch.round(weight * STREAM).to(torch.int32)
+        result[name] = _quantize_embedding(getattr(prior, name))
+    if prior.earlier is not None:
+        parts = {
+            **quantize_linear("embed", prior.earlier.embed, SIGN, STREAM),
+            **quantize_blocks(cast(Iterable[PriorBlock], prior.earlier.blocks)),
+            "embed_known": _quantize_embedding(prior.earlier.embed_known),
+        }
+        result |= {EARLIER + name: tensor for name, tensor in parts.items()}
     return {name: tensor.contiguous() for name, tensor in result.items()}
+
+
+def _quantize_embedding(embedding: nn.Embedding) -> Tensor:
+    return torch.round(embedding.weight.detach() * STREAM).to(torch.int32)
 
 
 Shape = tuple[torch.dtype, tuple[int, ...]]
@@ -47,8 +58,7 @@ Shape = tuple[torch.dtype, tuple[int, ...]]
 
 def tensor_shapes(config: BitPriorConfig) -> dict[str, Shape]:
     """The types and shapes of the tensors of a prior, by their names."""
-    width, heads, hidden = config.width, config.heads, config.hidden
-    offsets = (2 * WINDOW - 1) ** 2
+    width = config.width
     found: dict[str, Shape] = {
         "probability": (torch.int32, (2 * LOGIT_LIMIT + 1,)),
         "gain": (torch.float32, (width,)),
@@ -56,10 +66,25 @@ def tensor_shapes(config: BitPriorConfig) -> dict[str, Shape]:
         "embed_token": (torch.int32, (2, width)),
         **_linear("embed", width, config.bits),
         **_linear("head", config.sub_codes * config.nodes, width),
+        **_block_shapes(config),
     }
-    for i in range(config.blocks):
+    if config.earlier_frames:
+        parts = {
+            "embed_known": (torch.int32, (config.earlier_frames + 1, width)),
+            **_linear("embed", width, config.earlier_frames * config.bits),
+            **_block_shapes(config.earlier),
+        }
+        found |= {EARLIER + name: shape for name, shape in parts.items()}
+    return found
+
+
+def _block_shapes(shape: BlockShape) -> dict[str, Shape]:
+    width, heads, hidden = shape.width, shape.heads, shape.hidden
+    offsets = (2 * WINDOW - 1) ** 2
+    found: dict[str, Shape] = {}
+    for i in range(shape.blocks):
         n = f"blocks.{i}"
-        if config.attention:
+        if shape.attention:
             found[f"{n}.attention_gain"] = (torch.float32, (width,))
             found |= _linear(f"{n}.qkv", 3 * width, width) | _linear(f"{n}.out", width, width)
             found[f"{n}.slope"] = (torch.float32, (heads,))
@@ -87,6 +112,38 @@ def _check_shapes(config: BitPriorConfig, tensors: dict[str, Tensor]) -> None:
             )
 
 
+class IntegerEarlierFrames(IntegerBlocks):
+    """Runs what reads the frames before a frame; see `bit_prior.EarlierFrames`.
+
+    Raises what `IntegerBitPrior` does.
+    """
+
+    def __init__(
+        self,
+        config: BitPriorConfig,
+        tensors: dict[str, Tensor],
+        device: torch.device | str = "cpu",
+        int8: bool | None = None,
+    ) -> None:
+        self.config = config
+        super().__init__(config.earlier, tensors, {"embed": SIGN}, ("embed_known",), device, int8)
+
+    def stream(self, frames: Sequence[Tensor]) -> Tensor:
+        """The stream [1, h, w, width], int values.
+
+        frames: signs [1, h, w, L] of the latest frame first, at least one.
+        """
+        count = self.config.earlier_frames
+        known = frames[:count]
+        lacking = [torch.zeros_like(known[0])] * (count - len(known))
+        signs = torch.cat([*known, *lacking], -1)
+        b, h, w, columns = signs.shape
+        x = self._product("embed", signs.reshape(-1, columns) * SIGN).round_()
+        x = x.view(b, h, w, self.config.width) + self._t["embed_known"][len(known)]
+        self._run_blocks(x, self.config.earlier_blocks, None)
+        return x
+
+
 class IntegerBitPrior(IntegerBlocks):
     """Runs integer weights on a device; int8 as `IntegerBlocks` takes it.
 
@@ -103,16 +160,32 @@ class IntegerBitPrior(IntegerBlocks):
     ) -> None:
         self.config = config
         _check_shapes(config, tensors)
-        super().__init__(config, tensors, {"embed": SIGN, "head": 127}, EMBEDDINGS, device, int8)
+        parts = {k: t for k, t in tensors.items() if k.startswith(EARLIER)}
+        own = {k: t for k, t in tensors.items() if k not in parts}
+        super().__init__(config, own, {"embed": SIGN, "head": 127}, EMBEDDINGS, device, int8)
+        self.earlier: IntegerEarlierFrames | None = None
+        if config.earlier_frames:
+            theirs = {k.removeprefix(EARLIER): t for k, t in parts.items()}
+            theirs["probability"] = tensors["probability"]
+            self.earlier = IntegerEarlierFrames(config, theirs, device, int8)
+            bound = self.stream_bound + self.earlier.stream_bound
+            if bound >= EXACT:
+                raise WeightsError(f"the prior is not exact: its stream can reach {bound}")
 
     def trunk(
-        self, signs: Tensor, index: int, outside: Tensor, wanted: Tensor | None = None
+        self,
+        signs: Tensor,
+        index: int,
+        outside: Tensor,
+        wanted: Tensor | None = None,
+        earlier: Tensor | None = None,
     ) -> Tensor:
         """The residual stream [B, h, w, width] after all blocks.
 
         signs [B, h, w, L]: +1 or -1 for known bits, 0 for others; index: of the pass, or the number
         of passes for other sets of known bits; outside [B, h, w] int64: 1 for padding; wanted [n]
-        int64: flat indices of the tokens whose stream matters, the others' is not to be used.
+        int64: flat indices of the tokens whose stream matters, the others' is not to be used;
+        earlier [B, h, w, width]: what `IntegerEarlierFrames.stream` gives, None without a frame before.
         """
         b, h, w, bits = signs.shape
         x = self._product("embed", signs.reshape(-1, bits) * SIGN).round_()
@@ -121,6 +194,8 @@ class IntegerBitPrior(IntegerBlocks):
         rows = self._rows_at_once(b, h, w)
         for part, each in zip(x.split(rows, 1), outside.split(rows, 1), strict=True):
             part += token[each]
+        if earlier is not None:
+            x += earlier
         self._run_blocks(x, self.config.blocks, wanted)
         return x
 

@@ -198,7 +198,7 @@ class IntegerBlocks:
             bounds[name] = int(sums.max())
             if name.startswith("embed") or name.endswith((".out", ".down")):
                 stream += contribution(name, sums)
-        bounds["residual stream"] = stream
+        bounds["residual stream"] = self.stream_bound = stream
         for name, bound in bounds.items():
             if bound >= EXACT:
                 raise WeightsError(f"prior is not exact: {name} can reach {bound}, limit {EXACT}")

@@ -2,8 +2,10 @@
 
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from torch import Tensor
@@ -125,6 +127,57 @@ def test_integers_are_the_float_network_with_its_roundings(attention: bool) -> N
         assert wanted.std() > 0.1
         error = (logits - wanted).abs()
         assert error.quantile(0.99) < 1.5 / LOGIT and error.mean() < 0.5 / LOGIT
+
+
+FOLLOWING = replace(BSQ_PRIOR, earlier_frames=2, earlier_blocks=1)
+
+
+def earlier_signs(count: int) -> list[npt.NDArray[np.int8]]:
+    generator = np.random.default_rng(count)
+    return [generator.choice([-1, 1], (16, 24, 18)).astype(np.int8) for _ in range(count)]
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_what_earlier_frames_tell_is_the_same_in_integers(count: int) -> None:
+    prior = random_bit_prior(config=FOLLOWING)
+    assert prior.earlier is not None
+    for module in prior.modules():
+        if isinstance(module, QuantLinear):
+            module.bias.zero_()
+    for embedding in (prior.embed_pass, prior.embed_token, prior.earlier.embed_known):
+        embedding.weight.copy_(torch.round(embedding.weight * STREAM) / STREAM)
+    exact = IntegerBitPrior(FOLLOWING, quantize_bit_prior(prior))
+    assert exact.earlier is not None
+    frames = [torch.from_numpy(frame)[None].float() for frame in earlier_signs(count)]
+    signs = torch.cat([*frames, *[torch.zeros_like(frames[0])] * (2 - count)], -1)
+    expected = prior.earlier(signs, torch.tensor([count]), quantized=True)
+    found = exact.earlier.stream(frames)
+    assert expected.std() > 0.05
+    error = (found / STREAM - expected).abs()
+    assert error.quantile(0.99) <= 1 / STREAM and error.mean() < 0.1 / STREAM
+
+
+def test_frames_after_others_go_there_and_back() -> None:
+    """With the same frames before; with others the same bytes are other bits."""
+    inside = np.ones((16, 24), bool)
+    inside[:, 20:] = False
+    prior = IntegerBitPrior(FOLLOWING, quantize_bit_prior(random_bit_prior(config=FOLLOWING)))
+    payloads = {}
+    for count in range(4):
+        earlier = earlier_signs(count)
+        coder = SubCodeEncoder(some_bits(16, 24), 6)
+        written = walk_bits(prior, inside, coder, earlier=earlier)
+        payloads[count] = coder.payloads()
+        read = walk_bits(prior, inside, SubCodeDecoder(payloads[count], 6), earlier=earlier)
+        assert np.array_equal(read, written)
+    assert len({bytes(each[0]) for each in payloads.values()}) == 4
+    third = [*earlier_signs(2), earlier_signs(1)[0]]  # is one frame more than it sees
+    assert np.array_equal(
+        walk_bits(prior, inside, SubCodeDecoder(payloads[2], 6), earlier=third),
+        walk_bits(prior, inside, SubCodeDecoder(payloads[2], 6), earlier=third[:2]),
+    )
+    wrong = walk_bits(prior, inside, SubCodeDecoder(payloads[2], 6), earlier=third[1:])
+    assert not np.array_equal(wrong, read)
 
 
 def test_wanted_tokens_get_what_all_get() -> None:
