@@ -51,6 +51,7 @@ class DecodeKeywords(TypedDict, total=False):
     partial: bool
     fill: bool
     reduction: int
+    crop: Crop | None
     max_pixels: int
     max_memory: int | None
 

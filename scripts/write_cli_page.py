@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 
 from bsqcodec.cli.main import cli
+from bsqcodec.cli.option_groups import grouped_rows
 
 PAGE = Path(__file__).parents[1] / "docs" / "CLI.md"
 WIDTH = 104  # characters of a line of prose
@@ -24,7 +25,7 @@ Written by `python scripts/write_cli_page.py` from the commands' own help; do no
 [PICTURES.md](PICTURES.md), [VIDEO.md](VIDEO.md) and [BATCH.md](BATCH.md) say more about what the
 commands do. Exit status: 0 if all went well; 1 for bad data, a target that cannot be met, or a file that
 cannot be read or written; 2 for wrong usage; 130 if interrupted. Each error is one line on standard
-error.
+error. A wheel installs the same as man pages (`man bsqcodec-encode`).
 """
 
 
@@ -59,12 +60,12 @@ def _prose(text: str) -> str:
 
 
 def _options(context: click.Context) -> str:
-    """A table of the options of a command."""
+    """A table of the options of a command, in groups."""
     rows = ["| option | |", "|---|---|"]
-    for parameter in context.command.get_params(context):
-        record = parameter.get_help_record(context)
-        if record is not None and isinstance(parameter, click.Option):
-            names, text = (part.replace("  [", " [").replace("|", "\\|") for part in record)
+    for title, some in grouped_rows(context):
+        rows.append(f"| **{title}** | |")
+        for row in some:
+            names, text = (part.replace("  [", " [").replace("|", "\\|") for part in row)
             rows.append(f"| `{names}` | {text.replace('<', '&lt;')} |")
     return "\n".join(rows) + "\n"
 

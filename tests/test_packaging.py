@@ -1,6 +1,7 @@
 """What gets installed: every package, the command, and the weights, wherever Python runs."""
 
 import configparser
+import os
 import shutil
 import subprocess
 import sys
@@ -37,6 +38,7 @@ def sources(tmp_path: Path) -> Path:
     ignored = shutil.ignore_patterns("__pycache__", "*.safetensors", "*.egg-info")
     for name in ("bsqcodec", "weights"):
         shutil.copytree(ROOT / name, folder / name, ignore=ignored)
+    shutil.copytree(ROOT / "docs" / "man", folder / "docs" / "man")
     for name in ("setup.cfg", "pyproject.toml"):
         shutil.copy(ROOT / name, folder / name)
     (folder / "README.md").write_text("# bsqcodec\n")
@@ -61,6 +63,8 @@ def test_a_wheel_holds_the_weights_and_the_command(sources: Path, tmp_path: Path
         wheel.extractall(installed)
     for name in ("some.safetensors", "index.json"):
         assert f"bsqcodec/weights_data/{name}" in names
+    pages = {name.rpartition("/")[2] for name in names if "/data/share/man/man1/" in name}
+    assert pages == set(os.listdir(ROOT / "docs" / "man"))
     assert "bsqcodec/py.typed" in names  # type checkers of others read our annotations
     assert {name.split("/")[0].split("-")[0] for name in names} == {"bsqcodec"}
     (entry_points,) = installed.glob("*.dist-info/entry_points.txt")

@@ -15,8 +15,18 @@ from bsqcodec.batch.kinds import FORMATS, PICTURE, VIDEO, Direction
 from bsqcodec.batch.options import Options
 from bsqcodec.batch.plan import Animations, Naming, Plan, make_plan
 from bsqcodec.cli import options
-from bsqcodec.cli.batch_report import Report, ignored_lines, likeness_lines, reason_of_error, shown
+from bsqcodec.cli.batch_report import (
+    Report,
+    ignored_facts,
+    ignored_lines,
+    likeness_lines,
+    reason_of_error,
+    shown,
+    task_facts,
+)
+from bsqcodec.cli.completion import complete_files
 from bsqcodec.cli.console import Console
+from bsqcodec.cli.option_groups import GroupedCommand
 from bsqcodec.cli.values import Whole
 from bsqcodec.cli.video_options import refuse
 from bsqcodec.machine.processor import core_count
@@ -31,9 +41,9 @@ _ANIMATIONS: Final = {None: None, True: Animations.VIDEOS, False: Animations.PIC
 _WORDS: Final = {"code": "to do", "record": "done", "skip": "done", "refuse": "refused"}
 
 
-@click.command()
+@click.command(cls=GroupedCommand)
 @options.inputs_argument
-@click.argument("output", metavar="OUTPUT")
+@click.argument("output", metavar="OUTPUT", shell_complete=complete_files)
 @click.option(
     "--encode", "direction", flag_value="encode", help="Code pictures and videos as .bsq files."
 )
@@ -64,6 +74,7 @@ _WORDS: Final = {"code": "to do", "record": "done", "skip": "done", "refuse": "r
 @click.option(
     "--log",
     metavar="FILE",
+    shell_complete=complete_files,
     help="Add a JSON object for each file, and one for all, to this file.",
 )
 @options.encoding_options
@@ -87,6 +98,7 @@ _WORDS: Final = {"code": "to do", "record": "done", "skip": "done", "refuse": "r
 @options.force_option
 @options.machine_options
 @options.max_pixels_option
+@options.json_option
 @options.verbosity_options
 @click.pass_obj
 def batch(
@@ -109,6 +121,7 @@ def batch(
     device: str,
     threads: int | None,
     weights: str | None,
+    as_json: bool,
 ) -> None:
     """Code all the files of folders, and mirror their tree.
 
@@ -171,13 +184,13 @@ def batch(
         threads=threads,
     )
     if dry_run:
-        _tell_plan(console, plan, coding, resume=resume, force=force)
+        _tell_plan(console, plan, coding, resume=resume, force=force, as_json=as_json)
         if misses_all:
             click.get_current_context().exit(1)
         return
     with ExitStack() as stack:
         file = None if log is None else stack.enter_context(open(log, "a", encoding="utf-8"))
-        report = Report(console, plan, file)
+        report = Report(console, plan, file, as_json=as_json)
         try:
             if plan.tasks or plan.unreadable:
                 executor = _executor(scheduler, count)
@@ -214,7 +227,9 @@ def _check_kinds(kinds: set[str], encoding: EncodeOptions, weights: str | None) 
             )
 
 
-def _tell_plan(console: Console, plan: Plan, coding: Options, *, resume: bool, force: bool) -> None:
+def _tell_plan(
+    console: Console, plan: Plan, coding: Options, *, resume: bool, force: bool, as_json: bool
+) -> None:
     """Say on standard output what would become of each file; exits with 1 if any is refused."""
     from bsqcodec.batch.job import preview
     from bsqcodec.batch.resume import Action
@@ -224,19 +239,27 @@ def _tell_plan(console: Console, plan: Plan, coding: Options, *, resume: bool, f
     refused = bool(plan.unreadable)
     counts: Counter[str] = Counter()
     for task, decision in preview(plan, coding, resume=resume, force=force):
-        line = f"{shown(task.source)} -> {shown(str(plan.output / task.destination))}"
+        word = _WORDS[decision.action.value]
+        counts[word] += 1
+        reason = None
         if decision.action is Action.REFUSE and decision.error is not None:
             refused = True
             reason = reason_of_error(task.source, decision.error)
             console.error(f"{shown(task.source)}: {reason}")
-        else:
-            console.answer(f"{_WORDS[decision.action.value]}: {line}")
-        counts[_WORDS[decision.action.value]] += 1
-    console.answer(
-        f"{', '.join(f'{count} {word}' for word, count in counts.items()) or 'no files'}"
-    )
-    for line in ignored_lines(plan.ignored):
-        console.answer(line)
+        if as_json:
+            facts = {"type": "planned", "status": decision.action.value, "reason": reason}
+            console.record(facts | task_facts(task))
+        elif reason is None:
+            output = shown(str(plan.output / task.destination))
+            console.answer(f"{word}: {shown(task.source)} -> {output}")
+    if as_json:
+        for ignored in plan.ignored:
+            console.record(ignored_facts(ignored))
+    else:
+        some = ", ".join(f"{count} {word}" for word, count in counts.items())
+        console.answer(some or "no files")
+        for line in ignored_lines(plan.ignored):
+            console.answer(line)
     if refused:
         click.get_current_context().exit(1)
 

@@ -51,10 +51,13 @@ def reason_of_error(path: str, error: BaseException) -> str:
 class Report:
     """Follows a batch (see bsqcodec.batch.job.Watcher) and sums it up."""
 
-    def __init__(self, console: Console, plan: Plan, log: TextIO | None) -> None:
+    def __init__(
+        self, console: Console, plan: Plan, log: TextIO | None, *, as_json: bool = False
+    ) -> None:
         self._console = console
         self._plan = plan
         self._log = log
+        self._as_json = as_json
         self._results: list[Result] = []
         self._bar = _Bar(console)
         self._started = time.perf_counter()
@@ -92,8 +95,7 @@ class Report:
         self._bar.close()
         seconds = time.perf_counter() - self._started
         for ignored in self._plan.ignored:
-            facts = {"type": "ignored", "path": ignored.path, "reason": ignored.reason}
-            self._write(facts | {"likeness": ignored.likeness} if ignored.likeness else facts)
+            self._write(ignored_facts(ignored))
             self._console.detail(f"left out: {shown(ignored.path)}: {ignored.reason}")
         for path, error in self._plan.unreadable:
             reason = reason_of_error(path, error)
@@ -105,7 +107,7 @@ class Report:
         total = _Row.of("all", self._results)
         self._write({"type": "summary", "seconds": seconds, **total.facts(seconds)})
         self._tell_failures()
-        if self._console.verbosity > QUIET:
+        if self._console.verbosity > QUIET and not self._as_json:
             self._console.answer(_table(rows if len(rows) == 1 else [*rows, total], seconds))
             for line in [*self._lines(), *ignored_lines(self._plan.ignored)]:
                 self._console.answer(line)
@@ -156,7 +158,10 @@ class Report:
         self._console.tell(name, result.coded.summary.notes)
 
     def _write(self, facts: dict[str, Any]) -> None:
-        """One line of the log, at once, as the next moment may be the last."""
+        """One line of the log, and of the JSON, at once, as the next moment may be the last."""
+        if self._as_json:
+            with self._bar.hidden():
+                self._console.record(facts)
         if self._log is not None:
             now = time.strftime("%Y-%m-%dT%H:%M:%S%z")
             with named_errors(self._log.name):
@@ -271,6 +276,22 @@ def _table(rows: Sequence[_Row], seconds: float) -> str:
     return "\n".join(lines)
 
 
+def ignored_facts(ignored: Ignored) -> dict[str, Any]:
+    """What the log tells of a file that is left out."""
+    facts = {"type": "ignored", "path": ignored.path, "reason": ignored.reason}
+    return facts | {"likeness": ignored.likeness} if ignored.likeness else facts
+
+
+def task_facts(task: Task) -> dict[str, Any]:
+    """What the log tells of a file before anything is done with it."""
+    return {
+        "direction": task.direction.value,
+        "kind": task.kind_name,
+        "source": task.source,
+        "destination": task.destination,
+    }
+
+
 def _facts(result: Result) -> dict[str, Any]:
     """What the log tells of a file."""
     task, coded = result.task, result.coded
@@ -278,10 +299,7 @@ def _facts(result: Result) -> dict[str, Any]:
         "type": "file",
         "status": result.status.value,
         "reason": reason_of(result),
-        "direction": task.direction.value,
-        "kind": task.kind_name,
-        "source": task.source,
-        "destination": task.destination,
+        **task_facts(task),
         "seconds": result.seconds,
     }
     if coded is not None:

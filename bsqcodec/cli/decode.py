@@ -28,6 +28,7 @@ from bsqcodec.cli.jobs import (
     run,
     with_named_output,
 )
+from bsqcodec.cli.option_groups import GroupedCommand
 from bsqcodec.cli.values import Whole, parse_crop
 from bsqcodec.cli.video_options import refuse, video_decoding_options
 from bsqcodec.errors import (
@@ -64,7 +65,7 @@ FORMAT_NAMES: Final = tuple(dict.fromkeys((*PICTURE_FORMAT_NAMES, *VIDEO_CONTAIN
 """Names for --format."""
 
 
-@click.command()
+@click.command(cls=GroupedCommand)
 @options.inputs_argument
 @options.output_option
 @click.option(

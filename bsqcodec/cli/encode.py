@@ -26,6 +26,7 @@ from bsqcodec.cli.jobs import (
     run,
     with_named_output,
 )
+from bsqcodec.cli.option_groups import GroupedCommand
 from bsqcodec.cli.video_options import raw_video, refuse, video_encoding_options
 from bsqcodec.errors import OutputError
 from bsqcodec.media.files import (
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from bsqcodec.media.video.video_files import RawVideo
 
 
-@click.command()
+@click.command(cls=GroupedCommand)
 @options.inputs_argument
 @options.output_option
 @options.naming_option(Naming.REPLACE, "replace: a.jpg becomes a.bsq. keep: a.jpg.bsq.")

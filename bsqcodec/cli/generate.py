@@ -10,8 +10,10 @@ import click
 
 from bsqcodec.cli import options
 from bsqcodec.cli.codecs import Codecs
+from bsqcodec.cli.completion import complete_files
 from bsqcodec.cli.console import Console
 from bsqcodec.cli.jobs import display_target
+from bsqcodec.cli.option_groups import GroupedCommand
 from bsqcodec.cli.values import Number, Whole, parse_frame_size
 from bsqcodec.errors import MediaError, OutputError
 from bsqcodec.media.files import check_output, is_standard_stream, open_output
@@ -26,18 +28,26 @@ if TYPE_CHECKING:
 LARGEST_SEED = 2**63 - 1
 
 
-@click.command()
-@click.argument("output", metavar="OUT")
+@click.command(cls=GroupedCommand)
+@click.argument("output", metavar="OUT", shell_complete=complete_files)
 @click.option(
     "--size",
+    "drawn_size",
     metavar="WxH",
     callback=parse_frame_size,
     help="Draw a picture of so many pixels from nothing.  [default: 256x256]",
 )
-@click.option("--from", "source", metavar="PICTURE", help="Draw into a hole of this picture.")
+@click.option(
+    "--from",
+    "source",
+    metavar="PICTURE",
+    shell_complete=complete_files,
+    help="Draw into a hole of this picture.",
+)
 @click.option(
     "--mask",
     metavar="PICTURE",
+    shell_complete=complete_files,
     help="The hole: what is white in this picture, which is as large as the other.",
 )
 @click.option(
@@ -73,7 +83,7 @@ LARGEST_SEED = 2**63 - 1
 def generate(
     console: Console,
     output: str,
-    size: tuple[int, int] | None,
+    drawn_size: tuple[int, int] | None,
     source: str | None,
     mask: str | None,
     seed: int,
@@ -96,13 +106,13 @@ def generate(
 
     if (source is None) != (mask is None):
         raise click.UsageError("--from and --mask belong together: give both or neither")
-    if source is not None and size is not None:
+    if source is not None and drawn_size is not None:
         raise click.UsageError("--size is the picture's own where --from is given")
     try:
         format = agreed_format(None if is_standard_stream(output) else output, None)
     except (MediaError, OutputError) as error:
         raise click.UsageError(str(error)) from error
-    width, height = size or (256, 256)
+    width, height = drawn_size or (256, 256)
     if width * height > max_pixels:
         raise click.UsageError(f"{width}x{height} pixels are more than --max-pixels {max_pixels}")
     if not is_standard_stream(output):

@@ -8,11 +8,12 @@ from bsqcodec.cli import options
 from bsqcodec.cli.codecs import Codecs
 from bsqcodec.cli.console import Console
 from bsqcodec.cli.jobs import Job, check_standard_input, display_name, run
+from bsqcodec.cli.option_groups import GroupedCommand
 from bsqcodec.errors import FormatError
 from bsqcodec.media.files import open_input
 
 
-@click.command()
+@click.command(cls=GroupedCommand)
 @options.inputs_argument
 @click.option(
     "--levels",

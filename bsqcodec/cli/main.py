@@ -16,6 +16,7 @@ from click.exceptions import NoArgsIsHelpError
 
 from bsqcodec import __version__
 from bsqcodec.cli.batch import batch
+from bsqcodec.cli.completion import completion
 from bsqcodec.cli.console import Console, is_expected
 from bsqcodec.cli.decode import decode
 from bsqcodec.cli.encode import encode
@@ -55,11 +56,11 @@ def cli(ctx: click.Context) -> None:
     bsqcodec tokens photo.png          writes photo.safetensors, its codes
     bsqcodec generate picture.png      draws a picture
     """
-    if ctx.invoked_subcommand != info.name:  # which needs no networks
+    if ctx.invoked_subcommand not in (info.name, completion.name):  # which need no networks
         check_address_space()
 
 
-for _command in (encode, decode, info, batch, tokens, generate):
+for _command in (encode, decode, info, batch, tokens, generate, completion):
     cli.add_command(_command)
 
 

@@ -12,6 +12,7 @@ from click.core import ParameterSource
 
 from bsqcodec.api import MAX_PIXELS, choose_target
 from bsqcodec.batch.plan import Naming
+from bsqcodec.cli.completion import complete_files
 from bsqcodec.cli.console import QUIET, Console
 from bsqcodec.cli.values import Number, Whole, parse_bitrate, parse_byte_size
 from bsqcodec.machine.processor import clamp_threads
@@ -191,6 +192,7 @@ def machine_options(command: Command) -> Command:
     command = click.option(
         "--weights",
         metavar="FILE",
+        shell_complete=complete_files,
         help="Weights to use instead of those that come with bsqcodec.",
     )(command)
     command = click.option(
@@ -262,6 +264,7 @@ output_option = click.option(
     "-o",
     "--output",
     metavar="OUT",
+    shell_complete=complete_files,
     help="File to write, - for standard output, or a folder.  [default: beside the input]",
 )
 json_option = click.option(
@@ -271,7 +274,9 @@ json_option = click.option(
     help="Report as JSON, one object a file, on standard output"
     " (on standard error where the data goes to standard output).",
 )
-inputs_argument = click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
+inputs_argument = click.argument(
+    "inputs", nargs=-1, required=True, metavar="INPUT...", shell_complete=complete_files
+)
 
 
 def _set_verbosity(ctx: click.Context, param: click.Parameter, count: int) -> None:

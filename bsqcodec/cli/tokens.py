@@ -20,6 +20,7 @@ from bsqcodec.cli.jobs import (
     run,
     with_named_output,
 )
+from bsqcodec.cli.option_groups import GroupedCommand
 from bsqcodec.cli.values import Whole
 from bsqcodec.media.files import (
     check_output,
@@ -36,7 +37,7 @@ TOKEN_FORMATS = ("safetensors", "npz")
 """Names for --format, the default first; `bsqcodec.format.token_file.TokenFormat` has the same."""
 
 
-@click.command()
+@click.command(cls=GroupedCommand)
 @options.inputs_argument
 @options.output_option
 @click.option(

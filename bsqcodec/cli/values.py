@@ -27,7 +27,7 @@ class Number(click.FloatRange):
     def __init__(
         self, what: str, min: float, max: float = math.inf, *, min_open: bool = False
     ) -> None:
-        super().__init__(min, max, min_open)
+        super().__init__(min, None if max == math.inf else max, min_open)
         self._what = what
 
     def convert(

@@ -251,6 +251,20 @@ def test_the_log(folder: Path, capsys: Output) -> None:
     assert (second["done"], second["skipped"], second["ratio"]) == (0, 2, None)
 
 
+def test_json_is_the_log_on_standard_output(folder: Path, capsys: Output) -> None:
+    Path("in/bad.png").write_text("no picture")
+    assert batch("in", "out", "--dry-run", "--json") == 0
+    planned = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [x["status"] for x in planned if x["type"] == "planned"] == ["code"] * 3
+    assert batch("in", "out", "--json", "--log", "log") == 1
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert lines == [{k: v for k, v in line.items() if k != "time"} for line in log()]
+    assert lines[-1]["type"] == "summary"
+    assert {x["source"] for x in planned if x["type"] == "planned"} == {
+        x["source"] for x in lines if x["type"] == "file"
+    }
+
+
 def test_notes_are_counted_and_told_with_v(folder: Path, capsys: Output) -> None:
     Image.fromarray(scene(60, 90)).convert("CMYK").save("in/c.jpg")
     assert batch("in", "out") == 0
