@@ -24,10 +24,9 @@ from bsqcodec.cli.batch_report import (
     shown,
     task_facts,
 )
-from bsqcodec.cli.completion import complete_files
 from bsqcodec.cli.console import Console
 from bsqcodec.cli.option_groups import GroupedCommand
-from bsqcodec.cli.values import Whole
+from bsqcodec.cli.values import Whole, complete_files
 from bsqcodec.cli.video_options import refuse
 from bsqcodec.machine.processor import core_count
 from bsqcodec.media.formats import PICTURE_FORMATS_TEXT

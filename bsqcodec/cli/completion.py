@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import click
-from click.shell_completion import CompletionItem, get_completion_class
+from click.shell_completion import get_completion_class
 
 from bsqcodec.cli.console import Console
 from bsqcodec.cli.option_groups import GroupedCommand
@@ -11,13 +11,6 @@ from bsqcodec.cli.option_groups import GroupedCommand
 SHELLS = ("bash", "zsh", "fish")
 _VARIABLE = "_BSQCODEC_COMPLETE"
 """The environment variable by which a shell asks for completions; click derives it from the name."""
-
-
-def complete_files(
-    context: click.Context, parameter: click.Parameter, incomplete: str
-) -> list[CompletionItem]:
-    """Have the shell complete the name of a file or folder; the `shell_complete` of a parameter."""
-    return [CompletionItem(incomplete, type="file")]
 
 
 @click.command(cls=GroupedCommand)

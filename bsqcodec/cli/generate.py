@@ -10,11 +10,10 @@ import click
 
 from bsqcodec.cli import options
 from bsqcodec.cli.codecs import Codecs
-from bsqcodec.cli.completion import complete_files
 from bsqcodec.cli.console import Console
 from bsqcodec.cli.jobs import display_target
 from bsqcodec.cli.option_groups import GroupedCommand
-from bsqcodec.cli.values import Number, Whole, parse_frame_size
+from bsqcodec.cli.values import Number, Whole, complete_files, parse_frame_size
 from bsqcodec.errors import MediaError, OutputError
 from bsqcodec.media.files import check_output, is_standard_stream, open_output
 from bsqcodec.media.formats import agreed_format

@@ -15,14 +15,8 @@ import click
 from click.exceptions import NoArgsIsHelpError
 
 from bsqcodec import __version__
-from bsqcodec.cli.batch import batch
-from bsqcodec.cli.completion import completion
+from bsqcodec.cli.commands import LazyCommands
 from bsqcodec.cli.console import Console, is_expected
-from bsqcodec.cli.decode import decode
-from bsqcodec.cli.encode import encode
-from bsqcodec.cli.generate import generate
-from bsqcodec.cli.info import info
-from bsqcodec.cli.tokens import tokens
 from bsqcodec.machine.memory import check_address_space
 from bsqcodec.machine.processor import prepare_process
 from bsqcodec.media.files import STANDARD_OUTPUT, named_errors
@@ -33,14 +27,11 @@ EXIT_INTERRUPTED: Final = 130
 EXIT_TERMINATED: Final = 143
 
 
-class _InOrder(click.Group):
-    """A group that lists its commands as they were added."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.commands)
+WITHOUT_NETWORKS: Final = ("info", "completion")
+"""Commands that need no room for torch."""
 
 
-@click.group(cls=_InOrder, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LazyCommands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, "-V", "--version", message="bsqcodec %(version)s")
 @click.pass_context
 def cli(ctx: click.Context) -> None:
@@ -56,12 +47,8 @@ def cli(ctx: click.Context) -> None:
     bsqcodec tokens photo.png          writes photo.safetensors, its codes
     bsqcodec generate picture.png      draws a picture
     """
-    if ctx.invoked_subcommand not in (info.name, completion.name):  # which need no networks
+    if ctx.invoked_subcommand not in WITHOUT_NETWORKS:
         check_address_space()
-
-
-for _command in (encode, decode, info, batch, tokens, generate, completion):
-    cli.add_command(_command)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

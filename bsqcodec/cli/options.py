@@ -12,9 +12,8 @@ from click.core import ParameterSource
 
 from bsqcodec.api import MAX_PIXELS, choose_target
 from bsqcodec.batch.plan import Naming
-from bsqcodec.cli.completion import complete_files
 from bsqcodec.cli.console import QUIET, Console
-from bsqcodec.cli.values import Number, Whole, parse_bitrate, parse_byte_size
+from bsqcodec.cli.values import Number, Whole, complete_files, parse_bitrate, parse_byte_size
 from bsqcodec.machine.processor import clamp_threads
 from bsqcodec.options import TUNES, DecodeOptions, EncodeOptions
 from bsqcodec.targets import DEFAULT_QUALITY

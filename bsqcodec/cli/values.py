@@ -9,6 +9,7 @@ from fractions import Fraction
 from typing import Any, Final
 
 import click
+from click.shell_completion import CompletionItem
 
 from bsqcodec.media.crop import Crop
 
@@ -51,6 +52,13 @@ class Whole(click.IntRange):
         except click.BadParameter:
             end = "on" if self.max is None else f"to {self.max}"
             self.fail(f"{value!r} is not a whole number from {self.min} {end}.", param, ctx)
+
+
+def complete_files(
+    context: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Have the shell complete the name of a file or folder; the `shell_complete` of a parameter."""
+    return [CompletionItem(incomplete, type="file")]
 
 
 def parse_byte_size(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
