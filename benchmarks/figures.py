@@ -89,7 +89,7 @@ def rd_figure(
 ) -> Figure:
     """One curve per codec over bpp, and points of what others published.
 
-    A codec with a single setting is a large mark. Clips get a panel for the anchors as they are usually set and one for low delay; what is ours
+    A codec with a single setting is a large mark. Clips get a panel for the anchors with default settings and one for low delay; what is ours
     or published stands in both.
     """
     panels = _panels(with_points(results, measure))
@@ -131,9 +131,9 @@ def _panels(results: Sequence[RdResult]) -> dict[str, list[RdResult]]:
     low = [result for result in results if family(result.codec) != result.codec]
     if not low:
         return {"": list(results)}
-    usual = [result for result in results if result not in low]
-    ours = [result for result in usual if result.codec in (OURS, INTRA)]
-    return {"anchors with B-frames and look-ahead": usual, "anchors with low delay": ours + low}
+    defaults = [result for result in results if result not in low]
+    ours = [result for result in defaults if result.codec in (OURS, INTRA)]
+    return {"anchors with B-frames and look-ahead": defaults, "anchors with low delay": ours + low}
 
 
 def _points_style(

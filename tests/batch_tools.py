@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from bsqcodec.batch.batch_options import Options
 from bsqcodec.batch.executor import Advance, Event
 from bsqcodec.batch.job import Result, Status
-from bsqcodec.batch.options import Options
 from bsqcodec.batch.plan import Task
 from bsqcodec.batch.work import Job, attempt
 from bsqcodec.options import DecodeOptions, EncodeOptions

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import bsqcodec
-from bsqcodec.cli.options import ENCODING_NAMES, ENCODING_OPTIONS
+from bsqcodec.cli.command_options import ENCODING_NAMES, ENCODING_OPTIONS
 from bsqcodec.options import DecodeOptions, EncodeOptions, PictureKeywords, VideoKeywords
 from bsqcodec.targets import Bitrate, Quality
 

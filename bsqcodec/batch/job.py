@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
+from bsqcodec.batch.batch_options import Options
 from bsqcodec.batch.errors import BatchError
 from bsqcodec.batch.executor import Advance, Executor
 from bsqcodec.batch.journal import Journal
-from bsqcodec.batch.options import Options
 from bsqcodec.batch.plan import Plan, Task
 from bsqcodec.batch.publish import publish, settle
 from bsqcodec.batch.resume import Action, Decision, decide, find_leftovers

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from bsqcodec.batch import pictures, videos
+from bsqcodec.batch.batch_options import Options, Progress, Summary
 from bsqcodec.batch.errors import PlanError
-from bsqcodec.batch.options import Options, Progress, Summary
 from bsqcodec.errors import BsqError
 from bsqcodec.format.magic import FileKind, read_kind
 from bsqcodec.media.suffixes import looks_like_its_suffix
@@ -67,7 +67,7 @@ class Kind:
         return self.encode if direction is Direction.ENCODE else self.decode
 
     def format(self, formats: Sequence[str]) -> str:
-        """The one of `formats` that this kind can be decoded to, else its usual one.
+        """The one of `formats` that this kind can be decoded to, else its default one.
 
         Raises PlanError where there are two.
         """

@@ -7,8 +7,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
+from bsqcodec.batch.batch_options import Options, Progress, Summary
 from bsqcodec.batch.digests import check_weights
-from bsqcodec.batch.options import Options, Progress, Summary
 from bsqcodec.errors import AnimationError
 from bsqcodec.machine.memory import check_address_space
 from bsqcodec.media.files import open_named

@@ -9,10 +9,10 @@ from enum import Enum
 from pathlib import Path
 
 from bsqcodec import __version__
+from bsqcodec.batch.batch_options import Options
 from bsqcodec.batch.digests import sha256_of
 from bsqcodec.batch.journal import Entry, Journal
 from bsqcodec.batch.kinds import Direction
-from bsqcodec.batch.options import Options
 from bsqcodec.batch.plan import Task
 from bsqcodec.batch.work import is_temporary
 from bsqcodec.errors import BsqError, OutputExistsError

@@ -7,8 +7,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from bsqcodec.batch.batch_options import Options, Progress, Summary
 from bsqcodec.batch.digests import check_weights
-from bsqcodec.batch.options import Options, Progress, Summary
 from bsqcodec.machine.memory import check_address_space
 from bsqcodec.media.files import open_named
 from bsqcodec.media.formats import PICTURE_FORMAT_NAMES, VIDEO_CONTAINER_NAMES

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from bsqcodec import __version__
+from bsqcodec.batch.batch_options import Options, Progress, Summary
 from bsqcodec.batch.digests import sha256_of
 from bsqcodec.batch.errors import BatchError
-from bsqcodec.batch.options import Options, Progress, Summary
 from bsqcodec.batch.plan import Task
 from bsqcodec.errors import BsqError, LimitError, MediaError
 from bsqcodec.machine.memory import is_out_of_memory

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from bsqcodec.batch.batch_options import Options
 from bsqcodec.batch.errors import PlanError
 from bsqcodec.batch.kinds import FORMATS, PICTURE, VIDEO, Direction
-from bsqcodec.batch.options import Options
 from bsqcodec.batch.plan import Animations, Naming, Plan, make_plan
-from bsqcodec.cli import options
+from bsqcodec.cli import command_options
 from bsqcodec.cli.batch_report import (
     Report,
     ignored_facts,
@@ -41,13 +41,13 @@ _WORDS: Final = {"code": "to do", "record": "done", "skip": "done", "refuse": "r
 
 
 @click.command(cls=GroupedCommand)
-@options.inputs_argument
+@command_options.inputs_argument
 @click.argument("output", metavar="OUTPUT", shell_complete=complete_files)
 @click.option(
     "--encode", "direction", flag_value="encode", help="Code pictures and videos as .bsq files."
 )
 @click.option("--decode", "direction", flag_value="decode", help="Decode .bsq files.")
-@options.naming_option(
+@command_options.naming_option(
     Naming.KEEP,
     "keep: a.jpg becomes a.jpg.bsq and that a.jpg.png. replace: a.jpg, a.bsq, a.png.",
 )
@@ -76,8 +76,8 @@ _WORDS: Final = {"code": "to do", "record": "done", "skip": "done", "refuse": "r
     shell_complete=complete_files,
     help="Add a JSON object for each file, and one for all, to this file.",
 )
-@options.encoding_options
-@options.model_option
+@command_options.encoding_options
+@command_options.model_option
 @click.option(
     "--video/--picture",
     "as_video",
@@ -94,11 +94,11 @@ _WORDS: Final = {"code": "to do", "record": "done", "skip": "done", "refuse": "r
     help=f"Format to decode to, once for pictures ({PICTURE_FORMATS_TEXT}) and once for videos"
     f" ({', '.join(VIDEO.formats)}).  [default: png, mkv]",
 )
-@options.force_option
-@options.machine_options
-@options.max_pixels_option
-@options.json_option
-@options.verbosity_options
+@command_options.force_option
+@command_options.machine_options
+@command_options.max_pixels_option
+@command_options.json_option
+@command_options.verbosity_options
 @click.pass_obj
 def batch(
     console: Console,
@@ -147,12 +147,14 @@ def batch(
         raise click.UsageError(str(error)) from error
     _check_direction(
         plan.direction,
-        for_encoding=options.any_given((*options.ENCODING_NAMES, "model", "as_video")),
+        for_encoding=command_options.any_given(
+            (*command_options.ENCODING_NAMES, "model", "as_video")
+        ),
         for_decoding=bool(formats),
     )
     kinds = {task.kind_name for task in plan.tasks}
     _check_kinds(kinds, encoding, weights)
-    options.check_model(model, weights, has_videos=VIDEO.name in kinds)
+    command_options.check_model(model, weights, has_videos=VIDEO.name in kinds)
     for line in likeness_lines(plan.ignored):
         console.warning(line)
     misses_all = not plan.tasks and any(ignored.likeness for ignored in plan.ignored)
@@ -162,7 +164,7 @@ def batch(
         console.warning(f"there is nothing to {plan.direction.value}")
     count = min(workers or max(1, core_count() // 2), max(1, len(plan.tasks)))
     if scheduler is None:
-        threads = options.limit_threads(console, threads)
+        threads = command_options.limit_threads(console, threads)
         threads = max(1, (threads or core_count()) // count)
     used = kinds if plan.direction is Direction.ENCODE else set()
     weights_file = _picture_weights(weights, model) if PICTURE.name in used else None

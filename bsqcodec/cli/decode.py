@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from bsqcodec.cli import options
+from bsqcodec.cli import command_options
 from bsqcodec.cli.codecs import Codecs
 from bsqcodec.cli.console import Console
 from bsqcodec.cli.decode_picture import decode_one_picture
@@ -66,8 +66,8 @@ FORMAT_NAMES: Final = tuple(dict.fromkeys((*PICTURE_FORMAT_NAMES, *VIDEO_CONTAIN
 
 
 @click.command(cls=GroupedCommand)
-@options.inputs_argument
-@options.output_option
+@command_options.inputs_argument
+@command_options.output_option
 @click.option(
     "--format",
     "format_name",
@@ -97,13 +97,13 @@ FORMAT_NAMES: Final = tuple(dict.fromkeys((*PICTURE_FORMAT_NAMES, *VIDEO_CONTAIN
     " that rendering takes time for the crop alone; frames of videos are decoded whole.",
 )
 @video_decoding_options
-@options.decoding_options
-@options.force_option
-@options.machine_options
-@options.max_pixels_option
-@options.max_memory_option
-@options.json_option
-@options.verbosity_options
+@command_options.decoding_options
+@command_options.force_option
+@command_options.machine_options
+@command_options.max_pixels_option
+@command_options.max_memory_option
+@command_options.json_option
+@command_options.verbosity_options
 @click.pass_obj
 def decode(
     console: Console,
@@ -145,7 +145,7 @@ def decode(
     _refuse_what_means_nothing(found.values(), settings)
     work = _Work(
         console=console,
-        codecs=Codecs(weights, device, options.limit_threads(console, threads)),
+        codecs=Codecs(weights, device, command_options.limit_threads(console, threads)),
         settings=settings,
         found=found,
         formats=_formats([job for job in jobs if found[job.source].is_picture], format_name),

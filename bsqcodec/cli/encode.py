@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bsqcodec.batch.plan import Naming
-from bsqcodec.cli import options
+from bsqcodec.cli import command_options
 from bsqcodec.cli.codecs import Codecs
 from bsqcodec.cli.console import Console, format_bytes
 from bsqcodec.cli.encode_video import VideoSettings, encode_one_video, name_of_video
@@ -48,17 +48,17 @@ if TYPE_CHECKING:
 
 
 @click.command(cls=GroupedCommand)
-@options.inputs_argument
-@options.output_option
-@options.naming_option(Naming.REPLACE, "replace: a.jpg becomes a.bsq. keep: a.jpg.bsq.")
-@options.encoding_options
-@options.model_option
+@command_options.inputs_argument
+@command_options.output_option
+@command_options.naming_option(Naming.REPLACE, "replace: a.jpg becomes a.bsq. keep: a.jpg.bsq.")
+@command_options.encoding_options
+@command_options.model_option
 @video_encoding_options
-@options.force_option
-@options.machine_options
-@options.max_pixels_option
-@options.json_option
-@options.verbosity_options
+@command_options.force_option
+@command_options.machine_options
+@command_options.max_pixels_option
+@command_options.json_option
+@command_options.verbosity_options
 @click.pass_obj
 def encode(
     console: Console,
@@ -107,8 +107,8 @@ def encode(
         refuse({"--fps": fps}, "videos that tell their own")
     settings = VideoSettings(encoding, partial, raw, fps, start, duration, force, as_json)
 
-    options.check_model(model, weights, has_videos=bool(videos))
-    codecs = Codecs(weights, device, options.limit_threads(console, threads), model)
+    command_options.check_model(model, weights, has_videos=bool(videos))
+    codecs = Codecs(weights, device, command_options.limit_threads(console, threads), model)
 
     def encode_one(job: Job) -> None:
         if job.source in videos:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bsqcodec.cli import options
+from bsqcodec.cli import command_options
 from bsqcodec.cli.codecs import Codecs
 from bsqcodec.cli.console import Console
 from bsqcodec.cli.jobs import display_target
@@ -73,11 +73,11 @@ LARGEST_SEED = 2**63 - 1
     show_default=True,
     help="Below 1: likelier pictures; 0: the likeliest code each time.",
 )
-@options.force_option
-@options.machine_options
-@options.max_pixels_option
-@options.json_option
-@options.verbosity_options
+@command_options.force_option
+@command_options.machine_options
+@command_options.max_pixels_option
+@command_options.json_option
+@command_options.verbosity_options
 @click.pass_obj
 def generate(
     console: Console,
@@ -120,7 +120,7 @@ def generate(
     if source is not None and mask is not None:
         given = _read(source, max_pixels), _hole(mask, max_pixels)
     started = time.perf_counter()
-    codecs = Codecs(weights, device, options.limit_threads(console, threads), model="bsq")
+    codecs = Codecs(weights, device, command_options.limit_threads(console, threads), model="bsq")
     drawing = Drawing(seed, steps, temperature)
     with console.progress(display_target(output)) as progress:
         codec = codecs.picture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from bsqcodec.cli import options
+from bsqcodec.cli import command_options
 from bsqcodec.cli.codecs import Codecs
 from bsqcodec.cli.console import Console
 from bsqcodec.cli.jobs import Job, check_standard_input, display_name, run
@@ -14,16 +14,16 @@ from bsqcodec.media.files import open_input
 
 
 @click.command(cls=GroupedCommand)
-@options.inputs_argument
+@command_options.inputs_argument
 @click.option(
     "--levels",
     is_flag=True,
     help="Videos: decode all tokens, to tell what each level takes. Slow; needs the weights.",
 )
-@options.machine_options
-@options.max_pixels_option
-@options.json_option
-@options.verbosity_options
+@command_options.machine_options
+@command_options.max_pixels_option
+@command_options.json_option
+@command_options.verbosity_options
 @click.pass_obj
 def info(
     console: Console,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bsqcodec.cli import options
+from bsqcodec.cli import command_options
 from bsqcodec.cli.codecs import Codecs
 from bsqcodec.cli.console import Console
 from bsqcodec.cli.jobs import (
@@ -38,8 +38,8 @@ TOKEN_FORMATS = ("safetensors", "npz")
 
 
 @click.command(cls=GroupedCommand)
-@options.inputs_argument
-@options.output_option
+@command_options.inputs_argument
+@command_options.output_option
 @click.option(
     "--format",
     "format_name",
@@ -52,12 +52,12 @@ TOKEN_FORMATS = ("safetensors", "npz")
     metavar="N",
     help="Bits of a code.  [default: as many as encode spends]",
 )
-@options.force_option
-@options.machine_options
-@options.max_pixels_option
-@options.max_memory_option
-@options.json_option
-@options.verbosity_options
+@command_options.force_option
+@command_options.machine_options
+@command_options.max_pixels_option
+@command_options.max_memory_option
+@command_options.json_option
+@command_options.verbosity_options
 @click.pass_obj
 def tokens(
     console: Console,
@@ -86,7 +86,7 @@ def tokens(
     check_standard_input(inputs)
     jobs = plan(inputs, output, f".{format_name or TOKEN_FORMATS[0]}")
     formats = {job: _format(job, format_name) for job in jobs}
-    codecs = Codecs(weights, device, options.limit_threads(console, threads), model="bsq")
+    codecs = Codecs(weights, device, command_options.limit_threads(console, threads), model="bsq")
 
     def write(job: Job) -> None:
         found = _tokens(job.source, codecs, bits, max_pixels, max_memory)

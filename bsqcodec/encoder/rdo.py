@@ -309,12 +309,12 @@ def _curvatures(gradient: Tensor, away: Tensor) -> Tensor | None:
     `away`, plus noise that averages out. None if the distortion does not rise with it.
     """
     product, square = gradient * away, away.square()
-    usual = float(product.sum() / square.sum().clamp_min(TINY))
-    if usual <= 0:
+    overall = float(product.sum() / square.sum().clamp_min(TINY))
+    if overall <= 0:
         return None
     sums = torch.stack([product.sum((0, 1)), square.sum((0, 1))])[None]  # [1, 2, C]
     sums = F.avg_pool1d(F.pad(sums, (4, 4), mode="replicate"), 9, 1)[0]
-    channel = (sums[0] / sums[1].clamp_min(TINY)).clamp_min(usual / 10)
+    channel = (sums[0] / sums[1].clamp_min(TINY)).clamp_min(overall / 10)
     sums = torch.stack([product.sum(2), (channel * square).sum(2)])[None]  # [1, 2, R, S]
     sums = F.avg_pool2d(continued(sums, 1, 1, 1, 1), 3, 1)[0]
     most = 0.3 * sums[1].mean()

@@ -120,7 +120,7 @@ class TransformEncoder:
     def _dead_zones(self, masked: bool) -> npt.NDArray[np.float32]:
         """Dead zones of the tokens of the padded grid, flat [h * w]; the padding's are unused.
 
-        masked: by what tokens hide; otherwise the usual one for all.
+        masked: by what tokens hide; otherwise the typical one for all.
         """
         grid, pixels = self._grid, self._pixels
         result = np.full(grid.padded_shape, TYPICAL_DEAD_ZONE, np.float32)

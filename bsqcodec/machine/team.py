@@ -4,7 +4,7 @@ OpenMP cuts each operation into as many parts as there are threads and waits for
 the cores is busy, every one of some thousand operations waits for the thread on that core. In a team,
 each operation runs on one thread, and the threads take pieces of the work, many operations each, one
 after the other. A thread whose core is busy takes fewer, and a piece that it does not finish in the
-usual time is done again by the thread that waits for it.
+expected time is done again by the thread that waits for it.
 
 What the pieces are may depend on the picture, never on the number of threads, so that results do not.
 """
@@ -28,7 +28,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 OVERDUE = 1.5
-"""Times the usual duration of a piece after which it is done again."""
+"""Times the expected duration of a piece after which it is done again."""
 
 MAX_LOST_SECONDS, MAX_WON_SECONDS = 0.003, 0.002
 """Seconds that jobs may take longer, all in all, than on one thread, before one thread takes the next
@@ -77,7 +77,7 @@ class _Job(Generic[Item, Result]):
         self._errors: dict[int, BaseException] = {}
         self._done: SimpleQueue[None] = SimpleQueue()
         self._ended = False
-        self.usual = 0.0
+        self.expected_s = 0.0
 
     def work(self) -> float:
         """Do pieces until all are taken; the seconds that one took of the thread's core."""
@@ -109,9 +109,9 @@ class _Job(Generic[Item, Result]):
     def results(self) -> list[Result]:
         """All results, in order of the items, by this thread and others; raises what a piece raised."""
         try:
-            self.usual = self.work()
+            self.expected_s = self.work()
             while not self._errors and len(self._results) < len(self._items):
-                self._wait(OVERDUE * self.usual)
+                self._wait(OVERDUE * self.expected_s)
         finally:
             self._ended = True
         if self._errors:
@@ -181,8 +181,8 @@ class Team:
             for inbox in others:
                 inbox.put(job)
             results = job.results()
-            if job.usual:
-                self._learn(time.monotonic() - began - len(items) * job.usual)
+            if job.expected_s:
+                self._learn(time.monotonic() - began - len(items) * job.expected_s)
             return results
         finally:
             _here.team = before

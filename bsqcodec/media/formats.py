@@ -19,7 +19,7 @@ from bsqcodec.media.suffixes import CODED_SUFFIX, PICTURE_SUFFIXES, VIDEO_SUFFIX
 class OutputFormat:
     """A format that pictures are written in.
 
-    name: Pillow's. suffixes: in lower case, the first is the usual one. alpha: modes with alpha
+    name: Pillow's. suffixes: in lower case, the first is the default one. alpha: modes with alpha
     that it holds. grey: whether grey stays one channel. max_side: the most pixels in a row or
     column. metadata: what it holds, by Pillow's names. has_dpi: whether it names a resolution
     beside EXIF. options: how Pillow is to save it.
@@ -119,7 +119,7 @@ VIDEO_CONTAINERS: Final = (
     VideoContainer("webp", (".webp",), "webp", has_sides=False),
     VideoContainer("png", (".png",), None, has_sides=False),
 )
-"""The first is the usual one; "png" stands for numbered pictures."""
+"""The first is the default one; "png" stands for numbered pictures."""
 
 VIDEO_CONTAINER_NAMES: Final = tuple(entry.name for entry in VIDEO_CONTAINERS)
 

@@ -30,7 +30,7 @@ _SAMPLE_SLACK, _SAMPLE_BITS = 6, 3
 """How many times the bytes of the whole picture (for their size) samples may take, and how many bits a
 pixel. A page of text took 5 times as many and .13 bits, a desktop 1.5 times and .5 bits."""
 _WHOLE_SLACK: Final = 1.5
-"""How many times the bytes that the usual arguments give the whole picture may take with quick ones."""
+"""How many times the bytes that the default arguments give the whole picture may take with quick ones."""
 _DEFAULTS: Final = {"method": 4, "quality": 80}
 """Arguments that a user of Pillow gets."""
 

@@ -31,14 +31,14 @@ from bsqcodec.training.dequantized import dequantized_bit_prior
 from bsqcodec.training.distributed import World
 from bsqcodec.training.loop import Loop, write_config
 from bsqcodec.training.optim import make_optimizers
-from bsqcodec.training.options import (
+from bsqcodec.training.tokenizer import validation_pictures
+from bsqcodec.training.trainer_options import (
     add_shared_arguments,
     crop_source,
     load_pictures,
     loop_config,
     set_up,
 )
-from bsqcodec.training.tokenizer import validation_pictures
 
 log = logging.getLogger(__name__)
 

@@ -35,15 +35,15 @@ from bsqcodec.training.distributed import World
 from bsqcodec.training.longer_code import start_longer_code
 from bsqcodec.training.loop import Loop, write_config
 from bsqcodec.training.optim import make_optimizers
-from bsqcodec.training.options import (
+from bsqcodec.training.perceptual import Lpips
+from bsqcodec.training.tokenizer import quality_of, validation_pictures
+from bsqcodec.training.trainer_options import (
     add_shared_arguments,
     crop_source,
     load_pictures,
     loop_config,
     set_up,
 )
-from bsqcodec.training.perceptual import Lpips
-from bsqcodec.training.tokenizer import quality_of, validation_pictures
 
 log = logging.getLogger(__name__)
 

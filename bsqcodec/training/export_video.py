@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--image", type=Path, required=True, help="exported weights of pictures")
-    parser.add_argument("--predicted", type=Path, help="run of the video decoder")
+    parser.add_argument("--inter-network", type=Path, help="run of the video decoder")
     parser.add_argument("--inter", type=Path, help="run of the inter prior")
     parser.add_argument("--group-cache", type=Path, help="for vectors' statistics")
     parser.add_argument(
@@ -45,21 +45,23 @@ def main(args: argparse.Namespace) -> None:
     from bsqcodec.models.video_weight_files import save
 
     image = weights.load(args.image, torch.device("cpu"))
-    parts = (args.predicted, args.inter, args.group_cache)
+    parts = (args.inter_network, args.inter, args.group_cache)
     if args.again is not None:
         if any(part is not None for part in parts):
-            raise SystemExit("--again takes the place of --predicted, --inter and --group-cache")
+            raise SystemExit(
+                "--again takes the place of --inter-network, --inter and --group-cache"
+            )
         path = beside(args.again, image, args.out, default=args.default)
         log.info("wrote %s, %.1f MB", path, path.stat().st_size / 1e6)
         return
     if any(part is None for part in parts):
-        raise SystemExit("give --predicted, --inter and --group-cache, or --again")
+        raise SystemExit("give --inter-network, --inter and --group-cache, or --again")
     prior = prior_of(args.inter)
-    runs = {"predicted_run": args.predicted, "inter_run": args.inter}
+    runs = {"predicted_run": args.inter_network, "inter_run": args.inter}
     path = save(
         args.out,
         image.id,
-        inter_network_of(args.predicted, image.tokenizer),
+        inter_network_of(args.inter_network, image.tokenizer),
         prior.config,
         quantize_prior(prior),
         vector_probabilities(Groups(args.group_cache)),

@@ -28,7 +28,7 @@ from bsqcodec.video.group_encoder import EncodingLoop
 
 log = logging.getLogger(__name__)
 
-FREE = 127.0
+MAX_INTEGER = 127.0
 """Integers are kept in a byte; larger ones, which intra frames may have, are clipped to this."""
 
 
@@ -112,7 +112,7 @@ def _code(
     frames = frames[:count, :h, :w].copy()
     device = model.basis.device
     loop = EncodingLoop(model.tokenizer[0], model, TokenGrid(h, w), device)
-    limit = torch.full((model.basis.shape[0],), FREE, device=device)
+    limit = torch.full((model.basis.shape[0],), MAX_INTEGER, device=device)
     rate_weight = motion_rate_weight(step)
     integers = []
     vectors = [np.zeros((h // 8, w // 8, 2), np.int16)]

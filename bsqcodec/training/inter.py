@@ -22,9 +22,9 @@ from bsqcodec.training.checkpoints import tokenizer_of
 from bsqcodec.training.clips import Clips
 from bsqcodec.training.distributed import World
 from bsqcodec.training.groups import Groups
-from bsqcodec.training.options import add_shared_arguments, set_up
 from bsqcodec.training.prior import PriorRun, pass_losses, total_bits
-from bsqcodec.training.video import inter_network_of, usual_bpp
+from bsqcodec.training.trainer_options import add_shared_arguments, set_up
+from bsqcodec.training.video import inter_network_of, typical_bpp
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +76,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_shared_arguments(parser)
     parser.set_defaults(batch=24, decay=0.5)
     parser.add_argument("--tokenizer", type=Path, required=True, help="of pictures")
-    parser.add_argument("--predicted", type=Path, required=True, help="run of the video decoder")
+    parser.add_argument(
+        "--inter-network", type=Path, required=True, help="run of the video decoder"
+    )
     parser.add_argument("--clip-cache", type=Path, default=Path("runs/clips"))
     parser.add_argument("--group-cache", type=Path, default=Path("runs/groups"))
     parser.add_argument("--rounds", type=int, default=2, help="steps at which each clip is coded")
@@ -94,7 +96,7 @@ def train(args: argparse.Namespace, world: World) -> None:
     device = world.device
     tokenizer = tokenizer_of(args.tokenizer).to(device)
     clips = Clips(args.clip_cache)
-    model = inter_network_of(args.predicted, tokenizer).to(device)
+    model = inter_network_of(args.inter_network, tokenizer).to(device)
     groups = Groups.load(model, clips, args.group_cache, args.rounds, args.seed)
     channels = tokenizer.config.channels
     shape = INTER | {"channels": channels, "context": context_size(channels)}
@@ -121,8 +123,8 @@ def train(args: argparse.Namespace, world: World) -> None:
         with autocast(device):
             bits = pass_losses(net, passes, n, draws, hard, context)
         bpp = bits / args.crop**2
-        usual = torch.tensor([usual_bpp(index) for index in steps]).to(device)
-        return bpp / usual, bpp
+        typical = torch.tensor([typical_bpp(index) for index in steps]).to(device)
+        return bpp / typical, bpp
 
     def step(generator: np.random.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         quantized = loop.progress >= args.quantized_from
@@ -148,7 +150,7 @@ def train(args: argparse.Namespace, world: World) -> None:
                     drawn.context,
                     drawn.planes[0],
                 )
-            ratios.append(bits / args.crop**2 / usual_bpp(drawn.steps[0]))
+            ratios.append(bits / args.crop**2 / typical_bpp(drawn.steps[0]))
         return {"relative": round(float(np.mean(ratios)), 5)}
 
     loop.run(step, validate)

@@ -25,13 +25,6 @@ from bsqcodec.training.checkpoints import tokenizer_of
 from bsqcodec.training.distributed import World
 from bsqcodec.training.loop import Loop, write_config
 from bsqcodec.training.optim import make_optimizers
-from bsqcodec.training.options import (
-    add_shared_arguments,
-    crop_source,
-    load_pictures,
-    loop_config,
-    set_up,
-)
 from bsqcodec.training.rate import Rate, Rounded
 from bsqcodec.training.tokenizer import (
     VALIDATION_STEPS,
@@ -41,17 +34,24 @@ from bsqcodec.training.tokenizer import (
     start_from,
     validation_pictures,
 )
+from bsqcodec.training.trainer_options import (
+    add_shared_arguments,
+    crop_source,
+    load_pictures,
+    loop_config,
+    set_up,
+)
 
 DISTORTION_FOR_RATE = 0.9
 """Percent by which the distortion may grow for one percent of bits: about what other steps do."""
 
 
-def usual_bpp(size: Tensor) -> Tensor:
+def typical_bpp(size: Tensor) -> Tensor:
     """Bits per pixel of photographs at step sizes: a power law through figures of Kodak."""
     return 0.088 * (394 / size) ** 0.845
 
 
-def usual_distortion(size: Tensor) -> Tensor:
+def typical_distortion(size: Tensor) -> Tensor:
     """The distortion there (four fifths MS-SSIM)."""
     return 168 * (size / 394) ** 0.75
 
@@ -66,7 +66,7 @@ def hold_transform(tokenizer: Tokenizer) -> None:
 
 
 class Objective:
-    """Bits and distortion of crops, each relative to what is usual at their step.
+    """Bits and distortion of crops, each relative to typical ones at their step.
 
     ms_ssim: weight of MS-SSIM in the distortion; passes: of the prior, drawn for each crop.
     """
@@ -92,7 +92,9 @@ class Objective:
         d = distortion(self._tokenizer.decode(rounded.integers(), step), pixels, self._ms_ssim)
         size = step_size(step)
         gradient = rounded.rate_gradient(more) / (pixels.shape[2] * pixels.shape[3])
-        return gradient / usual_bpp(size) + d / (DISTORTION_FOR_RATE * usual_distortion(size)), d
+        return gradient / typical_bpp(size) + d / (
+            DISTORTION_FOR_RATE * typical_distortion(size)
+        ), d
 
     def __call__(
         self, pixels: Tensor, step: Tensor, generator: np.random.Generator
@@ -108,7 +110,7 @@ class Objective:
         more = more.view(self._passes, *rounded.z.shape).mean(0)
         loss, d = self._decoded(pixels, step, rounded, more)
         bpp = bits.view(self._passes, -1).mean(0) / (pixels.shape[2] * pixels.shape[3])
-        rate = bpp / usual_bpp(step_size(step))
+        rate = bpp / typical_bpp(step_size(step))
         return loss + rate, rate, d
 
 

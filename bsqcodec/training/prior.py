@@ -35,14 +35,14 @@ from bsqcodec.training.checkpoints import prior_of, tokenizer_of, trained_planes
 from bsqcodec.training.distributed import World
 from bsqcodec.training.loop import Loop, write_config
 from bsqcodec.training.optim import make_optimizers
-from bsqcodec.training.options import (
+from bsqcodec.training.tokenizer import draw_steps, validation_pictures
+from bsqcodec.training.trainer_options import (
     add_shared_arguments,
     crop_source,
     load_pictures,
     loop_config,
     set_up,
 )
-from bsqcodec.training.tokenizer import draw_steps, validation_pictures
 
 log = logging.getLogger(__name__)
 
@@ -429,8 +429,8 @@ def train(args: argparse.Namespace, world: World) -> None:
         with autocast(device):
             bits = pass_losses(run.prior, passes, n, draws, quantized)
         bpp = bits / args.crop**2
-        usual = 0.02 + 30.0 / (2.0 * 2.0 ** (index.to(device) / 32.0))
-        return (bpp / usual).mean(), {"bpp": bpp.mean()}
+        typical = 0.02 + 30.0 / (2.0 * 2.0 ** (index.to(device) / 32.0))
+        return (bpp / typical).mean(), {"bpp": bpp.mean()}
 
     def validate(state: dict[str, Tensor]) -> dict[str, Any]:
         run.shadow.load_state_dict(state)

@@ -25,7 +25,7 @@ from bsqcodec.encoder.tune import DEFAULT_MS_SSIM_WEIGHT
 from bsqcodec.format.json_text import parse_json
 from bsqcodec.training.data import Pictures
 from bsqcodec.training.distributed import World
-from bsqcodec.training.options import add_source_arguments, load_pictures, set_up
+from bsqcodec.training.trainer_options import add_source_arguments, load_pictures, set_up
 
 if TYPE_CHECKING:
     from bsqcodec.models.weight_files import Weights
@@ -42,7 +42,7 @@ LOWEST, HIGHEST = 120, 240
 """Step indices at which crops are searched: .05 to 1 bits per pixel."""
 
 MS_SSIM_WEIGHTS = (DEFAULT_MS_SSIM_WEIGHT, 1.0)
-"""Shares of 1 - MS-SSIM in the search's distortion, drawn for each crop: as usual, and alone."""
+"""Weights of 1 - MS-SSIM in the search's distortion, drawn for each crop: the default, and 1."""
 
 
 @dataclass(frozen=True)

@@ -28,19 +28,19 @@ from bsqcodec.training.data import read_pictures, transform_basis
 from bsqcodec.training.distributed import World
 from bsqcodec.training.loop import Loop, write_config
 from bsqcodec.training.optim import make_optimizers
-from bsqcodec.training.options import (
+from bsqcodec.training.searched import Searched
+from bsqcodec.training.trainer_options import (
     add_shared_arguments,
     crop_source,
     load_pictures,
     loop_config,
     set_up,
 )
-from bsqcodec.training.searched import Searched
 
 log = logging.getLogger(__name__)
 
 FLOOR = 24.0
-"""Squared error usual at a step is about the step size plus this (what no step can code)."""
+"""Squared error that is typical at a step is about the step size plus this (what no step can code)."""
 
 VALIDATION_STEPS = (160, 192, 224)
 """Step indices at which held-out pictures are coded."""
@@ -78,9 +78,9 @@ def loss_of_integers(
 
 def draw_steps(count: int, generator: np.random.Generator) -> Tensor:
     """Step indices [count]: three quarters between .05 and .8 bits per pixel, the rest finer."""
-    usual = generator.uniform(135, 240, count)
+    typical = generator.uniform(135, 240, count)
     fine = generator.uniform(10, 135, count)
-    return torch.from_numpy(np.where(generator.random(count) < 0.75, usual, fine)).float()
+    return torch.from_numpy(np.where(generator.random(count) < 0.75, typical, fine)).float()
 
 
 def validation_pictures(folder: Path, limit: int) -> list[Tensor]:

@@ -26,29 +26,29 @@ from bsqcodec.training.clips import Clips
 from bsqcodec.training.distributed import World
 from bsqcodec.training.loop import Loop, write_config
 from bsqcodec.training.optim import make_optimizers
-from bsqcodec.training.options import (
+from bsqcodec.training.rate import Rate, Rounded
+from bsqcodec.training.tokenizer import draw_steps
+from bsqcodec.training.trainer_options import (
     add_shared_arguments,
     load_pictures,
     loop_config,
     set_up,
 )
-from bsqcodec.training.rate import Rate, Rounded
-from bsqcodec.training.tokenizer import draw_steps
 
-WIDEST = 0.12
+MAX_DEAD_ZONE_OFFSET = 0.12
 """What dead zones have more than those of pictures, in training at most."""
 
-FINER = 56.0
+MAX_INTRA_STEP_OFFSET = 56.0
 """Step indices by which intra frames are finer in training, at most."""
 
 
-def usual_distortion(size: Tensor) -> Tensor:
+def typical_distortion(size: Tensor) -> Tensor:
     """The distortion of inter frames at step sizes, four fifths of it MS-SSIM."""
     return 131 * (size / 394) ** 0.75
 
 
-def first_frames(tokenizer: Tokenizer, pixels: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
-    """(decoded first frames [B, 3, H, W], their integers) of pixels, as pictures."""
+def intra_frames(tokenizer: Tokenizer, pixels: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
+    """(decoded intra frames [B, 3, H, W], their integers) of pixels, as pictures."""
     with torch.no_grad():
         z = tokenizer.encode(pixels, step)
         n = quantize_beyond(z, dead_zones_of(pixels, tokenizer.config.patch))
@@ -60,7 +60,7 @@ def widened(pixels: Tensor, wider: Tensor) -> Tensor:
     return dead_zones_of(pixels, TOKEN) + wider[:, None, None, None]
 
 
-def usual_bpp(step: int) -> float:
+def typical_bpp(step: int) -> float:
     """About the bits per pixel of inter frames at a step, by which losses are divided."""
     return float(0.02 + 5.0 * 2.0 ** (-step / 32))
 
@@ -177,9 +177,9 @@ class Objective:
         """(loss, distortion, what the next frame is predicted from) of frames."""
         decoded = self._model.reconstruct(prediction, predicted, n, step)
         d = distortion(decoded, pixels, self._args.ms_ssim)
-        usual = self._args.distortion_for_rate * usual_distortion(step_size(step.float()))
+        typical = self._args.distortion_for_rate * typical_distortion(step_size(step.float()))
         following = decoded if self._rate is not None else decoded.detach()
-        return d / usual, d, following.clamp(0, 255)
+        return d / typical, d, following.clamp(0, 255)
 
     def __call__(
         self, frames: Tensor, vectors: Tensor, generator: np.random.Generator
@@ -187,13 +187,21 @@ class Objective:
         """(loss, figures to log) of clips: frames [F, B, 3, H, W], vectors of each."""
         args, device = self._args, self._device
         index = draw_steps(args.batch, generator).round().to(device)
-        finer = torch.from_numpy(generator.uniform(0, FINER, args.batch)).float().to(device)
-        wider = torch.from_numpy(generator.uniform(-0.02, WIDEST, args.batch)).float().to(device)
+        finer = (
+            torch.from_numpy(generator.uniform(0, MAX_INTRA_STEP_OFFSET, args.batch))
+            .float()
+            .to(device)
+        )
+        wider = (
+            torch.from_numpy(generator.uniform(-0.02, MAX_DEAD_ZONE_OFFSET, args.batch))
+            .float()
+            .to(device)
+        )
         total = torch.zeros((), device=device)
         figures = {}
         kept: list[tuple[Rounded, Tensor]] = []
         with autocast(device):
-            decoded, first = first_frames(self._tokenizer, frames[0], (index - finer).clamp_min(0))
+            decoded, first = intra_frames(self._tokenizer, frames[0], (index - finer).clamp_min(0))
             contexts = CropContexts(first)
             for i in range(1, args.frames):
                 prediction = predictions(decoded, vectors[i])
@@ -218,14 +226,14 @@ class Objective:
         index: Tensor,
         generator: np.random.Generator,
     ) -> tuple[Tensor, Tensor]:
-        """(bits of inter frames relative to usual ones, zero with their gradient)."""
+        """(bits of inter frames relative to typical ones, zero with their gradient)."""
         rounded = Rounded.cat([x for x, _ in kept])
         context = torch.cat([x for _, x in kept])
         steps = [int(s) for s in index.tolist()] * len(kept)
         more, bits = rate.differences(rounded.hard, rounded.low, steps, generator, context)
-        usual = torch.tensor([usual_bpp(s) for s in steps], device=self._device)
-        usual = usual * self._args.crop**2
-        return (bits / usual).mean(), (rounded.rate_gradient(more) / usual).mean()
+        typical = torch.tensor([typical_bpp(s) for s in steps], device=self._device)
+        typical = typical * self._args.crop**2
+        return (bits / typical).mean(), (rounded.rate_gradient(more) / typical).mean()
 
 
 @torch.no_grad()
@@ -246,7 +254,7 @@ def evaluate(
             index = torch.tensor([float(at)], device=device)
             wider = torch.tensor([INTER_DEAD_ZONE_OFFSET], device=device)
             with autocast(device):
-                decoded, n = first_frames(tokenizer, frames[0], index - INTRA_STEP_OFFSET)
+                decoded, n = intra_frames(tokenizer, frames[0], index - INTRA_STEP_OFFSET)
                 contexts = CropContexts(n)
                 for i in range(1, 4):
                     prediction = predictions(decoded, vectors[i])

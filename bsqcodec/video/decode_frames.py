@@ -18,7 +18,7 @@ from bsqcodec.format.video_gop import Gop
 from bsqcodec.format.video_times import ShownTimes
 from bsqcodec.format.video_walk import DamagedGop
 from bsqcodec.machine.scope import coding
-from bsqcodec.media.video.constant_rate import usual_rate
+from bsqcodec.media.video.constant_rate import standard_rate
 from bsqcodec.media.video.video_files import VideoFrame
 from bsqcodec.models.token_grid import TokenGrid
 from bsqcodec.models.video_weight_files import VideoWeights
@@ -71,11 +71,13 @@ class DecodedVideo:
 
     @property
     def average_rate(self) -> Fraction | None:
-        """A usual number of frames a second that is not below the average; None if not known."""
+        """A standard number of frames a second that is not below the average; None if not known."""
         index, totals = self.file.index, self.file.totals
         if not index or totals is None or not totals.duration:
             return None
-        return usual_rate(Fraction(totals.frames) / (totals.duration * self.file.header.time_base))
+        return standard_rate(
+            Fraction(totals.frames) / (totals.duration * self.file.header.time_base)
+        )
 
     @property
     def notes(self) -> tuple[str, ...]:

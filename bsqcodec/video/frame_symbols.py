@@ -38,7 +38,7 @@ MOVES = 128
 
 
 @dataclass(frozen=True)
-class Symbols:
+class FrameSymbols:
     """The integers n [h, w, C] of a frame, and its vectors [2 rows, 2 columns, 2] or None."""
 
     step: int
@@ -64,10 +64,10 @@ class Packed:
     n: npt.NDArray[np.int16]
     vectors: npt.NDArray[np.int16] | None
 
-    def symbols(self) -> Symbols:
+    def symbols(self) -> FrameSymbols:
         """What was packed."""
         vectors = None if self.vectors is None else self.vectors.astype(np.int64)
-        return Symbols(self.step, self.n.astype(np.int32), vectors)
+        return FrameSymbols(self.step, self.n.astype(np.int32), vectors)
 
 
 @dataclass
@@ -204,7 +204,7 @@ class SymbolCoder:
         temporal = self.state.temporal.moved(field)
         return context_of(field, temporal)[None], temporal
 
-    def _update(self, symbols: Symbols) -> None:
+    def _update(self, symbols: FrameSymbols) -> None:
         """Make the state that of the frame after these symbols."""
         state = self.state
         n = torch.from_numpy(symbols.n)
@@ -217,7 +217,7 @@ class SymbolCoder:
             state.crc = zlib.crc32(symbols.vectors.astype("<i2").tobytes(), state.crc)
         state.crc = zlib.crc32(symbols.n[self._inside].astype("<i2").tobytes(), state.crc)
 
-    def encode(self, symbols: Symbols) -> bytes:
+    def encode(self, symbols: FrameSymbols) -> bytes:
         """The payload of the next frame, without the group's CRC."""
         state = self.state
         intra = symbols.vectors is None
@@ -245,7 +245,7 @@ class SymbolCoder:
         payload: bytes,
         intra: bool,
         reader: Callable[[bytes, SlotProbabilities], FrameSymbolReader] = FrameSymbolReader,
-    ) -> Symbols:
+    ) -> FrameSymbols:
         """The symbols of the next frame, read by the decoder that `reader` makes. Raises FormatError."""
         state = self.state
         head = 1 if intra else 2
@@ -261,6 +261,6 @@ class SymbolCoder:
             context, state.temporal = self._context_and_temporal(vectors)
         prior = self._prior(intra)
         n = walk(prior, step, self._inside, coder, context=context, most_planes=planes)
-        symbols = Symbols(step, n, vectors)
+        symbols = FrameSymbols(step, n, vectors)
         self._update(symbols)
         return symbols

@@ -17,7 +17,7 @@ from bsqcodec.errors import FormatError
 from bsqcodec.models.video_priors import VideoPriors
 from bsqcodec.video.coding_threads import AHEAD, CodingThreads
 from bsqcodec.video.decoding_loop import DecodingLoop, Pixels
-from bsqcodec.video.frame_symbols import Symbols
+from bsqcodec.video.frame_symbols import FrameSymbols
 
 GROUP_CRC = struct.Struct("<I")
 """The CRC-32 with which the first payload of a group begins."""
@@ -40,7 +40,7 @@ class GroupDecoder:
         self._others = payloads[1:]
         self._intra = threads.ahead.submit(self._coder.decode, intra, True)
 
-    def _decode(self, index: int) -> Symbols:
+    def _decode(self, index: int) -> FrameSymbols:
         """The symbols of an inter frame, in order."""
         self._intra.result()
         return self._coder.decode(self._others[index], False)

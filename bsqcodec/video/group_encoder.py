@@ -39,7 +39,7 @@ from bsqcodec.models.video_priors import VideoPriors
 from bsqcodec.options import Tune
 from bsqcodec.video.coding_threads import AHEAD, CodingThreads
 from bsqcodec.video.decoding_loop import DecodingLoop, Pixels
-from bsqcodec.video.frame_symbols import SymbolCoder, Symbols
+from bsqcodec.video.frame_symbols import FrameSymbols, SymbolCoder
 from bsqcodec.video.group_decoder import GROUP_CRC
 
 
@@ -205,7 +205,7 @@ class GroupEncoder:
             vectors = field.cpu().numpy()
         self._latest = pixels
         if not self._dry or self._optimised:  # the optimisation needs the coder's state
-            symbols = Symbols(step, n.to(torch.int32).cpu().numpy(), vectors)
+            symbols = FrameSymbols(step, n.to(torch.int32).cpu().numpy(), vectors)
             if len(self._pending) > AHEAD:
                 self._pending[-AHEAD].result()
             self._pending.append(self._threads.entropy.submit(self._coder.encode, symbols))

@@ -32,7 +32,7 @@ from bsqcodec.models.token_grid import TokenGrid
 from bsqcodec.models.video_priors import VideoPriors
 from bsqcodec.models.video_weight_files import load
 from bsqcodec.video.decoding_loop import Pixels
-from bsqcodec.video.frame_symbols import GopState, Packed, SymbolCoder, Symbols
+from bsqcodec.video.frame_symbols import FrameSymbols, GopState, Packed, SymbolCoder
 
 if TYPE_CHECKING:
     from bsqcodec.encoder.motion_estimation import IntegerPelMotion
@@ -277,7 +277,7 @@ class PooledSymbolCoder:
         result, self.crc = worker.call(name, number, *arguments)
         return result
 
-    def encode(self, symbols: Symbols) -> bytes:
+    def encode(self, symbols: FrameSymbols) -> bytes:
         """See `SymbolCoder.encode`. Raises WorkerError."""
         payload: bytes | None = self._ask("encode", symbols.packed())
         if payload is None:
@@ -285,7 +285,7 @@ class PooledSymbolCoder:
             self.crc = self._here.crc
         return payload
 
-    def decode(self, payload: bytes, intra: bool) -> Symbols:
+    def decode(self, payload: bytes, intra: bool) -> FrameSymbols:
         """See `SymbolCoder.decode`. Raises WorkerError, FormatError."""
         packed: Packed | None = self._ask("decode", payload, intra)
         if packed is not None:

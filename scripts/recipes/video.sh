@@ -25,7 +25,7 @@ stage inter-three 40 video "${shared[@]}" --clips "$@" --moving "$MOVING" --rate
 stage inter-four 60 video "${shared[@]}" --init "$RUNS/inter-three" --frames 5 --batch 4 --rate 1e-3
 
 # 2. The inter prior, on groups that these networks code.
-stage inter-prior 140 inter "${shared[@]}" --predicted "$RUNS/inter-four" \
+stage inter-prior 140 inter "${shared[@]}" --inter-network "$RUNS/inter-four" \
     --group-cache "$RUNS/groups-four" --rate 2e-3 --decay 0.6 --quantized-from 0.6 --config "$INTER"
 
 # 3. The encoder of inter frames gets networks too, by the inter prior's rate.
@@ -34,12 +34,12 @@ stage inter-joint 80 video "${shared[@]}" --init "$RUNS/inter-four" --prior "$RU
 
 # 4. The inter prior, on groups that this encoder codes.
 stage inter-prior-joint 47 inter "${shared[@]}" --init "$RUNS/inter-prior" \
-    --predicted "$RUNS/inter-joint" --group-cache "$RUNS/groups-joint" \
+    --inter-network "$RUNS/inter-joint" --group-cache "$RUNS/groups-joint" \
     --rate 1.2e-3 --decay 0.6 --quantized-from 0.5
 
 # 5. Both, and the probabilities of motion vectors counted on those groups, into one file beside the
 # weights of pictures.
 image=$(sed -n 's/.*"default": *"\([0-9a-f]*\)".*/\1/p' "$OUT/index.json")
 command_of_training export-video --image "$OUT/image-$image.safetensors" \
-    --predicted "$RUNS/inter-joint" --inter "$RUNS/inter-prior-joint" \
+    --inter-network "$RUNS/inter-joint" --inter "$RUNS/inter-prior-joint" \
     --group-cache "$RUNS/groups-joint" --out "$OUT" --default

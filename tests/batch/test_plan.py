@@ -228,16 +228,16 @@ def test_the_formats_are_those_that_are_written() -> None:
 
 
 def test_the_digest_is_of_what_makes_another_file() -> None:
-    usual = PICTURE.digest(Direction.ENCODE, options())
+    default = PICTURE.digest(Direction.ENCODE, options())
     same = options(device="cuda", threads=3, verify=True, formats=("jpg",), max_pixels=5)
-    assert PICTURE.digest(Direction.ENCODE, same) == usual
+    assert PICTURE.digest(Direction.ENCODE, same) == default
     for change in ({"effort": 0}, {"tune": "psnr"}, {"strip": True}, {"weights_sha256": "1"}):
-        assert PICTURE.digest(Direction.ENCODE, options(**change)) != usual
+        assert PICTURE.digest(Direction.ENCODE, options(**change)) != default
     searched = PICTURE.digest(Direction.ENCODE, options(effort=2))
     before = replace(PICTURE, encode_fields=PICTURE.encode_fields[:-1])
     assert searched != before.digest(Direction.ENCODE, options(effort=2))  # then of another step
-    assert usual == before.digest(Direction.ENCODE, options())
+    assert default == before.digest(Direction.ENCODE, options())
     decoding = PICTURE.digest(Direction.DECODE, options())
     assert decoding == PICTURE.digest(Direction.DECODE, options(effort=0, formats=("png",)))
     assert decoding != PICTURE.digest(Direction.DECODE, options(formats=("jpg",)))
-    assert decoding != usual
+    assert decoding != default

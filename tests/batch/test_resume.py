@@ -17,12 +17,12 @@ from typing import Any
 import pytest
 
 from bsqcodec.batch import kinds
+from bsqcodec.batch.batch_options import Options, Progress, Summary
 from bsqcodec.batch.errors import BatchError
 from bsqcodec.batch.executor import Event
 from bsqcodec.batch.job import Status, preview, run_batch
 from bsqcodec.batch.journal import NAME, Journal
 from bsqcodec.batch.kinds import PICTURE
-from bsqcodec.batch.options import Options, Progress, Summary
 from bsqcodec.batch.plan import make_plan
 from bsqcodec.batch.resume import Action
 from bsqcodec.batch.work import Job

@@ -211,9 +211,9 @@ def test_a_file_that_no_batch_wrote_is_kept(folder: Path, coded: Path, capsys: O
 
 
 def test_the_digest_is_of_what_makes_another_file() -> None:
-    usual = VIDEO.digest(Direction.ENCODE, options())
+    default = VIDEO.digest(Direction.ENCODE, options())
     same = options(weights_sha256="1", threads=3, verify=True, formats=("mp4",))
-    assert VIDEO.digest(Direction.ENCODE, same) == usual
+    assert VIDEO.digest(Direction.ENCODE, same) == default
     changes = (
         {"gop": 5},
         {"effort": 2},
@@ -222,7 +222,7 @@ def test_the_digest_is_of_what_makes_another_file() -> None:
         {"video_weights_sha256": "1"},
         {"target": Bitrate(1e5)},
     )
-    assert len({usual, *(VIDEO.digest(Direction.ENCODE, options(**c)) for c in changes)}) == 7
+    assert len({default, *(VIDEO.digest(Direction.ENCODE, options(**c)) for c in changes)}) == 7
     decoding = VIDEO.digest(Direction.DECODE, options())
     assert decoding == VIDEO.digest(Direction.DECODE, options(formats=("jpg", "mkv")))
     assert decoding != VIDEO.digest(Direction.DECODE, options(formats=("jpg", "mp4")))

@@ -48,7 +48,7 @@ def run_process() -> Run:
     def run(*arguments: str, **options: Any) -> "subprocess.CompletedProcess[bytes]":
         environment = {"PYTHONPATH": f"{ROOT}:{HERE}", "PATH": "/usr/bin:/bin"}
         environment |= options.pop("env", {})
-        usual: dict[str, Any] = {
+        defaults: dict[str, Any] = {
             "stdin": subprocess.DEVNULL,
             "capture_output": "stdout" not in options,
         }
@@ -57,7 +57,7 @@ def run_process() -> Run:
             env=environment,
             timeout=300,
             check=False,
-            **usual | options,
+            **defaults | options,
         )
 
     return run

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bsqcodec.batch.batch_options import Options
 from bsqcodec.batch.journal import Journal
-from bsqcodec.batch.options import Options
 from bsqcodec.batch.pictures import check
 from bsqcodec.cli.main import main
 from bsqcodec.encoder import effort as effort_module

@@ -161,7 +161,7 @@ def test_sound_that_the_output_cannot_hold_is_told(capsys: Output) -> None:
     assert note not in capsys.readouterr().err
 
 
-def test_the_usual_crf_is_told(capsys: Output) -> None:
+def test_the_default_crf_is_told(capsys: Output) -> None:
     assert main(["decode", "--help"]) == 0
     text = " ".join(capsys.readouterr().out.split())
     assert f"smaller is better. [default: {DEFAULT_CRF}]" in text

@@ -31,7 +31,7 @@ from bsqcodec.video import group_encoder as gop_module
 from bsqcodec.video.codec import VideoCodec
 from bsqcodec.video.coding_threads import CodingThreads
 from bsqcodec.video.encode_file import VideoInput, encode_video_file
-from bsqcodec.video.frame_symbols import FrameSymbolWriter, SymbolCoder, Symbols
+from bsqcodec.video.frame_symbols import FrameSymbols, FrameSymbolWriter, SymbolCoder
 
 from ..batch_tools import Inline
 from ..cli.video_clips import FRAMES, clip_with_sound, frames_of
@@ -59,7 +59,7 @@ class Search:
         self.coder = SymbolCoder(weights.priors, self.loop.grid)
         n = self.loop.intra_integers(self.loop.load(first), STEP, self.limit(intra=True))
         self.loop.intra_frame(n, STEP)
-        self.coder.encode(Symbols(STEP, n.int().numpy(), None))
+        self.coder.encode(FrameSymbols(STEP, n.int().numpy(), None))
         frame = self.loop.load(self.pixels)
         motion = self.loop.search_integer_pel(first, self.pixels, MOTION_RATE_WEIGHT, None)
         self.field = self.loop.refine_subpel(frame, MOTION_RATE_WEIGHT, motion)
@@ -163,7 +163,7 @@ def test_bits_are_those_of_the_payload(search: Search, searched: bool) -> None:
     np.testing.assert_array_equal(coding.values, values)
     field = search.field.numpy()
     assert field.any()
-    payload = encoder_after_the_first(search).encode(Symbols(STEP, values, field))
+    payload = encoder_after_the_first(search).encode(FrameSymbols(STEP, values, field))
     over = 8 * (len(payload) - 2) - vector_bits(search) - coding.bits
     assert 0 <= over <= LARGEST_WORDS
 
@@ -372,8 +372,8 @@ def test_frames_tuned_for_squared_error_have_less_of_it(
         sizes = [len(a) / len(b) for a, b in zip(found.payloads, plain.payloads, strict=True)]
         return float(np.sum(errors + np.multiply(worth, sizes)))
 
-    usual, tuned = (sum(cost(tune, step) for step in (40, 70, 100)) for tune in (None, "psnr"))
-    assert tuned < 0.995 * usual
+    default, tuned = (sum(cost(tune, step) for step in (40, 70, 100)) for tune in (None, "psnr"))
+    assert tuned < 0.995 * default
 
 
 @pytest.mark.parametrize("effort", [-1, 3])

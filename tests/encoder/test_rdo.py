@@ -334,9 +334,9 @@ def test_what_a_file_is_tuned_for(codec: Codec, photo: npt.NDArray[np.uint8]) ->
 def test_without_a_search_only_squared_error_asks_for_other_dead_zones(
     codec: Codec, photo: npt.NDArray[np.uint8]
 ) -> None:
-    usual = codec.encode(photo, Quality(45))
-    assert codec.encode(photo, Quality(45), tune="ms-ssim").data == usual.data
-    assert codec.encode(photo, Quality(45), tune="psnr").data != usual.data
+    default = codec.encode(photo, Quality(45))
+    assert codec.encode(photo, Quality(45), tune="ms-ssim").data == default.data
+    assert codec.encode(photo, Quality(45), tune="psnr").data != default.data
     nearest = {codec.encode(photo, Quality(45), effort=0, tune=tune).data for tune in TUNES}
     assert len(nearest) == 1
 

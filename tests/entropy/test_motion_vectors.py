@@ -98,17 +98,17 @@ def test_a_counted_table_makes_what_was_counted_cheap() -> None:
     table = counter.table()
     assert table.shape == (TABLE,) and table.min() >= 1 and table.max() <= 65535
     coder = FrameSymbolWriter(np.zeros((0, 1), np.int32), SlotProbabilities(table, 0))
-    usual = FrameSymbolWriter(np.zeros((0, 1), np.int32), probabilities(0))
+    plain = FrameSymbolWriter(np.zeros((0, 1), np.int32), probabilities(0))
     for field in fields:
         code_vectors(coder, field, make_field("zero", *grid), *grid)
-        code_vectors(usual, field, make_field("zero", *grid), *grid)
+        code_vectors(plain, field, make_field("zero", *grid), *grid)
     assert coder.ideal_bits == pytest.approx(counter.ideal_bits(), rel=1e-6)
-    assert coder.ideal_bits < 0.9 * usual.ideal_bits
+    assert coder.ideal_bits < 0.9 * plain.ideal_bits
     assert 8 * len(coder.finish()) < coder.ideal_bits + 64
 
 
 def test_probabilities_follow_what_is_coded() -> None:
-    """The same fields cost less and less; a patient table follows later, patience 0 never."""
+    """The same fields cost less and less; a larger prior count follows later, 0 never."""
     grid = (5, 9)
     field = make_field("small", *grid)
     costs = {}

@@ -30,7 +30,7 @@ from bsqcodec.models.prior.order import limits
 from bsqcodec.models.token_grid import TokenGrid
 from bsqcodec.targets import Quality
 from bsqcodec.video.codec import VideoCodec
-from bsqcodec.video.frame_symbols import SymbolCoder, Symbols
+from bsqcodec.video.frame_symbols import FrameSymbols, SymbolCoder
 
 from ..golden_files import FOLDER, model_path, recode
 from ..hostile import Parts, parts_of, sealed
@@ -138,7 +138,7 @@ class Material:
                 prior = weights.priors.inter if index else weights.priors.intra
                 n = integers(prior, step, grid.padded_shape, grid.shape, rng)
                 vectors = _vectors(grid, rng) if index else None
-                payloads.append(coder.encode(Symbols(step, n * (rng.random() < 0.8), vectors)))
+                payloads.append(coder.encode(FrameSymbols(step, n * (rng.random() < 0.8), vectors)))
             payloads[0] = struct.pack("<I", coder.crc) + payloads[0]
             first = writer.frames
             writer.gop(Gop(first, tuple(range(first, first + count)), tuple(payloads)))

@@ -67,8 +67,8 @@ def change_codes(parts: VideoFileParts, rng: Random) -> None:
         return
     codes = bytearray(parts.codes)
     index = rng.randrange(4)
-    usual = ((0, 1), (1, 5, 6, 9), range(20), range(20))[index]
-    codes[index] = rng.choice((*usual, rng.randrange(256)))
+    known = ((0, 1), (1, 5, 6, 9), range(20), range(20))[index]
+    codes[index] = rng.choice((*known, rng.randrange(256)))
     parts.codes = bytes(codes)
 
 

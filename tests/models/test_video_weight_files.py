@@ -148,7 +148,7 @@ def test_damaged_files(folder: Path) -> None:
         {"prior": None},
         {"decoder__out__weight": torch.zeros(3)},
     ],
-    ids=["chance of 0", "short table", "no decoder", "no prior", "shape"],
+    ids=["probability of 0", "short table", "no decoder", "no prior", "shape"],
 )
 def test_contents_that_do_not_fit(folder: Path, changes: dict[str, Any]) -> None:
     with pytest.raises(WeightsError, match="does not fit this version"):

@@ -13,7 +13,7 @@ from bsqcodec.models.prior.order import PriorConfig
 
 from ..tiny_models import PRIOR, TOKENIZER
 
-USUAL = ["--batch", "2", "--minutes", "0.005", "--threads", "1", "--no-compile"]
+BRIEF = ["--batch", "2", "--minutes", "0.005", "--threads", "1", "--no-compile"]
 
 ONE_STEP = ["--minutes", "10", "--stop-after", "0"]
 """A step is made in any case; each further command makes another one."""
@@ -29,19 +29,19 @@ def small(config: Any) -> str:
 
 def tokenizer_arguments(*more: str) -> list[str]:
     data = ["--data", "data", "--out", "tokenizer", "--cache", "cache"]
-    return ["tokenizer", *data, "--config", small(TOKENIZER), "--crop", "128", *USUAL, *more]
+    return ["tokenizer", *data, "--config", small(TOKENIZER), "--crop", "128", *BRIEF, *more]
 
 
 def prior_arguments(*more: str) -> list[str]:
     data = ["--data", "data", "--out", "prior", "--cache", "cache"]
     source = ["--tokenizer", "tokenizer", "--config", small(PRIOR), "--passes", "2"]
-    return ["prior", *data, *source, "--crop", "128", *USUAL, *more]
+    return ["prior", *data, *source, "--crop", "128", *BRIEF, *more]
 
 
 def joint_arguments(*more: str) -> list[str]:
     data = ["--data", "data", "--out", "joint", "--cache", "cache"]
     source = ["--init", "tokenizer", "--prior", "prior", "--config", '{"encoder_blocks": 1}']
-    return ["joint", *data, *source, "--crop", "128", *USUAL, *more]
+    return ["joint", *data, *source, "--crop", "128", *BRIEF, *more]
 
 
 def log_of(run: Path) -> list[dict[str, Any]]:

@@ -26,8 +26,8 @@ from bsqcodec.training.joint import (
     DISTORTION_FOR_RATE,
     Objective,
     hold_transform,
-    usual_bpp,
-    usual_distortion,
+    typical_bpp,
+    typical_distortion,
 )
 from bsqcodec.training.optim import make_optimizers
 from bsqcodec.training.prior import Passes, total_bits
@@ -81,14 +81,14 @@ def objective_of(tokenizer: Tokenizer, prior: Prior, passes: int = 2) -> Objecti
 
 @torch.no_grad()
 def rate_and_distortion(tokenizer: Tokenizer, prior: Prior, pixels: Tensor) -> tuple[float, float]:
-    """Means of both, relative to what is usual, of pictures that are coded whole."""
+    """Means of both, relative to typical ones, of pictures that are coded whole."""
     rate, relative = 0.0, 0.0
     for x, step in zip(pixels[:, None], STEPS[:, None], strict=True):
         n = quantize_beyond(tokenizer.encode(x, step), dead_zones_of(x, 16))
         bits = total_bits(prior, Passes(prior), n, int(step), False)
-        rate += bits / 128**2 / float(usual_bpp(step_size(step)))
+        rate += bits / 128**2 / float(typical_bpp(step_size(step)))
         d = float(distortion(tokenizer.decode(n, step), x, SHARE))
-        relative += d / (DISTORTION_FOR_RATE * float(usual_distortion(step_size(step))))
+        relative += d / (DISTORTION_FOR_RATE * float(typical_distortion(step_size(step))))
     return rate / len(pixels), relative / len(pixels)
 
 

@@ -32,7 +32,7 @@ from bsqcodec.video.codec import VideoCodec
 from ..golden_files import model_path
 from ..tiny_models import PRIOR, TOKENIZER, seeded, shake
 from ..video.scenes import ListReader, clip
-from .commands import USUAL, checkpoint, log_of, moved, prior_arguments, tokenizer_arguments
+from .commands import BRIEF, checkpoint, log_of, moved, prior_arguments, tokenizer_arguments
 
 MakeScene = Callable[[int, int, int], npt.NDArray[np.uint8]]
 ROOT = Path(__file__).parents[2]
@@ -46,16 +46,16 @@ def test_from_pictures_to_a_coded_video(folder: Path, train: Callable[..., None]
     train("export", "--tokenizer", "tokenizer", "--prior", "prior", "--out", "out", "--default")
     (image,) = (folder / "out").glob("image-*.safetensors")
     shared = ["--tokenizer", "tokenizer", "--data", "data", "--cache", "cache", "--crop", "128"]
-    shared += ["--clip-cache", "clips", *USUAL]
+    shared += ["--clip-cache", "clips", *BRIEF]
     train("video", "--out", "predicted", "--moving", "3", "--frames", "3", *shared)
     first = log_of(folder / "predicted")[0]
     assert {"step", "loss", "s168", "s184"} <= first.keys() and np.isfinite(first["loss"])
     shape = {"width": 32, "heads": 2, "hidden": 32, "blocks": 1, "bands": [[16]], "depths": [1, 0]}
-    groups = ["--predicted", "predicted", "--group-cache", "groups", *shared]
+    groups = ["--inter-network", "predicted", "--group-cache", "groups", *shared]
     train("inter", "--out", "inter", "--config", json.dumps(shape), *groups)
     assert log_of(folder / "inter")[0]["relative"] > 0
     made = ["export-video", "--image", str(image), "--group-cache", "groups", "--out", "out"]
-    train(*made, "--predicted", "predicted", "--inter", "inter", "--default")
+    train(*made, "--inter-network", "predicted", "--inter", "inter", "--default")
     (video,) = (folder / "out").glob("video-*.safetensors")
 
     train("video", "--out", "again", "--init", str(video), "--frames", "2", *shared)
@@ -119,7 +119,7 @@ def test_networks_of_predicted_frames_stay_beside_a_larger_decoder_of_pictures(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "give --predicted, --inter and --group-cache, or --again"),
+        ([], "give --inter-network, --inter and --group-cache, or --again"),
         (["--again", "video", "--inter", "run"], "--again takes the place of"),
     ],
 )

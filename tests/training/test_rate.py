@@ -44,14 +44,18 @@ def test_values_are_rounded_at_the_nearest_threshold(zone: float) -> None:
     assert low.unique().tolist() == list(range(-5, 5))
     assert (slope[within] > 0).all() and not slope[(z - nearest).abs() > FURTHEST + 1e-3].any()
     # the integers: that which is farther from 0, the nearer one to it, and that of the coder
-    near, usual = (
+    near, everywhere = (
         rounded_softly(z, torch.tensor(zone), torch.full_like(z, u))[0] for u in (0.999999, 0.5)
     )
     assert torch.equal(away[within], torch.where(z > 0, low + 1, low)[within])
     assert torch.equal(near[within], torch.where(z > 0, low, low + 1)[within])
-    assert torch.equal(usual, quantize_beyond(z, zone))
+    assert torch.equal(everywhere, quantize_beyond(z, zone))
     far = (z - nearest).abs() > FURTHEST + 1e-3
-    assert far.any() and torch.equal(away[far], usual[far]) and torch.equal(near[far], usual[far])
+    assert (
+        far.any()
+        and torch.equal(away[far], everywhere[far])
+        and torch.equal(near[far], everywhere[far])
+    )
 
 
 @pytest.mark.parametrize("zone", ZONES)

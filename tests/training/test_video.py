@@ -17,10 +17,10 @@ from bsqcodec.models.transform.inter_network import blocks_in
 from bsqcodec.training.checkpoints import tokenizer_of
 from bsqcodec.training.video import CropContexts, inter_network_of
 from bsqcodec.video.codec import VideoCodec
-from bsqcodec.video.frame_symbols import SymbolCoder, Symbols
+from bsqcodec.video.frame_symbols import FrameSymbols, SymbolCoder
 
 from ..golden_files import model_path
-from .commands import ONE_STEP, USUAL, checkpoint, log_of, moved
+from .commands import BRIEF, ONE_STEP, checkpoint, log_of, moved
 
 Train = Callable[..., None]
 
@@ -29,7 +29,7 @@ Train = Callable[..., None]
 def video(folder: Path, train: Train) -> Train:
     """Train on synthetic clips, for the tiny model's tokenizer."""
     shared = ["--tokenizer", str(model_path()), "--data", "data", "--cache", "cache"]
-    shared += ["--clip-cache", "clips", "--moving", "3", "--frames", "3", "--crop", "128", *USUAL]
+    shared += ["--clip-cache", "clips", "--moving", "3", "--frames", "3", "--crop", "128", *BRIEF]
 
     def run(*more: str) -> None:
         train("video", *shared, *more)
@@ -153,11 +153,11 @@ def test_the_memory_is_that_of_the_coder(video_codec: VideoCodec) -> None:
     rows, columns = grid.shape
     generator = np.random.default_rng(0)
 
-    def frame(moves: bool) -> Symbols:
+    def frame(moves: bool) -> FrameSymbols:
         n = generator.integers(-1, 2, (rows, columns, channels)).astype(np.int32)
         n[generator.random((rows, columns)) < 0.5] = 0
         field = generator.integers(-200, 201, (2 * rows, 2 * columns, 2)) if moves else None
-        return Symbols(40, n, field)
+        return FrameSymbols(40, n, field)
 
     # two crops that are remembered side by side
     groups = [[frame(index > 0) for index in range(4)] for _ in range(2)]

@@ -19,7 +19,7 @@ from bsqcodec.models.video_weight_files import VideoWeights
 from bsqcodec.video.codec import VideoCodec
 from bsqcodec.video.coding_threads import CodingThreads
 from bsqcodec.video.decoding_loop import Pixels
-from bsqcodec.video.frame_symbols import SymbolCoder, Symbols
+from bsqcodec.video.frame_symbols import FrameSymbols, SymbolCoder
 from bsqcodec.video.group_encoder import GroupEncoder
 
 from .scenes import STEP, clip, decode_group, encode_group, loop_of, psnr
@@ -54,7 +54,7 @@ def test_symbols_come_back_exactly(weights: VideoWeights) -> None:
         n = generator.integers(-1, 2, (*inside.shape, channels)).astype(np.int32)
         n *= (inside & (generator.random(inside.shape) < 0.7))[..., None]
         field = generator.integers(-50, 51, (2 * rows, 2 * columns, 2)) if index else None
-        symbols.append(Symbols(30 + 10 * index, n, field))
+        symbols.append(FrameSymbols(30 + 10 * index, n, field))
     encoder = SymbolCoder(weights.priors, grid)
     payloads = [encoder.encode(s) for s in symbols]
     decoder = SymbolCoder(weights.priors, grid)

@@ -24,7 +24,7 @@ from bsqcodec.models.video_weight_files import VideoWeights
 from bsqcodec.video import worker_pool as worker_module
 from bsqcodec.video.codec import VideoCodec
 from bsqcodec.video.coding_threads import CodingThreads
-from bsqcodec.video.frame_symbols import SymbolCoder, Symbols
+from bsqcodec.video.frame_symbols import FrameSymbols, SymbolCoder
 from bsqcodec.video.worker_pool import (
     MIN_FRAMES_FOR_PROCESS,
     PooledSymbolCoder,
@@ -118,10 +118,10 @@ def test_all_that_16_bits_hold_arrives(weights: VideoWeights, pool: WorkerPool) 
     n[0, :2, 0] = (3**10 - 1) // 2, -(3**10 - 1) // 2
     field = np.full((2, 4, 2), -4 * 96)
     assert_same = np.testing.assert_array_equal
-    unpacked = pickle.loads(pickle.dumps(Symbols(7, n, field).packed())).symbols()
+    unpacked = pickle.loads(pickle.dumps(FrameSymbols(7, n, field).packed())).symbols()
     assert_same(unpacked.n, n)
     assert_same(unpacked.vectors, field)
-    assert Symbols(7, n, None).packed().symbols().vectors is None
+    assert FrameSymbols(7, n, None).packed().symbols().vectors is None
 
 
 def test_damage_is_told_and_the_worker_goes_on(

@@ -316,7 +316,7 @@ def _turned_jpeg(data: bytes, orientation: int) -> tuple[bytes, tuple[int, int]]
         with Image.open(io.BytesIO(data), formats=["JPEG"]) as image:
             size = image.size
             if size[0] * size[1] > _MAX_THUMBNAIL_PIXELS or image.mode not in ("L", "RGB"):
-                raise ValueError("no usual thumbnail")
+                raise ValueError("the thumbnail is too large, or in other colours than grey or RGB")
             turned = Image.fromarray(oriented(np.array(image), orientation))
     except Exception as error:  # damaged data leads Pillow into exceptions of any type
         raise ValueError("the thumbnail is damaged") from error

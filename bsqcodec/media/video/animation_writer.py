@@ -307,5 +307,5 @@ def _codec_options(
             f"{name} cannot hold {format.width} x {format.height} pixels:"
             f" its limit is {kind.max_side} a side"
         )
-    usual = kind.lossless if options.lossless and kind.lossless is not None else kind.options
-    return {**usual, **options.codec_options}
+    defaults = kind.lossless if options.lossless and kind.lossless is not None else kind.options
+    return {**defaults, **options.codec_options}

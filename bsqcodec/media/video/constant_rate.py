@@ -21,8 +21,8 @@ _COMMON_RATES: Final = tuple(
 )  # fmt: skip
 
 
-def usual_rate(average: Fraction) -> Fraction:
-    """Return the least usual number of frames a second that is not below an average one."""
+def standard_rate(average: Fraction) -> Fraction:
+    """Return the least standard number of frames a second that is not below an average one."""
     for rate in _COMMON_RATES:
         if rate >= average * Fraction(99, 100):
             return rate

@@ -88,7 +88,7 @@ def choose_encoder(
             chosen["b"] = "0"
     elif options.crf is not None:
         _check_crf(codec)
-    pix_fmt = options.pix_fmt or _usual_format(codec, formats, format, notes)
+    pix_fmt = options.pix_fmt or _default_format(codec, formats, format, notes)
     if formats and pix_fmt not in formats:
         raise OutputError(f"{codec} cannot encode {pix_fmt}; it can {', '.join(sorted(formats))}")
     return EncoderChoice(codec, pix_fmt, chosen | dict(options.codec_options))
@@ -127,11 +127,11 @@ def pixel_formats_of(codec: str) -> set[str]:
 
 
 def _codec_of(container: str, options: OutputOptions) -> str:
-    """The encoder that the options name, or else the container's usual one."""
+    """The encoder that the options name, or else the container's default one."""
     if options.codec is not None:
         return options.codec
-    usual = _DEFAULT_CODEC_OF.get(container, _DEFAULT_CODEC)
-    return _DEFAULT_LOSSLESS[container] if options.lossless else usual
+    default = _DEFAULT_CODEC_OF.get(container, _DEFAULT_CODEC)
+    return _DEFAULT_LOSSLESS[container] if options.lossless else default
 
 
 def _check_webm(container: str, codec: str) -> None:
@@ -165,7 +165,7 @@ def _lossless(codec: str, options: OutputOptions) -> EncoderChoice:
     return EncoderChoice(codec, pix_fmt, chosen | dict(options.codec_options))
 
 
-def _usual_format(codec: str, formats: set[str], format: VideoFormat, notes: list[str]) -> str:
+def _default_format(codec: str, formats: set[str], format: VideoFormat, notes: list[str]) -> str:
     """4:2:0 where the codec has it and the size allows it, else the next best."""
     odd = format.width % 2 or format.height % 2
     if odd and codec in _EVEN_CODECS:

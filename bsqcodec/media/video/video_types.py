@@ -82,7 +82,7 @@ class RawVideo:
     """What a file of bare samples does not say about itself.
 
     pix_fmt: FFmpeg's name, such as yuv420p, yuv422p or yuv420p10le. frame_rate: frames a second.
-    colour: None for what is usual at this size (see `guessed_matrix`), limited range.
+    colour: None for the default of this size (see `guessed_matrix`), limited range.
     """
 
     width: int

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from bsqcodec.models.transform.blocks import Block, shuffle, unshuffle
 from bsqcodec.models.transform.tokenizer import (
-    SEEN,
+    LATENT_LIMIT,
     Decoder,
     StepTable,
     Tokenizer,
@@ -86,7 +86,7 @@ class InterEncoder(nn.Module):
 
     def forward(self, z: Tensor, predicted: Tensor, step: Tensor) -> Tensor:
         """z and the prediction's latents, both in units of integers; step [B] -> z."""
-        x = self.embed(torch.cat([z, predicted], dim=-1).clamp(-SEEN, SEEN))
+        x = self.embed(torch.cat([z, predicted], dim=-1).clamp(-LATENT_LIMIT, LATENT_LIMIT))
         x = self.blocks(x + self.step(step)[:, None, None].to(x.dtype))
         return z + self.out(self.norm(x)).float()
 

@@ -75,7 +75,7 @@ class TokenizerConfig:
         return asdict(self)
 
 
-SEEN = 4.0
+LATENT_LIMIT = 4.0
 """Largest integers that the encoder's network tells apart."""
 
 COMPANDED_FROM = 3
@@ -147,7 +147,7 @@ class Encoder(nn.Module):
         at_step = self.step(step)[:, None, None]
 
         def embedded(z: Tensor, maps: Tensor) -> Tensor:
-            tokens = maps + F.linear(z.clamp(-SEEN, SEEN), weight)
+            tokens = maps + F.linear(z.clamp(-LATENT_LIMIT, LATENT_LIMIT), weight)
             return tokens + at_step.to(tokens.dtype)
 
         def corrected(z: Tensor, tokens: Tensor) -> Tensor:

@@ -8,7 +8,13 @@ from torch import Tensor
 
 from bsqcodec.models.transform import blocks
 from bsqcodec.models.transform.blocks import Block, WindowAttention
-from bsqcodec.models.transform.tokenizer import GAIN_CAP, SEEN, StepTable, Tokenizer, step_size
+from bsqcodec.models.transform.tokenizer import (
+    GAIN_CAP,
+    LATENT_LIMIT,
+    StepTable,
+    Tokenizer,
+    step_size,
+)
 
 from ...tiny_models import TOKENIZER, linear_tokenizer, random_tokenizer, seeded, shake
 
@@ -67,7 +73,7 @@ def test_the_encoders_network_corrects_integers() -> None:
     z = 3 * torch.randn(1, 8, 8, 16, generator=torch.Generator().manual_seed(0))
     correction = tokenizer.encoder.attend(z, maps, step) - z
     assert correction.abs().mean() > 0.1
-    larger = torch.where(z.abs() > SEEN, 2 * z, z)
+    larger = torch.where(z.abs() > LATENT_LIMIT, 2 * z, z)
     again = tokenizer.encoder.attend(larger, maps, step) - larger
     torch.testing.assert_close(again, correction, atol=1e-5, rtol=0)
     other = tokenizer.encoder.attend(z.clamp(-1, 1), maps, step) - z.clamp(-1, 1)
