@@ -47,11 +47,12 @@ prior promises for the same codes; both are bits a token. Seconds are those of o
 {cpu}, {threads} thread(s)."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Measured:
     """What every tokenizer is measured by, means over the crops."""
 
-    static_bits: float  # a token, by a fixed code for each channel
+    raw_bpp: float
+    static_bits: float  # a token, by a fixed code for each channel or sub-code
     coded_bits: float  # a token, after the prior
     psnr: float
     ssim: float
@@ -60,38 +61,22 @@ class Measured:
     decode_tokens_per_second: float
 
 
-@dataclass(frozen=True)
-class Point:
-    """One quality, means over the crops."""
+@dataclass(frozen=True, kw_only=True)
+class Point(Measured):
+    """One quality of the family transform."""
 
     quality: float
     step: int
     digits: int  # a token
     bsq_bits: int  # a token
     tight_bits: float  # a token
-    raw_bpp: float
-    static_bits: float  # a token, by a fixed code for each channel
-    coded_bits: float  # a token, after the prior
-    psnr: float
-    ssim: float
-    lpips: float | None
-    encode_tokens_per_second: float
-    decode_tokens_per_second: float
 
 
-@dataclass(frozen=True)
-class BsqPoint:
-    """The one point of the family bsq, means over the crops."""
+@dataclass(frozen=True, kw_only=True)
+class BsqPoint(Measured):
+    """The one point of the family bsq."""
 
     bits: int  # a token
-    raw_bpp: float
-    static_bits: float  # a token, by a fixed code for each sub-code
-    coded_bits: float  # a token, after the prior
-    psnr: float
-    ssim: float
-    lpips: float | None
-    encode_tokens_per_second: float
-    decode_tokens_per_second: float
 
 
 SHARED_HEADER = (
@@ -117,48 +102,45 @@ def measure(
     tokenizer: ours.TransformTokenizer, crops: Sequence[Pixels], quality: float, judge: Judge
 ) -> Point:
     """Tokenize every crop at a quality and compare what comes back."""
-    measured, tokens = _measured(
+    digits = tokenizer.digits(quality)
+    measured = _measured(
         lambda crop: tokenizer.encode(crop, quality),
         lambda integers, height, width: tokenizer.decode(integers, quality, height, width),
         lambda crop: tokenizer.coded_bits(crop, quality),
+        2 * digits,
         crops,
         judge,
     )
-    digits = tokenizer.digits(quality)
     return Point(
         quality=quality,
         step=tokenizer.step(quality),
         digits=digits,
         bsq_bits=2 * digits,
         tight_bits=round(digits * float(np.log2(3)), 2),
-        raw_bpp=round(2 * digits * tokens / _area(crops), 4),
         **asdict(measured),
     )
 
 
 def measure_bsq(tokenizer: ours.BsqTokenizer, crops: Sequence[Pixels], judge: Judge) -> BsqPoint:
     """Tokenize every crop and compare what comes back."""
-    measured, tokens = _measured(
-        tokenizer.encode, tokenizer.decode, tokenizer.coded_bits, crops, judge
+    measured = _measured(
+        tokenizer.encode, tokenizer.decode, tokenizer.coded_bits, tokenizer.bits, crops, judge
     )
-    raw_bpp = round(tokenizer.bits * tokens / _area(crops), 4)
-    return BsqPoint(bits=tokenizer.bits, raw_bpp=raw_bpp, **asdict(measured))
-
-
-def _area(crops: Sequence[Pixels]) -> int:
-    return sum(crop.shape[0] * crop.shape[1] for crop in crops)
+    return BsqPoint(bits=tokenizer.bits, **asdict(measured))
 
 
 def _measured(
     encode: Callable[[Pixels], npt.NDArray[np.int32]],
     decode: Callable[[npt.NDArray[np.int32], int, int], Pixels],
     coded_bits: Callable[[Pixels], float],
+    raw_bits: int,
     crops: Sequence[Pixels],
     judge: Judge,
-) -> tuple[Measured, int]:
-    """What all crops come to, and the number of their tokens.
+) -> Measured:
+    """What all crops come to.
 
-    encode: integers [h, w, C] of pixels; decode: pixels of these, a height and a width.
+    encode: integers [h, w, C] of pixels; decode: pixels of these, a height and a width. raw_bits: of
+    a token, without a prior.
     """
     psnr, ssim, distances, coded, found = [], [], [], [], []
     seconds = {"encode": 0.0, "decode": 0.0}
@@ -177,7 +159,9 @@ def _measured(
         distances.append(judge.lpips(crop, decoded) if judge.lpips else None)
         coded.append(coded_bits(crop))
     known = [distance for distance in distances if distance is not None]
-    measured = Measured(
+    area = sum(crop.shape[0] * crop.shape[1] for crop in crops)
+    return Measured(
+        raw_bpp=round(raw_bits * tokens / area, 4),
         static_bits=round(static_code(np.concatenate(found)), 2),
         coded_bits=round(sum(coded) / tokens, 2),
         psnr=round(statistics.fmean(psnr), 4),
@@ -186,7 +170,6 @@ def _measured(
         encode_tokens_per_second=round(tokens / seconds["encode"], 1),
         decode_tokens_per_second=round(tokens / seconds["decode"], 1),
     )
-    return measured, tokens
 
 
 def static_code(integers: npt.NDArray[np.int32]) -> float:
@@ -201,50 +184,39 @@ def static_code(integers: npt.NDArray[np.int32]) -> float:
 
 def blocks(folder: Path) -> list[Block]:
     """The tables and their captions from a folder of result files, nothing for those it lacks."""
-    return [*_transform_blocks(folder / FILE), *_bsq_blocks(folder / BSQ_FILE)]
+    found: list[Block] = []
+    for name, caption_and_table in ((FILE, _transform_table), (BSQ_FILE, _bsq_table)):
+        if (folder / name).is_file():
+            found += caption_and_table(json.loads((folder / name).read_text(encoding="utf-8")))
+    return found
 
 
-def _transform_blocks(path: Path) -> list[Block]:
-    if not path.is_file():
-        return []
-    document = json.loads(path.read_text(encoding="utf-8"))
-    caption = CAPTION.format(
-        side=document["side"],
-        count=document["pictures"],
-        channels=document["channels"],
-        cpu=document["machine"]["cpu"],
-        threads=document["threads"],
-    )
+def _transform_table(document: dict[str, Any]) -> list[Block]:
     rows = []
     for entry in document["points"]:
         point = Point(**entry)
         sizes = [f"{point.quality:g}", f"{point.bsq_bits}", f"{point.tight_bits:.0f}"]
         rows.append([*sizes, f"{point.raw_bpp:.2f}", *_cells(point)])
     header = ["quality", "sign bits", "tight bits", "bpp", *SHARED_HEADER]
-    return [Paragraph(caption), Table(header, rows)]
+    return [_caption(CAPTION, document), Table(header, rows)]
 
 
-def _bsq_blocks(path: Path) -> list[Block]:
-    if not path.is_file():
-        return []
-    document = json.loads(path.read_text(encoding="utf-8"))
+def _bsq_table(document: dict[str, Any]) -> list[Block]:
     point = BsqPoint(**document["points"][0])
-    caption = BSQ_CAPTION.format(
-        weights=document["weights"],
-        side=document["side"],
-        count=document["pictures"],
-        patch=document["patch"],
-        bits=point.bits,
-        parts=point.bits // document["sub_code"],
-        sub_code=document["sub_code"],
-        cpu=document["machine"]["cpu"],
-        threads=document["threads"],
-    )
+    parts = point.bits // document["sub_code"]
     row = [f"{point.bits}", f"{point.raw_bpp:.4f}", *_cells(point)]
-    return [Paragraph(caption), Table(["bits", "bpp", *SHARED_HEADER], [row])]
+    caption = _caption(BSQ_CAPTION, document, bits=point.bits, parts=parts)
+    return [caption, Table(["bits", "bpp", *SHARED_HEADER], [row])]
 
 
-def _cells(point: Point | BsqPoint) -> list[str]:
+def _caption(text: str, document: dict[str, Any], **more: int) -> Paragraph:
+    """A caption that names fields of a result file."""
+    return Paragraph(
+        text.format(**document, count=document["pictures"], cpu=document["machine"]["cpu"], **more)
+    )
+
+
+def _cells(point: Measured) -> list[str]:
     """What is under SHARED_HEADER."""
     return [
         f"{point.static_bits:.1f}",
@@ -298,7 +270,7 @@ def main(
         tokenizer = ours.BsqTokenizer(codec) if bsq else ours.TransformTokenizer(codec)
     except WeightsError as error:
         raise click.ClickException(str(error)) from error
-    points: list[Point] | list[BsqPoint]
+    points: Sequence[Measured]
     if isinstance(tokenizer, ours.BsqTokenizer):
         tokenizer.decode(tokenizer.encode(crops[0]), SIDE, SIDE)  # sets up libraries
         points = [measure_bsq(tokenizer, crops, judge)]

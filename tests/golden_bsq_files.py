@@ -14,18 +14,17 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 
 from bsqcodec.format.image_container import unpack
 from bsqcodec.image.codec import Codec
-from bsqcodec.media.image.picture import Picture, to_pil
+from bsqcodec.media.image.picture import Picture
 from bsqcodec.models.bsq import weight_files
 from bsqcodec.models.bsq.bit_order import BitPriorConfig
 from bsqcodec.models.bsq.bit_prior import BitPrior
 from bsqcodec.models.bsq.integer_bit_prior import quantize_bit_prior
 from bsqcodec.models.bsq.network import BsqConfig, BsqTokenizer
 
-from .golden_files import noise, scene
+from .golden_files import emptied, fill_prior, noise, scene, store
 
 FOLDER = Path(__file__).parent / "golden_bsq"
 EXPECTED = FOLDER / "expected.json"
@@ -53,21 +52,10 @@ def make_tokenizer() -> BsqTokenizer:
     return tokenizer
 
 
-@torch.no_grad()
 def make_prior() -> BitPrior:
     """A prior whose every part matters."""
     prior = BitPrior(PRIOR)
-    for name, parameter in prior.named_parameters():
-        spread = noise(f"bsq {name}", *parameter.shape)
-        if "gain" in name:
-            parameter.copy_(1 + spread / 4)
-        elif "slope" in name:
-            parameter.copy_(0.1 + spread / 20)
-        elif parameter.ndim > 1 and ".bias" not in name and "embed_" not in name:
-            large = 6.0 if ".up." in name else 1.0  # so that activations are clipped here and there
-            parameter.copy_(spread * (large / math.sqrt(parameter.shape[1])))
-        else:
-            parameter.copy_(spread / 4)
+    fill_prior(prior, "bsq ")
     return prior
 
 
@@ -95,27 +83,14 @@ def digest(signs: np.ndarray) -> str:
 
 def regenerate() -> None:
     """Write the model and all golden files anew."""
-    FOLDER.mkdir(exist_ok=True)
-    for path in FOLDER.iterdir():
-        path.unlink()
     prior = quantize_bit_prior(make_prior())
-    codec = Codec(
-        weight_files.save(FOLDER, make_tokenizer(), PRIOR, prior, default=True), device="cpu"
-    )
+    path = weight_files.save(emptied(FOLDER), make_tokenizer(), PRIOR, prior, default=True)
+    codec = Codec(path, device="cpu")
     expected = {}
     for name, picture in cases().items():
         data = codec.encode(picture).data
-        (FOLDER / f"{name}.bsq").write_bytes(data)
-        decoded = to_pil(codec.decode(data).picture)
-        decoded.info.clear()
-        decoded.save(FOLDER / f"{name}.png", optimize=True)
+        store(FOLDER, name, codec, data)
         container = unpack(data)
         signs = codec.model.read(container.level_payloads(), container.header).values
         expected[name] = {"bytes": len(data), "signs_sha256": digest(signs)}
     EXPECTED.write_text(json.dumps(expected, indent=1) + "\n")
-
-
-def stored_picture(name: str) -> np.ndarray:
-    """The samples of a golden picture, alpha last where it has one."""
-    with Image.open(FOLDER / f"{name}.png") as image:
-        return np.array(image)

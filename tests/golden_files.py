@@ -11,6 +11,7 @@ import hashlib
 import json
 import math
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from bsqcodec.format.image_container import Chunk, ChunkKind, Container, pack, unpack
 from bsqcodec.image.codec import Codec
@@ -109,11 +110,10 @@ def make_tokenizer() -> Tokenizer:
 
 
 @torch.no_grad()
-def make_prior() -> Prior:
-    """A prior that guesses sensibly from its tables, and whose networks change the guesses."""
-    prior = Prior(PRIOR, planes())
+def fill_prior(prior: nn.Module, prefix: str = "") -> None:
+    """Give all parameters of a prior values that matter. prefix: of the names that spell them."""
     for name, parameter in prior.named_parameters():
-        spread = noise(name, *parameter.shape)
+        spread = noise(prefix + name, *parameter.shape)
         if "gain" in name:
             parameter.copy_(1 + spread / 4)
         elif "slope" in name:
@@ -123,6 +123,13 @@ def make_prior() -> Prior:
             parameter.copy_(spread * (large / math.sqrt(parameter.shape[1])))
         else:
             parameter.copy_(spread / 4)
+
+
+@torch.no_grad()
+def make_prior() -> Prior:
+    """A prior that guesses sensibly from its tables, and whose networks change the guesses."""
+    prior = Prior(PRIOR, planes())
+    fill_prior(prior)
     kinds = len(stage_kinds(PRIOR, prior.top_plane))
     context = torch.arange(CONTEXTS)
     size, trend = context // TREND % MAGNITUDE, context % TREND
@@ -267,16 +274,54 @@ def digest(values: npt.NDArray[np.signedinteger]) -> str:
     return hashlib.sha256(values.astype("<i4").tobytes()).hexdigest()
 
 
-# Making the files ---------------------------------------------------------------------------------
+# Making the files and comparing with them, of any family -----------------------------------------
+
+
+def emptied(folder: Path) -> Path:
+    """A folder without its files."""
+    folder.mkdir(exist_ok=True)
+    for path in folder.iterdir():
+        path.unlink()
+    return folder
+
+
+def store(folder: Path, name: str, codec: Codec, data: bytes) -> None:
+    """Write a golden file, and beside it the picture that it decodes to."""
+    (folder / f"{name}.bsq").write_bytes(data)
+    decoded = to_pil(codec.decode(data).picture)
+    decoded.info.clear()
+    decoded.save(folder / f"{name}.png", optimize=True)
+
+
+def check_picture(folder: Path, name: str, codec: Codec, original: Picture) -> None:
+    """Assert that a golden file decodes to what is stored, and has what its original had.
+
+    The tokenizer's decoder is float, so its samples may differ by one elsewhere.
+    """
+    picture = codec.decode((folder / f"{name}.bsq").read_bytes()).picture
+    with Image.open(folder / f"{name}.png") as image:
+        stored = np.array(image)
+    if picture.alpha is not None:
+        np.testing.assert_array_equal(stored[..., -1], picture.alpha)
+        stored = stored[..., :-1].reshape(original.pixels.shape)
+    assert picture.pixels.shape == original.pixels.shape == stored.shape
+    assert np.abs(picture.pixels.astype(int) - stored).max() <= 1
+    np.testing.assert_equal(picture.alpha, original.alpha)
+    assert (picture.icc, picture.exif, picture.xmp) == (original.icc, original.exif, original.xmp)
+
+
+def check_folder(folder: Path, names: Iterable[str], model: Path) -> None:
+    """Assert that a folder holds the golden files of these names, one model, and not much more."""
+    expected = {f"{name}.{suffix}" for name in names for suffix in ("bsq", "png")}
+    expected |= {"expected.json", "index.json", model.name}
+    assert {path.name for path in folder.iterdir()} == expected
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 300_000
 
 
 def regenerate() -> None:
     """Write the model and all golden files anew."""
-    FOLDER.mkdir(exist_ok=True)
-    for path in FOLDER.iterdir():
-        path.unlink()
     path = weights_files.save(
-        FOLDER, make_tokenizer(), PRIOR, quantize_prior(make_prior()), default=True
+        emptied(FOLDER), make_tokenizer(), PRIOR, quantize_prior(make_prior()), default=True
     )
     path.chmod(0o644)
     codec = Codec(path, device="cpu")
@@ -286,10 +331,7 @@ def regenerate() -> None:
         made = unpack(codec.encode(case.picture, Quality(case.quality), effort=0).data)
         values = wild_integers(weights, made) if case.wild else integers(weights, made)
         data = recode(weights, values, made)
-        (FOLDER / f"{name}.bsq").write_bytes(data)
-        decoded = to_pil(codec.decode(data).picture)
-        decoded.info.clear()
-        decoded.save(FOLDER / f"{name}.png", optimize=True)
+        store(FOLDER, name, codec, data)
         expected[name] = {
             "bytes": len(data),
             "levels": made.header.levels,

@@ -97,6 +97,7 @@ def test_modules_of_encoders_are_told_by_their_names(video_weights: Path) -> Non
         "bsqcodec.encoder.rate_control",
         "bsqcodec.encoder.rdo",
         "bsqcodec.video.encode_frames",
+        "bsqcodec.video.encoding_loop",
         "bsqcodec.video.group_encoder",
     } <= found
 

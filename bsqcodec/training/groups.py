@@ -24,7 +24,7 @@ from bsqcodec.models.transform.inter_network import InterNetwork
 from bsqcodec.models.transform.temporal_context import TemporalContext, context_of
 from bsqcodec.training.clips import Clips
 from bsqcodec.training.tokenizer import draw_steps
-from bsqcodec.video.group_encoder import EncodingLoop
+from bsqcodec.video.encoding_loop import EncodingLoop
 
 log = logging.getLogger(__name__)
 

@@ -1,6 +1,6 @@
 """From integers and motion vectors to frames, each inter frame from the frame decoded before it.
 
-The decoder runs this loop, and the encoder runs it too (`bsqcodec.video.group_encoder`), so that both
+The decoder runs this loop, and the encoder runs it too (`bsqcodec.video.encoding_loop`), so that both
 have the same reference. Nothing here touches the entropy coder. Networks run in the precision that suits
 the machine (see `bsqcodec.machine.precision`), everything else in float32; two machines may differ a
 little in a sample, never in an integer.

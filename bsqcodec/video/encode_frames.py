@@ -28,7 +28,8 @@ from bsqcodec.options import EncodeOptions, Tune
 from bsqcodec.targets import DEFAULT_TARGET
 from bsqcodec.video.coding_threads import CodingThreads
 from bsqcodec.video.decoding_loop import Pixels
-from bsqcodec.video.group_encoder import EncodingLoop, GroupEncoder
+from bsqcodec.video.encoding_loop import EncodingLoop
+from bsqcodec.video.group_encoder import GroupEncoder
 from bsqcodec.video.stream_format import header_for
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """Coding of a group of pictures: an intra frame, and inter frames predicted from the one before.
 
-`EncodingLoop` turns frames into integers and motion vectors, beside predictions from the frames that a
-decoder will have. `GroupEncoder` runs it frame by frame and hands its symbols to the entropy coder.
+`EncodingLoop` turns frames into integers and motion vectors. `GroupEncoder` runs it frame by frame and hands
+its symbols to the entropy coder.
 The entropy coder sees integers only, so its part of the work and the pixels' part run side by side, a
 frame apart. The integer-pel search compares frames of the source, so it runs a frame ahead. See
 `bsqcodec.video.group_decoder` for what a group holds.
@@ -18,108 +18,22 @@ from torch import Tensor
 
 from bsqcodec.encoder.frame_types import INTER_DEAD_ZONE_OFFSET, intra_step, is_scene_change
 from bsqcodec.encoder.inter_rdo import INTER_SCHEDULE, InterTask
-from bsqcodec.encoder.masking import TYPICAL_DEAD_ZONE, dead_zones_of
 from bsqcodec.encoder.motion_estimation import (
     IntegerPelMotion,
-    load_frame,
-    luma,
     motion_rate_weight,
-    refine_subpel,
-    search_frame_integer_pel,
 )
 from bsqcodec.encoder.rate_control import CodedGroup
 from bsqcodec.encoder.rdo import PICTURE_SCHEDULE, PictureTask, RdoSchedule, Task, optimise
 from bsqcodec.encoder.tune import is_masked, ms_ssim_weight
 from bsqcodec.models.prior.integer import IntegerPrior
 from bsqcodec.models.prior.order import limits
-from bsqcodec.models.token_grid import TokenGrid
-from bsqcodec.models.transform.inter_network import InterNetwork
-from bsqcodec.models.transform.tokenizer import Tokenizer
 from bsqcodec.models.video_priors import VideoPriors
 from bsqcodec.options import Tune
 from bsqcodec.video.coding_threads import AHEAD, CodingThreads
-from bsqcodec.video.decoding_loop import DecodingLoop, Pixels
+from bsqcodec.video.decoding_loop import Pixels
+from bsqcodec.video.encoding_loop import EncodingLoop
 from bsqcodec.video.frame_symbols import FrameSymbols, SymbolCoder
 from bsqcodec.video.group_decoder import GROUP_CRC
-
-
-class EncodingLoop(DecodingLoop):
-    """Turns frames to integers, beside predictions from the frames that the decoder will have."""
-
-    def __init__(
-        self,
-        tokenizer: Tokenizer,
-        inter_network: InterNetwork,
-        grid: TokenGrid,
-        device: torch.device,
-    ) -> None:
-        super().__init__(tokenizer, inter_network, grid, device)
-        self._inside = torch.from_numpy(grid.inside).to(device)
-
-    def load(self, pixels: Pixels) -> Tensor:
-        """pixels [H, W, 3] -> [3, rows 16, columns 16] float, padded by their edge."""
-        return load_frame(pixels, self.grid, self.device)
-
-    @torch.inference_mode()
-    def integers(
-        self,
-        z: Tensor,
-        frame: Tensor,
-        limit: Tensor,
-        dead_zone_offset: float = 0.0,
-        masked: bool = True,
-    ) -> Tensor:
-        """Integers [h, w, C] for z [h, w, C] of a frame [3, H, W], at most `limit` [C].
-
-        dead_zone_offset: added to the dead zones of pictures. masked: whether the dead zones follow
-        what tokens hide.
-        """
-        zone: Tensor | float = TYPICAL_DEAD_ZONE + dead_zone_offset
-        if masked:
-            zone = dead_zones_of(self.windows(frame), self.grid.patch)[0] + dead_zone_offset
-        n = torch.where(z.abs() < zone, torch.zeros_like(z), torch.round(z))
-        return torch.minimum(torch.maximum(n, -limit), limit) * self._inside[..., None]
-
-    @torch.inference_mode()
-    def intra_latents(self, frame: Tensor, step: int) -> Tensor:
-        """z [h, w, C] of an intra frame [3, H, W]."""
-        return self.tokenizer.encode(self.windows(frame), self.step_tensor(step))[0]
-
-    def intra_integers(self, frame: Tensor, step: int, limit: Tensor) -> Tensor:
-        """Integers [h, w, C] of an intra frame [3, H, W], at most `limit` [C]."""
-        return self.integers(self.intra_latents(frame, step), frame, limit)
-
-    def search_integer_pel(
-        self,
-        before: Pixels,
-        pixels: Pixels,
-        rate_weight: float,
-        motion_before: IntegerPelMotion | None,
-    ) -> IntegerPelMotion:
-        """See `search_frame_integer_pel`; it changes nothing here, so it can run in another thread."""
-        return search_frame_integer_pel(
-            self.grid, self.device, before, pixels, rate_weight, motion_before
-        )
-
-    @torch.inference_mode()
-    def refine_subpel(self, frame: Tensor, rate_weight: float, start: IntegerPelMotion) -> Tensor:
-        """Vectors [2 rows, 2 columns, 2] from the reference to a frame [3, H, W]."""
-        assert self.reference is not None
-        return refine_subpel(start, luma(frame), luma(self.reference), rate_weight)
-
-    @torch.inference_mode()
-    def inter_latents(self, frame: Tensor, prediction: Tensor, step: int) -> Tensor:
-        """z [h, w, C] of an inter frame [3, H, W] beside its prediction."""
-        x, p = self.windows(frame), self.windows(prediction)
-        with self.autocast():
-            z, latents = self.inter_network.encode(x, p, self.step_tensor(step))
-        self._prediction = prediction, latents
-        return z[0]
-
-    def inter_integers(self, frame: Tensor, prediction: Tensor, step: int, limit: Tensor) -> Tensor:
-        """Integers [h, w, C] of an inter frame [3, H, W] beside its prediction."""
-        z = self.inter_latents(frame, prediction, step)
-        return self.integers(z, frame, limit, INTER_DEAD_ZONE_OFFSET)
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ from ..hostile import (
 )
 from ..injuries import injured
 from .material import Material
-from .odd_texts import noise_text, odd_json, with_other_configs
+from .odd_texts import changed_weights, noise_text, odd_json
 from .target import MAX_PIXELS, Pipe, Target, expect
 
 # Slices -------------------------------------------------------------------------------------------
@@ -318,10 +318,7 @@ def decode_tokens(material: Material, data: bytes, rng: Random) -> str:
 
 
 def changed_bsq_weights(material: Material, rng: Random) -> bytes:
-    """A file of weights with another configuration, or injured."""
-    if rng.randrange(3) == 0:
-        return injured([material.bsq_weights], rng)
-    return with_other_configs(material.bsq_weights, rng)
+    return changed_weights(material.bsq_weights, rng)
 
 
 def load_bsq_weights(material: Material, data: bytes, rng: Random) -> str:

@@ -6,6 +6,7 @@ import json
 from random import Random
 from typing import Any
 
+from ..injuries import injured
 from .video_changes import TEXTS
 
 
@@ -25,7 +26,14 @@ def noise_text(rng: Random) -> str:
     return "".join(rng.choice('[]{}",:0e-.\\u\n tfn\u00e4') for _ in range(rng.randrange(60)))
 
 
-def with_other_configs(data: bytes, rng: Random) -> bytes:
+def changed_weights(data: bytes, rng: Random) -> bytes:
+    """A file of weights with another configuration, or injured."""
+    if rng.randrange(3) == 0:
+        return injured([data], rng)
+    return _with_other_configs(data, rng)
+
+
+def _with_other_configs(data: bytes, rng: Random) -> bytes:
     """A file of weights with another configuration."""
     size = int.from_bytes(data[:8], "little")
     header = json.loads(data[8 : 8 + size])

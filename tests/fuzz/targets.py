@@ -35,7 +35,7 @@ from ..hostile import noise_for, resealed, sealed
 from ..injuries import injured
 from .bsq_targets import BSQ_TARGETS
 from .material import Material
-from .odd_texts import noise_text, odd_json, with_other_configs
+from .odd_texts import changed_weights, noise_text, odd_json
 from .target import MAX_PIXELS, Pipe, Target, check_message, expect
 from .video_changes import changed_video
 from .video_parts import sealed_video
@@ -208,11 +208,8 @@ def tell_tracks(material: Material, data: bytes, rng: Random) -> str:
     return "decoded"
 
 
-def changed_weights(material: Material, rng: Random) -> bytes:
-    """A file of weights with another configuration, or injured."""
-    if rng.randrange(3) == 0:
-        return injured([material.weights], rng)
-    return with_other_configs(material.weights, rng)
+def changed_image_weights(material: Material, rng: Random) -> bytes:
+    return changed_weights(material.weights, rng)
 
 
 def load_weights(material: Material, data: bytes, rng: Random) -> str:
@@ -260,7 +257,7 @@ TARGETS = (
     Target("facts", 8, mended_file, tell_facts),
     Target("command", 2, mended_file, run_command),
     Target("side stream", 4, injured_side, tell_tracks),
-    Target("weights", 4, changed_weights, load_weights),
+    Target("weights", 4, changed_image_weights, load_weights),
     Target("texts", 4, odd_text, read_text),
 )
 

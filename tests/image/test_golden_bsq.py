@@ -27,8 +27,8 @@ from ..golden_bsq_files import (
     digest,
     model_path,
     regenerate,
-    stored_picture,
 )
+from ..golden_files import check_folder, check_picture
 from ..reference_bsq_decoder import codes_crc, decode_codes
 from ..reference_decoder import ReferencePrior
 
@@ -96,25 +96,12 @@ def test_an_independent_decoder_finds_the_same_codes(data: bytes, expected: dict
     assert codes_crc(signs, 8, header.width, header.height) == container.symbols_crc
 
 
-def test_the_pictures(name: str, data: bytes) -> None:
-    """The tokenizer's decoder is float, so its samples may differ by one elsewhere."""
-    original = CASES[name]
-    picture = codec_on("cpu", True).decode(data).picture
-    stored = stored_picture(name)
-    if picture.alpha is not None:
-        np.testing.assert_array_equal(stored[..., -1], picture.alpha)
-        stored = stored[..., :-1].reshape(original.pixels.shape)
-    assert picture.pixels.shape == original.pixels.shape == stored.shape
-    assert np.abs(picture.pixels.astype(int) - stored).max() <= 1
-    np.testing.assert_equal(picture.alpha, original.alpha)
-    assert picture.xmp == original.xmp
+def test_the_pictures(name: str) -> None:
+    check_picture(FOLDER, name, codec_on("cpu", True), CASES[name])
 
 
 def test_the_folder_holds_these_files_and_one_model() -> None:
-    names = {f"{name}.{suffix}" for name in CASES for suffix in ("bsq", "png")}
-    names |= {"expected.json", "index.json", model_path().name}
-    assert {path.name for path in FOLDER.iterdir()} == names
-    assert sum(path.stat().st_size for path in FOLDER.iterdir()) < 300_000
+    check_folder(FOLDER, CASES, model_path())
 
 
 def test_the_files_cover_the_format() -> None:

@@ -21,8 +21,9 @@ from bsqcodec.options import Tune
 from bsqcodec.targets import Quality, Target
 from bsqcodec.video.codec import VideoCodec
 from bsqcodec.video.coding_threads import CodingThreads
+from bsqcodec.video.encoding_loop import EncodingLoop
 from bsqcodec.video.group_decoder import GroupDecoder
-from bsqcodec.video.group_encoder import EncodingLoop, GroupEncoder
+from bsqcodec.video.group_encoder import GroupEncoder
 
 Pixels = npt.NDArray[np.uint8]
 

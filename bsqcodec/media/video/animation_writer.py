@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -13,9 +12,10 @@ import av
 
 from bsqcodec.errors import OutputError
 from bsqcodec.format.video_times import DEFAULT_FRAME_RATE
-from bsqcodec.media.ffmpeg_io import BUFFER_BYTES, REPRODUCIBLE, GuardedSink, ffmpeg_guard
+from bsqcodec.media.ffmpeg_io import BUFFER_BYTES, REPRODUCIBLE, ffmpeg_guard
 from bsqcodec.media.formats import VideoContainer
-from bsqcodec.media.video.video_types import OutputOptions, VideoFormat, VideoFrame, VideoWriter
+from bsqcodec.media.video.muxed_writer import MuxedWriter
+from bsqcodec.media.video.video_types import OutputOptions, VideoFormat, VideoFrame
 
 _PIX_FMT: Final = "bgra"
 _FOR_EVER: Final = {"loop": "0"}
@@ -59,7 +59,7 @@ _ANIMATIONS: Final = {
 ANIMATED: Final = tuple(_ANIMATIONS)
 
 
-class AnimationWriter(VideoWriter):
+class AnimationWriter(MuxedWriter):
     """An animation that plays for ever; made by `create_video`, which tells what arguments mean.
 
     Frames that come faster than the format shows them are left out, with a note. Colours are
@@ -76,7 +76,6 @@ class AnimationWriter(VideoWriter):
         side: BinaryIO | None,
     ) -> None:
         self.notes = []
-        self._format = format
         self._container = container
         self._kind = _ANIMATIONS[container.name]
         self._codec_options = _codec_options(container.name, self._kind, format, options)
@@ -88,30 +87,15 @@ class AnimationWriter(VideoWriter):
         self._is_long = False
         self._packet: av.Packet[Any] | None = None
         self._palette: _Palette | None = None
-        self._cleanup = ExitStack()
         if side is not None and side.read(1):
             self.notes.append(f"{container.name} holds no sound, subtitles or chapters")
         if format.colour.transfer in _HDR_TRANSFERS:
             hdr = _HDR_TRANSFERS[format.colour.transfer]
             self.notes.append(f"{container.name} cannot name HDR ({hdr}): colours will look dull")
-        self._name = str(destination) if isinstance(destination, Path) else "the output"
-        if isinstance(destination, Path):
-            file: BinaryIO = self._cleanup.enter_context(destination.open("wb"))
-        else:
-            file = destination
-        self._file = file
-        self._sink = GuardedSink(file, self._name)
-        self._output: av.container.OutputContainer | None = None
+        super().__init__(destination, format)
 
     def write(self, frame: VideoFrame) -> None:
-        height, width = frame.pixels.shape[:2]
-        if (width, height) != (self._format.width, self._format.height):
-            raise ValueError(
-                f"the frame is {width} x {height}, the video"
-                f" {self._format.width} x {self._format.height}"
-            )
-        if self._last is not None and frame.pts <= self._last.pts:
-            raise ValueError(f"the timestamp {frame.pts} is not after {self._last.pts}")
+        self._check_frame(frame, None if self._last is None else self._last.pts)
         self._last = frame
         time = frame.pts * self._format.time_base
         if self._first_time is None:
@@ -138,23 +122,13 @@ class AnimationWriter(VideoWriter):
                 self._mux(self._stream.encode(each))
         self._sink.check()
 
-    def close(self) -> None:
-        try:
-            if self._output is None:
-                raise OutputError(f"{self._name}: no frames were written")
-            with ffmpeg_guard(self._name, "cannot be finished", OutputError):
-                for each in self._palette.rest() if self._palette is not None else ():
-                    self._mux(self._stream.encode(each))
-                self._mux(self._stream.encode())
-                self._write_last()
-                self._sink.check()
-                self._output.close()
-            self._sink.check()
-            self._file.flush()
-        except BaseException:
-            self.abort()
-            raise
-        self._cleanup.close()
+    def _finish(self) -> None:
+        for each in self._palette.rest() if self._palette is not None else ():
+            self._mux(self._stream.encode(each))
+        self._mux(self._stream.encode())
+        self._write_last()
+
+    def _note_changes(self) -> None:
         if self._left_out:
             most = 1 / (self._kind.least_step * self._kind.time_base)
             self.notes.append(
@@ -167,15 +141,6 @@ class AnimationWriter(VideoWriter):
                 f"{self._container.name} shows a frame for {float(longest):g} s at most:"
                 " times were shortened"
             )
-
-    def abort(self) -> None:
-        self._sink.closed = True
-        if self._output is not None:
-            with suppress(Exception):
-                self._output.close()
-            self._output = None
-        with suppress(OSError):
-            self._cleanup.close()
 
     def _start(self) -> None:
         """Open the container and the encoder."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -14,13 +13,13 @@ from bsqcodec.format.video_times import DEFAULT_FRAME_RATE
 from bsqcodec.media.ffmpeg_io import (
     BUFFER_BYTES,
     REPRODUCIBLE,
-    GuardedSink,
     ffmpeg_guard,
 )
 from bsqcodec.media.files import Prefixed
 from bsqcodec.media.formats import container_called
 from bsqcodec.media.side.side_packets import SidePackets
 from bsqcodec.media.video.constant_rate import EvenTimes
+from bsqcodec.media.video.muxed_writer import MuxedWriter
 from bsqcodec.media.video.track_facts import drop_unusable_time_code, split_metadata
 from bsqcodec.media.video.video_codecs import choose_encoder
 from bsqcodec.media.video.video_colour import (
@@ -30,7 +29,7 @@ from bsqcodec.media.video.video_colour import (
     guessed_matrix,
     tag_stream,
 )
-from bsqcodec.media.video.video_types import OutputOptions, VideoFormat, VideoFrame, VideoWriter
+from bsqcodec.media.video.video_types import OutputOptions, VideoFormat, VideoFrame
 
 NO_SIDES: Final = "{} holds no sound, subtitles or chapters"
 """A note, of a container."""
@@ -48,7 +47,7 @@ _LATEST_S: Final = 2**31
 _MATROSKA: Final = ("mkv", "webm")
 
 
-class FFmpegWriter(VideoWriter):
+class FFmpegWriter(MuxedWriter):
     """A video that FFmpeg writes; made by `create_video`, which tells what the arguments mean."""
 
     def __init__(
@@ -61,7 +60,6 @@ class FFmpegWriter(VideoWriter):
         side_damage: list[str] | None = None,
     ) -> None:
         self.notes = []
-        self._format = format
         self._kind = container
         self._trim, self._duration = options.trim, options.duration
         entry = container_called(container)
@@ -87,26 +85,10 @@ class FFmpegWriter(VideoWriter):
         self._from_rgb = FromRgb(
             self._choice.pix_fmt, format.colour, (format.width, format.height), self._siting
         )
-        self._cleanup = ExitStack()
-        self._output: av.container.OutputContainer | None = None
-        self._is_path = isinstance(destination, Path)
-        self._name = str(destination) if self._is_path else "the output"
-        if isinstance(destination, Path):
-            file: BinaryIO = self._cleanup.enter_context(destination.open("wb"))
-        else:
-            file = destination
-        self._file = file
-        self._sink = GuardedSink(file, self._name)
+        super().__init__(destination, format)
 
     def write(self, frame: VideoFrame) -> None:
-        height, width = frame.pixels.shape[:2]
-        if (width, height) != (self._format.width, self._format.height):
-            raise ValueError(
-                f"the frame is {width} x {height}, the video"
-                f" {self._format.width} x {self._format.height}"
-            )
-        if self._last_pts is not None and frame.pts <= self._last_pts:
-            raise ValueError(f"the timestamp {frame.pts} is not after {self._last_pts}")
+        self._check_frame(frame, self._last_pts)
         with ffmpeg_guard(self._name, f"{self._choice.codec} failed", OutputError):
             if self._output is None:
                 self._start(frame.pts)
@@ -117,33 +99,11 @@ class FFmpegWriter(VideoWriter):
         duration = frame.duration * self._format.time_base
         self._last_duration = duration if 0 < duration <= _MAX_LAST_FRAME_S else None
 
-    def close(self) -> None:
-        try:
-            if self._output is None:
-                raise OutputError(f"{self._name}: no frames were written")
-            with ffmpeg_guard(self._name, "cannot be finished", OutputError):
-                self._write_last()
-                if self._side is not None:
-                    self._side.mux_until(self._end() if self._trim else None, self._shift)
-                    self._side.close()
-                self._sink.check()
-                self._output.close()
-            self._sink.check()
-            self._file.flush()
-        except BaseException:
-            self.abort()
-            raise
-        self._cleanup.close()
-        self._note_times()
-
-    def abort(self) -> None:
-        self._sink.closed = True
-        if self._output is not None:
-            with suppress(Exception):
-                self._output.close()
-            self._output = None
-        with suppress(OSError):
-            self._cleanup.close()
+    def _finish(self) -> None:
+        self._write_last()
+        if self._side is not None:
+            self._side.mux_until(self._end() if self._trim else None, self._shift)
+            self._side.close()
 
     def _start(self, first_pts: int) -> None:
         """Open the container and the encoder, and write the header with all tracks."""
@@ -325,8 +285,7 @@ class FFmpegWriter(VideoWriter):
         duration = self._last_duration or 1 / self._rate
         return self._last_pts * self._format.time_base + self._shift + duration
 
-    def _note_times(self) -> None:
-        """Say what the container did not keep."""
+    def _note_changes(self) -> None:
         if self._is_rounded:
             self.notes.append("Matroska holds milliseconds: timestamps were rounded to them")
         if self._even is not None and (self._even.repeated or self._even.left_out):

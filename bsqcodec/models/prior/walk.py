@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from bsqcodec.entropy.range_coder import BitDecoder, BitEncoder
 from bsqcodec.machine.team import team
 from bsqcodec.models.pieces import PIECES_AT_ONCE, exact_tokens, in_pieces
 from bsqcodec.models.prior.integer import IntegerPrior
 from bsqcodec.models.prior.neighbour_context import neighbour_sums
 from bsqcodec.models.prior.order import Stage, bucket, lattice, levels, stages
+
+if TYPE_CHECKING:
+    from bsqcodec.entropy.range_coder import BitDecoder, BitEncoder  # training needs no range coder
 
 Probabilities = npt.NDArray[np.int32]
 
