@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sized
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from fractions import Fraction
 from functools import lru_cache
@@ -86,23 +86,13 @@ def encode_video(
     WeightsError, VerifyError, OutputError for a destination of another name, OutputExistsError or
     OSError. What is wrong with the destination is raised before any work is done.
     """
-    from bsqcodec.media.files import (
-        atomic_output,
-        check_coded_name,
-        check_other_file,
-        check_output,
-    )
     from bsqcodec.media.video.part import Part
     from bsqcodec.video.encode_file import VideoInput, encode_video_file
 
     target = choose_target(quality, bpp, size, psnr, bitrate)
     chosen = EncodeOptions.for_video(target, max_pixels, **options)
     check_source(source)
-    _check_destination(destination)
-    if isinstance(destination, (str, Path)):
-        check_other_file(source, destination)
-        check_coded_name(destination)
-        check_output(destination, force=overwrite)
+    _check_coded_output(destination, overwrite, source)
     video = VideoInput(
         source,
         raw=raw,
@@ -114,11 +104,7 @@ def encode_video(
     )
     video.check()
     codec = _codec(None if weights is None else str(weights), device, threads)
-    with (
-        atomic_output(Path(destination), force=overwrite)
-        if isinstance(destination, (str, Path))
-        else nullcontext(destination)
-    ) as file:
+    with _output(destination, overwrite) as file:
         return encode_video_file(codec, video, file, chosen)
 
 
@@ -143,23 +129,15 @@ def encode_frames(
     frames: any iterable, such as a generator; all of one size. frame_rate: frames a second, 25 by
     default. All else, and what is raised, as of `encode_video`.
     """
-    from bsqcodec.media.files import (
-        atomic_output,
-        check_coded_name,
-        check_output,
-        temporary_file,
-    )
+    from bsqcodec.media.files import temporary_file
     from bsqcodec.media.image.image_reader import picture_from
     from bsqcodec.media.video.frame_sequence import PicturesReader
     from bsqcodec.video.encode_file import publish
-    from bsqcodec.video.encode_frames import encode_frames as encode
+    from bsqcodec.video.encode_frames import encode_reader
 
     target = choose_target(quality, bpp, psnr=psnr, bitrate=bitrate)
     chosen = EncodeOptions.for_video(target, max_pixels, **options)
-    _check_destination(destination)
-    if isinstance(destination, (str, Path)):
-        check_coded_name(destination)
-        check_output(destination, force=overwrite)
+    _check_coded_output(destination, overwrite)
     pictures = (
         (f"frame {number}", picture_from(frame, max_pixels=max_pixels))
         for number, frame in enumerate(frames)
@@ -167,15 +145,11 @@ def encode_frames(
     count = len(frames) if isinstance(frames, Sized) else None
     reader = PicturesReader(pictures, _frame_rate(frame_rate), count)
     codec = _codec(None if weights is None else str(weights), device, threads)
-    with (
-        atomic_output(Path(destination), force=overwrite)
-        if isinstance(destination, (str, Path))
-        else nullcontext(destination)
-    ) as file:
+    with _output(destination, overwrite) as file:
         if not chosen.verify:
-            return encode(codec, reader, file, chosen)
+            return encode_reader(codec, reader, file, chosen)
         with temporary_file() as made:
-            encoded = encode(codec, reader, made, chosen)
+            encoded = encode_reader(codec, reader, made, chosen)
             publish(codec, encoded.frames, made, file, verify=True)
         return encoded
 
@@ -274,6 +248,31 @@ def _check_destination(destination: object) -> None:
     """Raise TypeError for what is neither a path nor a stream to write to."""
     if not isinstance(destination, (str, Path)) and not hasattr(destination, "write"):
         raise TypeError(f"the destination is a path or a stream to write to, not {destination!r}")
+
+
+def _check_coded_output(
+    destination: str | Path | BinaryIO, overwrite: bool, source: object = None
+) -> None:
+    """Raise what forbids a .bsq file there that is made of a source, before any work is done."""
+    from bsqcodec.media.files import check_coded_name, check_other_file, check_output
+
+    _check_destination(destination)
+    if isinstance(destination, (str, Path)):
+        check_other_file(source, destination)
+        check_coded_name(destination)
+        check_output(destination, force=overwrite)
+
+
+@contextmanager
+def _output(destination: str | Path | BinaryIO, overwrite: bool) -> Iterator[BinaryIO]:
+    """A file that appears whole or not at all, or the stream that was given."""
+    from bsqcodec.media.files import atomic_output
+
+    if isinstance(destination, (str, Path)):
+        with atomic_output(Path(destination), force=overwrite) as file:
+            yield file
+    else:
+        yield destination
 
 
 def _frame_rate(rate: object) -> Fraction | None:

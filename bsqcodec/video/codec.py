@@ -110,10 +110,10 @@ class VideoCodec:
         Raises ValueError for an impossible gop, another effort or tune, or a size as target (see
         `encode_video_file`), TargetError, LimitError, and what reader and sink raise.
         """
-        from bsqcodec.video.encode_frames import encode_frames
+        from bsqcodec.video.encode_frames import encode_reader
 
         chosen = EncodeOptions.for_video(target, **options)
-        return encode_frames(
+        return encode_reader(
             self, reader, sink, chosen, rate_control=rate_control, progress=progress
         )
 

@@ -26,7 +26,7 @@ from bsqcodec.media.video.video_files import Part, RawVideo, VideoFrame, VideoRe
 from bsqcodec.options import EncodeOptions
 from bsqcodec.targets import Size
 from bsqcodec.video.codec import VideoCodec
-from bsqcodec.video.encode_frames import EncodedVideo, default_gop, encode_frames
+from bsqcodec.video.encode_frames import EncodedVideo, default_gop, encode_reader
 
 Progress = Callable[[int], None]
 
@@ -201,7 +201,7 @@ def _code(
 ) -> CodedVideo:
     """Code a video once."""
     with source.open() as reader:
-        encoded = encode_frames(
+        encoded = encode_reader(
             codec, reader, sink, options, rate_control=rate_control, progress=progress
         )
         return CodedVideo(

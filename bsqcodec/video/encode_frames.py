@@ -65,7 +65,7 @@ class EncodedVideo:
     notes: tuple[str, ...]
 
 
-def encode_frames(
+def encode_reader(
     codec: VideoCodec,
     reader: VideoReader,
     sink: SupportsWrite,

@@ -189,16 +189,7 @@ def to_srgb(image: Image.Image, icc: bytes, notes: list[str]) -> Image.Image:
     """Return a grey or RGB image, with alpha or without, converted from its profile to sRGB."""
     alpha = image.getchannel("A") if "A" in image.mode else None
     colours = image.convert("RGB" if icc_colour_space(icc) == "RGB" else "L")
-    try:
-        converted = ImageCms.profileToProfile(
-            colours,
-            ImageCms.ImageCmsProfile(io.BytesIO(icc)),
-            ImageCms.createProfile("sRGB"),
-            renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
-            outputMode="RGB",
-        )
-    except (ImageCms.PyCMSError, ImportError, OSError):
-        converted = None
+    converted = _by_profile(colours, icc)
     if converted is None:
         notes.append("the colour profile cannot be used: it was dropped")
         return image
@@ -210,23 +201,30 @@ def to_srgb(image: Image.Image, icc: bytes, notes: list[str]) -> Image.Image:
     return converted
 
 
+def _by_profile(
+    image: Image.Image, icc: bytes, flags: ImageCms.Flags = ImageCms.Flags.NONE
+) -> Image.Image | None:
+    """An image as sRGB by its profile; None where that cannot be used."""
+    try:
+        return ImageCms.profileToProfile(
+            image,
+            ImageCms.ImageCmsProfile(io.BytesIO(icc)),
+            ImageCms.createProfile("sRGB"),
+            renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
+            outputMode="RGB",
+            flags=flags,
+        )
+    except (ImageCms.PyCMSError, ImportError, OSError):
+        return None
+
+
 def _cmyk_to_rgb(image: Image.Image, icc: bytes | None, notes: list[str]) -> Image.Image:
     """CMYK as sRGB: by its colour profile, or else by Pillow's plain formula."""
     if icc is not None and icc_colour_space(icc) == "CMYK":
-        try:
-            converted = ImageCms.profileToProfile(
-                image,
-                ImageCms.ImageCmsProfile(io.BytesIO(icc)),
-                ImageCms.createProfile("sRGB"),
-                renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
-                outputMode="RGB",
-                flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
-            )
-        except (ImageCms.PyCMSError, ImportError, OSError):
-            notes.append("the CMYK colour profile cannot be used")
-        else:
-            if converted is not None:
-                notes.append("converted from CMYK to sRGB by its colour profile")
-                return converted
+        converted = _by_profile(image, icc, ImageCms.Flags.BLACKPOINTCOMPENSATION)
+        if converted is not None:
+            notes.append("converted from CMYK to sRGB by its colour profile")
+            return converted
+        notes.append("the CMYK colour profile cannot be used")
     notes.append("converted from CMYK to RGB without a colour profile")
     return image.convert("RGB")
