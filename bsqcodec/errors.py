@@ -9,6 +9,10 @@ class MediaError(BsqError):
     """The input picture cannot be read, or is of a kind that is not supported."""
 
 
+class UnknownKindError(MediaError):
+    """A file is neither a picture nor a video of a kind that is known."""
+
+
 class AnimationError(MediaError):
     """A still picture was wanted, and the file holds an animation."""
 
@@ -33,6 +37,10 @@ class FormatError(BsqError):
     """The data is not a .bsq file, or breaks the rules of docs/BITSTREAM.md."""
 
 
+class NotCodedError(FormatError):
+    """The data is not a .bsq file at all."""
+
+
 class TruncatedError(FormatError):
     """The data ends too early; the text names how many bytes are missing, where that is known."""
 
@@ -55,6 +63,10 @@ class WeightsError(BsqError):
 
 class LimitError(BsqError):
     """A size is over a limit, such as `max_pixels`, that protects the reader."""
+
+
+class PixelLimitError(LimitError):
+    """A picture or a frame has more pixels than `max_pixels`."""
 
 
 class MemoryLimitError(LimitError):

@@ -154,12 +154,16 @@ def _connect(address: str) -> Client:
     try:
         client = distributed.Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError) as error:
-        raise BatchError(f"no scheduler answers at {address}") from error
+        raise BatchError(
+            f"no scheduler answers at {address}; `dask scheduler` starts one"
+        ) from error
     try:
         client.wait_for_workers(1, timeout=_WORKER_SECONDS)
     except TimeoutError as error:
         client.close()
-        raise BatchError(f"the scheduler at {address} has no workers") from error
+        raise BatchError(
+            f"the scheduler at {address} has no workers; `dask worker {address}` starts some"
+        ) from error
     return client
 
 
@@ -172,10 +176,14 @@ def _check_workers(client: Client, job: Job) -> None:
             raise BatchError(f"the worker {address} has no module {answer['missing']}")
         if answer["version"] != __version__:
             raise BatchError(
-                f"the worker {address} has bsqcodec {answer['version']}, not {__version__}"
+                f"the worker {address} has bsqcodec {answer['version']}, not {__version__}; install"
+                " the same on all machines"
             )
         if job.journal_id not in answer["journal"]:
-            raise BatchError(f"the worker {address} does not see the folder {job.output}")
+            raise BatchError(
+                f"the worker {address} does not see the folder {job.output}; all machines need the"
+                " same folders"
+            )
 
 
 def _probe() -> Callable[[str], dict[str, Any]]:

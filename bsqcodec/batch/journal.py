@@ -155,6 +155,6 @@ def _lock(file: int, output: Path) -> None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         os.close(file)
-        raise BatchError(f"another batch is writing to {output}") from error
+        raise BatchError(f"another batch is writing to {output}; wait until it ends") from error
     except OSError:
         return

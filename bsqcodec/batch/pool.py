@@ -113,7 +113,11 @@ class ProcessPool:
             raise BatchError(f"a worker process ended before it had begun ({how})")
         if worker.job is None:
             return None
-        hint = "; is there too little memory?" if code == -signal.SIGKILL else ""
+        hint = (
+            "; is there too little memory? fewer --workers take less"
+            if code == -signal.SIGKILL
+            else ""
+        )
         return worker.job, Failure(BatchError(f"the worker process died ({how}){hint}"))
 
     def _dismiss(self, worker: _Worker) -> None:

@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from bsqcodec.errors import BsqError
+from bsqcodec.errors import (
+    BsqError,
+    NotCodedError,
+    PixelLimitError,
+    UnknownKindError,
+    UnsupportedVersionError,
+    VerifyError,
+)
 from bsqcodec.format.plain_text import one_line
 from bsqcodec.machine.memory import is_out_of_memory
 from bsqcodec.media.files import STANDARD_OUTPUT, named_errors
@@ -24,6 +31,14 @@ if TYPE_CHECKING:
 PROGRAM: Final = "bsqcodec"
 QUIET: Final = -1
 _PROGRESS_DELAY_SECONDS: Final = 0.5
+_WAYS_OUT: Final = (
+    (UnknownKindError, "if it is one, convert it to PNG, or to MP4 if it is a video"),
+    (NotCodedError, "bsqcodec encode makes one of a picture or a video"),
+    (PixelLimitError, "--max-pixels allows more"),
+    (UnsupportedVersionError, "pip install --upgrade bsqcodec gets a newer one"),
+    (VerifyError, "this is a fault of bsqcodec or of the machine: please report it"),
+)
+"""What the commands add to errors of these kinds."""
 
 
 @dataclass
@@ -41,7 +56,7 @@ class Console:
         """Say what an exception means, with the name of the file it is about."""
         if self.verbosity >= 2:
             traceback.print_exception(error)
-        message = describe_error(error)
+        message = describe_error(error) + way_out(error)
         if name is not None and not message.startswith(f"{name}:"):
             message = f"{name}: {message}"
         self.error(message)
@@ -144,6 +159,12 @@ def describe_error(error: BaseException) -> str:
     if isinstance(error, (ImportError, SystemError)):
         return f"a library cannot be loaded ({error}); is there too little memory?"
     return str(error) or type(error).__name__
+
+
+def way_out(error: BaseException) -> str:
+    """Return what a user of the commands can do about an error, as "; ...", or ""."""
+    found = (text for kind, text in _WAYS_OUT if isinstance(error, kind))
+    return f"; {text}" if (text := next(found, None)) else ""
 
 
 def is_expected(error: Exception) -> bool:

@@ -62,7 +62,9 @@ def info(
                 console.answer(f"{name}:")
             console.answer(format_video_lines(facts) if is_video else format_lines(facts))
         if facts["problem"] is not None:
-            raise FormatError(facts["problem"])
+            raise FormatError(
+                f"{facts['problem']}; bsqcodec decode --partial decodes what is sound"
+            )
 
     codecs = Codecs(weights, device, threads)
     check_standard_input(inputs)

@@ -137,7 +137,7 @@ def _made(folder: Path | None) -> Iterator[None]:
     try:
         folder.mkdir()
     except FileNotFoundError as error:
-        message = f"there is no folder {folder.parent}"
+        message = f"there is no folder {folder.parent}; make it first"
         raise FileNotFoundError(errno.ENOENT, message, str(folder)) from error
     try:
         yield
@@ -220,6 +220,8 @@ def _check_targets(jobs: Sequence[Job], *, can_keep: bool) -> None:
             continue
         target = os.path.realpath(job.target)
         if target in seen:
+            if seen[target] == job.source:
+                raise click.UsageError(f"{job.source} is given twice")
             way_out = ""
             if can_keep and Path(seen[target]).name != Path(job.source).name:
                 way_out = "; --name keep tells them apart"
@@ -228,7 +230,9 @@ def _check_targets(jobs: Sequence[Job], *, can_keep: bool) -> None:
             )
         seen[target] = job.source
         if not is_standard_stream(job.source) and _same_file(job.source, job.target):
-            raise click.UsageError(f"{job.source} would be overwritten by its own output")
+            raise click.UsageError(
+                f"{job.source} would be overwritten by its own output; name another one with -o"
+            )
         overwritten = sources.get(target, job.source)
         if overwritten != job.source:
             raise click.UsageError(

@@ -117,4 +117,4 @@ def refuse(given: Mapping[str, Any], what: str) -> None:
     """Raise click.UsageError for an option that was given and means nothing here."""
     for name, value in given.items():
         if value is not None and value is not False:
-            raise click.UsageError(f"{name} is not for {what}")
+            raise click.UsageError(f"{name} is not for {what}; leave it out")

@@ -149,7 +149,7 @@ class MinimumPsnr:
             self._bad = min(step, self._bad)
             if step == FINEST:
                 raise TargetError(
-                    f"{self._psnr:g} dB is out of reach: the finest step gives {psnr:.2f} dB"
+                    f"{self._psnr:g} dB is out of reach: the finest step gives {psnr:.2f} dB; ask for less"
                 )
         if self._good == self._bad - 1 or self._psnr <= psnr <= self._psnr + PSNR_TOLERANCE_DB:
             if (

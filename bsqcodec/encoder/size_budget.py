@@ -139,7 +139,7 @@ def code_to_size(
             if coded.size > limit and budget.coarsest:
                 raise TargetError(
                     f"the smallest file this video gives is {coded.size} bytes,"
-                    f" more than the {limit} asked for"
+                    f" more than the {limit} asked for; ask for more, or make the frames smaller"
                 )
             ratio = room / max(coded.picture_bytes, 1)
             if coded.size > limit:

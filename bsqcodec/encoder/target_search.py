@@ -120,7 +120,7 @@ def search_size(
         if size > limit:
             raise TargetError(
                 f"the smallest file this picture gives is {size} bytes,"
-                f" more than the {limit} asked for"
+                f" more than the {limit} asked for; ask for more, or make the picture smaller"
             )
         best = Trial(LAST_STEP, strong, size, result)
         return _bisect_strength(attempt, limit, best, LAST_STEP, strength)
@@ -184,7 +184,8 @@ def largest_within(
         if size <= limit:
             return Trial(step, 1.0, size, result)
     raise TargetError(
-        f"the smallest file this picture gives is {size} bytes, more than the {limit} asked for"
+        f"the smallest file this picture gives is {size} bytes, more than the {limit} asked for;"
+        " ask for more, or make the picture smaller"
     )
 
 
@@ -200,7 +201,9 @@ def coarsest_within(
         figure, result = attempt(step)
         if figure >= wanted:
             return Trial(step, 1.0, figure, result)
-    raise TargetError(f"{wanted:g} dB is out of reach: the finest step gives {figure:.2f} dB")
+    raise TargetError(
+        f"{wanted:g} dB is out of reach: the finest step gives {figure:.2f} dB; ask for less"
+    )
 
 
 def at_limit(figure: float, limit: float) -> bool:
@@ -233,7 +236,7 @@ def search_psnr(
         figure, result = attempt(FINEST)
         if figure < wanted:
             raise TargetError(
-                f"{wanted:g} dB is out of reach: the finest step gives {figure:.2f} dB"
+                f"{wanted:g} dB is out of reach: the finest step gives {figure:.2f} dB; ask for less"
             )
         best = Trial(FINEST, 1.0, figure, result)
     return best

@@ -12,6 +12,7 @@ from bsqcodec.errors import (
     ChecksumError,
     FormatError,
     LimitError,
+    PixelLimitError,
     TruncatedError,
     UnsupportedVersionError,
 )
@@ -329,7 +330,7 @@ def _read_header(reader: ByteReader, max_pixels: int, max_memory: int | None) ->
     except ValueError as error:
         raise FormatError(f"the header is malformed: {error}") from error
     if header.pixels > max_pixels:
-        raise LimitError(
+        raise PixelLimitError(
             f"the picture is {width} x {height} = {header.pixels} pixels,"
             f" over the limit of {max_pixels}"
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Final
 
-from bsqcodec.errors import FormatError, TruncatedError, UnsupportedVersionError
+from bsqcodec.errors import FormatError, NotCodedError, TruncatedError, UnsupportedVersionError
 from bsqcodec.format.byte_source import ByteReader, ByteSource, as_stream
 from bsqcodec.format.rewind import Replay, is_seekable, seekable
 
@@ -79,7 +79,7 @@ def _version(reader: ByteReader) -> int:
             )
         if is_coded(magic):
             raise FormatError("the first bytes are damaged, as by a transfer in text mode")
-        raise FormatError("this is not a .bsq file")
+        raise NotCodedError("this is not a .bsq file")
     (version,) = reader.exactly(1, "the header")
     if version not in tuple(FileKind):
         raise UnsupportedVersionError(

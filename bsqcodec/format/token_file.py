@@ -24,7 +24,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_safetensors
 from safetensors.numpy import save as save_safetensors
 
-from bsqcodec.errors import FormatError, LimitError
+from bsqcodec.errors import FormatError, PixelLimitError
 from bsqcodec.format.json_text import parse_json
 from bsqcodec.format.plain_text import one_line
 
@@ -191,7 +191,7 @@ def _check_pixels(width: object, height: object, max_pixels: int) -> None:
     if not isinstance(width, int) or not isinstance(height, int):
         raise TypeError(f"{width!r:.40} x {height!r:.40} is no size of a picture")
     if width * height > max_pixels:
-        raise LimitError(
+        raise PixelLimitError(
             f"the picture is {width} x {height} = {width * height} pixels,"
             f" over the limit of {max_pixels}"
         )

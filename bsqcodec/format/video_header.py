@@ -9,7 +9,7 @@ from fractions import Fraction
 from math import gcd
 from typing import Final
 
-from bsqcodec.errors import FormatError, LimitError, UnsupportedVersionError
+from bsqcodec.errors import FormatError, PixelLimitError, UnsupportedVersionError
 from bsqcodec.format.byte_source import CRC, ByteReader
 from bsqcodec.format.image_container import DEFAULT_MAX_PIXELS, MAX_SIDE, MODEL_ID_BYTES
 from bsqcodec.format.magic import MAGIC, FileKind, read_version
@@ -151,7 +151,7 @@ def read_header(
     except ValueError as error:
         raise FormatError(f"the header is malformed: {error}") from error
     if header.pixels > max_pixels:
-        raise LimitError(
+        raise PixelLimitError(
             f"the frames are {header.width} x {header.height} = {header.pixels} pixels,"
             f" over the limit of {max_pixels}"
         )

@@ -73,7 +73,7 @@ def choose_device(name: str) -> torch.device:
     if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
         raise ValueError(f"{name!r} is not a device; there are auto, cpu and cuda")
     if name.startswith("cuda") and not torch.cuda.is_available():
-        raise WeightsError("no CUDA device is available")
+        raise WeightsError("no CUDA device is available; the device cpu always is")
     return torch.device(name)
 
 

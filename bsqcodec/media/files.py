@@ -176,7 +176,7 @@ def check_folder_of(path: Path) -> None:
     folder = path.parent
     if not folder.is_dir():
         code = errno.ENOTDIR if folder.exists() else errno.ENOENT
-        raise OSError(code, f"there is no folder {folder}", str(path))
+        raise OSError(code, f"there is no folder {folder}; make it first", str(path))
     probe = path.with_name(_temporary_name())
     with named_errors(path):
         probe.touch(exist_ok=False)

@@ -173,7 +173,10 @@ def check_suffix(path: Path, suffixes: tuple[str, ...], name: str) -> None:
     written = {other for entry in OUTPUT_FORMATS for other in entry.suffixes}
     known = written | PICTURE_SUFFIXES | VIDEO_SUFFIXES | {CODED_SUFFIX}
     if suffix in known and suffix not in suffixes:
-        raise OutputError(f"{path}: the name is not one of {name}, which was asked for")
+        raise OutputError(
+            f"{path}: the name is not one of {name}, which was asked for; those end in"
+            f" {' or '.join(suffixes)}"
+        )
 
 
 def container_of_suffix(path: Path) -> VideoContainer | None:

@@ -340,7 +340,7 @@ def test_an_interrupt(folder: Path, capsys: Output, monkeypatch: pytest.MonkeyPa
         ("in out --format jpg", 2, "--format is for decoding, and this batch encodes"),
         ("in out --decode --strip", 2, "--strip and --verify are for encoding"),
         ("in out --format flv", 2, "flv"),
-        ("in out --weights absent", 1, "absent: No such file or directory"),
+        ("in out --weights absent", 1, "absent is not a file of bsqcodec weights: No such file"),
         ("in out --log absent/log", 1, "absent/log: No such file or directory"),
     ],
 )
@@ -362,7 +362,7 @@ def test_a_folder_in_use(folder: Path, capsys: Output) -> None:
         assert batch("in", "out") == 1
     assert capsys.readouterr() == (
         "",
-        f"bsqcodec: error: another batch is writing to {folder}/out\n",
+        f"bsqcodec: error: another batch is writing to {folder}/out; wait until it ends\n",
     )
 
 

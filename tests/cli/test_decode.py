@@ -109,7 +109,7 @@ def test_formats_by_their_own_names(name: str, format: str, coded: Path) -> None
         ("--format gif", "gif"),
         ("--levels -1", "-1"),
         ("- photo.bsq", "standard input cannot be one of several inputs"),
-        ("photo.bsq", "photo.bsq and photo.bsq would both become photo.png"),
+        ("photo.bsq", "photo.bsq is given twice"),
     ],
 )
 def test_wrong_usage(arguments: str, message: str, coded: Path, capsys: Output) -> None:

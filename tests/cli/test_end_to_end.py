@@ -150,7 +150,10 @@ def test_pipes(folder: Path, bsqcodec_process: Pipe) -> None:
 def test_python_m_bsqcodec_reports_errors(folder: Path, bsqcodec_process: Pipe) -> None:
     bad = bsqcodec_process("decode", "photo.png", "-o", "x.png")
     assert (bad.returncode, bad.stdout) == (1, b"")
-    assert bad.stderr == b"bsqcodec: error: photo.png: this is not a .bsq file\n"
+    assert bad.stderr == (
+        b"bsqcodec: error: photo.png: this is not a .bsq file; bsqcodec encode makes one of a picture"
+        b" or a video\n"
+    )
     assert bsqcodec_process("decode", "photo.bsq", "--levels", "many").returncode == 2
 
 
@@ -320,7 +323,7 @@ def renamed(data: bytes) -> bytes:
 def test_a_traceback_only_when_asked_for(folder: Path, capsys: Output) -> None:
     assert main(["decode", "photo.png", "-o", "x.png", "-vv"]) == 1
     err = capsys.readouterr().err
-    assert "Traceback" in err and err.endswith("photo.png: this is not a .bsq file\n")
+    assert "Traceback" in err and "photo.png: this is not a .bsq file; bsqcodec encode makes" in err
 
 
 def test_a_crop_of_a_picture(coded: Path, capsys: Output) -> None:

@@ -14,6 +14,14 @@ import pytest
 import bsqcodec
 from bsqcodec.cli.console import Console, describe_error, format_bytes
 from bsqcodec.cli.main import main
+from bsqcodec.errors import (
+    BsqError,
+    NotCodedError,
+    PixelLimitError,
+    UnknownKindError,
+    UnsupportedVersionError,
+    VerifyError,
+)
 
 from .conftest import Run
 
@@ -191,3 +199,28 @@ def test_errors_in_words() -> None:
 def test_an_error_of_several_lines_becomes_one(capsys: Output) -> None:
     Console().failure("a.png", ValueError("first\nsecond"))
     assert capsys.readouterr().err == "bsqcodec: error: a.png: first second\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "way"),
+    [
+        (NotCodedError("x"), "bsqcodec encode makes one"),
+        (UnknownKindError("x"), "convert it to PNG"),
+        (PixelLimitError("x"), "--max-pixels allows more"),
+        (UnsupportedVersionError("x"), "pip install --upgrade bsqcodec"),
+        (VerifyError("x"), "please report it"),
+    ],
+)
+def test_errors_say_what_to_do(error: BsqError, way: str, capsys: Output) -> None:
+    Console().failure("photo.png", error)
+    assert capsys.readouterr().err.startswith("bsqcodec: error: photo.png: x; ")
+    Console().failure("photo.png", error)
+    assert way in capsys.readouterr().err
+
+
+def test_a_coded_file_is_not_coded_again(
+    photo: Path, fake_codec: ModuleType, capsys: Output
+) -> None:
+    assert main(["encode", "photo.png", "--quiet"]) == 0
+    assert main(["encode", "photo.bsq", "-o", "again.bsq"]) == 1
+    assert "photo.bsq: a .bsq file, which is coded already; decode it" in capsys.readouterr().err

@@ -88,7 +88,7 @@ def test_encode_refuses_first(
         ("-o x.bsq --format png", 2, "x.bsq: the name is not one of PNG"),
         ("-o taken.png", 1, "taken.png: exists already"),
         ("-o coded.bsq -f", 2, "coded.bsq"),
-        ("coded.bsq", 2, "both become coded.png (see"),
+        ("coded.bsq", 2, "coded.bsq is given twice (see"),
     ],
 )
 def test_decode_refuses_first(

@@ -280,7 +280,10 @@ def test_standard_input_that_is_no_bsq_file(
 ) -> None:
     give(monkeypatch, b"anything else")
     assert main(["decode", "-", "-o", "x.png"]) == 1
-    assert capsys.readouterr().err == ("bsqcodec: error: standard input: this is not a .bsq file\n")
+    assert capsys.readouterr().err == (
+        "bsqcodec: error: standard input: this is not a .bsq file; bsqcodec encode makes one of a"
+        " picture or a video\n"
+    )
 
 
 # Refusals -----------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from PIL import Image
 
 from bsqcodec.errors import AnimationError, BsqError, LimitError, MediaError
 from bsqcodec.format.image_container import DEFAULT_MAX_PIXELS
+from bsqcodec.format.magic import MAGIC, is_coded
 from bsqcodec.media.foreign import refuse_foreign
 from bsqcodec.media.image.convert import convert_array, convert_image, raw_modes
 from bsqcodec.media.image.deep import deep_samples, mend_tiles, more_tiffs
@@ -66,8 +67,11 @@ def read_picture(
     """
     name = _name(source)
     with _opened(source, name, max_pixels) as file:
-        if not file.read(1):
+        first = file.read(len(MAGIC))
+        if not first:
             raise MediaError(f"{name}: the file is empty")
+        if is_coded(first):
+            raise MediaError(f"{name}: a .bsq file, which is coded already; decode it first")
         file.seek(0)
         refuse_foreign(file, name)
         with (

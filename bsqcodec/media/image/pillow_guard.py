@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from PIL import Image, UnidentifiedImageError
 
-from bsqcodec.errors import BsqError, LimitError, MediaError
+from bsqcodec.errors import BsqError, LimitError, MediaError, PixelLimitError, UnknownKindError
 from bsqcodec.machine.memory import is_out_of_memory
 
 # Pillow keeps its limit, and Python its warning filters, in variables of the process.
@@ -44,9 +44,9 @@ def pillow_guard(name: str, max_pixels: int) -> Iterator[None]:
         except BsqError:
             raise
         except Image.DecompressionBombError as error:
-            raise LimitError(f"{name}: over the limit of {max_pixels} pixels") from error
+            raise PixelLimitError(f"{name}: over the limit of {max_pixels} pixels") from error
         except UnidentifiedImageError as error:
-            raise MediaError(f"{name}: not a picture of any known kind") from error
+            raise UnknownKindError(f"{name}: not a picture of any known kind") from error
         except Exception as error:
             if is_out_of_memory(error):
                 raise LimitError(f"{name}: there is not enough memory for this picture") from error
@@ -61,7 +61,7 @@ def check_size(name: str, size: tuple[int, int], max_pixels: int) -> None:
     """Raise LimitError for a picture of more than `max_pixels`, MediaError for an empty one."""
     width, height = size
     if width * height > max_pixels:
-        raise LimitError(
+        raise PixelLimitError(
             f"{name}: {width} x {height} = {width * height} pixels, over the limit of {max_pixels}"
         )
     if width < 1 or height < 1:
