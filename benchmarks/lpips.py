@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.colour import Pixels
-from bsqcodec.training.perceptual import MIN_SIDE
-from bsqcodec.training.perceptual import Lpips as Network
+from bsqcodec.compare.lpips import MIN_SIDE
+from bsqcodec.compare.lpips import Lpips as Network
 
 LABEL = "LPIPS-Squeeze (fp16)"
 FILE = "lpips_squeeze_v0.1.safetensors"

@@ -20,6 +20,7 @@ LAYERS = (
     "options",
     "models",
     "encoder",
+    "compare",
     "image",
     "video",
     "api",

@@ -32,6 +32,7 @@ DOCUMENTS = [
 EXPERIMENTS = sorted((ROOT / "docs" / "experiments").glob("[a-z]*.md"))
 WITH_COMMANDS = [
     "README.md",
+    "docs/COMPARE.md",
     "docs/PICTURES.md",
     "docs/VIDEO.md",
     "docs/BATCH.md",
@@ -132,7 +133,7 @@ def test_the_readme_is_short_and_has_ten_commands() -> None:
     assert len(text.splitlines()) <= 150
     assert len(commands(text)) == 10
     used = {words[0] for words in commands(text)}
-    assert used == {"encode", "decode", "info", "batch"}
+    assert used == {"encode", "decode", "info", "batch", "compare"}
 
 
 def test_the_page_of_training_is_short() -> None:

@@ -25,10 +25,10 @@ GROUPS: Final = {
     "Damage": ("partial", "no_fill"),
     "Batch": ("direction", "hidden", "resume", "dry_run", "workers", "scheduler"),
     "Output": (
-        *("output", "naming", "format_name", "formats", "strip", "force"),
+        *("output", "page", "naming", "format_name", "formats", "strip", "force"),
         *("as_json", "log", "quiet", "verbose", "version", "help"),
     ),
-    "Machine": ("device", "threads", "weights", "max_pixels", "max_memory"),
+    "Machine": ("device", "threads", "weights", "lpips", "max_pixels", "max_memory"),
 }
 """Names of parameters by the title of their group, in the order of the help."""
 

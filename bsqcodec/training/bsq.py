@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from bsqcodec.compare.lpips import Lpips
 from bsqcodec.encoder.distortion import distortion
 from bsqcodec.machine.precision import autocast
 from bsqcodec.models.bsq.klt import start_from_klt
@@ -35,7 +36,6 @@ from bsqcodec.training.distributed import World
 from bsqcodec.training.longer_code import start_longer_code
 from bsqcodec.training.loop import Loop, write_config
 from bsqcodec.training.optim import make_optimizers
-from bsqcodec.training.perceptual import Lpips
 from bsqcodec.training.tokenizer import quality_of, validation_pictures
 from bsqcodec.training.trainer_options import (
     add_shared_arguments,

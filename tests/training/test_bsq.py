@@ -30,8 +30,8 @@ from bsqcodec.training.bsq import (
 from bsqcodec.training.checkpoints import averaged
 from bsqcodec.training.distributed import World
 
+from ..compare.test_lpips import random_weights
 from ..tiny_models import seeded, shake
-from .test_perceptual import random_weights
 
 MakeScene = Callable[[int, int, int], npt.NDArray[np.uint8]]
 CPU = torch.device("cpu")

@@ -25,10 +25,10 @@ from bsqcodec.targets import Quality
 from bsqcodec.training import bsq, searched
 from bsqcodec.video.codec import VideoCodec
 
+from ..compare.test_lpips import random_weights
 from ..tiny_models import PRIOR, TOKENIZER
 from ..video.scenes import ListReader, clip
 from .commands import checkpoint, small
-from .test_perceptual import random_weights
 
 Train = Callable[..., None]
 

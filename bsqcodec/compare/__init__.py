@@ -1,0 +1,1 @@
+"""How two pictures or videos differ: measures, and pages to look at."""
