@@ -59,6 +59,7 @@ def encode_video(
     duration: float | None = None,
     max_pixels: int = MAX_PIXELS,
     weights: str | Path | None = None,
+    model: str = "transform",
     device: str = "auto",
     threads: int | None = None,
     **options: Unpack[VideoKeywords],
@@ -80,7 +81,9 @@ def encode_video(
     from serve it best with the mix. partial: pass over damage of the source.
     overwrite: replace the destination. raw: what a file of bare samples does not say. frame_rate:
     of numbered pictures. start, duration: in seconds, of the part that is wanted, which begins at
-    time 0; sound and subtitles are cut with the frames. max_pixels: of one frame.
+    time 0; sound and subtitles are cut with the frames. max_pixels: of one frame. weights: a file;
+    model: the family of the weights to use without one, "transform" or "bsq", which takes a quality
+    and no other target.
     Raises ValueError for another effort, tune or gop, or a part that begins or lasts less than 0
     seconds, TypeError for arguments of other types, MediaError, LimitError, TargetError,
     WeightsError, VerifyError, OutputError for a destination of another name, OutputExistsError or
@@ -103,7 +106,7 @@ def encode_video(
         part=Part.of(start, duration),
     )
     video.check()
-    codec = _codec(None if weights is None else str(weights), device, threads)
+    codec = _codec(None if weights is None else str(weights), device, threads, model)
     with _output(destination, overwrite) as file:
         return encode_video_file(codec, video, file, chosen)
 
@@ -120,6 +123,7 @@ def encode_frames(
     overwrite: bool = False,
     max_pixels: int = MAX_PIXELS,
     weights: str | Path | None = None,
+    model: str = "transform",
     device: str = "auto",
     threads: int | None = None,
     **options: Unpack[VideoKeywords],
@@ -144,7 +148,7 @@ def encode_frames(
     )
     count = len(frames) if isinstance(frames, Sized) else None
     reader = PicturesReader(pictures, _frame_rate(frame_rate), count)
-    codec = _codec(None if weights is None else str(weights), device, threads)
+    codec = _codec(None if weights is None else str(weights), device, threads, model)
     with _output(destination, overwrite) as file:
         if not chosen.verify:
             return encode_reader(codec, reader, file, chosen)
@@ -299,8 +303,10 @@ def _opened(source: str | Path | bytes | BinaryIO) -> Iterator[SupportsRead]:
 
 
 @lru_cache(maxsize=1)
-def _codec(weights: str | None, device: str, threads: int | None) -> VideoCodec:
+def _codec(
+    weights: str | None, device: str, threads: int | None, model: str = "transform"
+) -> VideoCodec:
     """The codec that was used last, as long as it is asked for with the same arguments."""
     from bsqcodec.video.codec import VideoCodec
 
-    return VideoCodec(weights, device=device, threads=threads)
+    return VideoCodec(weights, device=device, threads=threads, model=model)

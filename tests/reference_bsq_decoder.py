@@ -7,6 +7,8 @@ page: the range coder, linear layers, blocks, and the identity of weights.
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
+from copy import copy
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +18,31 @@ from .reference_decoder import Integers, RangeDecoder, ReferencePrior, rounded, 
 LATTICES = {1: ((0, 0), (0, 0)), 2: ((0, 1), (1, 0)), 4: ((0, 2), (3, 1))}
 
 
+def varint(data: bytes, at: int) -> tuple[int, int]:
+    """A number, and where the next byte is."""
+    number = shift = 0
+    while True:
+        byte = data[at]
+        at += 1
+        number |= (byte & 127) << shift
+        shift += 7
+        if byte < 128:
+            return number, at
+
+
+def levels_of(data: bytes, count: int) -> list[bytes]:
+    """The levels of a frame, each after its length."""
+    at = 0
+    levels = []
+    for _ in range(count):
+        length, at = varint(data, at)
+        levels.append(data[at : at + length])
+        at += length
+    if at != len(data):
+        raise ValueError("more follows")
+    return levels
+
+
 class SliceBytes:
     """The table and the bytes of section "Level payload"."""
 
@@ -23,14 +50,7 @@ class SliceBytes:
         at = 0
         table = []
         for _ in range(count):
-            length = shift = 0
-            while True:
-                byte = payload[at]
-                at += 1
-                length |= (byte & 127) << shift
-                shift += 7
-                if byte < 128:
-                    break
+            length, at = varint(payload, at)
             table.append((length, int.from_bytes(payload[at : at + 4], "little")))
             at += 4
         self.parts = []
@@ -45,9 +65,17 @@ class SliceBytes:
 
 
 def decode_codes(
-    prior: ReferencePrior, patch: int, width: int, height: int, payloads: list[bytes]
+    prior: ReferencePrior,
+    patch: int,
+    width: int,
+    height: int,
+    payloads: list[bytes],
+    earlier: Sequence[Integers] = (),
 ) -> Integers:
-    """Signs [h, w, L] of the padded grid: 1, -1, and 0 in the padding."""
+    """Signs [h, w, L] of the padded grid: 1, -1, and 0 in the padding.
+
+    earlier: those of the frames before in a video, the latest first.
+    """
     config = prior.config
     rows, columns = -(-height // patch), -(-width // patch)
     h, w = -(-rows // 8) * 8, -(-columns // 8) * 8
@@ -59,18 +87,24 @@ def decode_codes(
     levels = [SliceBytes(payload, len(tops)).parts for payload in payloads]
     for j, top in enumerate(tops):
         part = slice(top, top + tall)
-        decode_slice(prior, inside[part], signs[part], [level[j] for level in levels])
+        before = [frame[part] for frame in earlier]
+        decode_slice(prior, inside[part], signs[part], [level[j] for level in levels], before)
     return signs
 
 
 def decode_slice(
-    prior: ReferencePrior, inside: npt.NDArray[np.bool_], signs: Integers, parts: list[bytes]
+    prior: ReferencePrior,
+    inside: npt.NDArray[np.bool_],
+    signs: Integers,
+    parts: list[bytes],
+    earlier: Sequence[Integers],
 ) -> None:
     """Decode a slice, changing signs [h, w, L]."""
     config, t = prior.config, prior.t
     n, nodes = config["sub_code"], 2 ** config["sub_code"] - 1
     h, w = inside.shape
     index = 0
+    told = earlier_stream(prior, earlier)
     for s, data in enumerate(parts):
         decoder = RangeDecoder(data)
         count = config["lattices"][s]
@@ -83,7 +117,7 @@ def decode_slice(
             index += 1
             if not tokens.any():
                 continue
-            x = prior.blocks(rounded(prior.linear("embed", 4 * signs)) + embedding)
+            x = prior.blocks(rounded(prior.linear("embed", 4 * signs)) + embedding + told)
             logits = rounded(prior.linear("head", scaled(x[tokens], t["gain"])))
             probabilities = t["probability"][
                 np.clip(logits[:, s * nodes : (s + 1) * nodes], -768, 768) + 768
@@ -98,10 +132,47 @@ def decode_slice(
             signs[where[:, 0], where[:, 1], s * n : (s + 1) * n] = found
 
 
-def codes_crc(signs: Integers, patch: int, width: int, height: int) -> int:
-    """The checksum in END."""
+def earlier_stream(prior: ReferencePrior, earlier: Sequence[Integers]) -> Integers | int:
+    """What the frames before tell, of section "Videos"."""
+    count = prior.config.get("earlier_frames", 0)
+    if not (count and earlier):
+        return 0
+    known = list(earlier[:count])
+    signs = np.concatenate(known + [np.zeros_like(known[0])] * (count - len(known)), -1)
+    part = copy(prior)
+    part.config = prior.config | {"blocks": prior.config["earlier_blocks"]}
+    part.t = {k[8:]: v for k, v in prior.t.items() if k.startswith("earlier.")}
+    embedding = part.t["embed_known"][len(known)].astype(np.int64)
+    return part.blocks(rounded(part.linear("embed", 4 * signs)) + embedding)
+
+
+def decode_group(
+    prior: ReferencePrior, patch: int, width: int, height: int, frames: Sequence[bytes]
+) -> list[Integers]:
+    """Signs of each frame of a group of section "Videos", whose checksum is checked."""
+    shape = prior.all_configs["prior"]
+    sub_codes = shape["bits"] // shape["sub_code"]
+    crc = int.from_bytes(frames[0][:4], "little")
+    found: list[Integers] = []
+    depth = sub_codes
+    own_crc = 0
+    for payload in (frames[0][4:], *frames[1:]):
+        if not payload:
+            found.append(found[-1])
+        else:
+            depth = sub_codes - payload[0]
+            levels = levels_of(payload[1:], depth)
+            found.append(decode_codes(prior, patch, width, height, levels, found[::-1]))
+        codes = found[-1][..., : depth * shape["sub_code"]]
+        own_crc = codes_crc(codes, patch, width, height, own_crc)
+    if own_crc != crc:
+        raise ValueError("the codes are not those that were coded")
+    return found
+
+
+def codes_crc(signs: Integers, patch: int, width: int, height: int, crc: int = 0) -> int:
+    """The checksum in END; crc: of what goes before."""
     inside = signs[: -(-height // patch), : -(-width // patch)] > 0
-    crc = 0
     for code in inside.reshape(-1, inside.shape[-1]):
         number = int("".join("1" if bit else "0" for bit in code), 2)
         crc = zlib.crc32(number.to_bytes(8, "little"), crc)

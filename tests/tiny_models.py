@@ -174,11 +174,13 @@ def random_bit_prior(seed: int = 0, config: BitPriorConfig = BSQ_PRIOR) -> BitPr
     return prior.eval().requires_grad_(False)
 
 
-def save_bsq_weights(folder: Path, depths: tuple[int, ...] = ()) -> Path:
+def save_bsq_weights(
+    folder: Path, depths: tuple[int, ...] = (), config: BitPriorConfig = BSQ_PRIOR
+) -> Path:
     """Save tiny default weights of the BSQ family into a folder."""
-    prior = quantize_bit_prior(random_bit_prior())
+    prior = quantize_bit_prior(random_bit_prior(config=config))
     tokenizer = random_bsq_tokenizer(depths=depths)
-    return bsq_weights.save(folder, tokenizer, BSQ_PRIOR, prior, default=True)
+    return bsq_weights.save(folder, tokenizer, config, prior, default=True)
 
 
 def random_values(planes: Tensor, step: int, height: int, width: int, seed: int = 0) -> np.ndarray:

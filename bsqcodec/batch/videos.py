@@ -79,16 +79,19 @@ def check(source: Path, coded: Path, options: Options) -> str | None:
 
 
 def _codec(options: Options) -> VideoCodec:
-    return _load(options.weights, options.video_weights_sha256, options.device, options.threads)
+    weights = options.weights, options.model, options.video_weights_sha256
+    return _load(*weights, options.device, options.threads)
 
 
 @lru_cache(maxsize=1)
-def _load(weights: str | None, sha256: str | None, device: str, threads: int | None) -> VideoCodec:
+def _load(
+    weights: str | None, model: str, sha256: str | None, device: str, threads: int | None
+) -> VideoCodec:
     """The codec of this process. Raises WeightsError where its weights have another SHA-256."""
     check_address_space()
-    from bsqcodec.models.video_weight_files import find_default
     from bsqcodec.video.codec import VideoCodec
+    from bsqcodec.video.video_model import default_video_weights
 
     if sha256 is not None:
-        check_weights(find_default() if weights is None else Path(weights), sha256)
-    return VideoCodec(weights, device=device, threads=threads)
+        check_weights(default_video_weights(model) if weights is None else Path(weights), sha256)
+    return VideoCodec(weights, device=device, threads=threads, model=model)

@@ -154,7 +154,7 @@ def batch(
     )
     kinds = {task.kind_name for task in plan.tasks}
     _check_kinds(kinds, encoding, weights)
-    command_options.check_model(model, weights, has_videos=VIDEO.name in kinds)
+    command_options.check_model(model, weights)
     for line in likeness_lines(plan.ignored):
         console.warning(line)
     misses_all = not plan.tasks and any(ignored.likeness for ignored in plan.ignored)
@@ -169,7 +169,7 @@ def batch(
     used = kinds if plan.direction is Direction.ENCODE else set()
     weights_file = _picture_weights(weights, model) if PICTURE.name in used else None
     family, few_steps = (None, None) if weights_file is None else _family_of(weights_file)
-    video_weights_file = _video_weights(weights) if VIDEO.name in used else None
+    video_weights_file = _video_weights(weights, model) if VIDEO.name in used else None
     coding = Options(
         encoding=encoding,
         decoding=DecodeOptions(max_pixels=encoding.max_pixels),
@@ -292,13 +292,13 @@ def _family_of(weights: Path) -> tuple[str, tuple[int, ...] | None]:
     return family_and_steps(weights)
 
 
-def _video_weights(weights: str | None) -> Path:
+def _video_weights(weights: str | None, model: str) -> Path:
     """The weights that an encoder of videos will use. Raises WeightsError where there are none."""
     if weights is not None:
         return Path(weights)
-    from bsqcodec.models.video_weight_files import find_default
+    from bsqcodec.video.video_model import default_video_weights
 
-    return find_default()
+    return default_video_weights(model)
 
 
 def _sha256(path: Path) -> str:

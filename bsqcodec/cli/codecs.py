@@ -39,4 +39,4 @@ class Codecs:
         check_address_space()
         from bsqcodec.video.codec import VideoCodec
 
-        return VideoCodec(self.weights, device=self.device, threads=self.threads)
+        return VideoCodec(self.weights, device=self.device, threads=self.threads, model=self.model)

@@ -214,19 +214,15 @@ model_option = click.option(
     type=click.Choice(FAMILIES),
     default=FAMILIES[0],
     show_default=True,
-    help="Family of weights for pictures. transform: fewest bits, any quality. bsq: one code on a"
+    help="Family of weights. transform: fewest bits, any quality. bsq: one code on a"
     " sphere for each 8x8 pixels, few qualities, tokens for other programs (see bsqcodec tokens).",
 )
 
 
-def check_model(model: str, weights: str | None, *, has_videos: bool) -> None:
-    """Raise click.UsageError for --model beside --weights, and for a model without videos."""
-    if model == FAMILIES[0]:
-        return
-    if weights is not None:
+def check_model(model: str, weights: str | None) -> None:
+    """Raise click.UsageError for --model beside --weights."""
+    if model != FAMILIES[0] and weights is not None:
         raise click.UsageError("--weights say of which family they are; leave --model out")
-    if has_videos:
-        raise click.UsageError(f"--model {model} is for pictures; videos are coded without it")
 
 
 max_pixels_option = click.option(

@@ -107,7 +107,7 @@ def encode(
         refuse({"--fps": fps}, "videos that tell their own")
     settings = VideoSettings(encoding, partial, raw, fps, start, duration, force, as_json)
 
-    command_options.check_model(model, weights, has_videos=bool(videos))
+    command_options.check_model(model, weights)
     codecs = Codecs(weights, device, command_options.limit_threads(console, threads), model)
 
     def encode_one(job: Job) -> None:

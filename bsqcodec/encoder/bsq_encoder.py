@@ -17,6 +17,16 @@ from bsqcodec.options import EncodeOptions
 from bsqcodec.targets import DEFAULT_QUALITY
 
 
+def check_bsq_options(options: EncodeOptions) -> None:
+    """Raise TargetError for effort 2 and any tune, which the family does not have."""
+    if options.effort > 1:
+        raise TargetError(
+            f"weights of the family bsq have no effort {options.effort}, only 0 and 1"
+        )
+    if options.tune is not None:
+        raise TargetError("weights of the family bsq cannot be tuned for a measure")
+
+
 class BsqEncoder:
     """A picture [H, W, 3] that is coded with weights of the family `bsq`; a `PictureEncoder`.
 
@@ -32,12 +42,7 @@ class BsqEncoder:
     def __init__(
         self, model: BsqModel, pixels: npt.NDArray[np.uint8], options: EncodeOptions
     ) -> None:
-        if options.effort > 1:
-            raise TargetError(
-                f"weights of the family bsq have no effort {options.effort}, only 0 and 1"
-            )
-        if options.tune is not None:
-            raise TargetError("weights of the family bsq cannot be tuned for a measure")
+        check_bsq_options(options)
         if options.target is not None and len(model.steps) == 1:
             raise TargetError(
                 f"the weights {model.id.hex()} have one quality: they spend"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -38,8 +39,24 @@ _MAX_NAME = 40
 
 def family_of(file: WeightFile) -> str:
     """The name of the family that a file of weights belongs to."""
-    family = file.configs.get(FAMILY, TRANSFORM)
+    return family_of_configs(file.configs)
+
+
+def family_of_configs(configs: dict[str, Any]) -> str:
+    """The name of the family that a configuration belongs to."""
+    family = configs.get(FAMILY, TRANSFORM)
     return family if isinstance(family, str) else repr(family)
+
+
+def family_in_file(path: Path) -> str:
+    """The name of the family of a file of weights, by its metadata alone, which is not checked.
+
+    That of files which cannot be read is `TRANSFORM`.
+    """
+    try:
+        return family_of_configs(weight_store.read_configs(path))
+    except WeightsError:
+        return TRANSFORM
 
 
 def load_picture_model(path: Path, device: torch.device, int8: bool | None = None) -> PictureModel:

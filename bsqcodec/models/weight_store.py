@@ -141,6 +141,17 @@ def find(kinds: tuple[str, ...], model_id: bytes, what: str) -> Path:
     )
 
 
+def read_configs(path: Path) -> dict[str, Any]:
+    """Read the configurations in a file of weights, which is not checked. Raises WeightsError."""
+    with wrong_is_error(f"{path} is no file of weights"):
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+        configs = parse_json(metadata[_METADATA])
+        if not isinstance(configs, dict):
+            raise TypeError("its configuration is no object")
+        return configs
+
+
 def read(path: Path, kind: str, what: str) -> WeightFile:
     """Read a file of weights and check that it is what its name says.
 

@@ -12,10 +12,13 @@ import numpy.typing as npt
 from bsqcodec.entropy.motion_vectors import SlotProbabilities
 from bsqcodec.entropy.range_coder import ideal_bits
 from bsqcodec.format.video_gop import FrameType, Gop
+from bsqcodec.models.bsq.picture_model import BsqModel
 from bsqcodec.models.prior.walk import Position, Probabilities, Signs
 from bsqcodec.models.token_grid import TokenGrid
 from bsqcodec.models.video_priors import VideoPriors
+from bsqcodec.video.bsq_group_decoder import BsqGroupDecoder, split_frame
 from bsqcodec.video.frame_symbols import FrameSymbolReader
+from bsqcodec.video.group_decoder import GROUP_CRC
 from bsqcodec.video.verify import check_group
 
 Tally = defaultdict[tuple[FrameType, int | None], float]
@@ -53,6 +56,34 @@ class LevelMeter:
         return [
             {"frames": kind.name, "plane": plane, "bytes": self._bits[kind, plane] / 8}
             for kind, plane in order
+        ]
+
+
+class BsqLevelMeter:
+    """Adds up the bytes of each level of the groups that it gets, of the family `bsq`.
+
+    A level is a sub-code. The bytes add up to the payloads but for the frames' heads.
+    """
+
+    def __init__(self, model: BsqModel, height: int, width: int) -> None:
+        self._model, self._height, self._width = model, height, width
+        self._bytes: defaultdict[tuple[FrameType, int], int] = defaultdict(int)
+
+    def add(self, gop: Gop) -> None:
+        """Count a group. Raises FormatError if it does not decode to what was coded."""
+        BsqGroupDecoder(self._model, self._height, self._width, gop.frames).check()
+        payloads = (gop.frames[0][GROUP_CRC.size :], *gop.frames[1:])
+        for kind, payload in zip(gop.types, payloads, strict=True):
+            levels = split_frame(self._model, payload)[1] if payload else []
+            for level, data in enumerate(levels):
+                self._bytes[kind, level] += len(data)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Rows, in coding order: frames ("I", "P"), plane (the sub-code), bytes."""
+        order = sorted(self._bytes, key=lambda key: (key[0].name, key[1]))
+        return [
+            {"frames": kind.name, "plane": level, "bytes": self._bytes[kind, level]}
+            for kind, level in order
         ]
 
 

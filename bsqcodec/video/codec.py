@@ -19,14 +19,20 @@ from bsqcodec.image.codec import set_up_machine
 from bsqcodec.machine.scope import coding
 from bsqcodec.machine.threads import thread_count
 from bsqcodec.media.crop import Crop
-from bsqcodec.models import video_weight_files as video_weights
-from bsqcodec.models.token_grid import TokenGrid
+from bsqcodec.models.families import DEFAULT_FAMILY
 from bsqcodec.models.video_weight_files import VideoWeights
 from bsqcodec.options import DecodeOptions, EncodeOptions, VideoKeywords
-from bsqcodec.video.bit_accounting import LevelMeter
 from bsqcodec.video.coding_threads import CodingThreads
 from bsqcodec.video.decode_frames import DecodedVideo
 from bsqcodec.video.verify import verify_video
+from bsqcodec.video.video_model import (
+    Meter,
+    TransformVideoModel,
+    VideoModel,
+    default_video_weights,
+    find_video_model,
+    load_video_model,
+)
 from bsqcodec.video.worker_pool import WorkerPool
 
 if TYPE_CHECKING:
@@ -39,13 +45,14 @@ if TYPE_CHECKING:
 class VideoCodec:
     """Codes and decodes videos; loads the weights once and keeps them.
 
-    weights: a file of video weights, or None for the default ones. device: "auto", "cpu" or
+    weights: a file of video weights, or None for the default ones of the family `model`, "transform"
+    or "bsq". device: "auto", "cpu" or
     "cuda". threads: of the CPU, as for `Codec`. worker_process: with two or more threads on a CPU,
     code the tokens of longer videos in a second process (`bsqcodec.video.worker_pool`), which ends
     with the codec. Raises WeightsError.
 
-    The attribute `weights` holds those that videos are coded with; `notes`, sentences that every coded
-    video gets.
+    The attribute `model` holds the weights that videos are coded with; `notes`, sentences that every
+    coded video gets.
     """
 
     def __init__(
@@ -56,18 +63,27 @@ class VideoCodec:
         threads: int | None = None,
         int8: bool | None = None,
         worker_process: bool = True,
+        model: str = DEFAULT_FAMILY,
     ) -> None:
         self.device, self.notes = set_up_machine(device, threads)
         self._int8 = int8
-        path = video_weights.find_default() if weights is None else Path(weights)
+        path = default_video_weights(model) if weights is None else Path(weights)
+        self.model = load_video_model(path, self.device, int8)
         self._pool: WorkerPool | None = None
-        if worker_process and self.device.type == "cpu":
-            self._pool = WorkerPool(thread_count(), path.absolute(), int8)
-        self.weights = video_weights.load(path, self.device, int8)
-        self._loaded = {self.weights.id: self.weights}
+        pooled = self.model.pooled_weights
+        if worker_process and self.device.type == "cpu" and pooled is not None:
+            self._pool = WorkerPool(thread_count(), pooled, int8)
+        self._loaded = {self.model.id: self.model}
+
+    @property
+    def weights(self) -> VideoWeights:
+        """The weights that videos are coded with. Raises WeightsError if they are of `bsq`."""
+        if not isinstance(self.model, TransformVideoModel):
+            raise WeightsError("weights of the family bsq have no part of their own for videos")
+        return self.model.weights
 
     def coding_threads(
-        self, weights: VideoWeights, frames: int | None, side_by_side: bool = True
+        self, model: VideoModel, frames: int | None, side_by_side: bool = True
     ) -> AbstractContextManager[CodingThreads]:
         """Threads that work beside the one that computes the pixels, while the context lasts.
 
@@ -75,22 +91,24 @@ class VideoCodec:
         `CodingThreads.started`.
         """
         pool = None
-        if self._pool is not None and side_by_side:
+        pooled = model.pooled_weights
+        side_by_side = side_by_side and pooled is not None
+        if self._pool is not None and side_by_side and pooled is not None:
             self._pool.expect(frames)
-            pool = self._pool, weights.path.absolute()
+            pool = self._pool, pooled
         return CodingThreads.started(side_by_side, pool)
 
-    def _weights(self, model_id: bytes, image_id: bytes) -> VideoWeights:
+    def model_of(self, model_id: bytes, image_id: bytes) -> VideoModel:
+        """The model whose weights a file names; it is found, loaded and kept. Raises WeightsError."""
         if model_id not in self._loaded:
-            path = video_weights.find(model_id)
-            self._loaded[model_id] = video_weights.load(path, self.device, self._int8)
-        weights = self._loaded[model_id]
-        if weights.image.id != image_id:
+            self._loaded[model_id] = find_video_model(model_id, image_id, self.device, self._int8)
+        model = self._loaded[model_id]
+        if model.image_id != image_id:
             raise WeightsError(
                 f"the file goes with the weights {image_id.hex()} of pictures, but those of video,"
-                f" {model_id.hex()}, go with {weights.image.id.hex()}"
+                f" {model_id.hex()}, go with {model.image_id.hex()}"
             )
-        return weights
+        return model
 
     def encode(
         self,
@@ -124,13 +142,13 @@ class VideoCodec:
         """
         with coding(self.device, "this video"):
             file = VideoFileReader(source, max_pixels=2**62)
-            weights = self._weights(file.header.video_model_id, file.header.image_model_id)
-            verify_video(file, weights.priors, frames)
+            model = self.model_of(file.header.video_model_id, file.header.image_model_id)
+            verify_video(file, model, frames)
 
-    def level_meter(self, header: VideoHeader) -> LevelMeter:
+    def level_meter(self, header: VideoHeader) -> Meter:
         """What finds how many bytes each level of a video takes. Raises WeightsError."""
-        weights = self._weights(header.video_model_id, header.image_model_id)
-        return LevelMeter(weights.priors, TokenGrid(header.height, header.width))
+        model = self.model_of(header.video_model_id, header.image_model_id)
+        return model.meter(header.height, header.width)
 
     def decode(
         self,
@@ -171,5 +189,5 @@ class VideoCodec:
             max_pixels=options.max_pixels,
             max_memory=memory_limit(options.max_memory),
         )
-        weights = self._weights(file.header.video_model_id, file.header.image_model_id)
-        return DecodedVideo(self.device, self.coding_threads, file, weights, options)
+        model = self.model_of(file.header.video_model_id, file.header.image_model_id)
+        return DecodedVideo(self.device, self.coding_threads, file, model, options)

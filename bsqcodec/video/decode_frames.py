@@ -20,18 +20,13 @@ from bsqcodec.format.video_walk import DamagedGop
 from bsqcodec.machine.scope import coding
 from bsqcodec.media.video.constant_rate import standard_rate
 from bsqcodec.media.video.video_files import VideoFrame
-from bsqcodec.models.token_grid import TokenGrid
-from bsqcodec.models.video_weight_files import VideoWeights
 from bsqcodec.options import DecodeOptions
 from bsqcodec.video.coding_threads import CodingThreads
-from bsqcodec.video.decoding_loop import DecodingLoop
-from bsqcodec.video.group_decoder import GroupDecoder
 from bsqcodec.video.stream_format import format_of
+from bsqcodec.video.video_model import FrameSource, VideoModel
 
-StartThreads: TypeAlias = Callable[
-    [VideoWeights, int | None], AbstractContextManager[CodingThreads]
-]
-"""Starts the threads of a video with these weights and, if that is known, so many frames."""
+StartThreads: TypeAlias = Callable[[VideoModel, int | None], AbstractContextManager[CodingThreads]]
+"""Starts the threads of a video with this model and, if that is known, so many frames."""
 
 
 class DecodedVideo:
@@ -46,7 +41,7 @@ class DecodedVideo:
         device: torch.device,
         start_threads: StartThreads,
         file: VideoFileReader,
-        weights: VideoWeights,
+        model: VideoModel,
         options: DecodeOptions,
     ) -> None:
         self.file = file
@@ -58,7 +53,7 @@ class DecodedVideo:
             self.format = replace(self.format, width=self._crop.width, height=self._crop.height)
         self._times = ShownTimes(file.header)
         self._device, self._start_threads = device, start_threads
-        self._weights, self._partial = weights, options.partial
+        self._model, self._partial = model, options.partial
         start, duration = options.start, options.duration
         # the decimals that were meant, so that .1 is not after a frame at 1/10
         self._start = None if start is None else Fraction(str(start))
@@ -113,11 +108,9 @@ class DecodedVideo:
             first_pts = index[0].first_pts
             wanted = first_pts + math.ceil(self._start / base)
             self.file.seek_gop(index.gop_of_pts(wanted))
-        grid = TokenGrid(header.height, header.width)
-        tokenizer, inter_network = self._weights.image.tokenizer, self._weights.inter_network
         waiting: _TimedGroup | None = None
         total = index.frame_count if index else None
-        with self._start_threads(self._weights, total) as threads:
+        with self._start_threads(self._model, total) as threads:
             for part in _and_what_fails(self.file.chunks()):
                 if isinstance(part, SideBytes):
                     if self._side is not None:
@@ -138,8 +131,9 @@ class DecodedVideo:
                     if self._start is not None and times[-1] < begin:
                         continue
                     if end is None or times[0] < end:
-                        loop = DecodingLoop(tokenizer, inter_network, grid, self._device)
-                        decoder = GroupDecoder(loop, self._weights.priors, part.frames, threads)
+                        decoder = self._model.decoder(
+                            header.height, header.width, part.frames, threads
+                        )
                         following = _TimedGroup(part, times, decoder)
                 elif self.file.totals is not None and first_pts is not None:
                     until = first_pts + self.file.totals.duration
@@ -186,7 +180,7 @@ class _TimedGroup:
 
     gop: Gop
     times: tuple[int, ...]
-    decoder: GroupDecoder
+    decoder: FrameSource
 
 
 Part = TypeVar("Part")

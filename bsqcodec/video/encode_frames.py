@@ -10,11 +10,9 @@ from fractions import Fraction
 from itertools import islice, zip_longest
 from typing import TYPE_CHECKING
 
-import torch
-
 from bsqcodec.encoder.effort import is_optimised, notes_on
 from bsqcodec.encoder.psnr import psnr_of_error
-from bsqcodec.encoder.rate_control import AverageRate, CodedGroup, RateControl, make_rate_control
+from bsqcodec.encoder.rate_control import AverageRate, CodedGroup, RateControl
 from bsqcodec.format.byte_source import SupportsWrite
 from bsqcodec.format.memory_limit import memory_notes, video_memory
 from bsqcodec.format.video_file_writer import VideoFileWriter
@@ -22,14 +20,11 @@ from bsqcodec.format.video_gop import Gop
 from bsqcodec.format.video_times import DEFAULT_FRAME_RATE, ShownTimes
 from bsqcodec.machine.scope import coding
 from bsqcodec.media.video.video_files import VideoFormat, VideoFrame, VideoReader
-from bsqcodec.models.token_grid import TokenGrid
-from bsqcodec.models.video_weight_files import VideoWeights
-from bsqcodec.options import EncodeOptions, Tune
+from bsqcodec.options import EncodeOptions
 from bsqcodec.targets import DEFAULT_TARGET
 from bsqcodec.video.coding_threads import CodingThreads
 from bsqcodec.video.decoding_loop import Pixels
-from bsqcodec.video.encoding_loop import EncodingLoop
-from bsqcodec.video.group_encoder import GroupEncoder
+from bsqcodec.video.group_encoders import GroupEncoders, group_encoders_of
 from bsqcodec.video.stream_format import header_for
 
 if TYPE_CHECKING:
@@ -85,9 +80,11 @@ def encode_reader(
     if gop is None:
         gop = default_gop(form)
         slack = gop // LAST_GOP_EXTENSION
-    grid = TokenGrid(form.height, form.width)
+    encoders = group_encoders_of(codec.model, form.height, form.width, options, codec.device)
     if rate_control is None:
-        rate_control = make_rate_control(options.target or DEFAULT_TARGET, grid)
+        rate_control = encoders.rate_control(options.target or DEFAULT_TARGET)
+    else:
+        encoders.check(rate_control)
     area = form.height * form.width
     optimised = is_optimised(options.effort, area)
     notes = (*codec.notes, *notes_on(options.effort, area, "each frame"))
@@ -98,14 +95,14 @@ def encode_reader(
     squared, picture_bytes = 0.0, 0
     with (
         coding(codec.device, "this video"),
-        codec.coding_threads(codec.weights, reader.expected_frames, not optimised) as threads,
+        codec.coding_threads(codec.model, reader.expected_frames, not optimised) as threads,
     ):
-        writer = VideoFileWriter(sink, header_for(form, codec.weights), form.metadata)
+        writer = VideoFileWriter(
+            sink, header_for(form, codec.model.id, codec.model.image_id), form.metadata
+        )
         times = ShownTimes(writer.header)
         frames = _FrameQueue(_growing(reader.frames(), times), slack, _nominal_step(form))
-        encoding = _GroupEncoding(
-            codec.weights, codec.device, grid, rate_control, threads, optimised, options.tune
-        )
+        encoding = _GroupEncoding(encoders, rate_control, threads)
 
         def tell(done: int) -> None:
             """Report frames of the group that is being coded."""
@@ -161,13 +158,9 @@ def default_gop(form: VideoFormat) -> int:
 class _GroupEncoding:
     """Codes the groups of one video."""
 
-    weights: VideoWeights
-    device: torch.device
-    grid: TokenGrid
+    encoders: GroupEncoders
     rate_control: RateControl
     threads: CodingThreads
-    optimised: bool
-    tune: Tune | None
 
     def next_group(
         self, frames: _FrameQueue, gop: int, tell: Progress, time_base: Fraction
@@ -179,7 +172,7 @@ class _GroupEncoding:
         taken: list[VideoFrame] = []
         step = self.rate_control.first_step()
         while True:
-            encoder = self._group_encoder()
+            encoder = self.encoders.start(self.threads, dry=self.rate_control.dry)
             if taken:
                 for frame, following in zip_longest(taken, taken[1:]):
                     ahead = None if following is None else following.pixels
@@ -198,13 +191,6 @@ class _GroupEncoding:
             if following_step is None:
                 return taken, coded
             step = following_step
-
-    def _group_encoder(self) -> GroupEncoder:
-        weights = self.weights
-        loop = EncodingLoop(weights.image.tokenizer, weights.inter_network, self.grid, self.device)
-        return GroupEncoder(
-            loop, weights.priors, self.threads, self.rate_control.dry, self.optimised, self.tune
-        )
 
 
 class _FrameQueue:

@@ -6,18 +6,17 @@ from bsqcodec.errors import FormatError
 from bsqcodec.format.video_file_reader import VideoFileReader
 from bsqcodec.format.video_header import ColourCodes, VideoHeader
 from bsqcodec.media.video.video_files import VideoColour, VideoFormat
-from bsqcodec.models.video_weight_files import VideoWeights
 
 _MATRICES = {"bt709": 1, "bt601": 6, "bt2020nc": 9}
 _MATRIX_NAMES = {1: "bt709", 5: "bt601", 6: "bt601", 9: "bt2020nc"}
 
 
-def header_for(form: VideoFormat, weights: VideoWeights) -> VideoHeader:
-    """The header of a .bsq video that is coded from a format with these weights."""
+def header_for(form: VideoFormat, model_id: bytes, image_id: bytes) -> VideoHeader:
+    """The header of a .bsq video that is coded from a format with the weights that are named."""
     colour = form.colour
     return VideoHeader(
-        image_model_id=weights.image.id,
-        video_model_id=weights.id,
+        image_model_id=image_id,
+        video_model_id=model_id,
         width=form.width,
         height=form.height,
         time_base=form.time_base,

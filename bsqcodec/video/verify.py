@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 from bsqcodec.entropy.motion_vectors import SlotProbabilities
 from bsqcodec.errors import BsqError, FormatError, VerifyError
@@ -14,17 +15,24 @@ from bsqcodec.models.video_priors import VideoPriors
 from bsqcodec.video.frame_symbols import FrameSymbolReader, SymbolCoder
 
 
-def verify_video(file: VideoFileReader, priors: VideoPriors, frames: int) -> None:
+class GroupChecker(Protocol):
+    """A family of weights that can tell whether a group decodes."""
+
+    def check(self, height: int, width: int, gop: Gop) -> None:
+        """Raise FormatError if a group does not decode to what was coded."""
+
+
+def verify_video(file: VideoFileReader, model: GroupChecker, frames: int) -> None:
     """Decode the integers and vectors of every group, and compare them with the group's CRC-32.
 
     frames: how many there must be. Raises VerifyError, OSError.
     """
-    grid = TokenGrid(file.header.height, file.header.width)
+    height, width = file.header.height, file.header.width
     count = 0
     try:
         for part in file.chunks():
             if isinstance(part, Gop):
-                check_group(priors, grid, part)
+                model.check(height, width, part)
                 count += len(part.frames)
     except BsqError as error:
         raise VerifyError(

@@ -176,4 +176,4 @@ def test_a_file_of_other_weights_of_pictures(folder: Path) -> None:
     """The header names both, and they must go together."""
     codec = VideoCodec(device="cpu")
     with pytest.raises(WeightsError, match="but those of video"):
-        codec._weights(codec.weights.id, bytes(8))
+        codec.model_of(codec.weights.id, bytes(8))

@@ -63,11 +63,16 @@ def _part(progress: Progress | None, index: int, count: int) -> Progress | None:
 
 
 def write_bits(
-    prior: IntegerBitPrior, bits: Bits, inside: npt.NDArray[np.bool_], progress: Progress | None
+    prior: IntegerBitPrior,
+    bits: Bits,
+    inside: npt.NDArray[np.bool_],
+    progress: Progress | None,
+    earlier: Sequence[Signs] = (),
 ) -> CodedBits:
     """Code the first bits [h, w, n] of codes, whole sub-codes.
 
-    inside [h, w]: which tokens are no padding.
+    inside [h, w]: which tokens are no padding. earlier: signs [h, w, L] of the frames before in a
+    video, the latest first.
     """
     parts = slices(len(inside))
     config = prior.config
@@ -75,7 +80,8 @@ def write_bits(
     ideal = np.zeros(bits.shape[-1] // config.sub_code)
     for index, rows in enumerate(parts):
         coder = SubCodeEncoder(bits[rows].reshape(-1, bits.shape[-1]), config.sub_code)
-        walk_bits(prior, inside[rows], coder, _part(progress, index, len(parts)))
+        before = [signs[rows] for signs in earlier]
+        walk_bits(prior, inside[rows], coder, _part(progress, index, len(parts)), before)
         columns.append(coder.payloads())
         ideal += np.array(coder.ideal_bits)
     return CodedBits([list(row) for row in zip(*columns, strict=True)], ideal.tolist())
@@ -86,11 +92,13 @@ def read_bits(
     payloads: Sequence[Sequence[bytes | None]],
     inside: npt.NDArray[np.bool_],
     progress: Progress | None = None,
+    earlier: Sequence[Signs] = (),
 ) -> Signs:
     """Signs int8 [h, w, L] of payloads [sub-codes][slices]: +1, -1, or 0 for what is missing.
 
     There may be fewer sub-codes than the codes have. Where a slice's payload is None, its later
-    sub-codes cannot be read either. Raises FormatError for damaged payloads.
+    sub-codes cannot be read either. earlier: as `write_bits` had them. Raises FormatError for damaged
+    payloads.
     """
     parts = slices(len(inside))
     config = prior.config
@@ -103,7 +111,9 @@ def read_bits(
                 break
             known.append(payload)
         coder = SubCodeDecoder(known, config.sub_code)
-        result[rows] = walk_bits(prior, inside[rows], coder, _part(progress, index, len(parts)))
+        tell = _part(progress, index, len(parts))
+        before = [signs[rows] for signs in earlier]
+        result[rows] = walk_bits(prior, inside[rows], coder, tell, before)
     return result
 
 

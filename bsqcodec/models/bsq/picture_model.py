@@ -21,7 +21,14 @@ from bsqcodec.format.image_container import Header
 from bsqcodec.format.token_file import bits_of_codes, codes_of_bits
 from bsqcodec.machine.team import team_of
 from bsqcodec.media.image.picture import reduce_samples
-from bsqcodec.models.bsq.coding import Bits, missing_rows, picture_of_signs, read_bits, slices
+from bsqcodec.models.bsq.coding import (
+    Bits,
+    Signs,
+    missing_rows,
+    picture_of_signs,
+    read_bits,
+    slices,
+)
 from bsqcodec.models.bsq.generation import Drawing, expected_signs, fill
 from bsqcodec.models.bsq.level_payload import salvage_slices, unpack_slices
 from bsqcodec.models.bsq.weight_files import BsqWeights, steps_of
@@ -100,14 +107,19 @@ class BsqModel:
         header: Header,
         progress: Progress | None = None,
         damaged: Sequence[bytes] = (),
+        earlier: Sequence[Signs] = (),
     ) -> Symbols:
+        """See `PictureModel.read`; earlier: signs [h, w, L] of the frames before in a video.
+
+        The latest of them comes first.
+        """
         grid = self.grid(header.height, header.width)
         inside = grid.inside
         count = len(slices(len(inside)))
         parts: list[Sequence[bytes | None]] = [unpack_slices(data, count) for data in payloads]
         parts += [salvage_slices(data, count) for data in damaged]
         with team_of(self.device):
-            signs = read_bits(self.weights.prior, parts, inside, progress)
+            signs = read_bits(self.weights.prior, parts, inside, progress, earlier)
         return self.symbols(signs, inside)
 
     def symbols(self, signs: npt.NDArray[np.int8], inside: npt.NDArray[np.bool_]) -> Symbols:
