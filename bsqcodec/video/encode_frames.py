@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import islice, zip_longest
 from typing import TYPE_CHECKING
@@ -75,11 +75,6 @@ def encode_reader(
     """
     started = time.perf_counter()
     form = reader.format
-    slack = 0
-    gop = options.gop
-    if gop is None:
-        gop = default_gop(form)
-        slack = gop // LAST_GOP_EXTENSION
     encoders = group_encoders_of(codec.model, form.height, form.width, options, codec.device)
     if rate_control is None:
         rate_control = encoders.rate_control(options.target or DEFAULT_TARGET)
@@ -89,10 +84,6 @@ def encode_reader(
     optimised = is_optimised(options.effort, area)
     notes = (*codec.notes, *notes_on(options.effort, area, "each frame"))
     notes = (*notes, *memory_notes("frames", form.width, form.height, video_memory))
-    groups: list[int] = []
-    first_pts: int | None = None
-    end = 0
-    squared, picture_bytes = 0.0, 0
     with (
         coding(codec.device, "this video"),
         codec.coding_threads(codec.model, reader.expected_frames, not optimised) as threads,
@@ -101,51 +92,91 @@ def encode_reader(
             sink, header_for(form, codec.model.id, codec.model.image_id), form.metadata
         )
         times = ShownTimes(writer.header)
-        frames = _FrameQueue(_growing(reader.frames(), times), slack, _nominal_step(form))
         encoding = _GroupEncoding(encoders, rate_control, threads)
-
-        def tell(done: int) -> None:
-            """Report frames of the group that is being coded."""
-            if progress is not None:
-                progress(writer.frames + done)
-
-        while frames:
-            taken, coded = encoding.next_group(frames, gop, tell, form.time_base)
-            pts = tuple(frame.pts for frame in taken)
-            first_pts = pts[0] if first_pts is None else first_pts
-            end = frames.end
-            writer.gop(Gop(writer.frames, pts, coded.payloads))
-            side = reader.take_side_bytes()
-            if side:
-                writer.side(side)
-            groups.append(len(taken))
-            squared += sum(coded.errors)
-            picture_bytes += coded.size
-            del taken, coded  # or two groups would be in memory
-        side = reader.take_side_bytes()
-        if side:
-            writer.side(side)
-        duration = end - (first_pts or 0)
-        writer.close(duration)
-    count = sum(groups)
+        totals = _write_groups(encoding, reader, writer, times, options.gop, progress)
+        writer.close(totals.duration)
+    count = sum(totals.groups)
     missed = None
     if isinstance(rate_control, AverageRate):
-        seconds = float(duration * form.time_base)
-        missed = rate_control.missed(8 * picture_bytes, count, seconds)
+        seconds = float(totals.duration * form.time_base)
+        missed = rate_control.missed(8 * totals.picture_bytes, count, seconds)
     if missed is not None:
         notes = (*notes, missed)
-    samples = count * area
-    mean = squared / max(count, 1)
     return EncodedVideo(
         frames=count,
-        groups=tuple(groups),
+        groups=tuple(totals.groups),
         size=writer.bytes_written,
-        picture_bytes=picture_bytes,
-        bpp=8 * writer.bytes_written / max(samples, 1),
-        psnr=psnr_of_error(mean),
+        picture_bytes=totals.picture_bytes,
+        bpp=8 * writer.bytes_written / max(count * area, 1),
+        psnr=psnr_of_error(totals.squared_error / max(count, 1)),
         seconds=time.perf_counter() - started,
         notes=(*reader.notes, *notes, *times.notes),
     )
+
+
+@dataclass
+class _Totals:
+    """What the groups of a video come to.
+
+    groups: numbers of frames. first_pts, end: in units of the time base. squared_error: mean of each
+    frame, added up.
+    """
+
+    groups: list[int] = field(default_factory=list)
+    first_pts: int | None = None
+    end: int = 0
+    squared_error: float = 0.0
+    picture_bytes: int = 0
+
+    @property
+    def duration(self) -> int:
+        """From the first frame to the end of the last, in units of the time base."""
+        return self.end - (self.first_pts or 0)
+
+    def add(self, pts: tuple[int, ...], coded: CodedGroup) -> None:
+        """Count a group."""
+        self.groups.append(len(pts))
+        self.first_pts = pts[0] if self.first_pts is None else self.first_pts
+        self.squared_error += sum(coded.errors)
+        self.picture_bytes += coded.size
+
+
+def _write_groups(
+    encoding: _GroupEncoding,
+    reader: VideoReader,
+    writer: VideoFileWriter,
+    times: ShownTimes,
+    gop: int | None,
+    progress: Progress | None,
+) -> _Totals:
+    """Code all groups and write them, each followed by the side stream's bytes that came with it."""
+    form = reader.format
+    slack = 0
+    if gop is None:
+        gop = default_gop(form)
+        slack = gop // LAST_GOP_EXTENSION
+    frames = _FrameQueue(_growing(reader.frames(), times), slack, _nominal_step(form))
+    totals = _Totals()
+
+    def tell(done: int) -> None:
+        """Report frames of the group that is being coded."""
+        if progress is not None:
+            progress(writer.frames + done)
+
+    while frames:
+        taken, coded = encoding.next_group(frames, gop, tell, form.time_base)
+        pts = tuple(frame.pts for frame in taken)
+        totals.add(pts, coded)
+        totals.end = frames.end
+        writer.gop(Gop(writer.frames, pts, coded.payloads))
+        side = reader.take_side_bytes()
+        if side:
+            writer.side(side)
+        del taken, coded  # or two groups would be in memory
+    side = reader.take_side_bytes()
+    if side:
+        writer.side(side)
+    return totals
 
 
 def default_gop(form: VideoFormat) -> int:

@@ -35,7 +35,13 @@ def run_in_browser(page: str, script: str, folder: Path, width: int = 1000) -> A
         " catch (error) { put({error: String(error)}); } };"
         f"f.srcdoc = {json.dumps(page).replace('<', chr(92) + 'u003c')};</script>"
     )
-    command = [program, "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=60000"]
+    command = [
+        program,
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--virtual-time-budget=60000",
+    ]
     command += [f"--user-data-dir={folder / 'profile'}", "--window-size=1200,1000", "--dump-dom"]
     done = subprocess.run(
         [*command, outer.as_uri()], capture_output=True, text=True, timeout=120, check=True
