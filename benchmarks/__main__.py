@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from benchmarks import crops, filling, machine_speed, plot, report, run, speed, tokenizer
+from benchmarks import crops, filling, machine_speed, plot, report, run, runtime, speed, tokenizer
 from benchmarks.datasets import CLIP_SETS, PICTURE_SETS, DatasetError
 from benchmarks.datasets.sequences import MCL_JCV, UVG, Sequence1080
 
@@ -67,7 +67,7 @@ def datasets_command(data: Path | None) -> None:
             click.echo(f"  {sequence.file}, {sequence.frames} frames")
 
 
-for command in (run, plot, report, tokenizer, crops, speed, machine_speed, filling):
+for command in (run, plot, report, tokenizer, crops, speed, machine_speed, filling, runtime):
     main.add_command(command.main)
 main.add_command(datasets_command)
 

@@ -14,8 +14,9 @@ from benchmarks.colour import Frame, frame_to_rgb, matrix_of, rgb_to_frame
 from benchmarks.datasets.clips import Clip
 from benchmarks.datasets.generated import generated_picture
 from benchmarks.environment import versions
-from benchmarks.measures import INTRA, OURS, SEARCHING
+from benchmarks.measures import FIXED, INTRA, OURS, SEARCHING
 from bsqcodec.media.video.video_files import VideoColour, VideoFormat, VideoFrame, VideoReader
+from bsqcodec.targets import DEFAULT_QUALITY
 
 if TYPE_CHECKING:
     from bsqcodec.video.codec import VideoCodec
@@ -110,12 +111,44 @@ class BsqVideo:
             yield rgb_to_frame(frame.pixels, matrix_of(decoded.format.height))
 
 
-NAMES = (OURS, INTRA, SEARCHING)
+class FixedVideo(BsqVideo):
+    """With weights of the family bsq, whose only setting are the bits of a token.
+
+    name: one of `FIXED`. Raises WeightsError for weights of another family or depth.
+    """
+
+    setting_name = "bits"
+
+    def __init__(self, name: str, codec: "VideoCodec") -> None:
+        from bsqcodec.encoder.target_search import quality_among
+        from bsqcodec.errors import WeightsError
+        from bsqcodec.video.video_model import BsqVideoModel
+
+        super().__init__(codec)
+        bits = FIXED[name]
+        if not isinstance(codec.model, BsqVideoModel) or bits not in codec.model.model.depths:
+            raise WeightsError(f"the weights {codec.model.id.hex()} have no tokens of {bits} bits")
+        model = codec.model.model
+        quality = quality_among(model.steps, model.step_of(bits))
+        self._quality = DEFAULT_QUALITY if quality is None else quality
+        given = "" if bits == model.default_depth else f" -q {quality:g}"
+        self.name, self.label = name, f"bsqcodec, --model bsq{given}"
+        self.settings = (float(bits),)
+
+    def _encoded(
+        self, width: int, height: int, rate: Fraction, frames: Iterable[Frame], quality: float
+    ) -> bytes:
+        return super()._encoded(width, height, rate, frames, self._quality)
+
+
+NAMES = (OURS, INTRA, SEARCHING, *FIXED)
 
 
 def open_video(name: str, weights: str | None = None, threads: int | None = None) -> BsqVideo:
     """One of NAMES, on the CPU."""
     from bsqcodec.video.codec import VideoCodec
 
+    if name in FIXED:
+        return FixedVideo(name, VideoCodec(weights, device="cpu", threads=threads, model="bsq"))
     codec = VideoCodec(weights, device="cpu", threads=threads)
     return BsqVideo(codec, intra=name == INTRA, searching=name == SEARCHING)

@@ -82,9 +82,7 @@ def test_what_the_family_does_not_have(
     assert sorted(path.name for path in folder.iterdir()) == ["photo.png"]
 
 
-def test_model_excludes_weights(
-    folder: Path, bsq_weights: Path, capsys: Capture
-) -> None:
+def test_model_excludes_weights(folder: Path, bsq_weights: Path, capsys: Capture) -> None:
     both = ["encode", "photo.png", "--model", "bsq", "--weights", str(bsq_weights)]
     assert "leave --model out" in error_of(capsys, *both, status=2)
     video = ["encode", "photo.png", "-o", "clip.bsq", "--video", "--model", "bsq"]
