@@ -24,6 +24,7 @@ from bsqcodec.models.weight_files import load
 from bsqcodec.targets import Quality
 from bsqcodec.training import bsq, searched
 from bsqcodec.video.codec import VideoCodec
+from bsqcodec.video.video_model import BsqVideoModel
 
 from ..compare.test_lpips import random_weights
 from ..tiny_models import PRIOR, TOKENIZER
@@ -137,17 +138,25 @@ def test_the_recipe_of_bsq(folder: Path, train: Train, monkeypatch: pytest.Monke
     monkeypatch.setattr(bsq, "START_CROPS", 60)
     monkeypatch.setattr(bsq, "ADVERSARIAL_ALONE", 0.0)
     sizes = {
-        "NETWORK": "--bits 12 --width 64 --encoder-blocks 1 --decoder-blocks 1",
-        "PRIOR": '{"lattices": [2, 2], "width": 32, "heads": 2, "blocks": 1, "hidden": 32}',
+        "NETWORK": "--width 64 --encoder-blocks 1 --decoder-blocks 1",
+        "SHORT": "--bits 6",
+        "DEPTHS": "--bits 12 --depths 6 12",
+        "PRIOR": '{"lattices": [2, 2], "width": 32, "heads": 2, "blocks": 1, "hidden": 32,'
+        ' "earlier_frames": 1, "earlier_blocks": 1}',
         "OPTIONS": "--batch 2 --crop 128 --threads 1 --no-compile",
     }
     for name, value in sizes.items():
         monkeypatch.setitem(TINY, name, value)
     names = run(train, "bsq.sh", "data", "held_out", "lpips.safetensors", "runs", "weights")
-    assert names == ["bsq", "bsq", "bit-prior", "export-bsq"]
+    assert names == ["bsq", "bsq", "bsq", "bit-prior", "export-bsq"]
     (path,) = (folder / "weights").glob("bsq-*.safetensors")
+    codec = VideoCodec(path, device="cpu")
+    assert isinstance(codec.model, BsqVideoModel) and codec.model.model.depths == (6, 12)
+    sink = io.BytesIO()
+    codec.encode(ListReader(clip(3)), sink)
+    codec.verify(sink.getvalue(), 3)
     assert json.loads((folder / "weights/index.json").read_text()) == {"bsq": path.stem[4:]}
-    for stage in ("tokenizer", "adversarial", "prior"):
+    for stage in ("short", "tokenizer", "adversarial", "prior"):
         assert checkpoint(folder / "runs" / stage)["count"] >= 1
 
 
