@@ -24,7 +24,7 @@ from bsqcodec.options import EncodeOptions
 from bsqcodec.targets import DEFAULT_TARGET
 from bsqcodec.video.coding_threads import CodingThreads
 from bsqcodec.video.decoding_loop import Pixels
-from bsqcodec.video.group_encoders import GroupEncoders, group_encoders_of
+from bsqcodec.video.family_encoders import GroupEncoders, group_encoders_of
 from bsqcodec.video.stream_format import header_for
 
 if TYPE_CHECKING:

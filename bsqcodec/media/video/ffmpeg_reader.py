@@ -20,7 +20,7 @@ from bsqcodec.media.video.part import Part
 from bsqcodec.media.video.picture_decoder import PictureDecoder
 from bsqcodec.media.video.track_facts import (
     TIME_CODE,
-    Crop,
+    ContainerCrop,
     SideDataNotes,
     TrackFacts,
     metadata_of,
@@ -257,14 +257,14 @@ class FFmpegReader(VideoReader):
             width, height, self._time_base, self._rate, colour, aspect, metadata, tuple(self.notes)
         )
 
-    def _usable(self, crop: Crop | None, frame: av.VideoFrame) -> Crop:
+    def _usable(self, crop: ContainerCrop | None, frame: av.VideoFrame) -> ContainerCrop:
         """The crop that the container asks for, if it leaves anything of the picture."""
         if crop is None:
-            return Crop()
+            return ContainerCrop()
         width, height = crop.size(frame.width, frame.height)
         if width < 1 or height < 1:
             self.notes.append("the file asks for a crop that leaves nothing: not applied")
-            return Crop()
+            return ContainerCrop()
         self.notes.append(f"{CROPPED} {width} x {height} as the file asks")
         return crop
 

@@ -59,7 +59,7 @@ _logging: Final = Lock()
 
 
 @dataclass(frozen=True)
-class Crop:
+class ContainerCrop:
     """How many columns and rows a container wants to be left out at each side of the picture."""
 
     left: int = 0
@@ -77,7 +77,7 @@ class TrackFacts:
     """What FFmpeg found in the container about a stream. crop: None for none. unkept: names of
     what a .bsq file does not hold."""
 
-    crop: Crop | None = None
+    crop: ContainerCrop | None = None
     unkept: list[str] = field(default_factory=list)
 
 
@@ -215,10 +215,10 @@ def _side_lines(description: str, index: int) -> Iterable[tuple[str, str]]:
                 yield side[1], side[2] or ""
 
 
-def _crop(text: str) -> Crop | None:
+def _crop(text: str) -> ContainerCrop | None:
     """The crop that FFmpeg writes as left/right/top/bottom."""
     try:
         left, right, top, bottom = (int(part) for part in text.split("/"))
     except ValueError:
         return None
-    return Crop(left, right, top, bottom) if left or right or top or bottom else None
+    return ContainerCrop(left, right, top, bottom) if left or right or top or bottom else None

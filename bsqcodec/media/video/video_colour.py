@@ -14,7 +14,7 @@ from bsqcodec.errors import MediaError
 from bsqcodec.media.image.orientation import oriented
 from bsqcodec.media.image.picture import Samples
 from bsqcodec.media.remarks import MATRIX_ASSUMED, TURNED
-from bsqcodec.media.video.track_facts import Crop, side_data_of
+from bsqcodec.media.video.track_facts import ContainerCrop, side_data_of
 from bsqcodec.media.video.video_types import VideoColour
 
 SCALING: Final = int(
@@ -151,12 +151,12 @@ class ToRgb:
         colour: VideoColour,
         given: VideoColour | None,
         orientation: int,
-        crop: Crop | None = None,
+        crop: ContainerCrop | None = None,
     ) -> None:
         self._fallback = colour
         self._given = given
         self._orientation = orientation
-        self._crop = crop or Crop()
+        self._crop = crop or ContainerCrop()
         self._reformatter = VideoReformatter()
 
     def __call__(self, frame: av.VideoFrame) -> Samples:
