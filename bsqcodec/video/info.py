@@ -14,6 +14,7 @@ from bsqcodec.format.memory_limit import memory_limit
 from bsqcodec.format.plain_text import one_line
 from bsqcodec.format.video_file_reader import SideBytes, VideoFileReader
 from bsqcodec.format.video_gop import FrameType, Gop
+from bsqcodec.format.video_header import VideoHeader
 from bsqcodec.format.video_times import ShownTimes
 from bsqcodec.format.video_walk import DamagedGop
 from bsqcodec.image.info import Counted
@@ -87,20 +88,7 @@ def describe_video(
     if file.totals is not None:
         duration = float(file.totals.duration * header.time_base)
     return {
-        "format_version": int(FileKind.VIDEO),
-        "image_model_id": header.image_model_id.hex(),
-        "video_model_id": header.video_model_id.hex(),
-        "width": header.width,
-        "height": header.height,
-        "time_base": str(header.time_base),
-        "frame_rate": None if header.frame_rate is None else str(header.frame_rate),
-        "sample_aspect_ratio": str(header.sample_aspect_ratio),
-        "colour": {
-            "matrix": header.colour.matrix,
-            "primaries": header.colour.primaries,
-            "transfer": header.colour.transfer,
-            "full_range": header.colour.full_range,
-        },
+        **_header_facts(header),
         "metadata": file.metadata,
         "frames": count,
         "duration_s": duration,
@@ -120,6 +108,26 @@ def describe_video(
         "bitrate_bps": 8 * size / duration if duration else None,
         "damage": [asdict(lost) for lost in damage],
         "problem": damage[0].reason if damage else side_problem,
+    }
+
+
+def _header_facts(header: VideoHeader) -> dict[str, Any]:
+    """What the header says of the video."""
+    return {
+        "format_version": int(FileKind.VIDEO),
+        "image_model_id": header.image_model_id.hex(),
+        "video_model_id": header.video_model_id.hex(),
+        "width": header.width,
+        "height": header.height,
+        "time_base": str(header.time_base),
+        "frame_rate": None if header.frame_rate is None else str(header.frame_rate),
+        "sample_aspect_ratio": str(header.sample_aspect_ratio),
+        "colour": {
+            "matrix": header.colour.matrix,
+            "primaries": header.colour.primaries,
+            "transfer": header.colour.transfer,
+            "full_range": header.colour.full_range,
+        },
     }
 
 
