@@ -1,5 +1,6 @@
 """`python -m benchmarks`: measure, draw and report; --help lists the commands."""
 
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -7,9 +8,9 @@ import click
 
 from benchmarks import crops, filling, machine_speed, plot, report, run, runtime, speed, tokenizer
 from benchmarks.datasets import CLIP_SETS, PICTURE_SETS, DatasetError
-from benchmarks.datasets.sequences import MCL_JCV, UVG, Sequence1080
+from benchmarks.datasets.sequences import MCL_JCV, UVG, Sequence1080, write_stand_in
 
-PUBLISHED_SETS = ("kodak", "uvg", "mcl-jcv", "mcl-jcv-360p")
+PUBLISHED_SETS = ("kodak", "uvg", "uvg-360p", "mcl-jcv", "mcl-jcv-360p")
 
 
 @click.group(invoke_without_command=True)
@@ -67,9 +68,27 @@ def datasets_command(data: Path | None) -> None:
             click.echo(f"  {sequence.file}, {sequence.frames} frames")
 
 
+@click.command("stand-in")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--only", metavar="PATTERN", default="*", help="Only sequences with such names.")
+def stand_in_command(folder: Path, only: str) -> None:
+    """Write generated files in the place of UVG and MCL-JCV into FOLDER, to try the way out.
+
+    They have the published names, geometry and lengths: 1.9 GB a sequence of 600 frames. What is
+    measured on them means nothing for the sets.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    chosen = [sequence for sequence in (*UVG, *MCL_JCV) if fnmatch(sequence.name, only)]
+    if not chosen:
+        raise click.ClickException(f"no sequence of UVG or MCL-JCV is called {only}")
+    for sequence in chosen:
+        click.echo(write_stand_in(sequence, folder))
+
+
 for command in (run, plot, report, tokenizer, crops, speed, machine_speed, filling, runtime):
     main.add_command(command.main)
 main.add_command(datasets_command)
+main.add_command(stand_in_command)
 
 if __name__ == "__main__":
     main()

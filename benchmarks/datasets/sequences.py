@@ -8,6 +8,7 @@ from pathlib import Path
 
 from benchmarks.datasets.base import Dataset, DatasetError, existing_folder, missing_files
 from benchmarks.datasets.clips import Clip, open_video_file, raw_frames, read_raw, scaled
+from benchmarks.datasets.generated import generated_clip
 
 UVG_SOURCE = "https://ultravideo.fi/"
 MCL_JCV_SOURCE = "https://mcl.usc.edu/mcl-jcv-dataset/"
@@ -106,10 +107,30 @@ def open_mcl_jcv(folder: Path | None, allow_short: bool = False) -> Dataset[Clip
 
 def open_mcl_jcv_360p(folder: Path | None, allow_short: bool = False) -> Dataset[Clip]:
     """MCL-JCV scaled down to 640x360, the size at which BSQ-ViT was measured."""
-    large = open_mcl_jcv(folder, allow_short)
+    return _at_360p(open_mcl_jcv(folder, allow_short), "mcl-jcv")
+
+
+def open_uvg_360p(folder: Path | None, allow_short: bool = False) -> Dataset[Clip]:
+    """UVG scaled down to 640x360. Raises DatasetError."""
+    return _at_360p(open_uvg(folder, allow_short), "uvg")
+
+
+def _at_360p(large: Dataset[Clip], name: str) -> Dataset[Clip]:
     clips = tuple(scaled(clip, 640, 360) for clip in large.items)
-    name = large.name.replace("mcl-jcv", "mcl-jcv-360p")
-    return Dataset(name, clips, "scaled from 1920x1080 to 640x360 by swscale, bicubic")
+    preparation = "scaled from 1920x1080 to 640x360 by swscale, bicubic"
+    return Dataset(large.name.replace(name, f"{name}-360p"), clips, preparation)
+
+
+def write_stand_in(sequence: Sequence1080, folder: Path) -> Path:
+    """Write a file that stands in for a published sequence, and return its path.
+
+    It has the published name, geometry and length, and shows a generated picture that moves.
+    """
+    clip = generated_clip(sequence.width, sequence.height, sequence.frames)
+    path = folder / sequence.file
+    with open(path, "wb") as file:
+        file.writelines(frame.tobytes() for frame in clip.read())
+    return path
 
 
 def open_videos(folder: Path | None) -> Dataset[Clip]:

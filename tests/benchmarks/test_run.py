@@ -120,7 +120,7 @@ def test_without_a_command_what_is_missing_is_left_out(
     done = CliRunner().invoke(command.main, [])
     assert done.exit_code == 0, done.output
     left_out = [line for line in done.output.splitlines() if line.startswith("left out")]
-    assert len(left_out) == 10
+    assert len(left_out) == 11
     assert "Kodak" in left_out[0] and "30 of 30" in left_out[3]
 
 
