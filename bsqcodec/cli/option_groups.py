@@ -38,6 +38,9 @@ OTHERS: Final = "Other options"
 class GroupedCommand(click.Command):
     """A command whose help lists its options in groups."""
 
+    def get_help_option_names(self, ctx: click.Context) -> list[str]:
+        return ["-h", "--help"]  # whatever context asks first, since click keeps the answer
+
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for title, rows in grouped_rows(ctx):
             with formatter.section(title):
