@@ -133,7 +133,7 @@ def test_the_readme_is_short_and_has_ten_commands() -> None:
     assert len(text.splitlines()) <= 150
     assert len(commands(text)) == 10
     used = {words[0] for words in commands(text)}
-    assert used == {"encode", "decode", "info", "batch", "compare"}
+    assert used == {"encode", "decode", "info", "batch", "compare", "sweep"}
 
 
 def test_the_page_of_training_is_short() -> None:

@@ -45,6 +45,7 @@ def cli(ctx: click.Context) -> None:
     bsqcodec info photo.bsq            tells what is in the file
     bsqcodec batch photos coded        codes all of a folder
     bsqcodec compare a.png a.bsq       measures what was lost
+    bsqcodec sweep photo.png           measures all qualities, beside other codecs
     bsqcodec tokens photo.png          writes photo.safetensors, its codes
     bsqcodec generate picture.png      draws a picture
     """

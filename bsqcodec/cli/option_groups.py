@@ -14,8 +14,8 @@ Row: TypeAlias = tuple[str, str]
 """An option as its help shows it, and what it does."""
 
 GROUPS: Final = {
-    "Rate": ("quality", "bpp", "size", "psnr", "bitrate"),
-    "Quality": ("effort", "tune", "model", "levels", "bits", "verify"),
+    "Rate": ("quality", "qualities", "bpp", "size", "psnr", "bitrate"),
+    "Quality": ("rivals", "effort", "tune", "model", "levels", "bits", "verify"),
     "Video": (
         *("as_video", "start", "duration", "gop", "frame_size", "fps", "pix_fmt"),
         *("encoder", "crf", "lossless"),

@@ -109,6 +109,12 @@ def parse_crop(ctx: click.Context, param: click.Parameter, value: str | None) ->
         raise click.BadParameter(f"{error}.", ctx, param) from error
 
 
+def parse_qualities(ctx: click.Context, param: click.Parameter, value: str) -> tuple[float, ...]:
+    """Callback of an option that takes qualities from 0 to 100, as in 10,50,90."""
+    number = Number("a quality from 0 to 100", 0, 100)
+    return tuple(sorted({number.convert(part, param, ctx) for part in value.split(",")}))
+
+
 def parse_frame_rate(
     ctx: click.Context, param: click.Parameter, value: str | None
 ) -> Fraction | None:
