@@ -25,7 +25,17 @@ GROUPS: Final = {
     "Damage": ("partial", "no_fill"),
     "Batch": ("direction", "hidden", "resume", "dry_run", "workers", "scheduler"),
     "Output": (
-        *("output", "page", "naming", "format_name", "formats", "strip", "force"),
+        *(
+            "thumbnail",
+            "viewer",
+            "output",
+            "page",
+            "naming",
+            "format_name",
+            "formats",
+            "strip",
+            "force",
+        ),
         *("as_json", "log", "quiet", "verbose", "version", "help"),
     ),
     "Machine": ("device", "threads", "weights", "lpips", "max_pixels", "max_memory"),

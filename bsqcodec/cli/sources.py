@@ -1,4 +1,4 @@
-"""Pictures and videos of any kind as `compare` and `sweep` read them, .bsq files decoded."""
+"""Pictures and videos of any kind as `compare`, `sweep` and `view` read them, .bsq files decoded."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def find_source(path: str) -> Source:
     from bsqcodec.media.video.video_files import is_video
 
     if is_standard_stream(path):
-        raise click.UsageError("standard input cannot be compared; give the name of a file")
+        raise click.UsageError("give the name of a file, not standard input")
     size = Path(path).stat().st_size if Path(path).is_file() else None
     if size is None:
         if not is_video(path):
