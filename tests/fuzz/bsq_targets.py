@@ -6,6 +6,7 @@ import io
 import json
 import zipfile
 import zlib
+from copy import deepcopy
 from dataclasses import replace
 from random import Random
 from typing import Any
@@ -17,7 +18,7 @@ from bsqcodec.errors import FormatError
 from bsqcodec.format.byte_source import CRC, ByteReader
 from bsqcodec.format.image_container import Colour
 from bsqcodec.format.token_file import token_format, unpack_tokens
-from bsqcodec.format.varint import encode_varint
+from bsqcodec.format.varint import decode_varint, encode_varint
 from bsqcodec.image.picture_tokens import header_of
 from bsqcodec.models.bsq import weight_files as bsq_weight_files
 from bsqcodec.models.bsq.generation import Drawing
@@ -39,7 +40,9 @@ from ..hostile import (
 from ..injuries import injured
 from .material import Material
 from .odd_texts import changed_weights, noise_text, odd_json
-from .target import MAX_PIXELS, Pipe, Target, expect
+from .target import MAX_PIXELS, Pipe, Target, decode_frames, expect
+from .video_changes import changed_video
+from .video_parts import VideoFileParts, gop_parts_of, sealed_video, set_gop
 
 # Slices -------------------------------------------------------------------------------------------
 
@@ -342,10 +345,62 @@ def load_bsq_weights(material: Material, data: bytes, rng: Random) -> str:
     return "decoded"
 
 
+# Videos -------------------------------------------------------------------------------------------
+
+
+def levels_of(payload: bytes) -> list[bytes]:
+    """The levels of a frame behind its step, as many as there are."""
+    levels, place = [], 1
+    while place < len(payload):
+        size, place = decode_varint(payload, place)
+        levels.append(payload[place : place + size])
+        place += size
+    return levels
+
+
+def change_levels(parts: VideoFileParts, rng: Random) -> None:
+    """Another step, other levels or slices of a frame; checksums of slices are right."""
+    chunk = rng.choice([chunk for chunk in parts.chunks if chunk.kind == b"G"])
+    gop = gop_parts_of(chunk)
+    index = rng.choice([i for i, (_, payload) in enumerate(gop.frames) if payload])
+    kind, payload = gop.frames[index]
+    head = payload[:4] if index == 0 else b""
+    step, levels = payload[len(head)], levels_of(payload[len(head) :])
+    what = rng.randrange(5)
+    where = rng.randrange(len(levels))
+    if what == 0:
+        step = rng.choice((0, 1, 2, 3, 255))
+    elif what == 1:
+        levels.append(levels[where])
+    elif what == 2:
+        del levels[where]
+    else:
+        slices = slices_of(levels[where])
+        at = rng.randrange(len(slices))
+        slices[at] = noise_for(slices[at], rng)
+        levels[where] = pack_slices(slices)
+    packed = b"".join(encode_varint(len(level)) + level for level in levels)
+    gop.frames[index] = kind, head + bytes([step]) + packed
+    set_gop(chunk, gop)
+
+
+def mended_bsq_video(material: Material, rng: Random) -> bytes:
+    parts = deepcopy(rng.choice(material.bsq_videos))
+    if rng.randrange(2):
+        return sealed_video(changed_video(parts, rng))
+    change_levels(parts, rng)
+    return sealed_video(parts)
+
+
+def decode_bsq_video(material: Material, data: bytes, rng: Random) -> str:
+    return decode_frames(material.bsq_video_codec, data, rng)
+
+
 BSQ_TARGETS = (
     Target("bsq picture", 30, mended_bsq, decode_bsq),
     Target("damaged bsq picture", 15, damaged_bsq, decode_bsq),
     Target("injured bsq picture", 10, injured_bsq, decode_bsq),
+    Target("bsq video", 20, mended_bsq_video, decode_bsq_video),
     Target("bsq codes", 10, mended_bsq, read_codes),
     Target("tokens", 20, changed_tokens, decode_tokens),
     Target("bsq weights", 8, changed_bsq_weights, load_bsq_weights),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
@@ -35,7 +35,7 @@ from bsqcodec.video.frame_symbols import FrameSymbols, SymbolCoder
 from ..golden_files import FOLDER, model_path, recode
 from ..hostile import Parts, parts_of, sealed
 from ..media.clips import make_clip
-from ..tiny_models import save_bsq_weights, save_video_weights
+from ..tiny_models import BSQ_PRIOR, save_bsq_weights, save_video_weights
 from ..video.scenes import ListReader, clip
 from .video_parts import VideoFileParts, sealed_video, video_parts_of
 
@@ -89,6 +89,9 @@ class Material:
         for parts in self.bsq_pictures:
             self.bsq_codec.decode(sealed(parts))
         assert self.token_files
+        for video in self.bsq_videos:
+            for _ in self.bsq_video_codec.decode(sealed_video(video)).frames():
+                pass
         for video in self.videos:
             for _ in self.video_codec.decode(sealed_video(video)).frames():
                 pass
@@ -159,9 +162,34 @@ class Material:
         return [_side_of(data) for data in clips]
 
     @cached_property
+    def bsq_path(self) -> Path:
+        """Weights of the family bsq of three depths, whose prior sees earlier frames."""
+        config = replace(BSQ_PRIOR, earlier_frames=2, earlier_blocks=1)
+        return save_bsq_weights(self.folder / "bsq", (6, 12, 18), config)
+
+    @cached_property
     def bsq_codec(self) -> Codec:
         """Of pictures of the family bsq."""
-        return Codec(save_bsq_weights(self.folder / "bsq"), device="cpu", threads=1)
+        return Codec(self.bsq_path, device="cpu", threads=1)
+
+    @cached_property
+    def bsq_video_codec(self) -> VideoCodec:
+        """Of videos of the family bsq."""
+        return VideoCodec(self.bsq_path, device="cpu", threads=1)
+
+    @cached_property
+    def bsq_videos(self) -> list[VideoFileParts]:
+        """Videos of the family bsq of three groups, of each depth, one with sound."""
+        files = []
+        for quality in (0, 50, 100):
+            coded = io.BytesIO()
+            side = [self.sides[0][:300]] if quality else []
+            frames = clip(7)
+            frames[4] = frames[3]
+            reader = ListReader(frames, side=side)
+            self.bsq_video_codec.encode(reader, coded, Quality(quality), gop=3)
+            files.append(coded.getvalue())
+        return [video_parts_of(file) for file in files]
 
     @cached_property
     def bsq_pictures(self) -> list[Parts]:
@@ -191,14 +219,7 @@ class Material:
     @cached_property
     def bsq_weights(self) -> bytes:
         """The file of the tiny model of the family bsq."""
-        (path,) = self.bsq_codec_folder.glob("*.safetensors")
-        return path.read_bytes()
-
-    @property
-    def bsq_codec_folder(self) -> Path:
-        """Where the weights of the family bsq are."""
-        assert self.bsq_codec.model
-        return self.folder / "bsq"
+        return self.bsq_path.read_bytes()
 
     @cached_property
     def weights(self) -> bytes:

@@ -19,7 +19,9 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 WORKER = ("-m", "tests.fuzz.worker")
 CASE_SECONDS = 60.0
-"""What a case may take; most take some hundredths of a second."""
+"""What a case may take of a processor; most take some hundredths of a second."""
+WAITING = 10
+"""By the clock it may take this many times as long, since other work may keep it waiting."""
 START_SECONDS = 600.0
 
 
@@ -105,10 +107,22 @@ class Worker:
 
     def line(self, seconds: float) -> str | None:
         """Its next line, "" when it has ended, None when it takes longer."""
+        begun, latest = self._processor_seconds(), time.monotonic() + WAITING * seconds
+        while True:
+            try:
+                return self._lines.get(timeout=seconds)
+            except queue.Empty:
+                used = self._processor_seconds() - begun
+                if used >= seconds or time.monotonic() >= latest:
+                    return None
+
+    def _processor_seconds(self) -> float:
+        """Seconds that a processor has worked for it; those of the clock where none tells."""
         try:
-            return self._lines.get(timeout=seconds)
-        except queue.Empty:
-            return None
+            fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            return time.monotonic()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def end(self) -> int:
         """End it; its status."""

@@ -6,8 +6,10 @@ import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
+from typing import Any
 
 from bsqcodec.errors import BsqError
+from bsqcodec.video.codec import VideoCodec
 
 from .material import Material
 
@@ -42,6 +44,26 @@ class Pipe(io.RawIOBase):
 
     def read(self, size: int = -1) -> bytes:
         return self._inner.read(min(size, 777) if size >= 0 else 777)
+
+
+def decode_frames(codec: VideoCodec, data: bytes, rng: Random) -> str:
+    """Decode a video, or a part of it, from a source of any kind."""
+    options: dict[str, Any] = {"partial": rng.randrange(2) == 0}
+    if rng.randrange(4) == 0:
+        options["start"] = rng.choice((0.0, 0.04, 0.1, 5.0, 1e18))
+    if rng.randrange(4) == 0:
+        options["duration"] = rng.choice((0.0, 0.04, 0.1, 1e18))
+    source = rng.choice((bytes, io.BytesIO, Pipe))(data)
+    decoded = codec.decode(source, max_pixels=MAX_PIXELS, **options)
+    header = decoded.file.header
+    count, last = 0, None
+    for frame in decoded.frames():
+        expect(frame.pixels.shape == (header.height, header.width, 3), "samples")
+        expect(last is None or frame.pts > last, "times")
+        last, count = frame.pts, count + 1
+    for lost in decoded.missing:
+        expect(options["partial"] and "\n" not in lost.reason, "missing frames")
+    return "cut" if decoded.missing else f"decoded{'' if count else ' to nothing'}"
 
 
 class Wrong(Exception):

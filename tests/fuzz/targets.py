@@ -36,7 +36,7 @@ from ..injuries import injured
 from .bsq_targets import BSQ_TARGETS
 from .material import Material
 from .odd_texts import changed_weights, noise_text, odd_json
-from .target import MAX_PIXELS, Pipe, Target, check_message, expect
+from .target import MAX_PIXELS, Pipe, Target, check_message, decode_frames, expect
 from .video_changes import changed_video
 from .video_parts import sealed_video
 
@@ -82,22 +82,7 @@ def injured_video(material: Material, rng: Random) -> bytes:
 
 
 def decode_video(material: Material, data: bytes, rng: Random) -> str:
-    options: dict[str, Any] = {"partial": rng.randrange(2) == 0}
-    if rng.randrange(4) == 0:
-        options["start"] = rng.choice((0.0, 0.04, 0.1, 5.0, 1e18))
-    if rng.randrange(4) == 0:
-        options["duration"] = rng.choice((0.0, 0.04, 0.1, 1e18))
-    source = rng.choice((bytes, io.BytesIO, Pipe))(data)
-    decoded = material.video_codec.decode(source, max_pixels=MAX_PIXELS, **options)
-    header = decoded.file.header
-    count, last = 0, None
-    for frame in decoded.frames():
-        expect(frame.pixels.shape == (header.height, header.width, 3), "samples")
-        expect(last is None or frame.pts > last, "times")
-        last, count = frame.pts, count + 1
-    for lost in decoded.missing:
-        expect(options["partial"] and "\n" not in lost.reason, "missing frames")
-    return "cut" if decoded.missing else f"decoded{'' if count else ' to nothing'}"
+    return decode_frames(material.video_codec, data, rng)
 
 
 def decode_to_container(material: Material, data: bytes, rng: Random) -> str:
