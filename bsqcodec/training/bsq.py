@@ -189,6 +189,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--width", type=int, default=shape.width)
     add("--encoder-blocks", type=int, default=shape.encoder_blocks)
     add("--decoder-blocks", type=int, default=shape.decoder_blocks)
+    add(
+        "--freeze-encoder",
+        action="store_true",
+        help="train the decoder alone, for codes as they are",
+    )
     add("--ms-ssim", type=float, default=0.0, help="weight of MS-SSIM in the squared error")
     add("--lpips", type=Path, help="file of LPIPS weights")
     add("--perceptual", type=float, default=1.0, help="weight of LPIPS, if --lpips is given")
@@ -248,7 +253,7 @@ class Objective(nn.Module):
             distance = self.lpips(decoded, pixels).mean()
             loss = loss + self.perceptual * distance
             figures["lpips"] = distance
-        if self.entropy:
+        if self.entropy and v.requires_grad:
             penalty = regulariser(to_sphere(v), self.temperature, self.group)
             loss = loss + self.entropy * penalty
             figures["penalty"] = penalty
@@ -297,6 +302,8 @@ def train(args: argparse.Namespace, world: World) -> None:
     if not (args.out / "checkpoint.pt").exists():
         start(model, args, pictures)
     model.to(device)
+    if args.freeze_encoder:
+        model.tokenizer.encoder.requires_grad_(False)
     lpips = Lpips.load(args.lpips).to(device) if args.lpips else None
     optimizers = make_optimizers(model, args.rate, slow=("adversary",), slow_factor=0.1)
     loop = Loop(model, optimizers, loop_config(args), args.out, world)

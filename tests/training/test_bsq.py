@@ -209,6 +209,14 @@ def test_a_longer_code_starts_from_a_shorter_one(train: Callable[..., dict[str, 
         train("--init", "run", "--bits", "24", "--decoder-blocks", "2", out="deeper")
 
 
+def test_a_frozen_encoder_keeps_its_codes(train: Callable[..., dict[str, Any]]) -> None:
+    first = train()["average"]
+    second = train("--init", "run", "--freeze-encoder", out="decoder")["average"]
+    for name, value in first.items():
+        kept = torch.equal(second[name], value)
+        assert kept == name.startswith("tokenizer.encoder.") or not value.any(), name
+
+
 def test_losses_and_their_parts(train: Callable[..., dict[str, Any]]) -> None:
     """One step each, on the same crops with the same weights."""
     one = ["--minutes", "10", "--stop-after", "0"]
