@@ -6,7 +6,18 @@ from typing import Any
 
 import click
 
-from benchmarks import crops, filling, machine_speed, plot, report, run, runtime, speed, tokenizer
+from benchmarks import (
+    crops,
+    filling,
+    machine_speed,
+    plot,
+    report,
+    run,
+    runtime,
+    side_by_side,
+    speed,
+    tokenizer,
+)
 from benchmarks.datasets import CLIP_SETS, PICTURE_SETS, DatasetError
 from benchmarks.datasets.sequences import MCL_JCV, UVG, Sequence1080, write_stand_in
 
@@ -85,7 +96,18 @@ def stand_in_command(folder: Path, only: str) -> None:
         click.echo(write_stand_in(sequence, folder))
 
 
-for command in (run, plot, report, tokenizer, crops, speed, machine_speed, filling, runtime):
+for command in (
+    run,
+    plot,
+    report,
+    tokenizer,
+    crops,
+    speed,
+    machine_speed,
+    filling,
+    runtime,
+    side_by_side,
+):
     main.add_command(command.main)
 main.add_command(datasets_command)
 main.add_command(stand_in_command)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import markup, runtime, speed, tables, tokenizer
+from benchmarks import markup, runtime, side_by_side, speed, tables, tokenizer
 from benchmarks.bd_rate import at_bpp, at_quality, bd_rate
 from benchmarks.markup import Block, Paragraph, Table
 from benchmarks.measures import LPIPS, MS_SSIM, PSNR, SEARCHING, curve, is_ours, with_points
@@ -28,7 +28,8 @@ Of a codec with one rate, all is of that rate, and so is WebP's LPIPS, which is 
 def sections(found: Mapping[str, Sequence[RdResult]], folder: Path) -> dict[str, str]:
     """The text between the markers of a page, by the names of the markers.
 
-    A data set has a section of its name. `short`, `paper`, `tokenizer`, `speed` and `runtime` are there where
+    A data set has a section of its name. `short`, `paper`, `tokenizer`, `speed`, `runtime` and
+    `side-by-side` are there where
     `folder` has the result files that they need.
     """
     texts = {name: tables.summary_text(results) for name, results in found.items()}
@@ -39,6 +40,7 @@ def sections(found: Mapping[str, Sequence[RdResult]], folder: Path) -> dict[str,
         "tokenizer": tokenizer.blocks(folder),
         "speed": speed_blocks(folder),
         "runtime": runtime.blocks(folder),
+        "side-by-side": side_by_side.blocks(folder),
     }
     return texts | {name: markup.markdown(blocks) for name, blocks in others.items() if blocks}
 
