@@ -74,7 +74,8 @@ def encode_video(
     pictures) says how small or how good; ValueError for more than one. bpp and bitrate are of the
     frames, on average; size is of the whole file, which gets at most 3 % smaller, and needs a
     source that can be read more than once.
-    options: gop, frames of a group at most, by default a second of them. strip: leave the file's
+    options: gop, frames of a group at most, by default a second of them. audio: "copy" keeps sound as it is,
+    "opus" and "opus:64k" convert it, "none" leaves it out. strip: leave the file's
     texts, such as its title, out. verify: decode the result and compare. effort: 2 searches (slowly) for what
     costs less and looks better, 0 and 1 do not. tune: "psnr" chooses integers by that alone, in
     place of a mix with MS-SSIM; "ms-ssim" changes nothing, since frames that others are predicted
@@ -103,6 +104,7 @@ def encode_video(
         max_pixels=max_pixels,
         allow_damage=partial,
         strip=chosen.strip,
+        audio=chosen.audio_choice,
         part=Part.of(start, duration),
     )
     video.check()

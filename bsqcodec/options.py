@@ -14,6 +14,7 @@ from typing import Literal, Self, TypeAlias, TypedDict, Unpack, get_args
 from bsqcodec.format.image_container import DEFAULT_MAX_PIXELS
 from bsqcodec.format.video_chunks import MAX_GOP_FRAMES
 from bsqcodec.media.crop import Crop
+from bsqcodec.media.side.audio_choice import AudioChoice
 from bsqcodec.media.video.part import check_seconds
 from bsqcodec.targets import Bitrate, Target
 
@@ -42,6 +43,7 @@ class VideoKeywords(PictureKeywords, total=False):
     """Options of encoding a video that Python takes by name; see `EncodeOptions`."""
 
     gop: int | None
+    audio: str
 
 
 class DecodeKeywords(TypedDict, total=False):
@@ -63,7 +65,7 @@ class EncodeOptions:
     target: None for the default of the weights' family, which is a quality. effort: 0 rounds
     whatever it costs, 1 weighs rate against what is seen, 2 optimises integers, slowly. tune: the
     measure that this is for, None for a mix. gop: frames of a video's groups at most, None for
-    about a second. strip: leave metadata out. verify: decode the result and compare. max_pixels: of
+    about a second. audio: what becomes of a video's sound: "copy", "opus", "opus:64k" or "none". strip: leave metadata out. verify: decode the result and compare. max_pixels: of
     a picture or frame that is read.
     """
 
@@ -71,6 +73,7 @@ class EncodeOptions:
     effort: int = 1
     tune: Tune | None = None
     gop: int | None = None
+    audio: str = "copy"
     strip: bool = False
     verify: bool = False
     max_pixels: int = DEFAULT_MAX_PIXELS
@@ -82,6 +85,12 @@ class EncodeOptions:
             raise ValueError(f"{self.tune!r} is not one of {', '.join(TUNES)}")
         if self.gop is not None and not 1 <= self.gop <= MAX_GOP_FRAMES:
             raise ValueError(f"a group of {self.gop} frames is outside 1..{MAX_GOP_FRAMES}")
+        AudioChoice.parse(self.audio)
+
+    @property
+    def audio_choice(self) -> AudioChoice:
+        """What becomes of a video's sound."""
+        return AudioChoice.parse(self.audio)
 
     @classmethod
     def for_picture(

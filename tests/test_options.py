@@ -21,6 +21,7 @@ from bsqcodec.targets import Bitrate, Quality
         ({"tune": "vmaf"}, "'vmaf' is not one of psnr, ms-ssim"),
         ({"gop": 0}, r"a group of 0 frames is outside 1\.\.1024"),
         ({"gop": 1025}, "a group of 1025 frames"),
+        ({"audio": "mp3"}, "audio 'mp3' is not copy"),
     ],
 )
 def test_options_of_encoding_that_cannot_be(options: dict[str, Any], words: str) -> None:
@@ -60,7 +61,7 @@ def test_a_part_is_not_all() -> None:
 
 def test_what_python_takes_by_name_are_options() -> None:
     names = {field.name for field in fields(EncodeOptions)} - {"target", "max_pixels"}
-    assert set(PictureKeywords.__annotations__) == names - {"gop"}
+    assert set(PictureKeywords.__annotations__) == names - {"gop", "audio"}
     assert set(VideoKeywords.__annotations__) == names
     options = EncodeOptions.for_video(Quality(7), 99, gop=3, effort=2, strip=True)
     assert options == EncodeOptions(Quality(7), gop=3, effort=2, strip=True, max_pixels=99)

@@ -105,7 +105,7 @@ PICTURE: Final = Kind(
     encode_fields=("target", "effort", "tune", "strip", "weights_sha256", "searched_step"),
     decode_fields=("formats",),
     optional_fields=("searched_step",),
-    ignored_fields=("gop", "verify", "max_pixels"),
+    ignored_fields=("gop", "audio", "verify", "max_pixels"),
 )
 VIDEO: Final = Kind(
     name="video",

@@ -29,7 +29,13 @@ def encode(source: Path, destination: Path, options: Options, progress: Progress
     from bsqcodec.media.size_notes import larger_note
     from bsqcodec.video.encode_file import VideoInput, encode_video_file
 
-    video = VideoInput(source, max_pixels=options.encoding.max_pixels, strip=options.encoding.strip)
+    encoding = options.encoding
+    video = VideoInput(
+        source,
+        max_pixels=encoding.max_pixels,
+        strip=encoding.strip,
+        audio=encoding.audio_choice,
+    )
     total = video.check()  # before the weights are loaded
     codec = _codec(options)
     with open_named(destination, destination) as file:

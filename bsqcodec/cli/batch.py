@@ -211,7 +211,7 @@ def _check_direction(direction: Direction, *, for_encoding: bool, for_decoding: 
     if for_encoding and direction is Direction.DECODE:
         raise click.UsageError(
             "-q, --bpp, --bitrate, --size, --psnr, --model, --video, --picture, --effort, --tune,"
-            " --gop, --strip and --verify are for encoding, and this batch decodes"
+            " --gop, --audio, --strip and --verify are for encoding, and this batch decodes"
         )
 
 
@@ -220,7 +220,7 @@ def _check_kinds(kinds: set[str], encoding: EncodeOptions, weights: str | None) 
     if PICTURE.name in kinds:
         refuse({"--bitrate": isinstance(encoding.target, Bitrate)}, "pictures")
         if VIDEO.name not in kinds:
-            refuse({"--gop": encoding.gop}, "pictures")
+            refuse({"--gop": encoding.gop, "--audio": encoding.audio != "copy"}, "pictures")
         elif weights is not None:
             raise click.UsageError(
                 "--weights are of pictures or of videos, and this batch has both; give INPUT as a"

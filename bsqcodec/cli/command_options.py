@@ -13,7 +13,14 @@ from click.core import ParameterSource
 from bsqcodec.api import MAX_PIXELS, choose_target
 from bsqcodec.batch.plan import Naming
 from bsqcodec.cli.console import QUIET, Console
-from bsqcodec.cli.values import Number, Whole, complete_files, parse_bitrate, parse_byte_size
+from bsqcodec.cli.values import (
+    Number,
+    Whole,
+    check_audio,
+    complete_files,
+    parse_bitrate,
+    parse_byte_size,
+)
 from bsqcodec.machine.processor import clamp_threads
 from bsqcodec.options import TUNES, DecodeOptions, EncodeOptions
 from bsqcodec.targets import DEFAULT_QUALITY
@@ -89,6 +96,15 @@ ENCODING_OPTIONS = (
         type=Whole(1, 1024),
         metavar="N",
         help="Videos: frames of a group, which decodes alone, at most.  [default: a second]",
+    ),
+    click.option(
+        "--audio",
+        metavar="WHAT",
+        default="copy",
+        show_default=True,
+        callback=check_audio,
+        help="Videos: copy the sound, convert it (opus for 48k bits a second and channel, opus:64k for"
+        " 64k), or none.",
     ),
 )
 """What an encoder aims at and does: targets, and fields of `EncodeOptions` by their names."""

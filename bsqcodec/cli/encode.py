@@ -97,6 +97,7 @@ def encode(
         only_videos = {
             "--bitrate": isinstance(encoding.target, Bitrate),
             "--gop": encoding.gop,
+            "--audio": encoding.audio != "copy",
             "--fps": fps,
             "--partial": partial,
             "--start": start,

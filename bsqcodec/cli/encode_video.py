@@ -85,6 +85,7 @@ def _encode(
         max_pixels=settings.encoding.max_pixels,
         allow_damage=settings.partial,
         strip=settings.encoding.strip,
+        audio=settings.encoding.audio_choice,
         part=Part.of(settings.start, settings.duration),
     )
     total = video.check()

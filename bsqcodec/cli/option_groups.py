@@ -17,7 +17,7 @@ GROUPS: Final = {
     "Rate": ("quality", "qualities", "bpp", "size", "psnr", "bitrate"),
     "Quality": ("rivals", "effort", "tune", "model", "levels", "bits", "verify"),
     "Video": (
-        *("as_video", "start", "duration", "gop", "frame_size", "fps", "pix_fmt"),
+        *("as_video", "start", "duration", "gop", "audio", "frame_size", "fps", "pix_fmt"),
         *("encoder", "crf", "lossless"),
     ),
     "Drawing": ("drawn_size", "source", "mask", "seed", "steps", "temperature"),

@@ -12,6 +12,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from bsqcodec.media.crop import Crop
+from bsqcodec.media.side.audio_choice import AudioChoice
 
 _MAX_FRAME_RATE: Final = 100_000
 """Frames a second at most."""
@@ -113,6 +114,15 @@ def parse_qualities(ctx: click.Context, param: click.Parameter, value: str) -> t
     """Callback of an option that takes qualities from 0 to 100, as in 10,50,90."""
     number = Number("a quality from 0 to 100", 0, 100)
     return tuple(sorted({number.convert(part, param, ctx) for part in value.split(",")}))
+
+
+def check_audio(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    """Callback of an option that says what becomes of sound: copy, opus, opus:64k or none."""
+    try:
+        AudioChoice.parse(value)
+    except ValueError as error:
+        raise click.BadParameter(f"{error}.", ctx, param) from error
+    return value
 
 
 def parse_frame_rate(

@@ -21,6 +21,7 @@ from bsqcodec.format.byte_source import SupportsWrite
 from bsqcodec.format.image_container import DEFAULT_MAX_PIXELS
 from bsqcodec.format.video_times import DEFAULT_FRAME_RATE
 from bsqcodec.media.files import temporary_file
+from bsqcodec.media.side.audio_choice import COPY, AudioChoice
 from bsqcodec.media.video.bare_samples import check_bare_samples
 from bsqcodec.media.video.video_files import Part, RawVideo, VideoFrame, VideoReader, open_video
 from bsqcodec.options import EncodeOptions
@@ -34,7 +35,7 @@ Progress = Callable[[int], None]
 class VideoInput:
     """A video file, stream or series of pictures, and how it is to be read.
 
-    source, raw, frame_rate, max_pixels, allow_damage, part: as `open_video` takes them; a stream is
+    source, raw, frame_rate, max_pixels, allow_damage, part, audio: as `open_video` takes them; a stream is
     read from its present position on. strip: leave the file's texts, such as a title, out.
     """
 
@@ -48,9 +49,10 @@ class VideoInput:
         allow_damage: bool = False,
         strip: bool = False,
         part: Part | None = None,
+        audio: AudioChoice = COPY,
     ) -> None:
         self._source = source
-        self._part = part
+        self._part, self._audio = part, audio
         self._raw, self._frame_rate, self._max_pixels = raw, frame_rate, max_pixels
         self._allow_damage, self._strip = allow_damage, strip
         self._start = None
@@ -88,6 +90,7 @@ class VideoInput:
             max_pixels=self._max_pixels,
             allow_damage=self._allow_damage,
             part=self._part,
+            audio=self._audio,
         )
         return CountedReader(reader, strip=self._strip)
 

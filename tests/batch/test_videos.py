@@ -315,10 +315,10 @@ def test_other_weights_than_those_of_the_batch(folder: Path) -> None:
         ("in out --bitrate 100k", "--bitrate is not for pictures"),
         ("in/a.png out --gop 3", "--gop is not for pictures"),
         ("in/b.mkv out -q 5 --bitrate 100k", "give only one of -q, --bpp, --bitrate"),
-        ("in/b.mkv out --decode --gop 3", "--gop, --strip and --verify are for encoding"),
+        ("in/b.mkv out --decode --gop 3", "--gop, --audio, --strip and --verify are for encoding"),
         (
             "in/b.mkv out --decode --effort 1",
-            "--effort, --tune, --gop, --strip and --verify are for",
+            "--effort, --tune, --gop, --audio, --strip and --verify are for",
         ),
         ("in out --weights some", "this batch has both"),
         ("in out --decode --format mp4 --format mov", "cannot be decoded to mp4 and mov at once"),

@@ -9,6 +9,7 @@ import resource
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
@@ -397,3 +398,21 @@ def test_what_is_coded_is_what_is_decoded() -> None:
     found = np.stack(list(bsqcodec.video_frames("clip.bsq")))
     error = np.mean((found.astype(float) - frames_of("clip.mkv")) ** 2)
     assert 10 * np.log10(255**2 / error) > 16
+
+
+@pytest.mark.parametrize(
+    ("audio", "codec"), [("copy", "aac"), ("opus:32k", "opus"), ("none", None)]
+)
+def test_what_becomes_of_sound(audio: str, codec: str | None) -> None:
+    Path("loud.mkv").write_bytes(clip_with_sound())
+    assert main(["encode", "loud.mkv", "--audio", audio, "--verify"]) == 0
+    assert main(["decode", "loud.bsq", "back.mkv"]) == 0
+    with av.open("back.mkv") as container:
+        found = [stream.codec_context.name for stream in container.streams.audio]
+    assert found == ([] if codec is None else [codec])
+
+
+def test_audio_that_is_none_of_these(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("loud.mkv").write_bytes(clip_with_sound())
+    assert main(["encode", "loud.mkv", "--audio", "mp3"]) == 2
+    assert "copy, opus, opus:64k or none" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""A track of sound that is converted to Opus, for containers that do not hold it as it is."""
+"""A track of sound that is converted to Opus, for few bits or where a container holds no other."""
 
 from __future__ import annotations
 
@@ -25,16 +25,19 @@ def can_convert(stream: Any) -> bool:
 class OpusTrack:
     """Decodes the packets of `stream` and encodes them as a new track of `output`.
 
-    Raises ValueError or FFmpegError where the output does not hold Opus.
+    bitrate: in bits a second, None for what is transparent to most. Raises ValueError or FFmpegError where the output does not hold Opus.
     """
 
-    def __init__(self, output: av.container.OutputContainer, stream: Any) -> None:
+    def __init__(
+        self, output: av.container.OutputContainer, stream: Any, bitrate: int | None = None
+    ) -> None:
         layout = stream.layout.name
         layout = layout if layout in _LAYOUTS else _DEFAULT_LAYOUT
         track: Any = output.add_stream(_ENCODER, rate=_RATE, options=dict(REPRODUCIBLE))
         track.codec_context.layout = layout
         track.codec_context.format = "flt"
-        track.bit_rate = _BITS_A_CHANNEL * track.codec_context.layout.nb_channels
+        channels = track.codec_context.layout.nb_channels
+        track.bit_rate = _BITS_A_CHANNEL * channels if bitrate is None else bitrate
         self.track = track
 
     def packets(self, packet: av.Packet[Any], shift: Fraction) -> list[av.Packet[Any]]:

@@ -11,6 +11,8 @@ from av.bitstream import BitStreamFilterContext
 from av.stream import Discard, Disposition
 
 from bsqcodec.media.ffmpeg_io import BUFFER_BYTES, REPRODUCIBLE, Pieces, ffmpeg_guard
+from bsqcodec.media.side.audio_choice import COPY, AudioChoice
+from bsqcodec.media.side.opus_track import OpusTrack, can_convert
 from bsqcodec.media.side.packet_times import TAG, TimeGrid
 from bsqcodec.media.side.side_cut import SideCut, cut_chapters
 from bsqcodec.media.side.subtitle_text import has_styles, packet_text
@@ -25,6 +27,9 @@ _HEADER_WAIT_PACKETS: Final = 512
 _HEADER_WAIT_BYTES: Final = 2**22
 """How much is held back at most until every track of sound has shown when it begins."""
 
+_OPUS_BITS_A_CHANNEL: Final = 48_000
+"""Of converted sound, unless a rate is asked for."""
+
 _OPTIONS: Final = {**REPRODUCIBLE, "avoid_negative_ts": "disabled", "cluster_time_limit": "2000"}
 """Times stay what they are; a cluster is written, and can be taken, every two seconds."""
 
@@ -33,7 +38,7 @@ class SideStream:
     """Packs the packets of all streams but the picture; `take` gives the bytes as they come.
 
     known: indices of streams that are no tracks of their own, such as that of the picture's alpha.
-    cut: the part that is wanted; packets wait until `begin_part` says when it begins.
+    audio: what becomes of sound. cut: the part that is wanted; packets wait until `begin_part` says when it begins.
     notes: gets a sentence for each stream that Matroska cannot hold.
     problems: gets one for packets that could not be stored.
     """
@@ -46,8 +51,11 @@ class SideStream:
         problems: list[str],
         known: Collection[int] = (),
         cut: SideCut | None = None,
+        audio: AudioChoice = COPY,
     ) -> None:
         self._notes = notes
+        self._audio = audio
+        self._opus: dict[int, OpusTrack] = {}
         self._problems = problems
         self._pieces = Pieces()
         self._output: av.container.OutputContainer | None = None
@@ -125,6 +133,8 @@ class SideStream:
             self._begin()
         assert self._output is not None
         with ffmpeg_guard("the side stream", "cannot be finished"):
+            for opus in self._opus.values():
+                self._output.mux(opus.rest(Fraction(0)))
             self._output.close()
         if self._refused:
             self._problems.append(f"{self._refused} packets of sound or subtitles were unusable")
@@ -138,6 +148,8 @@ class SideStream:
         if stream.type == "attachment":
             kind = stream.mimetype or "application/octet-stream"
             self._attachments.append((stream.name or "attachment", kind, stream.data))
+        elif stream.type == "audio" and self._audio.kind == "none":
+            return
         elif stream.type in ("audio", "subtitle") and stream.codec_context is not None:
             self._streams[stream.index] = stream
             if stream.type == "audio":
@@ -199,6 +211,11 @@ class SideStream:
             extradata = bytes(first.get_sidedata("new_extradata"))
         if stream.codec_context.name == "mov_text":
             track: Any = self._output.add_mux_stream("subrip")
+        elif self._is_converted(stream):
+            self._opus[stream.index] = OpusTrack(
+                self._output, stream, self._audio.bitrate or _opus_bits(stream)
+            )
+            track = self._opus[stream.index].track
         elif can_hold("matroska", stream, extradata):
             track = copy_track(self._output, stream, extradata)
         else:
@@ -206,7 +223,7 @@ class SideStream:
             return
         track.metadata.update(stream.metadata)
         track.disposition = stream.disposition
-        if stream.type == "audio" and first is not None:
+        if stream.type == "audio" and first is not None and stream.index not in self._opus:
             grid = TimeGrid.of_packet(first.time_base, first.pts, first.duration)
             if grid is not None:
                 track.metadata[TAG] = grid.to_tag()
@@ -215,6 +232,8 @@ class SideStream:
     def _filtered(self, packet: av.Packet[Any]) -> Iterable[av.Packet[Any]]:
         """The packet as Matroska has it: AAC without the ADTS headers of MPEG streams."""
         stream = self._streams[packet.stream_index]
+        if self._is_converted(stream):
+            return [packet]
         if stream.codec_context.name != "aac" or stream.codec_context.extradata:
             return [packet]
         if stream.index not in self._filters:
@@ -239,6 +258,13 @@ class SideStream:
         track = self._tracks.get(packet.stream_index)
         if track is None:
             return
+        opus = self._opus.get(packet.stream_index)
+        if opus is not None:
+            try:
+                self._output.mux(opus.packets(packet, Fraction(0)))
+            except (ValueError, av.error.FFmpegError):
+                self._refused += 1
+            return
         if packet.stream.codec_context.name == "mov_text":
             converted = self._as_subrip(packet, track)
             if converted is None:
@@ -250,6 +276,10 @@ class SideStream:
             self._output.mux(packet)
         except (ValueError, av.error.FFmpegError):
             self._refused += 1
+
+    def _is_converted(self, stream: Any) -> bool:
+        """Whether a track becomes Opus."""
+        return can_convert(stream) and self._audio.converts(stream.codec_context.name)
 
     def _as_subrip(self, packet: av.Packet[Any], track: Any) -> av.Packet[Any] | None:
         """A subtitle of MP4 as Matroska holds it; None for the gaps between them."""
@@ -273,3 +303,8 @@ def _line(text: bytes, track: Any, time_base: Fraction, pts: int, duration: int)
     packet.is_keyframe = True
     packet.stream = track
     return packet
+
+
+def _opus_bits(stream: Any) -> int:
+    """Bits a second of an Opus track where none are asked for: few, for small files."""
+    return _OPUS_BITS_A_CHANNEL * max(1, stream.codec_context.layout.nb_channels)

@@ -13,6 +13,7 @@ from bsqcodec.errors import MediaError
 from bsqcodec.format.video_times import DEFAULT_FRAME_RATE
 from bsqcodec.media.image.pillow_guard import check_size
 from bsqcodec.media.remarks import CLOCK_STARTS_OVER, CROPPED
+from bsqcodec.media.side.audio_choice import COPY, AudioChoice
 from bsqcodec.media.side.side_cut import SideCut
 from bsqcodec.media.side.side_stream import SideStream
 from bsqcodec.media.video.frame_times import TimedFrame
@@ -65,6 +66,7 @@ class FFmpegReader(VideoReader):
         max_pixels: int,
         allow_damage: bool,
         part: Part | None = None,
+        audio: AudioChoice = COPY,
     ) -> None:
         self.notes = []
         self.problems = []
@@ -72,6 +74,7 @@ class FFmpegReader(VideoReader):
         self._max_pixels = max_pixels
         self._allow_damage = allow_damage
         self._part = part
+        self._audio = audio
         self._last_pts: int | None = None
         self._last_own_pts: int | None = None
         self._part_end: Fraction | None = None
@@ -103,7 +106,9 @@ class FFmpegReader(VideoReader):
         alpha, aids = picture_aids(container, stream)
         self._transparency = Transparency(self.notes, alpha)
         self._cut = None if self._part is None else SideCut()
-        side = SideStream(container, stream, self.notes, self.problems, aids, self._cut)
+        side = SideStream(
+            container, stream, self.notes, self.problems, aids, self._cut, self._audio
+        )
         self._side = side
         self._decoder = PictureDecoder(
             self._source, stream, side, self._transparency, self.problems,

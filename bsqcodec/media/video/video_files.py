@@ -16,6 +16,7 @@ from bsqcodec.media.formats import (
     container_called,
     container_of_suffix,
 )
+from bsqcodec.media.side.audio_choice import COPY, AudioChoice
 from bsqcodec.media.video.animation import HEAD_BYTES, AnimationReader, is_animated_webp
 from bsqcodec.media.video.animation_writer import ANIMATED, AnimationWriter, check_animation
 from bsqcodec.media.video.ffmpeg_reader import FFmpegReader
@@ -70,6 +71,7 @@ def open_video(
     max_pixels: int = DEFAULT_MAX_PIXELS,
     allow_damage: bool = False,
     part: Part | None = None,
+    audio: AudioChoice = COPY,
 ) -> VideoReader:
     """Open a video for reading.
 
@@ -77,7 +79,8 @@ def open_video(
     frame*.png, or a folder of pictures. raw: for bare samples (.yuv), what the file does not say.
     frame_rate: of numbered pictures, 25 by default. max_pixels: limit of one frame's pixels.
     allow_damage: pass over damage and list it in `problems`, instead of raising. part: what is wanted
-    of it; it begins at time 0 then, and the side stream is cut with the frames.
+    of it; it begins at time 0 then, and the side stream is cut with the frames. audio: what becomes of
+    sound.
     Raises MediaError where there is no video or no frame in it, DamagedVideoError where not even
     the first frame is sound, LimitError for frames over the limit, OSError as `open` does.
     """
@@ -93,7 +96,9 @@ def open_video(
             reader = AnimationReader(source, name, max_pixels=max_pixels, allow_damage=allow_damage)
     if reader is not None:
         return reader if part is None else PartReader(reader, part)
-    return FFmpegReader(source, raw, max_pixels=max_pixels, allow_damage=allow_damage, part=part)
+    return FFmpegReader(
+        source, raw, max_pixels=max_pixels, allow_damage=allow_damage, part=part, audio=audio
+    )
 
 
 def create_video(
