@@ -37,7 +37,12 @@ if TYPE_CHECKING:
     help="Show nothing: write a picture of at most N pixels a side, decoded from the first levels"
     " alone; of a video its first frame.",
 )
-@command_options.output_option
+@click.option(
+    "-o",
+    "--output",
+    metavar="OUT",
+    help="File of the thumbnail, - for standard output.  [default: beside the input]",
+)
 @click.option(
     "--with",
     "viewer",
