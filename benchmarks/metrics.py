@@ -7,6 +7,8 @@ import pytorch_msssim
 import torch
 
 from benchmarks.colour import Frame, Pixels, planes, rgb_to_ycbcr
+from bsqcodec.encoder.psnr import psnr as psnr_of_pictures
+from bsqcodec.encoder.psnr import psnr_of_error
 
 MAX_DB = 100.0  # stands for "identical", so that means stay finite
 MS_SSIM_MIN_SIDE = 161  # pixels: an 11-tap window must fit after four halvings
@@ -21,8 +23,7 @@ def bpp(size: int, width: int, height: int, frames: int = 1) -> float:
 def psnr(reference: Pixels, decoded: Pixels) -> float:
     """PSNR in dB over all samples of two uint8 arrays of one shape, at most MAX_DB."""
     _check_pair(reference, decoded)
-    difference = reference.astype(np.float32) - decoded
-    return _decibels(float(np.mean(np.square(difference), dtype=np.float64)))
+    return min(MAX_DB, psnr_of_pictures(decoded, reference))
 
 
 def psnr_yuv(reference: Pixels, decoded: Pixels) -> float:
@@ -73,7 +74,7 @@ def ms_ssim_db(value: float) -> float:
 
 def _decibels(error: float) -> float:
     """PSNR of a mean squared error of 8-bit samples."""
-    return MAX_DB if error == 0 else min(MAX_DB, 10 * math.log10(255**2 / error))
+    return min(MAX_DB, psnr_of_error(error))
 
 
 def _weighted(errors: list[float]) -> float:

@@ -1,4 +1,4 @@
-"""A decoder imports no encoder, and the list of what it imports in docs/ARCHITECTURE.md is complete."""
+"""A decoder imports no encoder, and the list of what it imports in docs/BITSTREAM.md is complete."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bsqcodec.video.codec import VideoCodec
 from .video.scenes import ListReader, clip
 
 PACKAGE = Path(bsqcodec.__file__).parent
-DOCUMENT = Path(__file__).parent.parent / "docs" / "ARCHITECTURE.md"
+DOCUMENT = Path(__file__).parent.parent / "docs" / "BITSTREAM.md"
 
 LAYERS = ("entropy", "format", "models", "image", "video")
 """The layers whose modules the document lists."""
@@ -69,8 +69,8 @@ def decoders(video_weights: Path, files: dict[str, Path]) -> dict[str, set[str]]
 
 
 def listed() -> tuple[set[str], set[str]]:
-    """(modules, packages) that the section "The normative set" names."""
-    section = DOCUMENT.read_text().split("## The normative set")[1].split("\n## ")[0]
+    """(modules, packages) that the section "Modules of a decoder" names."""
+    section = DOCUMENT.read_text().split("## Modules of a decoder")[1].split("\n## ")[0]
     table = "\n".join(line for line in section.splitlines() if line.startswith("|"))
     paths = re.findall(r"`(bsqcodec/[a-z_/]+(?:\.py)?)`", table)
     names = {path.removesuffix(".py").strip("/").replace("/", ".") for path in paths}

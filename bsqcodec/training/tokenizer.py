@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from bsqcodec.encoder.distortion import distortion, ms_ssim
 from bsqcodec.encoder.masking import dead_zones_of
+from bsqcodec.encoder.psnr import psnr_of_error
 from bsqcodec.format.json_text import parse_json
 from bsqcodec.machine.precision import autocast
 from bsqcodec.models.transform.quantizer import quantize_beyond
@@ -96,8 +97,8 @@ def validation_pictures(folder: Path, limit: int) -> list[Tensor]:
 
 def quality_of(y: Tensor, x: Tensor) -> tuple[float, float]:
     """(PSNR in dB, MS-SSIM) of a decoded picture y and its original x, both [1, 3, H, W]."""
-    psnr = 10 * torch.log10(255**2 / (y - x).square().mean())
-    return float(psnr), float(ms_ssim(y, x)[0])
+    error = float((y - x).square().mean())
+    return psnr_of_error(error), float(ms_ssim(y, x)[0])
 
 
 @torch.no_grad()

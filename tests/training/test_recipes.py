@@ -40,6 +40,12 @@ printf '%s\\n' "$(printf '%q ' "$@")" > requests
 read -r status < replies
 exit "$status"
 """
+PICTURE_STAGES = [
+    *["tokenizer"] * 4,
+    *("prior", "joint", "prior", "tokenizer", "export", "searched", "tokenizer", "export"),
+]
+VIDEO_STAGES = ["video", "video", "inter", "video", "inter", "export-video"]
+BSQ_STAGES = ["bsq", "bsq", "bsq", "bit-prior", "export-bsq"]
 SIZE = {k: v for k, v in asdict(TOKENIZER).items() if not k.endswith("_blocks")}
 INTER = {"width": 32, "heads": 2, "hidden": 32, "blocks": 1, "bands": [[16]], "depths": [1, 0]}
 TINY = {
@@ -106,10 +112,7 @@ def test_the_recipes_from_pictures_to_coded_videos(
 ) -> None:
     monkeypatch.setattr(searched, "PART", 2)
     names = run(train, "pictures.sh", "data", "held_out", "runs", "out")
-    assert names == [
-        *["tokenizer"] * 4,
-        *("prior", "joint", "prior", "tokenizer", "export", "searched", "tokenizer", "export"),
-    ]
+    assert names == PICTURE_STAGES
     (image,) = (folder / "out").glob("image-*.safetensors")
     codec = Codec(image, device="cpu")
     picture = clip(1)[0]
@@ -117,7 +120,7 @@ def test_the_recipes_from_pictures_to_coded_videos(
     assert codec.decode(encoded.data).picture.pixels.shape == picture.shape
 
     names = run(train, "video.sh", "data", "runs", "out")
-    assert names == ["video", "video", "inter", "video", "inter", "export-video"]
+    assert names == VIDEO_STAGES
     (video,) = (folder / "out").glob("video-*.safetensors")
     assert load_video(video, codec.device).image.id == load(image, codec.device).id
     frames, sink = clip(3), io.BytesIO()
@@ -148,7 +151,7 @@ def test_the_recipe_of_bsq(folder: Path, train: Train, monkeypatch: pytest.Monke
     for name, value in sizes.items():
         monkeypatch.setitem(TINY, name, value)
     names = run(train, "bsq.sh", "data", "held_out", "lpips.safetensors", "runs", "weights")
-    assert names == ["bsq", "bsq", "bsq", "bit-prior", "export-bsq"]
+    assert names == BSQ_STAGES
     (path,) = (folder / "weights").glob("bsq-*.safetensors")
     codec = VideoCodec(path, device="cpu")
     assert isinstance(codec.model, BsqVideoModel) and codec.model.model.depths == (6, 12)
@@ -158,6 +161,35 @@ def test_the_recipe_of_bsq(folder: Path, train: Train, monkeypatch: pytest.Monke
     assert json.loads((folder / "weights/index.json").read_text()) == {"bsq": path.stem[4:]}
     for stage in ("short", "tokenizer", "adversarial", "prior"):
         assert checkpoint(folder / "runs" / stage)["count"] >= 1
+
+
+@pytest.mark.parametrize("lpips", ["", "lpips.safetensors"])
+def test_all_recipes_in_one_command(
+    tmp_path: Path, lpips: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each family's runs have a folder of their own, since both have a stage of the name prior."""
+    monkeypatch.chdir(tmp_path)
+    commands: list[tuple[str, ...]] = []
+
+    def pretend(*words: str) -> None:
+        commands.append(words)
+        if words[0] == "export":
+            folder = Path(words[words.index("--out") + 1])
+            folder.mkdir(exist_ok=True, parents=True)
+            (folder / "image-0a.safetensors").touch()
+            (folder / "index.json").write_text('{"default": "0a"}')
+
+    monkeypatch.setitem(TINY, "LPIPS", lpips)
+    names = run(pretend, "all.sh", "data", "held_out", "runs", "out", "clips.tar")
+    assert names == [*PICTURE_STAGES, *VIDEO_STAGES, *(BSQ_STAGES if lpips else [])]
+    outputs = [words[words.index("--out") + 1] for words in commands]
+    assert {words[0] for words, out in zip(commands, outputs, strict=True) if out == "out"} == {
+        *("export", "export-video"),
+        *(["export-bsq"] if lpips else []),
+    }
+    assert len(set(outputs) - {"out"}) == len([out for out in outputs if out != "out"])
+    priors = {words[words.index("--config") + 1] for words in commands if words[0] == "bit-prior"}
+    assert not priors & {TINY["PRIOR"]}
 
 
 def test_a_stage_that_fails_ends_the_recipe(folder: Path, train: Train) -> None:
