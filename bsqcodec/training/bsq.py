@@ -23,7 +23,8 @@ from bsqcodec.encoder.distortion import distortion
 from bsqcodec.machine.precision import autocast
 from bsqcodec.models.bsq.klt import start_from_klt
 from bsqcodec.models.bsq.network import BsqConfig, BsqTokenizer, bits_of
-from bsqcodec.models.transform.quantizer import entropy_penalty, signs, straight_through, to_sphere
+from bsqcodec.models.bsq.spherical_quantizer import entropy_penalty, signs, to_sphere
+from bsqcodec.models.transform.quantizer import straight_through
 from bsqcodec.training.checkpoints import bsq_state, part_of
 from bsqcodec.training.data import Pictures
 from bsqcodec.training.discriminator import (

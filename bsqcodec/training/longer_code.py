@@ -12,8 +12,8 @@ from torch import Tensor
 
 from bsqcodec.models.bsq.klt import around, least_squares, rotation_for_bits
 from bsqcodec.models.bsq.network import PIXEL_MIDDLE, PIXEL_UNIT, BsqTokenizer
+from bsqcodec.models.bsq.spherical_quantizer import signs
 from bsqcodec.models.transform.blocks import unshuffle
-from bsqcodec.models.transform.quantizer import signs
 
 CROPS_AT_ONCE = 50
 """Crops that pass the networks at once."""

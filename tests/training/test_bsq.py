@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from bsqcodec.models.bsq.network import BsqConfig, BsqTokenizer
-from bsqcodec.models.transform.quantizer import binary_spherical_quantize, entropy_penalty
+from bsqcodec.models.bsq.spherical_quantizer import binary_spherical_quantize, entropy_penalty
 from bsqcodec.training import __main__, bsq, export_bsq, speed
 from bsqcodec.training.bsq import (
     depth,

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from bsqcodec.models.bsq.network import PIXEL_MIDDLE, PIXEL_UNIT, BsqTokenizer
+from bsqcodec.models.bsq.spherical_quantizer import signs
 from bsqcodec.models.transform.blocks import unshuffle
-from bsqcodec.models.transform.quantizer import signs
 
 ROTATIONS = 50
 """Iterations of the rotation."""

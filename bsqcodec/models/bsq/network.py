@@ -19,10 +19,10 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from bsqcodec.models.bsq.spherical_quantizer import binary_spherical_quantize
 from bsqcodec.models.config_checks import check_counts
 from bsqcodec.models.pieces import Tile
 from bsqcodec.models.transform.blocks import Block, ResidualConv, run_blocks, shuffle, unshuffle
-from bsqcodec.models.transform.quantizer import binary_spherical_quantize
 from bsqcodec.models.windows import WINDOW
 
 PIXEL_UNIT = 64.0
