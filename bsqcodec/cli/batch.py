@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -38,6 +39,19 @@ if TYPE_CHECKING:
 
 _ANIMATIONS: Final = {None: None, True: Animations.VIDEOS, False: Animations.PICTURES}
 _WORDS: Final = {"code": "to do", "record": "done", "skip": "done", "refuse": "refused"}
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """Who works and what becomes of earlier runs; the fields are the command's options."""
+
+    workers: int | None
+    scheduler: str | None
+    resume: bool
+    dry_run: bool
+    log: str | None
+    force: bool
+    as_json: bool
 
 
 @click.command(cls=GroupedCommand)
@@ -76,6 +90,7 @@ _WORDS: Final = {"code": "to do", "record": "done", "skip": "done", "refuse": "r
     shell_complete=complete_files,
     help="Add a JSON object for each file, and one for all, to this file.",
 )
+@command_options.as_one_object("settings", RunSettings)
 @command_options.encoding_options
 @command_options.model_option
 @click.option(
@@ -107,20 +122,12 @@ def batch(
     direction: str | None,
     naming: str,
     hidden: bool,
-    workers: int | None,
-    scheduler: str | None,
-    resume: bool,
-    dry_run: bool,
-    log: str | None,
+    settings: RunSettings,
     encoding: EncodeOptions,
     model: str,
     as_video: bool | None,
     formats: tuple[str, ...],
-    force: bool,
-    device: str,
-    threads: int | None,
-    weights: str | None,
-    as_json: bool,
+    machine: command_options.MachineOptions,
 ) -> None:
     """Code all the files of folders, and mirror their tree.
 
@@ -129,9 +136,7 @@ def batch(
     reported at the end and does not stop the others. What a run has done, the next one leaves out,
     however the first one ended.
     """
-    from bsqcodec.batch.job import run_batch
-
-    if scheduler is not None and workers is not None:
+    if settings.scheduler is not None and settings.workers is not None:
         raise click.UsageError("give only one of --workers and --scheduler")
     try:
         plan = make_plan(
@@ -152,9 +157,36 @@ def batch(
         ),
         for_decoding=bool(formats),
     )
-    kinds = {task.kind_name for task in plan.tasks}
-    _check_kinds(kinds, encoding, weights)
-    command_options.check_model(model, weights)
+    _check_kinds(_kinds_of(plan), encoding, machine.weights)
+    command_options.check_model(model, machine.weights)
+    misses_all = _tell_what_is_missed(console, plan)
+    workers = min(settings.workers or max(1, core_count() // 2), max(1, len(plan.tasks)))
+    threads = machine.threads
+    if settings.scheduler is None:
+        threads = command_options.limit_threads(console, threads)
+        threads = max(1, (threads or core_count()) // workers)
+    coding = replace(
+        _coding_options(plan, encoding, model, machine),
+        first_frame=as_video is False,
+        formats=formats,
+        threads=threads,
+    )
+    if settings.dry_run:
+        _tell_plan(console, plan, coding, settings)
+        has_failed = misses_all
+    else:
+        has_failed = _run(console, plan, coding, workers, settings) or misses_all
+    if has_failed:
+        click.get_current_context().exit(1)
+
+
+def _kinds_of(plan: Plan) -> set[str]:
+    """Names of the kinds of files that a plan has."""
+    return {task.kind_name for task in plan.tasks}
+
+
+def _tell_what_is_missed(console: Console, plan: Plan) -> bool:
+    """Warn of files that a plan leaves out or lacks; return whether all that look right are left out."""
     for line in likeness_lines(plan.ignored):
         console.warning(line)
     misses_all = not plan.tasks and any(ignored.likeness for ignored in plan.ignored)
@@ -162,46 +194,53 @@ def batch(
         console.error("nothing is coded: what looks like pictures or videos is left out")
     elif not plan.tasks:
         console.warning(f"there is nothing to {plan.direction.value}")
-    count = min(workers or max(1, core_count() // 2), max(1, len(plan.tasks)))
-    if scheduler is None:
-        threads = command_options.limit_threads(console, threads)
-        threads = max(1, (threads or core_count()) // count)
-    used = kinds if plan.direction is Direction.ENCODE else set()
-    weights_file = _picture_weights(weights, model) if PICTURE.name in used else None
-    family, few_steps = (None, None) if weights_file is None else _family_of(weights_file)
-    video_weights_file = _video_weights(weights, model) if VIDEO.name in used else None
-    coding = Options(
+    return misses_all
+
+
+def _coding_options(
+    plan: Plan, encoding: EncodeOptions, model: str, machine: command_options.MachineOptions
+) -> Options:
+    """How the files of a plan are coded. Raises WeightsError where weights are missing."""
+    used = _kinds_of(plan) if plan.direction is Direction.ENCODE else set()
+    weights = machine.weights
+    picture_weights = _picture_weights(weights, model) if PICTURE.name in used else None
+    family, few_steps = (None, None) if picture_weights is None else _family_of(picture_weights)
+    video_weights = _video_weights(weights, model) if VIDEO.name in used else None
+    return Options(
         encoding=encoding,
         decoding=DecodeOptions(max_pixels=encoding.max_pixels),
-        first_frame=as_video is False,
-        formats=formats,
         weights=None if weights is None else os.path.abspath(weights),
-        weights_sha256=None if weights_file is None else _sha256(weights_file),
-        video_weights_sha256=None if video_weights_file is None else _sha256(video_weights_file),
+        weights_sha256=None if picture_weights is None else _sha256(picture_weights),
+        video_weights_sha256=None if video_weights is None else _sha256(video_weights),
         model=model if family is None else family,
         few_steps=few_steps,
-        model_id=None if weights_file is None else weights_file.stem.partition("-")[2],
-        device=device,
-        threads=threads,
+        model_id=None if picture_weights is None else picture_weights.stem.partition("-")[2],
+        device=machine.device,
     )
-    if dry_run:
-        _tell_plan(console, plan, coding, resume=resume, force=force, as_json=as_json)
-        if misses_all:
-            click.get_current_context().exit(1)
-        return
+
+
+def _run(
+    console: Console, plan: Plan, coding: Options, workers: int, settings: RunSettings
+) -> bool:
+    """Code the files of a plan and report; return whether any failed."""
+    from bsqcodec.batch.job import run_batch
+
     with ExitStack() as stack:
-        file = None if log is None else stack.enter_context(open(log, "a", encoding="utf-8"))
-        report = Report(console, plan, file, as_json=as_json)
+        file = None
+        if settings.log is not None:
+            file = stack.enter_context(open(settings.log, "a", encoding="utf-8"))
+        report = Report(console, plan, file, as_json=settings.as_json)
         try:
             if plan.tasks or plan.unreadable:
-                executor = _executor(scheduler, count)
-                run_batch(plan, coding, executor, report, resume=resume, force=force)
+                executor = _executor(settings.scheduler, workers)
+                run_batch(
+                    plan, coding, executor, report, resume=settings.resume, force=settings.force
+                )
         except (KeyboardInterrupt, SystemExit):
             report.close()
             raise
         report.close()
-    if report.has_failures or misses_all:
-        click.get_current_context().exit(1)
+    return report.has_failures
 
 
 def _check_direction(direction: Direction, *, for_encoding: bool, for_decoding: bool) -> None:
@@ -228,9 +267,7 @@ def _check_kinds(kinds: set[str], encoding: EncodeOptions, weights: str | None) 
             )
 
 
-def _tell_plan(
-    console: Console, plan: Plan, coding: Options, *, resume: bool, force: bool, as_json: bool
-) -> None:
+def _tell_plan(console: Console, plan: Plan, coding: Options, settings: RunSettings) -> None:
     """Say on standard output what would become of each file; exits with 1 if any is refused."""
     from bsqcodec.batch.job import preview
     from bsqcodec.batch.resume import Action
@@ -239,7 +276,7 @@ def _tell_plan(
         console.error(f"{shown(path)}: {reason_of_error(path, error)}")
     refused = bool(plan.unreadable)
     counts: Counter[str] = Counter()
-    for task, decision in preview(plan, coding, resume=resume, force=force):
+    for task, decision in preview(plan, coding, resume=settings.resume, force=settings.force):
         word = _WORDS[decision.action.value]
         counts[word] += 1
         reason = None
@@ -247,13 +284,13 @@ def _tell_plan(
             refused = True
             reason = reason_of_error(task.source, decision.error)
             console.error(f"{shown(task.source)}: {reason}")
-        if as_json:
+        if settings.as_json:
             facts = {"type": "planned", "status": decision.action.value, "reason": reason}
             console.record(facts | task_facts(task))
         elif reason is None:
             output = shown(str(plan.output / task.destination))
             console.answer(f"{word}: {shown(task.source)} -> {output}")
-    if as_json:
+    if settings.as_json:
         for ignored in plan.ignored:
             console.record(ignored_facts(ignored))
     else:

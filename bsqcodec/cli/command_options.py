@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -12,6 +12,7 @@ from click.core import ParameterSource
 
 from bsqcodec.api import MAX_PIXELS, choose_target
 from bsqcodec.batch.plan import Naming
+from bsqcodec.cli.codecs import Codecs
 from bsqcodec.cli.console import QUIET, Console
 from bsqcodec.cli.values import (
     Number,
@@ -119,6 +120,20 @@ ENCODING_NAMES = (
 """Parameters of encoding alone."""
 
 
+def as_one_object(name: str, kind: type[Any]) -> Callable[[Command], Command]:
+    """Have a command take an object of a dataclass, made of its parameters, in their place."""
+
+    def decorate(command: Command) -> Command:
+        @wraps(command)
+        def with_one_object(*args: Any, **values: Any) -> Any:
+            chosen = {field.name: values.pop(field.name) for field in fields(kind)}
+            return command(*args, **{name: kind(**chosen)}, **values)
+
+        return cast(Command, with_one_object)
+
+    return decorate
+
+
 def encoding_options(command: Command) -> Command:
     """Add -q, --bpp, --size, --psnr, --effort, --tune, --gop and more.
 
@@ -202,8 +217,25 @@ def verbosity_options(command: Command) -> Command:
     )(command)
 
 
+@dataclass(frozen=True)
+class MachineOptions:
+    """Where and with what the networks run.
+
+    threads: of the CPU, None for all cores. weights: a file, None for the default ones.
+    """
+
+    device: str
+    threads: int | None
+    weights: str | None
+
+    def codecs(self, console: Console, model: str = FAMILIES[0]) -> Codecs:
+        """The codecs of a run with these options and a family of weights."""
+        return Codecs(self.weights, self.device, limit_threads(console, self.threads), model)
+
+
 def machine_options(command: Command) -> Command:
-    """Add --device, --threads and --weights: where and with what the networks run."""
+    """Add --device, --threads and --weights; the command takes `machine`, a MachineOptions."""
+    command = as_one_object("machine", MachineOptions)(command)
     command = click.option(
         "--weights",
         metavar="FILE",

@@ -58,9 +58,7 @@ def compare(
     page: str | None,
     lpips: Path | None,
     force: bool,
-    device: str,
-    threads: int | None,
-    weights: str | None,
+    machine: command_options.MachineOptions,
     max_pixels: int,
     as_json: bool,
 ) -> None:
@@ -77,7 +75,7 @@ def compare(
         raise MediaError("one of the two is a picture and the other a video")
     from bsqcodec.compare.measures import Measures
 
-    codecs = Codecs(weights, device, command_options.limit_threads(console, threads))
+    codecs = machine.codecs(console)
     comparison = _Comparison(
         console, codecs, DecodeOptions(max_pixels=max_pixels), Measures(lpips), *sources
     )

@@ -115,9 +115,7 @@ def decode(
     crf: int | None,
     lossless: bool,
     force: bool,
-    device: str,
-    threads: int | None,
-    weights: str | None,
+    machine: command_options.MachineOptions,
     as_json: bool,
 ) -> None:
     """Decode .bsq files to pictures and videos.
@@ -145,7 +143,7 @@ def decode(
     _refuse_what_means_nothing(found.values(), settings)
     work = _Work(
         console=console,
-        codecs=Codecs(weights, device, command_options.limit_threads(console, threads)),
+        codecs=machine.codecs(console),
         settings=settings,
         found=found,
         formats=_formats([job for job in jobs if found[job.source].is_picture], format_name),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import math
 import os
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,7 @@ from bsqcodec.batch.plan import Naming
 from bsqcodec.cli import command_options
 from bsqcodec.cli.codecs import Codecs
 from bsqcodec.cli.console import Console, format_bytes
-from bsqcodec.cli.encode_video import VideoSettings, encode_one_video, name_of_video
+from bsqcodec.cli.encode_video import Settings, encode_one_video, name_of_video
 from bsqcodec.cli.jobs import (
     Job,
     check_standard_input,
@@ -27,7 +26,12 @@ from bsqcodec.cli.jobs import (
     with_named_output,
 )
 from bsqcodec.cli.option_groups import GroupedCommand
-from bsqcodec.cli.video_options import raw_video, refuse, video_encoding_options
+from bsqcodec.cli.video_options import (
+    InputOptions,
+    raw_video,
+    refuse,
+    video_encoding_options,
+)
 from bsqcodec.errors import OutputError
 from bsqcodec.media.files import (
     check_coded_name,
@@ -67,17 +71,9 @@ def encode(
     naming: str,
     encoding: EncodeOptions,
     model: str,
-    as_video: bool | None,
-    frame_size: tuple[int, int] | None,
-    fps: Fraction | None,
-    pix_fmt: str | None,
-    partial: bool,
-    start: float | None,
-    duration: float | None,
+    video: InputOptions,
     force: bool,
-    device: str,
-    threads: int | None,
-    weights: str | None,
+    machine: command_options.MachineOptions,
     as_json: bool,
 ) -> None:
     """Code pictures and videos as .bsq files.
@@ -87,51 +83,23 @@ def encode(
     photo.png becomes photo.bsq, and clip.mp4 clip.bsq, unless -o or a last argument like small.bsq
     says otherwise.
     """
-    from bsqcodec.media.size_notes import size_notes
-
     inputs, output = with_named_output(inputs, output, _is_coded)
-    raw = raw_video(frame_size, fps, pix_fmt)
+    raw = raw_video(video.frame_size, video.fps, video.pix_fmt)
     check_standard_input(inputs)
-    videos = {source for source in inputs if _is_video(source, as_video, raw)}
+    videos = {source for source in inputs if _is_video(source, video.as_video, raw)}
     if len(videos) < len(set(inputs)):
-        only_videos = {
-            "--bitrate": isinstance(encoding.target, Bitrate),
-            "--gop": encoding.gop,
-            "--audio": encoding.audio != "copy",
-            "--fps": fps,
-            "--partial": partial,
-            "--start": start,
-            "--duration": duration,
-        }
-        refuse(only_videos, "pictures")
-    if raw is None and fps is not None and not all(map(_is_series, videos)):
-        refuse({"--fps": fps}, "videos that tell their own")
-    settings = VideoSettings(encoding, partial, raw, fps, start, duration, force, as_json)
-
-    command_options.check_model(model, weights)
-    codecs = Codecs(weights, device, command_options.limit_threads(console, threads), model)
+        _refuse_for_pictures(encoding, video)
+    if raw is None and video.fps is not None and not all(map(_is_series, videos)):
+        refuse({"--fps": video.fps}, "videos that tell their own")
+    settings = Settings(encoding, video, raw, force, as_json)
+    command_options.check_model(model, machine.weights)
+    codecs = machine.codecs(console, model)
 
     def encode_one(job: Job) -> None:
         if job.source in videos:
             encode_one_video(console, job, codecs, settings)
-            return
-        picture, input_bytes = _read(job.source, encoding.max_pixels, first_frame=as_video is False)
-        name = display_name(job.source)
-        _warn(console, name, picture.notes)
-        codec = codecs.picture
-        with console.progress(name) as progress:
-            encoded = codec.encode_with(picture, encoding, progress=progress)
-        _warn(console, name, [note for note in encoded.notes if note not in picture.notes])
-        with open_output(job.target, force=force) as file:
-            file.write(encoded.data)
-        sizes = size_notes(picture, len(encoded.data), input_bytes, strip=encoding.strip)
-        console.tell(name, sizes)
-        if as_json:
-            facts = _facts(job, encoded, input_bytes, [*picture.notes, *encoded.notes, *sizes])
-            console.record(facts, data_on_stdout=job.to_stdout)
         else:
-            with_psnr = isinstance(encoding.target, Psnr) or console.verbosity >= 1
-            _sum_up(console, job, encoded, input_bytes, with_psnr=with_psnr)
+            _encode_picture(console, job, codecs, settings)
 
     def name(source: str) -> str:
         return name_of_video(source) if source in videos else source
@@ -147,6 +115,46 @@ def encode(
     except OutputError as error:
         raise click.UsageError(str(error)) from error
     run(console, jobs, encode_one, check=check, folder=new_folder(output))
+
+
+def _refuse_for_pictures(encoding: EncodeOptions, video: InputOptions) -> None:
+    """Raise click.UsageError for an option that only videos have."""
+    only_videos = {
+        "--bitrate": isinstance(encoding.target, Bitrate),
+        "--gop": encoding.gop,
+        "--audio": encoding.audio != "copy",
+        "--fps": video.fps,
+        "--partial": video.partial,
+        "--start": video.start,
+        "--duration": video.duration,
+    }
+    refuse(only_videos, "pictures")
+
+
+def _encode_picture(console: Console, job: Job, codecs: Codecs, settings: Settings) -> None:
+    """Code the picture of a job and tell about it; raises BsqError and OSError."""
+    from bsqcodec.media.size_notes import size_notes
+
+    encoding = settings.encoding
+    picture, input_bytes = _read(
+        job.source, encoding.max_pixels, first_frame=settings.video.as_video is False
+    )
+    name = display_name(job.source)
+    _warn(console, name, picture.notes)
+    codec = codecs.picture
+    with console.progress(name) as progress:
+        encoded = codec.encode_with(picture, encoding, progress=progress)
+    _warn(console, name, [note for note in encoded.notes if note not in picture.notes])
+    with open_output(job.target, force=settings.force) as file:
+        file.write(encoded.data)
+    sizes = size_notes(picture, len(encoded.data), input_bytes, strip=encoding.strip)
+    console.tell(name, sizes)
+    if settings.as_json:
+        facts = _facts(job, encoded, input_bytes, [*picture.notes, *encoded.notes, *sizes])
+        console.record(facts, data_on_stdout=job.to_stdout)
+    else:
+        with_psnr = isinstance(encoding.target, Psnr) or console.verbosity >= 1
+        _sum_up(console, job, encoded, input_bytes, with_psnr=with_psnr)
 
 
 def _is_coded(name: str) -> bool:

@@ -6,13 +6,13 @@ import math
 import os
 import re
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from bsqcodec.cli.codecs import Codecs
 from bsqcodec.cli.console import Console, format_bytes
 from bsqcodec.cli.jobs import Job, display_name, display_target
+from bsqcodec.cli.video_options import InputOptions
 from bsqcodec.errors import DamagedVideoError
 from bsqcodec.media.files import is_standard_stream, open_input, open_output
 from bsqcodec.options import EncodeOptions
@@ -26,20 +26,17 @@ _PATTERN: Final = re.compile(r"%0?\d*d|[*?]")
 
 
 @dataclass(frozen=True)
-class VideoSettings:
-    """How videos are read, coded and reported; the fields are the command's options."""
+class Settings:
+    """How inputs are read, coded and reported. raw: what bare samples do not say, None for others."""
 
     encoding: EncodeOptions
-    partial: bool
+    video: InputOptions
     raw: RawVideo | None
-    fps: Fraction | None
-    start: float | None
-    duration: float | None
     force: bool
     as_json: bool
 
 
-def encode_one_video(console: Console, job: Job, codecs: Codecs, settings: VideoSettings) -> None:
+def encode_one_video(console: Console, job: Job, codecs: Codecs, settings: Settings) -> None:
     """Code the video of a job and tell about it; raises BsqError and OSError."""
     try:
         if is_standard_stream(job.source):
@@ -71,7 +68,7 @@ def _encode(
     job: Job,
     source: Path | BinaryIO,
     codecs: Codecs,
-    settings: VideoSettings,
+    settings: Settings,
 ) -> None:
     from bsqcodec.media.size_notes import larger_note
     from bsqcodec.media.video.part import Part
@@ -81,12 +78,12 @@ def _encode(
     video = VideoInput(
         source,
         raw=settings.raw,
-        frame_rate=settings.fps,
+        frame_rate=settings.video.fps,
         max_pixels=settings.encoding.max_pixels,
-        allow_damage=settings.partial,
+        allow_damage=settings.video.partial,
         strip=settings.encoding.strip,
         audio=settings.encoding.audio_choice,
-        part=Part.of(settings.start, settings.duration),
+        part=Part.of(settings.video.start, settings.video.duration),
     )
     total = video.check()
     codec = codecs.video

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bsqcodec.cli import command_options
-from bsqcodec.cli.codecs import Codecs
 from bsqcodec.cli.console import Console
 from bsqcodec.cli.jobs import display_target
 from bsqcodec.cli.option_groups import GroupedCommand
@@ -89,9 +88,7 @@ def generate(
     steps: int,
     temperature: float,
     force: bool,
-    device: str,
-    threads: int | None,
-    weights: str | None,
+    machine: command_options.MachineOptions,
     max_pixels: int,
     as_json: bool,
 ) -> None:
@@ -120,7 +117,7 @@ def generate(
     if source is not None and mask is not None:
         given = _read(source, max_pixels), _hole(mask, max_pixels)
     started = time.perf_counter()
-    codecs = Codecs(weights, device, command_options.limit_threads(console, threads), model="bsq")
+    codecs = machine.codecs(console, "bsq")
     drawing = Drawing(seed, steps, temperature)
     with console.progress(display_target(output)) as progress:
         codec = codecs.picture

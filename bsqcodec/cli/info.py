@@ -29,9 +29,7 @@ def info(
     console: Console,
     inputs: tuple[str, ...],
     levels: bool,
-    device: str,
-    threads: int | None,
-    weights: str | None,
+    machine: command_options.MachineOptions,
     max_pixels: int,
     as_json: bool,
 ) -> None:
@@ -66,6 +64,6 @@ def info(
                 f"{facts['problem']}; bsqcodec decode --partial decodes what is sound"
             )
 
-    codecs = Codecs(weights, device, threads)
+    codecs = Codecs(machine.weights, machine.device, machine.threads)
     check_standard_input(inputs)
     run(console, [Job(source, "-") for source in inputs], show)

@@ -79,9 +79,7 @@ def sweep(
     page: str | None,
     lpips: Path | None,
     force: bool,
-    device: str,
-    threads: int | None,
-    weights: str | None,
+    machine: command_options.MachineOptions,
     max_pixels: int,
     as_json: bool,
 ) -> None:
@@ -101,7 +99,7 @@ def sweep(
     from bsqcodec.compare.measures import Measures
 
     measures = Measures(lpips)
-    codecs = Codecs(weights, device, command_options.limit_threads(console, threads))
+    codecs = machine.codecs(console)
     work = _Sweep(
         console,
         codecs,

@@ -66,9 +66,7 @@ def tokens(
     format_name: str | None,
     bits: int | None,
     force: bool,
-    device: str,
-    threads: int | None,
-    weights: str | None,
+    machine: command_options.MachineOptions,
     max_pixels: int,
     max_memory: int | None,
     as_json: bool,
@@ -86,7 +84,7 @@ def tokens(
     check_standard_input(inputs)
     jobs = plan(inputs, output, f".{format_name or TOKEN_FORMATS[0]}")
     formats = {job: _format(job, format_name) for job in jobs}
-    codecs = Codecs(weights, device, command_options.limit_threads(console, threads), model="bsq")
+    codecs = machine.codecs(console, "bsq")
 
     def write(job: Job) -> None:
         found = _tokens(job.source, codecs, bits, max_pixels, max_memory)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from bsqcodec.cli.command_options import as_one_object
 from bsqcodec.cli.values import (
     Whole,
     parse_frame_rate,
@@ -40,8 +42,28 @@ def part_options(command: Command) -> Command:
     return command
 
 
+@dataclass(frozen=True)
+class InputOptions:
+    """What inputs are, and which part of a video is coded; the fields are options of `encode`.
+
+    as_video: None for what name and contents tell. start, duration: in seconds.
+    """
+
+    as_video: bool | None
+    frame_size: tuple[int, int] | None
+    fps: Fraction | None
+    pix_fmt: str | None
+    partial: bool
+    start: float | None
+    duration: float | None
+
+
 def video_encoding_options(command: Command) -> Command:
-    """Add --video, --partial, a part, and what bare samples do not say."""
+    """Add --video, --partial, a part, and what bare samples do not say.
+
+    The command takes `video`, an InputOptions made of them, in their place.
+    """
+    command = as_one_object("video", InputOptions)(command)
     for option in reversed(
         (
             click.option(

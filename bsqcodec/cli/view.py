@@ -62,9 +62,7 @@ def view(
     output: str | None,
     viewer: str | None,
     force: bool,
-    device: str,
-    threads: int | None,
-    weights: str | None,
+    machine: command_options.MachineOptions,
     max_pixels: int,
 ) -> None:
     """Show a picture or play a video, or write a thumbnail of it.
@@ -83,12 +81,12 @@ def view(
     if thumbnail is not None:
         target = output or str(Path(source).with_name(f"{Path(source).stem}-{thumbnail}.png"))
         _check_target(target, force)
-        codecs = Codecs(weights, device, command_options.limit_threads(console, threads))
+        codecs = machine.codecs(console)
         _write_thumbnail(found, thumbnail, target, codecs, decoding, force)
         console.summary(f"{source} -> {display_target(target)}")
         return
     program = find_viewer(viewer, is_video=found.is_video)
-    codecs = Codecs(weights, device, command_options.limit_threads(console, threads))
+    codecs = machine.codecs(console)
     if found.is_video and program.reads_pipe:
         _play(found, program, codecs, decoding)
     else:
