@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from bsqcodec.batch.executor import Executor
 
 _ANIMATIONS: Final = {None: None, True: Animations.VIDEOS, False: Animations.PICTURES}
+_ENCODING_NAMES: Final = (*command_options.ENCODING_NAMES, "model", "as_video")
 _WORDS: Final = {"code": "to do", "record": "done", "skip": "done", "refuse": "refused"}
 
 
@@ -152,9 +153,7 @@ def batch(
         raise click.UsageError(str(error)) from error
     _check_direction(
         plan.direction,
-        for_encoding=command_options.any_given(
-            (*command_options.ENCODING_NAMES, "model", "as_video")
-        ),
+        for_encoding=command_options.any_given(_ENCODING_NAMES),
         for_decoding=bool(formats),
     )
     _check_kinds(_kinds_of(plan), encoding, machine.weights)
@@ -248,10 +247,15 @@ def _check_direction(direction: Direction, *, for_encoding: bool, for_decoding: 
     if for_decoding and direction is Direction.ENCODE:
         raise click.UsageError("--format is for decoding, and this batch encodes")
     if for_encoding and direction is Direction.DECODE:
-        raise click.UsageError(
-            "-q, --bpp, --bitrate, --size, --psnr, --model, --video, --picture, --effort, --tune,"
-            " --gop, --audio, --strip and --verify are for encoding, and this batch decodes"
-        )
+        raise click.UsageError(f"{_encoding_options()} are for encoding, and this batch decodes")
+
+
+def _encoding_options() -> str:
+    """The options of encoding, as a user gives them."""
+    parameters = click.get_current_context().command.params
+    chosen = [each for each in parameters if each.name in _ENCODING_NAMES]
+    names = [name for each in chosen for name in (each.opts[0], *each.secondary_opts)]
+    return f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def _check_kinds(kinds: set[str], encoding: EncodeOptions, weights: str | None) -> None:
