@@ -20,7 +20,7 @@ from bsqcodec.models.transform.quantizer import quantize_beyond
 from bsqcodec.models.transform.strips import encode_picture
 from bsqcodec.training.checkpoints import prior_of, tokenizer_of
 from bsqcodec.training.data import read_pictures
-from bsqcodec.training.prior import Passes, total_bits
+from bsqcodec.training.prior_passes import Passes, total_bits
 
 log = logging.getLogger(__name__)
 

@@ -22,7 +22,8 @@ from bsqcodec.training.checkpoints import tokenizer_of
 from bsqcodec.training.clips import Clips
 from bsqcodec.training.distributed import World
 from bsqcodec.training.groups import Groups
-from bsqcodec.training.prior import PriorRun, pass_losses, total_bits
+from bsqcodec.training.prior import PriorRun
+from bsqcodec.training.prior_passes import pass_losses, total_bits
 from bsqcodec.training.trainer_options import add_shared_arguments, set_up
 from bsqcodec.training.video import inter_network_of, typical_bpp
 

@@ -15,7 +15,7 @@ from bsqcodec.models.prior.neighbour_context import CONTEXTS
 from bsqcodec.models.prior.network import Prior
 from bsqcodec.models.prior.order import bucket, planes_needed
 from bsqcodec.training.checkpoints import prior_of
-from bsqcodec.training.prior import Draw, Passes, digit_table, prefix, run_pass, total_bits
+from bsqcodec.training.prior_passes import Draw, Passes, digit_table, prefix, run_pass, total_bits
 
 SOFTNESS = 0.05
 """How far from a threshold, in integers, values are rounded either way."""
@@ -97,9 +97,9 @@ def differences(
     """
     c = n.shape[-1]
     output = run_pass(prior, passes, n, draws, False, context)
-    setting, t, stop = output.setting, output.targets, output.stop
+    batch, t, stop = output.batch, output.targets, output.stop
     channel = torch.arange(c, device=n.device)
-    row = (setting.kinds[:, None, None, None] * c + channel) * CONTEXTS + t.contexts
+    row = (batch.kinds[:, None, None, None] * c + channel) * CONTEXTS + t.contexts
     table = F.embedding(row, digit_table(prior))
     nonzero, positive = (
         output.head[..., :c].float() + table[..., 0],
@@ -113,13 +113,13 @@ def differences(
         return torch.where(digit > 0, one, torch.where(digit < 0, minus, zero)) / math.log(2)
 
     def digit_of(value: Tensor) -> Tensor:
-        power = setting.powers[:, None, None, None]
+        power = batch.powers[:, None, None, None]
         return (prefix(value, power) - prefix(value, 3 * power)) / power
 
     coded = t.coded
-    lowest = (setting.powers == 1)[:, None, None, None]
-    mine = t.here[..., None] & setting.band[:, None, None] & lowest
-    reach = setting.limits[:, None, None]
+    lowest = (batch.powers == 1)[:, None, None, None]
+    mine = t.here[..., None] & batch.band[:, None, None] & lowest
+    reach = batch.limits[:, None, None]
     if planes is not None:
         most = torch.tensor([(3**count - 1) // 2 for count in planes]).to(reach)
         reach = torch.minimum(reach, most[:, None, None, None])

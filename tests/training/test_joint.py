@@ -30,7 +30,7 @@ from bsqcodec.training.joint import (
     typical_distortion,
 )
 from bsqcodec.training.optim import make_optimizers
-from bsqcodec.training.prior import Passes, total_bits
+from bsqcodec.training.prior_passes import Passes, total_bits
 from bsqcodec.training.rate import Rate
 
 from ..tiny_models import (

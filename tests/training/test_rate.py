@@ -17,7 +17,7 @@ from bsqcodec.models.prior.order import BUCKETS, limits, planes_needed
 from bsqcodec.models.prior.walk import walk
 from bsqcodec.models.prior.walk_coders import EncodingCoder
 from bsqcodec.models.transform.quantizer import quantize_beyond
-from bsqcodec.training.prior import Draw, Passes, pass_losses, prefix, run_pass, total_bits
+from bsqcodec.training.prior_passes import Draw, Passes, pass_losses, prefix, run_pass, total_bits
 from bsqcodec.training.rate import FURTHEST, UNKNOWN, Rate, Rounded, differences, rounded_softly
 from bsqcodec.video.codec import VideoCodec
 
