@@ -247,15 +247,10 @@ def _check_direction(direction: Direction, *, for_encoding: bool, for_decoding: 
     if for_decoding and direction is Direction.ENCODE:
         raise click.UsageError("--format is for decoding, and this batch encodes")
     if for_encoding and direction is Direction.DECODE:
-        raise click.UsageError(f"{_encoding_options()} are for encoding, and this batch decodes")
-
-
-def _encoding_options() -> str:
-    """The options of encoding, as a user gives them."""
-    parameters = click.get_current_context().command.params
-    chosen = [each for each in parameters if each.name in _ENCODING_NAMES]
-    names = [name for each in chosen for name in (each.opts[0], *each.secondary_opts)]
-    return f"{', '.join(names[:-1])} and {names[-1]}"
+        raise click.UsageError(
+            "-q, --bpp, --bitrate, --size, --psnr, --model, --video, --picture, --effort, --tune,"
+            " --gop, --audio, --strip and --verify are for encoding, and this batch decodes"
+        )
 
 
 def _check_kinds(kinds: set[str], encoding: EncodeOptions, weights: str | None) -> None:
