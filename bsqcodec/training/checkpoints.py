@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import torch
 from safetensors import safe_open
@@ -88,16 +88,33 @@ def tokenizer_of(source: Path) -> Tokenizer:
 
 
 def mean_tokenizer(sources: Sequence[Path]) -> Tokenizer:
-    """A tokenizer whose weights are the means of those of `tokenizer_of` each source.
+    """The `mean_of` what `tokenizer_of` gives of each source."""
+    return mean_of([tokenizer_of(source) for source in sources], sources)
+
+
+class Shaped(Protocol):
+    """A network with a configuration."""
+
+    @property
+    def config(self) -> object: ...
+    def state_dict(self) -> dict[str, Tensor]: ...
+    def load_state_dict(self, state: dict[str, Tensor]) -> object: ...
+
+
+Network = TypeVar("Network", bound=Shaped)
+
+
+def mean_of(networks: Sequence[Network], sources: Sequence[Path]) -> Network:
+    """The first network, with the means of the weights of all of them.
 
     That is a good one where the sources' training began at the same trained weights. Raises
     ValueError if their shapes differ.
     """
-    first, *others = (tokenizer_of(source) for source in sources)
+    first, *others = networks
     for source, other in zip(sources[1:], others, strict=True):
         if other.config != first.config:
             raise ValueError(f"{source} has another shape than {sources[0]}: they have no mean")
-    states = [tokenizer.state_dict() for tokenizer in (first, *others)]
+    states = [network.state_dict() for network in networks]
     first.load_state_dict(
         {name: torch.stack([state[name] for state in states]).mean(0) for name in states[0]}
     )

@@ -13,24 +13,33 @@ from pathlib import Path
 
 from safetensors.torch import save_file
 
+from bsqcodec.models.bsq.network import BsqTokenizer
 from bsqcodec.training.bit_prior import bit_prior_of, bsq_tokenizer_of
-from bsqcodec.training.checkpoints import note_of
+from bsqcodec.training.checkpoints import mean_of, note_of
 
 log = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--tokenizer", type=Path, required=True, help="run folder of bsq, or exported file")
+    add(
+        "--tokenizer",
+        type=Path,
+        nargs="+",
+        required=True,
+        help="run folder of bsq, or exported file; of several, the mean of their weights",
+    )
     add("--prior", type=Path, help="run folder of bit-prior; without it no weights to code with")
     add("--out", type=Path, required=True, help="folder; without --prior a file, .safetensors")
     add("--default", action="store_true", help="make these the default weights of the family")
 
 
 def main(args: argparse.Namespace) -> None:
-    notes = {"tokenizer_run": note_of(args.tokenizer, "tokenizer_run")}
+    sources = args.tokenizer
+    notes = {"tokenizer_run": "".join(note_of(source, "tokenizer_run") for source in sources)}
+    tokenizer = mean_of([bsq_tokenizer_of(source) for source in sources], sources)
     if args.prior is None:
-        path = export_tokenizer(args.tokenizer, args.out, notes)
+        path = export_tokenizer(tokenizer, args.out, notes)
     else:
         # here, not at the top: they need constriction, which a training machine may lack
         from bsqcodec.models.bsq.integer_bit_prior import quantize_bit_prior
@@ -39,7 +48,7 @@ def main(args: argparse.Namespace) -> None:
         prior = bit_prior_of(args.prior)
         path = save(
             args.out,
-            bsq_tokenizer_of(args.tokenizer),
+            tokenizer,
             prior.config,
             quantize_bit_prior(prior),
             default=args.default,
@@ -48,9 +57,8 @@ def main(args: argparse.Namespace) -> None:
     log.info("wrote %s, %.1f MB", path, path.stat().st_size / 1e6)
 
 
-def export_tokenizer(source: Path, out: Path, notes: dict[str, str]) -> Path:
+def export_tokenizer(tokenizer: BsqTokenizer, out: Path, notes: dict[str, str]) -> Path:
     """Write a tokenizer alone, in half precision; returns the file."""
-    tokenizer = bsq_tokenizer_of(source)
     tensors = {f"tokenizer.{k}": v.half().contiguous() for k, v in tokenizer.state_dict().items()}
     configs = {"tokenizer": asdict(tokenizer.config)}
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -217,6 +217,20 @@ def test_a_frozen_encoder_keeps_its_codes(train: Callable[..., dict[str, Any]]) 
         assert kept == name.startswith("tokenizer.encoder.") or not value.any(), name
 
 
+def test_the_mean_of_runs_is_exported(train: Callable[..., dict[str, Any]]) -> None:
+    first = train()["average"]
+    second = train("--init", "run", "--freeze-encoder", out="decoder")["average"]
+    parser = argparse.ArgumentParser()
+    export_bsq.add_arguments(parser)
+    made = ["--tokenizer", "run", "decoder", "--out", "out/mean.safetensors"]
+    export_bsq.main(parser.parse_args(made))
+    mean = train("--init", "out/mean.safetensors", "--rate", "0", out="warm")["module"]
+    for name, value in first.items():
+        torch.testing.assert_close(
+            mean[name], (value + second[name]).half().float() / 2, rtol=2e-3, atol=1e-4
+        )
+
+
 def test_losses_and_their_parts(train: Callable[..., dict[str, Any]]) -> None:
     """One step each, on the same crops with the same weights."""
     one = ["--minutes", "10", "--stop-after", "0"]
