@@ -147,22 +147,31 @@ def earlier_stream(prior: ReferencePrior, earlier: Sequence[Integers]) -> Intege
 
 
 def decode_group(
-    prior: ReferencePrior, patch: int, width: int, height: int, frames: Sequence[bytes]
+    prior: ReferencePrior,
+    patch: int,
+    width: int,
+    height: int,
+    frames: Sequence[bytes],
+    types: Sequence[int],
 ) -> list[Integers]:
-    """Signs of each frame of a group of section "Videos", whose checksum is checked."""
+    """Signs of each frame of a group of section "Videos", whose checksum is checked.
+
+    types: of the frames, 0 for I and 1 for P.
+    """
     shape = prior.all_configs["prior"]
     sub_codes = shape["bits"] // shape["sub_code"]
     crc = int.from_bytes(frames[0][:4], "little")
     found: list[Integers] = []
     depth = sub_codes
     own_crc = 0
-    for payload in (frames[0][4:], *frames[1:]):
+    for payload, kind in zip((frames[0][4:], *frames[1:]), types, strict=True):
         if not payload:
             found.append(found[-1])
         else:
             depth = sub_codes - payload[0]
             levels = levels_of(payload[1:], depth)
-            found.append(decode_codes(prior, patch, width, height, levels, found[::-1]))
+            earlier = found[::-1] if kind else []
+            found.append(decode_codes(prior, patch, width, height, levels, earlier))
         codes = found[-1][..., : depth * shape["sub_code"]]
         own_crc = codes_crc(codes, patch, width, height, own_crc)
     if own_crc != crc:

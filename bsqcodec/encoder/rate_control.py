@@ -9,6 +9,7 @@ from typing import Protocol
 from bsqcodec.encoder.psnr import psnr_of_error
 from bsqcodec.encoder.target_search import FINEST, LAST_STEP, step_of_quality
 from bsqcodec.errors import TargetError
+from bsqcodec.format.video_gop import FrameType
 from bsqcodec.models.token_grid import TokenGrid
 from bsqcodec.targets import Bitrate, BitsPerPixel, Psnr, Quality, Target
 
@@ -33,10 +34,14 @@ PSNR_TOLERANCE_DB = 0.1
 
 @dataclass(frozen=True)
 class CodedGroup:
-    """Payloads of the frames of a group, and the decoded frames' mean squared errors."""
+    """Payloads of the frames of a group, and the decoded frames' mean squared errors.
+
+    types: of the frames, by default I of the first and P of the others.
+    """
 
     payloads: tuple[bytes, ...]
     errors: tuple[float, ...]
+    types: tuple[FrameType, ...] = ()
 
     @property
     def size(self) -> int:

@@ -71,7 +71,7 @@ class BsqLevelMeter:
 
     def add(self, gop: Gop) -> None:
         """Count a group. Raises FormatError if it does not decode to what was coded."""
-        BsqGroupDecoder(self._model, self._height, self._width, gop.frames).check()
+        BsqGroupDecoder(self._model, self._height, self._width, gop).check()
         payloads = (gop.frames[0][GROUP_CRC.size :], *gop.frames[1:])
         for kind, payload in zip(gop.types, payloads, strict=True):
             levels = split_frame(self._model, payload)[1] if payload else []

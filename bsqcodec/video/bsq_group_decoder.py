@@ -1,4 +1,4 @@
-"""Decoding of a group of frames of the family `bsq`: each frame's codes given those of the ones before.
+"""Decoding of a group of frames of the family `bsq`: codes of type P given those of the frames before.
 
 The first payload of a group begins with the CRC-32 of the codes of all its frames. A frame's payload
 is empty if its codes are those of the frame before; else it is the step (a byte) and, of each level, the
@@ -17,6 +17,7 @@ import numpy.typing as npt
 from bsqcodec.errors import FormatError, TruncatedError
 from bsqcodec.format.byte_source import ByteReader
 from bsqcodec.format.image_container import Colour, Header
+from bsqcodec.format.video_gop import FrameType, Gop
 from bsqcodec.models.bsq.picture_model import BsqModel
 from bsqcodec.models.picture_model import Symbols
 from bsqcodec.video.decoding_loop import Pixels
@@ -85,15 +86,18 @@ class BsqFrameReader:
         """CRC-32 of the codes so far."""
         return self._memory.crc
 
-    def read(self, payload: bytes) -> tuple[Symbols, Header]:
+    def read(self, payload: bytes, kind: FrameType) -> tuple[Symbols, Header]:
         """The symbols of the next frame, and what a picture's header would say of it.
+
+        kind: P for a frame whose bits follow from the frames before.
 
         Raises FormatError and its children.
         """
         if payload:
             step, levels = split_frame(self._model, payload)
             header = frame_header(self._model, self._height, self._width, step)
-            symbols = self._model.read(levels, header, earlier=self._memory.earlier)
+            earlier = self._memory.earlier if kind == FrameType.P else []
+            symbols = self._model.read(levels, header, earlier=earlier)
             self._latest = symbols, header
         elif self._latest is None:
             raise FormatError(NO_FIRST_FRAME)
@@ -104,20 +108,18 @@ class BsqFrameReader:
 class BsqGroupDecoder:
     """Decodes one group, frame by frame."""
 
-    def __init__(
-        self, model: BsqModel, height: int, width: int, payloads: tuple[bytes, ...]
-    ) -> None:
-        self._model, self._payloads = model, payloads
+    def __init__(self, model: BsqModel, height: int, width: int, gop: Gop) -> None:
+        self._model, self._gop = model, gop
         self._reader = BsqFrameReader(model, height, width)
 
     def symbols(self) -> Iterator[tuple[Symbols, Header]]:
         """The symbols of the frames in order. Raises FormatError and its children."""
-        first, *others = self._payloads
+        first, *others = self._gop.frames
         if len(first) < GROUP_CRC.size:
             raise TruncatedError(NO_FIRST_FRAME)
-        yield self._reader.read(first[GROUP_CRC.size :])
-        for payload in others:
-            yield self._reader.read(payload)
+        payloads = (first[GROUP_CRC.size :], *others)
+        for payload, kind in zip(payloads, self._gop.types, strict=True):
+            yield self._reader.read(payload, kind)
         if self._reader.crc != GROUP_CRC.unpack(first[: GROUP_CRC.size])[0]:
             raise FormatError("the decoded bits do not match the file's checksum of them")
 

@@ -131,9 +131,7 @@ class DecodedVideo:
                     if self._start is not None and times[-1] < begin:
                         continue
                     if end is None or times[0] < end:
-                        decoder = self._model.decoder(
-                            header.height, header.width, part.frames, threads
-                        )
+                        decoder = self._model.decoder(header.height, header.width, part, threads)
                         following = _TimedGroup(part, times, decoder)
                 elif self.file.totals is not None and first_pts is not None:
                     until = first_pts + self.file.totals.duration

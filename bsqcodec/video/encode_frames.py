@@ -168,7 +168,7 @@ def _write_groups(
         pts = tuple(frame.pts for frame in taken)
         totals.add(pts, coded)
         totals.end = frames.end
-        writer.gop(Gop(writer.frames, pts, coded.payloads))
+        writer.gop(Gop(writer.frames, pts, coded.payloads, coded.types))
         side = reader.take_side_bytes()
         if side:
             writer.side(side)

@@ -58,9 +58,7 @@ class VideoModel(Protocol):
     def pooled_weights(self) -> Path | None:
         """The file of weights that a worker process can code with too, None for none."""
 
-    def decoder(
-        self, height: int, width: int, payloads: tuple[bytes, ...], threads: CodingThreads
-    ) -> FrameSource:
+    def decoder(self, height: int, width: int, gop: Gop, threads: CodingThreads) -> FrameSource:
         """What decodes a group of frames of so many pixels."""
 
     def check(self, height: int, width: int, gop: Gop) -> None:
@@ -88,12 +86,10 @@ class TransformVideoModel:
     def pooled_weights(self) -> Path | None:
         return self.weights.path.absolute()
 
-    def decoder(
-        self, height: int, width: int, payloads: tuple[bytes, ...], threads: CodingThreads
-    ) -> FrameSource:
+    def decoder(self, height: int, width: int, gop: Gop, threads: CodingThreads) -> FrameSource:
         weights, grid = self.weights, TokenGrid(height, width)
         loop = DecodingLoop(weights.image.tokenizer, weights.inter_network, grid, self._device)
-        return GroupDecoder(loop, weights.priors, payloads, threads)
+        return GroupDecoder(loop, weights.priors, gop.frames, threads)
 
     def check(self, height: int, width: int, gop: Gop) -> None:
         check_group(self.weights.priors, TokenGrid(height, width), gop)
@@ -118,13 +114,11 @@ class BsqVideoModel:
     def pooled_weights(self) -> Path | None:
         return None
 
-    def decoder(
-        self, height: int, width: int, payloads: tuple[bytes, ...], threads: CodingThreads
-    ) -> FrameSource:
-        return BsqGroupDecoder(self.model, height, width, payloads)
+    def decoder(self, height: int, width: int, gop: Gop, threads: CodingThreads) -> FrameSource:
+        return BsqGroupDecoder(self.model, height, width, gop)
 
     def check(self, height: int, width: int, gop: Gop) -> None:
-        BsqGroupDecoder(self.model, height, width, gop.frames).check()
+        BsqGroupDecoder(self.model, height, width, gop).check()
 
     def meter(self, height: int, width: int) -> Meter:
         return BsqLevelMeter(self.model, height, width)

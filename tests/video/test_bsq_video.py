@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import struct
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from bsqcodec.image.codec import Codec
 from bsqcodec.models.bsq.coding import bits_of_picture
 from bsqcodec.models.bsq.picture_model import BsqModel
 from bsqcodec.targets import Bitrate, BitsPerPixel, Psnr, Quality, Target
+from bsqcodec.video import bsq_group_encoder
 from bsqcodec.video.bsq_group_decoder import BsqGroupDecoder, split_frame
 from bsqcodec.video.codec import VideoCodec
 from bsqcodec.video.video_model import BsqVideoModel
@@ -34,6 +36,14 @@ from .scenes import ListReader, clip
 
 PRIOR = replace(BSQ_PRIOR, earlier_frames=2, earlier_blocks=1)
 SIZE = (70, 90)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def earlier_frames_are_used() -> Iterator[None]:
+    """Whatever they have in common: codes of random tokenizers have little."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bsq_group_encoder, "LEAST_AGREEMENT", 0.0)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +123,7 @@ def test_frames_are_coded_given_the_two_before(codec: VideoCodec, frames: list[n
     different = {last_of(1, 2, 3), last_of(0, 2, 3), last_of(2, 3)}
     assert len(different) == 3
     (gop,) = groups_of(coded(codec, frames[:4]))
-    for number, (symbols, _) in enumerate(BsqGroupDecoder(model, *SIZE, gop.frames).symbols()):
+    for number, (symbols, _) in enumerate(BsqGroupDecoder(model, *SIZE, gop).symbols()):
         bits = bits_of_picture(model.weights.tokenizer, frames[number])[:9, :12, :12]
         assert np.array_equal(symbols.values[:9, :12, :12] > 0, bits)
 
@@ -125,11 +135,34 @@ def test_an_independent_decoder_finds_the_same_codes(
     prior = ReferencePrior(bsq_weights)
     model = model_of(codec)
     for gop in groups_of(coded(codec, frames, Quality(quality))):
-        found = decode_group(prior, 8, SIZE[1], SIZE[0], gop.frames)
-        mine = BsqGroupDecoder(model, *SIZE, gop.frames).symbols()
+        found = decode_group(prior, 8, SIZE[1], SIZE[0], gop.frames, gop.types)
+        mine = BsqGroupDecoder(model, *SIZE, gop).symbols()
         for signs, (symbols, header) in zip(found, mine, strict=True):
             assert header.levels == 1 + quality // 50
             assert np.array_equal(signs, symbols.values)
+
+
+def test_a_frame_unlike_the_one_before_is_coded_without_it(
+    codec: VideoCodec, bsq_weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stays in the group, and has the bytes of a first frame; the next one sees it."""
+    monkeypatch.setattr(bsq_group_encoder, "LEAST_AGREEMENT", 0.9)
+    first = clip(1, *SIZE)[0]
+    second = np.roll(first, 24, 1)
+    near = second.copy()
+    near[:8, :8] = 0  # changes few tokens
+    data = coded(codec, [first, second, near])
+    (gop,) = groups_of(data)
+    assert gop.types == (FrameType.I, FrameType.I, FrameType.P)
+    (alone,) = groups_of(coded(codec, [second]))
+    assert gop.frames[1] == alone.frames[0][4:]
+    (pair,) = groups_of(coded(codec, [second, near]))
+    assert gop.frames[2] != pair.frames[1]  # there is one frame more before it here
+    codec.verify(io.BytesIO(data), 3)
+    prior = ReferencePrior(bsq_weights)
+    found = decode_group(prior, 8, SIZE[1], SIZE[0], gop.frames, gop.types)
+    bits = bits_of_picture(model_of(codec).weights.tokenizer, near)[:9, :12, :12]
+    assert np.array_equal(found[2][:9, :12, :12] > 0, bits)
 
 
 def test_weights_without_earlier_frames_code_each_alone(
@@ -177,7 +210,7 @@ def test_what_is_no_frame_is_refused(
 ) -> None:
     changed = change(payload_of(codec, frames))  # type: ignore[operator]
     with pytest.raises(FormatError, match=message):
-        list(BsqGroupDecoder(model_of(codec), *SIZE, (changed,)).frames())
+        list(BsqGroupDecoder(model_of(codec), *SIZE, Gop(0, (0,), (changed,))).frames())
 
 
 def test_a_part_of_a_video(codec: VideoCodec, data: bytes) -> None:
