@@ -19,6 +19,7 @@ from benchmarks.measures import FIXED, SEARCHES, TUNED
 
 if TYPE_CHECKING:
     from bsqcodec.image.codec import Codec
+    from bsqcodec.models.bsq.picture_model import BsqModel
     from bsqcodec.targets import Target
 
 DEFAULT_QUALITIES = (0.0, 3.0, 8.0, 13.0, 19.0, 26.0, 34.0, 44.0, 58.0)  # about .09 to 1 bpp
@@ -101,7 +102,6 @@ class FixedStill:
     whole_settings = True
 
     def __init__(self, name: str, codec: "Codec") -> None:
-        from bsqcodec.encoder.target_search import quality_among
         from bsqcodec.errors import WeightsError
         from bsqcodec.image.picture_tokens import bsq_model
         from bsqcodec.models.bsq.picture_model import listed
@@ -119,10 +119,10 @@ class FixedStill:
         self.codec = codec
         self.settings: tuple[float, ...] = (float(bits),)
         self.setting_range = (float(bits), float(bits))
-        quality = quality_among(model.steps, model.step_of(bits))
-        self.target = None if quality is None else Quality(quality)
-        given = "" if bits == model.default_depth else f" -q {quality:g}"
-        self.label = f"bsqcodec, --model bsq{given}"
+        self.target = target_of(model, bits)
+        self.label = "bsqcodec, --model bsq"
+        if bits != model.default_depth and isinstance(self.target, Quality):
+            self.label += f" -q {self.target.value:g}"
 
     def options(self) -> Options:
         return {"weights": self.codec.model_id.hex(), "fingerprint": self.fingerprint()}
@@ -232,25 +232,26 @@ class TransformTokenizer:
 
 
 class BsqTokenizer:
-    """The tokenizer of a loaded codec of the family bsq without the prior.
+    """The tokenizer of a loaded codec of the family bsq without the prior, at one depth.
 
-    Its tokens are taken as the sub-codes that the prior codes at once: integers [h, w, C] of
+    bits: of a code, by default as many as encoding spends. Its tokens are taken as the sub-codes that the prior codes at once: integers [h, w, C] of
     `sub_code` bits each.
     """
 
-    def __init__(self, codec: "Codec") -> None:
+    def __init__(self, codec: "Codec", bits: int | None = None) -> None:
         from bsqcodec.image.picture_tokens import bsq_model
 
         model = bsq_model(codec.model)
         self._codec = codec
         self.weights_id = model.id.hex()
-        self.bits = model.bits
+        self.bits = model.default_depth if bits is None else bits
+        self._target = target_of(model, self.bits)
         self.patch = model.patch
         self.sub_code = model.weights.prior.config.sub_code
 
     def encode(self, pixels: Pixels) -> npt.NDArray[np.int32]:
         """Sub-codes [h, w, C] of pixels [H, W, 3], the first bits of a code first."""
-        codes = self._codec.tokens(pixels).codes
+        codes = self._codec.tokens(pixels, self.bits).codes
         shifts = np.arange(self.bits - self.sub_code, -1, -self.sub_code)
         return (codes[..., None] >> shifts & 2**self.sub_code - 1).astype(np.int32)
 
@@ -265,7 +266,28 @@ class BsqTokenizer:
 
     def coded_bits(self, pixels: Pixels) -> float:
         """Bits that the prior promises for the same tokens."""
-        return float(self._codec.encode(pixels).ideal_bits)
+        return float(self._codec.encode(pixels, self._target).ideal_bits)
+
+
+def target_of(model: "BsqModel", bits: int) -> "Target | None":
+    """What an encoder aims at to spend so many bits on a token; None where there is no choice."""
+    from bsqcodec.encoder.target_search import quality_among
+    from bsqcodec.targets import Quality
+
+    quality = quality_among(model.steps, model.step_of(bits))
+    return None if quality is None else Quality(quality)
+
+
+def depths_measured(model: "BsqModel") -> list[int]:
+    """Those of the bits of the codecs of one rate that a model has, or its default."""
+    return [bits for bits in FIXED.values() if bits in model.depths] or [model.default_depth]
+
+
+def bsq_tokenizers(codec: "Codec") -> list[BsqTokenizer]:
+    """The tokenizer of a codec of the family bsq at each depth that is measured. Raises WeightsError."""
+    from bsqcodec.image.picture_tokens import bsq_model
+
+    return [BsqTokenizer(codec, bits) for bits in depths_measured(bsq_model(codec.model))]
 
 
 def open_codec(

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
-from benchmarks import environment, results
+from benchmarks import environment, ours, results
 from benchmarks.datasets.generated import generated_picture
 from benchmarks.machine_speed import median_seconds
 from benchmarks.markup import Block, Paragraph, Table
-from benchmarks.measures import FIXED
 from benchmarks.run import results_option
 from bsqcodec.errors import WeightsError
 from bsqcodec.machine.processor import clamp_threads, prepare_process
@@ -125,8 +124,11 @@ def main(folder: Path, weights: str | None, threads: int, repeats: int) -> None:
         model = bsq_model(Codec(weights, device="cpu", threads=count, model="bsq").model)
     except WeightsError as error:
         raise click.ClickException(str(error)) from error
-    depths = [bits for bits in FIXED.values() if bits in model.depths]
-    times = [measure(model, bits, size, repeats) for bits in depths for size in SIZES]
+    times = [
+        measure(model, bits, size, repeats)
+        for bits in ours.depths_measured(model)
+        for size in SIZES
+    ]
     document = {
         "command": environment.portable_command("benchmarks", sys.argv[1:]),
         "date": date.today().isoformat(),

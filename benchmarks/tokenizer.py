@@ -40,8 +40,8 @@ table for each channel would come to at best, and `after the prior` the code len
 promises for the same integers; both are bits a token. Seconds are those of one crop at a time on {cpu}, {threads} thread(s)."""
 BSQ_CAPTION = """\
 The tokenizer of `--model bsq` (weights {weights}) on the same crops, {side}x{side} of {count} pictures,
-without entropy coding. A token stands for {patch}x{patch} pixels and is one code of {bits} bits. bpp is
-that of these bits. `static code` is the entropy of the {parts} sub-codes of {sub_code} bits over all crops,
+without entropy coding. A token stands for {patch}x{patch} pixels and is one code of so many bits. bpp is
+that of these bits. `static code` is the entropy of the sub-codes of {sub_code} bits over all crops,
 what a fixed table for each sub-code would come to at best, and `after the prior` the code length that the
 prior promises for the same codes; both are bits a token. Seconds are those of one crop at a time on
 {cpu}, {threads} thread(s)."""
@@ -74,7 +74,7 @@ class Point(Measured):
 
 @dataclass(frozen=True, kw_only=True)
 class BsqPoint(Measured):
-    """The one point of the family bsq."""
+    """One depth of the family bsq."""
 
     bits: int  # a token
 
@@ -202,17 +202,16 @@ def _transform_table(document: dict[str, Any]) -> list[Block]:
 
 
 def _bsq_table(document: dict[str, Any]) -> list[Block]:
-    point = BsqPoint(**document["points"][0])
-    parts = point.bits // document["sub_code"]
-    row = [f"{point.bits}", f"{point.raw_bpp:.4f}", *_cells(point)]
-    caption = _caption(BSQ_CAPTION, document, bits=point.bits, parts=parts)
-    return [caption, Table(["bits", "bpp", *SHARED_HEADER], [row])]
+    points = [BsqPoint(**entry) for entry in document["points"]]
+    rows = [[f"{point.bits}", f"{point.raw_bpp:.4f}", *_cells(point)] for point in points]
+    caption = _caption(BSQ_CAPTION, document)
+    return [caption, Table(["bits", "bpp", *SHARED_HEADER], rows)]
 
 
-def _caption(text: str, document: dict[str, Any], **more: int) -> Paragraph:
+def _caption(text: str, document: dict[str, Any]) -> Paragraph:
     """A caption that names fields of a result file."""
     return Paragraph(
-        text.format(**document, count=document["pictures"], cpu=document["machine"]["cpu"], **more)
+        text.format(**document, count=document["pictures"], cpu=document["machine"]["cpu"])
     )
 
 
@@ -267,19 +266,20 @@ def main(
         raise click.ClickException(str(error)) from error
     try:
         codec = ours.open_codec(weights, threads, family)
-        tokenizer = ours.BsqTokenizer(codec) if bsq else ours.TransformTokenizer(codec)
+        tokenizers = ours.bsq_tokenizers(codec) if bsq else [ours.TransformTokenizer(codec)]
     except WeightsError as error:
         raise click.ClickException(str(error)) from error
-    points: Sequence[Measured]
-    if isinstance(tokenizer, ours.BsqTokenizer):
-        tokenizer.decode(tokenizer.encode(crops[0]), SIDE, SIDE)  # sets up libraries
-        points = [measure_bsq(tokenizer, crops, judge)]
-        shape = {"patch": tokenizer.patch, "sub_code": tokenizer.sub_code}
-    else:
-        first = tokenizer.encode(crops[0], grid[0])
-        tokenizer.decode(first, grid[0], SIDE, SIDE)  # sets up libraries
-        points = [measure(tokenizer, crops, quality, judge) for quality in grid]
-        shape = {"channels": tokenizer.channels}
+    points: list[Measured] = []
+    for tokenizer in tokenizers:
+        if isinstance(tokenizer, ours.BsqTokenizer):
+            tokenizer.decode(tokenizer.encode(crops[0]), SIDE, SIDE)  # sets up libraries
+            points.append(measure_bsq(tokenizer, crops, judge))
+            shape = {"patch": tokenizer.patch, "sub_code": tokenizer.sub_code}
+        else:
+            first = tokenizer.encode(crops[0], grid[0])
+            tokenizer.decode(first, grid[0], SIDE, SIDE)  # sets up libraries
+            points += [measure(tokenizer, crops, quality, judge) for quality in grid]
+            shape = {"channels": tokenizer.channels}
     document: dict[str, Any] = {
         "command": environment.portable_command("benchmarks", sys.argv[1:]),
         "commit": environment.commit(),

@@ -106,7 +106,7 @@ def both_families(
     """A folder of tiny default weights of videos and of pictures, of both families."""
     folder = tmp_path_factory.mktemp("families")
     shutil.copytree(video_weights.parent, folder, dirs_exist_ok=True)
-    save_bsq_weights(folder)
+    save_bsq_weights(folder, (6, 12, 18))
     monkeypatch.setenv("BSQCODEC_WEIGHTS", str(folder))
     return folder
 

@@ -210,6 +210,17 @@ def test_tokens_and_pixels_are_those_of_the_codec(tiny: ours.BsqTokenizer) -> No
     assert tiny.coded_bits(pixels) == pytest.approx(encoded.ideal_bits)
 
 
+def test_each_depth_is_measured(tmp_path: Path) -> None:
+    codec = ours.open_codec(str(save_bsq_weights(tmp_path, (6, 18))))
+    (found,) = ours.bsq_tokenizers(codec)
+    assert found.bits == 18  # a depth of a codec of one rate, though 6 is the default here
+    crop = np.asarray(generated_picture(64, 64))
+    at = ours.BsqTokenizer(codec, 6)
+    assert (at.encode(crop) == found.encode(crop)[..., :1]).all()
+    assert at.coded_bits(crop) == pytest.approx(codec.encode(crop).ideal_bits)
+    assert found.coded_bits(crop) > 2 * at.coded_bits(crop)
+
+
 def test_a_point_of_the_family(tiny: ours.BsqTokenizer) -> None:
     crop = tokenizer.centre(generated_picture(200, 128), 128)
     found = tokenizer.measure_bsq(tiny, [crop, crop], Judge())
@@ -232,7 +243,7 @@ def test_command_and_table(bsq_weights: Path, tmp_path: Path) -> None:
     (point,) = document["points"]
     assert document["weights"] == bsq_weights.stem.partition("-")[2]
     text = markup.markdown(tokenizer.blocks(tmp_path))
-    assert "one code of 18 bits" in text and "the 3 sub-codes of 6 bits" in text
+    assert "the sub-codes of 6 bits" in text
     assert f"| 18 | 0.2812 | {point['static_bits']:.1f} |" in text
     assert str(tmp_path) not in out.read_text()
     done = CliRunner().invoke(tokenizer.main, [*arguments, "--qualities", "3"])

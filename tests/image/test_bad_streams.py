@@ -22,6 +22,7 @@ from bsqcodec.errors import (
     FormatError,
     LimitError,
     MediaError,
+    NotCodedError,
     TruncatedError,
     UnsupportedVersionError,
     WeightsError,
@@ -111,7 +112,7 @@ def test_injured_files(codec: Codec, files: list[bytes]) -> None:
     assert set(found) == {
         error.__name__
         for error in (
-            *(ChecksumError, FormatError, LimitError),
+            *(ChecksumError, FormatError, LimitError, NotCodedError),
             *(TruncatedError, UnsupportedVersionError),
         )
     }
