@@ -74,12 +74,11 @@ class BsqEncoder:
     ) -> Written:
         model = self._model
         height, width = self._pixels.shape[:2]
-        depth = model.depth_of(step)
         with team_of(model.device):
             if self._bits is None:
                 self._bits = bits_of_picture(model.weights.tokenizer, self._pixels)
-            bits = self._bits[..., :depth]
-            levels = depth // model.weights.prior.config.sub_code
+            bits = self._bits[..., : model.depth_of(step)]
+            levels = model.levels_of_step(step)
             if levels > len(self._payloads):  # the first levels of more bits are those of fewer
                 inside = model.grid(height, width).inside
                 coded = write_bits(model.weights.prior, bits, inside, progress)

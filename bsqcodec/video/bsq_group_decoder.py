@@ -7,30 +7,27 @@ length (LEB128) and the bytes that a picture's level has (`bsqcodec.models.bsq.l
 
 from __future__ import annotations
 
-import zlib
 from collections import deque
 from collections.abc import Iterator
 
 import numpy as np
-import numpy.typing as npt
 
 from bsqcodec.errors import FormatError, TruncatedError
 from bsqcodec.format.byte_source import ByteReader
 from bsqcodec.format.image_container import Colour, Header
 from bsqcodec.format.video_gop import FrameType, Gop
+from bsqcodec.models.bsq.coding import Signs
 from bsqcodec.models.bsq.picture_model import BsqModel
 from bsqcodec.models.picture_model import Symbols
 from bsqcodec.video.decoding_loop import Pixels
 from bsqcodec.video.group_decoder import GROUP_CRC
-
-Signs = npt.NDArray[np.int8]
 
 NO_FIRST_FRAME = "a group of frames has no first frame"
 
 
 def frame_header(model: BsqModel, height: int, width: int, step: int) -> Header:
     """What a picture's header would say of a frame. Raises FormatError for a step that is none."""
-    return Header(model.id, width, height, Colour.RGB, step, level_count(model, step))
+    return Header(model.id, width, height, Colour.RGB, step, model.levels_of_step(step))
 
 
 def split_frame(model: BsqModel, payload: bytes) -> tuple[int, list[bytes]]:
@@ -38,19 +35,12 @@ def split_frame(model: BsqModel, payload: bytes) -> tuple[int, list[bytes]]:
     reader, what = ByteReader(payload), "a frame"
     (step,) = reader.exactly(1, what)
     payloads = []
-    for _ in range(level_count(model, step)):
+    for _ in range(model.levels_of_step(step)):
         length, _ = reader.varint(what)
         payloads.append(reader.exactly(length, what))
     if reader.up_to(1):
         raise FormatError("more data follows the last level of a frame")
     return step, payloads
-
-
-def level_count(model: BsqModel, step: int) -> int:
-    """Levels of a frame at a step. Raises FormatError for a step that the weights do not have."""
-    if step not in model.steps:
-        raise FormatError(f"a frame has a step of {step}, which its weights do not have")
-    return model.depth_of(step) // model.weights.prior.config.sub_code
 
 
 class FrameMemory:
@@ -68,8 +58,7 @@ class FrameMemory:
 
     def add(self, symbols: Symbols, header: Header) -> None:
         """Remember a frame."""
-        codes = self._model.codes(symbols, header).astype("<u8")
-        self.crc = zlib.crc32(codes.tobytes(), self.crc)
+        self.crc = self._model.checksum(symbols, header, self.crc)
         self._signs.appendleft(symbols.values.astype(np.int8))
 
 

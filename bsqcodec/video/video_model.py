@@ -15,7 +15,7 @@ from bsqcodec.format.video_gop import Gop
 from bsqcodec.models import video_weight_files, weight_store
 from bsqcodec.models.bsq import weight_files as bsq_weight_files
 from bsqcodec.models.bsq.picture_model import BsqModel
-from bsqcodec.models.families import BSQ, family_in_file
+from bsqcodec.models.families import BSQ, TRANSFORM, default_weights, family_in_file
 from bsqcodec.models.token_grid import TokenGrid
 from bsqcodec.models.video_weight_files import VideoWeights
 from bsqcodec.video.bit_accounting import BsqLevelMeter, LevelMeter
@@ -146,7 +146,8 @@ def find_video_model(
 
 
 def default_video_weights(family: str) -> Path:
-    """The file of weights for videos that a family uses by default. Raises WeightsError for none."""
-    if family == BSQ:
-        return bsq_weight_files.find_default()
-    return video_weight_files.find_default()
+    """The file of weights for videos that a family uses by default.
+
+    Raises WeightsError where there is none, ValueError for a family that is not known.
+    """
+    return video_weight_files.find_default() if family == TRANSFORM else default_weights(family)

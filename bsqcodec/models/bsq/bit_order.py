@@ -8,7 +8,7 @@ the other, each given the ones before it: they are the path from the root of a b
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -27,17 +27,6 @@ LATTICES: dict[int, tuple[tuple[int, ...], ...]] = {
     4: ((0, 2), (3, 1)),
 }
 """By the number of lattices: which of them the tokens at even and odd rows and columns are in."""
-
-
-@dataclass(frozen=True)
-class EarlierShape:
-    """Shape of the blocks that read earlier frames; see `bsqcodec.models.prior.network.BlockShape`."""
-
-    width: int
-    heads: int
-    hidden: int
-    blocks: int
-    attention: bool
 
 
 @dataclass(frozen=True)
@@ -88,11 +77,9 @@ class BitPriorConfig:
         return self.bits // self.sub_code
 
     @property
-    def earlier(self) -> EarlierShape:
+    def earlier(self) -> BitPriorConfig:
         """The shape of the blocks that read earlier frames."""
-        return EarlierShape(
-            self.width, self.heads, self.hidden, self.earlier_blocks, self.attention
-        )
+        return replace(self, blocks=self.earlier_blocks)
 
     @property
     def nodes(self) -> int:

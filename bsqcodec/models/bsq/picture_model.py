@@ -95,11 +95,15 @@ class BsqModel:
         return TokenGrid(height, width, self.patch, WINDOW)
 
     def level_count(self, header: Header) -> int:
-        if header.step not in self.steps:
+        return self.levels_of_step(header.step)
+
+    def levels_of_step(self, step: int) -> int:
+        """Levels of codes at a step. Raises FormatError for a step that the weights do not have."""
+        if step not in self.steps:
             raise FormatError(
-                f"the file has a step of {header.step}, its weights have {listed(self.steps)}"
+                f"the file has a step of {step}, its weights have {listed(self.steps)}"
             )
-        return self.weights.prior.config.sub_codes - header.step
+        return self.weights.prior.config.sub_codes - step
 
     def read(
         self,
@@ -134,9 +138,12 @@ class BsqModel:
         behind = signs[..., : last * config.sub_code]
         return Symbols(signs, levels, tuple(missing_rows(behind, inside)))
 
-    def checksum(self, symbols: Symbols, header: Header) -> int:
-        """CRC-32 of the codes of the picture's tokens, row by row, as little-endian uint64."""
-        return zlib.crc32(self.codes(symbols, header).astype("<u8").tobytes())
+    def checksum(self, symbols: Symbols, header: Header, before: int = 0) -> int:
+        """CRC-32 of the codes of the picture's tokens, row by row, as little-endian uint64.
+
+        before: that of the frames before in a video's group, with which it goes on.
+        """
+        return zlib.crc32(self.codes(symbols, header).astype("<u8").tobytes(), before)
 
     def render(
         self, symbols: Symbols, header: Header, crop: Tile | None = None
