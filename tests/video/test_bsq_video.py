@@ -234,6 +234,8 @@ def test_what_the_family_does_not_have_is_refused(codec: VideoCodec) -> None:
         codec.encode(reader, io.BytesIO(), rate_control=AverageRate(per_frame=1000))
     with pytest.raises(WeightsError, match="no part of their own"):
         assert codec.weights
+    with pytest.raises(ValueError, match="is no family of weights"):
+        VideoCodec(model="other", device="cpu")
 
 
 def test_commands(
