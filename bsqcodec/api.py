@@ -133,12 +133,12 @@ def decode(
 def describe(data: File, *, max_pixels: int = MAX_PIXELS) -> dict[str, Any]:
     """Return what a .bsq file (path, bytes or stream) says about itself; no weights are needed.
 
-    The keys are those of `bsqcodec.image.info.describe` for a picture, and of
-    `bsqcodec.video.info.describe_video` for a video. Raises FormatError or LimitError.
+    The keys are those of `bsqcodec.image.describe_picture.describe_picture` for a picture, and of
+    `bsqcodec.video.describe_video.describe_video` for a video. Raises FormatError or LimitError.
     """
     from bsqcodec.format.magic import FileKind, read_kind
-    from bsqcodec.image.info import describe as describe_picture
-    from bsqcodec.video.info import describe_video
+    from bsqcodec.image.describe_picture import describe_picture
+    from bsqcodec.video.describe_video import describe_video
 
     if isinstance(data, (str, Path)):
         with open(data, "rb") as file:

@@ -19,7 +19,7 @@ from bsqcodec.format.rewind import is_seekable, seekable
 from bsqcodec.media.files import is_standard_stream, open_output
 from bsqcodec.media.formats import VIDEO_CONTAINER_NAMES
 from bsqcodec.options import DecodeOptions
-from bsqcodec.video.info import count_of, missing_frames
+from bsqcodec.video.describe_video import count_of, missing_frames
 
 if TYPE_CHECKING:
     from bsqcodec.format.video_index import VideoIndex

@@ -16,7 +16,7 @@ from bsqcodec.cli.video_options import InputOptions
 from bsqcodec.errors import DamagedVideoError
 from bsqcodec.media.files import is_standard_stream, open_input, open_output
 from bsqcodec.options import EncodeOptions
-from bsqcodec.video.info import count_of
+from bsqcodec.video.describe_video import count_of
 
 if TYPE_CHECKING:
     from bsqcodec.media.video.video_files import RawVideo

@@ -40,8 +40,8 @@ def info(
     INPUT is a .bsq file, or - for standard input. The exit status is 1 where a file is damaged.
     """
     from bsqcodec.format.magic import FileKind, read_kind
-    from bsqcodec.image.info import describe, format_lines
-    from bsqcodec.video.info import describe_video, format_video_lines
+    from bsqcodec.image.describe_picture import describe_picture, format_picture_lines
+    from bsqcodec.video.describe_video import describe_video, format_video_lines
 
     def show(job: Job) -> None:
         with open_input(job.source) as file:
@@ -51,14 +51,14 @@ def info(
                 codec = codecs.video if levels else None
                 facts = describe_video(source, max_pixels=max_pixels, codec=codec)
             else:
-                facts = describe(source, max_pixels=max_pixels)
+                facts = describe_picture(source, max_pixels=max_pixels)
         name = display_name(job.source)
         if as_json:
             console.record({"file": job.source, **facts})
         else:
             if len(inputs) > 1:
                 console.answer(f"{name}:")
-            console.answer(format_video_lines(facts) if is_video else format_lines(facts))
+            console.answer(format_video_lines(facts) if is_video else format_picture_lines(facts))
         if facts["problem"] is not None:
             raise FormatError(
                 f"{facts['problem']}; bsqcodec decode --partial decodes what is sound"

@@ -7,7 +7,7 @@ from types import ModuleType
 import pytest
 
 from bsqcodec.cli.main import main
-from bsqcodec.image.info import describe, format_lines
+from bsqcodec.image.describe_picture import describe_picture, format_picture_lines
 
 from .conftest import Run
 
@@ -24,7 +24,7 @@ def coded(photo: Path, fake_codec: ModuleType, capsys: Output) -> Path:
 def test_lines_for_people(coded: Path, capsys: Output) -> None:
     assert main(["info", "photo.bsq"]) == 0
     out, err = capsys.readouterr()
-    assert out == format_lines(describe(coded.read_bytes())) + "\n"
+    assert out == format_picture_lines(describe_picture(coded.read_bytes())) + "\n"
     assert "16 x 12 pixels" in out and err == ""
 
 
@@ -32,7 +32,7 @@ def test_json_lines(coded: Path, capsys: Output) -> None:
     assert main(["info", "photo.bsq", "photo.bsq", "--json"]) == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert len(rows) == 2 and rows[0] == rows[1]
-    assert rows[0] == {"file": "photo.bsq", **describe(coded.read_bytes())}
+    assert rows[0] == {"file": "photo.bsq", **describe_picture(coded.read_bytes())}
 
 
 def test_several_files_are_named_and_bad_ones_do_not_stop_the_rest(

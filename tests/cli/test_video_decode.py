@@ -16,7 +16,7 @@ from bsqcodec.cli.codecs import Codecs
 from bsqcodec.cli.main import main
 from bsqcodec.format.video_file_reader import VideoFileReader
 from bsqcodec.media.video.video_codecs import DEFAULT_CRF
-from bsqcodec.video.info import count_of
+from bsqcodec.video.describe_video import count_of
 
 from .test_video_encode import Standard, give
 from .video_clips import (

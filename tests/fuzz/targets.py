@@ -21,7 +21,7 @@ from bsqcodec.format.image_container import Colour
 from bsqcodec.format.video_file_reader import SideBytes, VideoFileReader
 from bsqcodec.format.video_gop import Gop
 from bsqcodec.format.video_walk import DamagedGop
-from bsqcodec.image.info import describe, format_lines
+from bsqcodec.image.describe_picture import describe_picture, format_picture_lines
 from bsqcodec.media.image.image_writer import write_picture
 from bsqcodec.media.side.side_tracks import list_tracks
 from bsqcodec.media.video.video_files import OutputOptions
@@ -29,7 +29,7 @@ from bsqcodec.models import weight_files
 from bsqcodec.models.weight_store import ENVIRONMENT
 from bsqcodec.options import DecodeOptions
 from bsqcodec.video.decode_file import decode_video_file
-from bsqcodec.video.info import describe_video, format_video_lines
+from bsqcodec.video.describe_video import describe_video, format_video_lines
 
 from ..hostile import noise_for, resealed, sealed
 from ..injuries import injured
@@ -145,8 +145,8 @@ def tell_facts(material: Material, data: bytes, rng: Random) -> str:
         facts = describe_video(data, max_pixels=MAX_PIXELS, codec=codec)
         text = format_video_lines(facts)
     else:
-        facts = describe(data, max_pixels=MAX_PIXELS)
-        text = format_lines(facts)
+        facts = describe_picture(data, max_pixels=MAX_PIXELS)
+        text = format_picture_lines(facts)
     json.loads(json.dumps(facts, allow_nan=False))
     expect(all(line.isprintable() for line in text.split("\n")), "lines")
     return "decoded" if facts["problem"] is None else "cut"

@@ -11,7 +11,7 @@ from bsqcodec.format.video_file_reader import VideoFileReader
 from bsqcodec.format.video_gop import FrameType, Gop
 from bsqcodec.targets import Quality
 from bsqcodec.video.codec import VideoCodec
-from bsqcodec.video.info import describe_video, format_video_lines
+from bsqcodec.video.describe_video import describe_video, format_video_lines
 
 from .scenes import ListReader, clip, coded
 

@@ -19,7 +19,7 @@ from bsqcodec.media.video.video_files import OutputOptions, VideoFrame
 from bsqcodec.options import DecodeOptions
 from bsqcodec.video.codec import VideoCodec
 from bsqcodec.video.decode_file import decode_video_file
-from bsqcodec.video.info import describe_video, format_video_lines
+from bsqcodec.video.describe_video import describe_video, format_video_lines
 
 from .scenes import ListReader, clip, coded
 

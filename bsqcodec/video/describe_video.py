@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections import Counter
+from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
 
@@ -17,11 +18,12 @@ from bsqcodec.format.video_gop import FrameType, Gop
 from bsqcodec.format.video_header import VideoHeader
 from bsqcodec.format.video_times import ShownTimes
 from bsqcodec.format.video_walk import DamagedGop
-from bsqcodec.image.info import Counted
+from bsqcodec.image.describe_picture import Counted
 from bsqcodec.media.files import temporary_file
 
 if TYPE_CHECKING:
     from bsqcodec.video.codec import VideoCodec
+    from bsqcodec.video.video_model import Meter
 
 
 def describe_video(
@@ -48,8 +50,8 @@ def describe_video(
     list of first_frame, frames or None, reason, side_lost); problem (words, or None).
 
     Raises as `VideoFileReader` for a damaged header, for frames of more than `max_pixels` pixels,
-    and for a file that needs a newer bsqcodec; with a codec WeightsError, and FormatError for a group
-    that does not decode.
+    and for a file that needs a newer bsqcodec; with a codec WeightsError, and FormatError for a
+    group that does not decode.
     """
     reader = ByteReader(source)
     file = VideoFileReader(
@@ -59,56 +61,91 @@ def describe_video(
         allow_partial=True,
     )
     header = file.header
-    frames = {kind: 0 for kind in FrameType}
-    sizes = {kind: 0 for kind in FrameType}
-    meter = None if codec is None else codec.level_meter(header)
-    groups, damage, lost_bytes, seen = 0, [], 0, reader.consumed
-    times = ShownTimes(header)
+    found = _Found(ShownTimes(header), None if codec is None else codec.level_meter(header))
     with temporary_file() as side:
-        for part in file.chunks():
-            if isinstance(part, Gop):
-                groups += 1
-                times.of(part.pts)
-                for kind, payload in zip(part.types, part.frames, strict=True):
-                    frames[kind] += 1
-                    sizes[kind] += len(payload)
-                if meter is not None:
-                    meter.add(part)
-            elif isinstance(part, SideBytes):
-                side.write(part.data)
-            elif isinstance(part, DamagedGop):
-                damage.append(part)
-                lost_bytes += reader.consumed - seen
-            seen = reader.consumed
+        found.read(file, reader, side)
         side_bytes = side.tell()
         tracks, side_problem = _tracks(side) if side_bytes else ([], None)
     reader.drain()
-    count, size = sum(frames.values()), reader.consumed
     duration = None
     if file.totals is not None:
         duration = float(file.totals.duration * header.time_base)
     return {
         **_header_facts(header),
         "metadata": file.metadata,
-        "frames": count,
         "duration_s": duration,
-        "gops": groups,
-        "moved_timestamps": times.moved,
-        "mean_gop_frames": count / groups if groups else None,
-        "i_frames": frames[FrameType.I],
-        "p_frames": frames[FrameType.P],
-        "i_bytes": sizes[FrameType.I],
-        "p_bytes": sizes[FrameType.P],
-        "levels": None if meter is None else meter.rows(),
+        **found.facts(),
         "side_bytes": side_bytes,
         "tracks": tracks,
-        "file_bytes": size,
-        "overhead_bytes": size - sum(sizes.values()) - side_bytes,
-        "bpp": 8 * (size - lost_bytes) / (count * header.pixels) if count else None,
-        "bitrate_bps": 8 * size / duration if duration else None,
-        "damage": [asdict(lost) for lost in damage],
-        "problem": damage[0].reason if damage else side_problem,
+        **found.rates(header, side_bytes, reader.consumed, duration),
+        "damage": [asdict(lost) for lost in found.damage],
+        "problem": found.damage[0].reason if found.damage else side_problem,
     }
+
+
+@dataclass
+class _Found:
+    """What the chunks of a video hold: groups, frames of each type, damage.
+
+    frames, sizes: number of frames and bytes of them. lost_bytes: bytes of the file that are damaged.
+    """
+
+    times: ShownTimes
+    meter: Meter | None
+    groups: int = 0
+    frames: Counter[FrameType] = field(default_factory=Counter)
+    sizes: Counter[FrameType] = field(default_factory=Counter)
+    damage: list[DamagedGop] = field(default_factory=list)
+    lost_bytes: int = 0
+
+    def read(self, file: VideoFileReader, reader: ByteReader, side: IO[bytes]) -> None:
+        """Go through all chunks of a file, which `reader` counts; write its side stream to `side`."""
+        seen = reader.consumed
+        for part in file.chunks():
+            if isinstance(part, Gop):
+                self._add(part)
+            elif isinstance(part, SideBytes):
+                side.write(part.data)
+            elif isinstance(part, DamagedGop):
+                self.damage.append(part)
+                self.lost_bytes += reader.consumed - seen
+            seen = reader.consumed
+
+    def _add(self, gop: Gop) -> None:
+        self.groups += 1
+        self.times.of(gop.pts)
+        for kind, payload in zip(gop.types, gop.frames, strict=True):
+            self.frames[kind] += 1
+            self.sizes[kind] += len(payload)
+        if self.meter is not None:
+            self.meter.add(gop)
+
+    def facts(self) -> dict[str, Any]:
+        """How many groups and frames there are, and what they take."""
+        count = self.frames.total()
+        return {
+            "frames": count,
+            "gops": self.groups,
+            "moved_timestamps": self.times.moved,
+            "mean_gop_frames": count / self.groups if self.groups else None,
+            "i_frames": self.frames[FrameType.I],
+            "p_frames": self.frames[FrameType.P],
+            "i_bytes": self.sizes[FrameType.I],
+            "p_bytes": self.sizes[FrameType.P],
+            "levels": None if self.meter is None else self.meter.rows(),
+        }
+
+    def rates(
+        self, header: VideoHeader, side_bytes: int, file_bytes: int, duration: float | None
+    ) -> dict[str, Any]:
+        """What the whole file takes, for each pixel and for each second."""
+        pixels = self.frames.total() * header.pixels
+        return {
+            "file_bytes": file_bytes,
+            "overhead_bytes": file_bytes - self.sizes.total() - side_bytes,
+            "bpp": 8 * (file_bytes - self.lost_bytes) / pixels if pixels else None,
+            "bitrate_bps": 8 * file_bytes / duration if duration else None,
+        }
 
 
 def _header_facts(header: VideoHeader) -> dict[str, Any]:

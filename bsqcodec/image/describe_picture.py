@@ -16,7 +16,7 @@ from bsqcodec.format.image_container import (
 _ALPHA_MODES = {0: "constant", 1: "lossless"}
 
 
-def describe(source: ByteSource, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> dict[str, Any]:
+def describe_picture(source: ByteSource, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> dict[str, Any]:
     """Return the facts about a file, ready for JSON; a stream is read to its end.
 
     A file that is cut or damaged after its header is described as far as it is sound: then
@@ -63,8 +63,8 @@ def describe(source: ByteSource, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> dic
     }
 
 
-def format_lines(facts: dict[str, Any]) -> str:
-    """Return what `describe` found as lines for people, without a newline at the end."""
+def format_picture_lines(facts: dict[str, Any]) -> str:
+    """Return what `describe_picture` found as lines for people, without a newline at the end."""
     levels = f"{facts['levels']} from level {facts['first_level']}"
     if facts["levels_present"] < facts["levels"]:
         levels += f", {facts['levels_present']} present"

@@ -9,7 +9,7 @@ import pytest
 
 from bsqcodec.errors import ChecksumError, FormatError, LimitError, TruncatedError
 from bsqcodec.format.image_container import Chunk, ChunkKind, Colour, Header, pack
-from bsqcodec.image.info import describe, format_lines
+from bsqcodec.image.describe_picture import describe_picture, format_picture_lines
 
 HEADER = Header(bytes.fromhex("0123456789abcdef"), 64, 32, Colour.GRAY, 40, 2, 3)
 CHUNKS = (
@@ -23,7 +23,7 @@ FILE = pack(HEADER, CHUNKS, 0x1234ABCD)
 
 
 def test_facts_of_a_whole_file() -> None:
-    facts = describe(FILE)
+    facts = describe_picture(FILE)
     assert facts == {
         "format_version": 1,
         "model_id": "0123456789abcdef",
@@ -57,11 +57,11 @@ def test_facts_of_a_whole_file() -> None:
 
 
 def test_stream_gives_the_same() -> None:
-    assert describe(io.BytesIO(FILE)) == describe(FILE)
+    assert describe_picture(io.BytesIO(FILE)) == describe_picture(FILE)
 
 
 def test_lines() -> None:
-    assert format_lines(describe(FILE)) == "\n".join(
+    assert format_picture_lines(describe_picture(FILE)) == "\n".join(
         [
             "format         bsq version 1",
             "model          0123456789abcdef",
@@ -86,61 +86,61 @@ def test_lines() -> None:
     [(b"\x00\xff", "constant"), (b"\x01", "lossless"), (b"\x07", "mode 7"), (b"", "empty")],
 )
 def test_alpha_modes(payload: bytes, mode: str) -> None:
-    facts = describe(pack(HEADER, [*CHUNKS[:4], Chunk(ChunkKind.ALPHA, payload)], 0))
+    facts = describe_picture(pack(HEADER, [*CHUNKS[:4], Chunk(ChunkKind.ALPHA, payload)], 0))
     assert facts["alpha"] == {"mode": mode, "bytes": len(payload)}
 
 
 def test_picture_without_anything() -> None:
-    facts = describe(pack(Header(bytes(8), 1, 1, Colour.RGB, 0, 0), [], 0))
+    facts = describe_picture(pack(Header(bytes(8), 1, 1, Colour.RGB, 0, 0), [], 0))
     assert facts["colour"] == "rgb"
     assert facts["chunks"] == []
     assert facts["overhead_bytes"] == facts["file_bytes"] == 37
-    assert "metadata  none" in format_lines(facts)
+    assert "metadata  none" in format_picture_lines(facts)
 
 
 @pytest.mark.parametrize("length", range(27, len(FILE)))
 def test_cut_files_are_described(length: int) -> None:
-    facts = describe(io.BytesIO(FILE[:length]))
+    facts = describe_picture(io.BytesIO(FILE[:length]))
     assert facts["truncated"]
     assert facts["symbols_crc"] is None
     assert facts["file_bytes"] == length
     payload_bytes = sum(chunk["bytes"] for chunk in facts["chunks"])
     assert facts["overhead_bytes"] + payload_bytes + facts["unread_bytes"] == length
-    assert "problem" in format_lines(facts)
+    assert "problem" in format_picture_lines(facts)
 
 
 def test_damage_and_what_lies_behind_it_is_counted() -> None:
     data = bytearray(FILE)
     data[-30] ^= 1
-    facts = describe(io.BytesIO(data))
+    facts = describe_picture(io.BytesIO(data))
     assert facts["levels_present"] == 1
     assert facts["file_bytes"] == len(FILE)
     assert facts["problem"].startswith("the level 4 chunk is damaged")
-    assert "levels         2 from level 3, 1 present" in format_lines(facts)
-    assert "incomplete" in format_lines(facts)
+    assert "levels         2 from level 3, 1 present" in format_picture_lines(facts)
+    assert "incomplete" in format_picture_lines(facts)
 
 
 def test_data_after_the_end_is_counted() -> None:
-    facts = describe(FILE + bytes(1000))
+    facts = describe_picture(FILE + bytes(1000))
     assert not facts["truncated"]
     assert facts["unread_bytes"] == 1000
     assert facts["overhead_bytes"] == len(FILE) - 222
-    assert "(whole, 1000 bytes unread)" in format_lines(facts)
+    assert "(whole, 1000 bytes unread)" in format_picture_lines(facts)
 
 
 def test_errors() -> None:
     with pytest.raises(LimitError):
-        describe(FILE, max_pixels=100)
+        describe_picture(FILE, max_pixels=100)
     with pytest.raises(FormatError, match="not a .bsq file"):
-        describe(b"plain text")
+        describe_picture(b"plain text")
     with pytest.raises(TruncatedError):
-        describe(FILE[:20])
+        describe_picture(FILE[:20])
     with pytest.raises(ChecksumError, match="header"):
-        describe(FILE[:10] + b"?" + FILE[11:])
+        describe_picture(FILE[:10] + b"?" + FILE[11:])
 
 
 def test_nothing_heavy_is_imported() -> None:
     heavy = "[m for m in ('torch', 'numpy', 'PIL') if m in sys.modules]"
-    code = f"import sys, bsqcodec.image.info; print({heavy})"
+    code = f"import sys, bsqcodec.image.describe_picture; print({heavy})"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
