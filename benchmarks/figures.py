@@ -89,8 +89,8 @@ def rd_figure(
 ) -> Figure:
     """One curve per codec over bpp, and points of what others published.
 
-    A codec with a single setting is a large mark. Clips get a panel for the anchors with default settings and one for low delay; what is ours
-    or published stands in both.
+    A codec with a single setting is a large mark. Clips get a panel for the anchors with default
+    settings and one for low delay; what is ours or published stands in both.
     """
     panels = _panels(with_points(results, measure))
     limit = MAX_BPP[results[0].dataset["kind"]]

@@ -1,7 +1,7 @@
 """What filling in by the prior of the BSQ family is worth: PSNR inside of lost tokens.
 
-Tokens of a picture are lost after coding, and either drawn by the prior (`Codec.decode` does so with
-damaged files) or, for comparison, painted with the mean of the pixels around them.
+Tokens of a picture are lost after coding, and either drawn by the prior (`Codec.decode` does so
+with damaged files) or, for comparison, painted with the mean of the pixels around them.
 """
 
 from __future__ import annotations

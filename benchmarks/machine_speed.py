@@ -1,4 +1,5 @@
-"""Seconds for a picture and frames a second of a video on this machine, as a row of docs/MACHINES.md."""
+"""Seconds for a picture and frames a second of a video on this machine,
+as a row of docs/MACHINES.md."""
 
 import json
 import os
@@ -17,7 +18,8 @@ PICTURE_QUALITY, VIDEO_QUALITY = 20.0, 50.0
 
 
 def kind_of_processor() -> str:
-    """The precision of networks, the instructions that torch uses, and oneDNN's cap if there is one."""
+    """The precision of networks, the instructions that torch uses,
+    and oneDNN's cap if there is one."""
     import torch
 
     from bsqcodec.machine.precision import network_dtype

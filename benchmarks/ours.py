@@ -234,8 +234,8 @@ class TransformTokenizer:
 class BsqTokenizer:
     """The tokenizer of a loaded codec of the family bsq without the prior, at one depth.
 
-    bits: of a code, by default as many as encoding spends. Its tokens are taken as the sub-codes that the prior codes at once: integers [h, w, C] of
-    `sub_code` bits each.
+    bits: of a code, by default as many as encoding spends. Its tokens are taken as the sub-codes
+    that the prior codes at once: integers [h, w, C] of `sub_code` bits each.
     """
 
     def __init__(self, codec: "Codec", bits: int | None = None) -> None:
@@ -284,7 +284,10 @@ def depths_measured(model: "BsqModel") -> list[int]:
 
 
 def bsq_tokenizers(codec: "Codec") -> list[BsqTokenizer]:
-    """The tokenizer of a codec of the family bsq at each depth that is measured. Raises WeightsError."""
+    """The tokenizer of a codec of the family bsq at each depth that is measured.
+
+    Raises WeightsError.
+    """
     from bsqcodec.image.picture_tokens import bsq_model
 
     return [BsqTokenizer(codec, bits) for bits in depths_measured(bsq_model(codec.model))]

@@ -19,8 +19,8 @@ PAPER = "BSQ-ViT"  # how the labels of the paper's points begin
 PAPER_CODED = f"{PAPER}, arithmetic coding"
 PAPER_HEADER = ("codec", "bpp", "MS-SSIM", "PSNR (dB)", "LPIPS over WebP's")
 PAPER_CURVES = """\
-Of a codec with many rates, bpp and PSNR are those at the MS-SSIM of the paper, {ms_ssim:g}, and LPIPS
-over WebP's is that at the paper's {bpp:g} bpp; all three are interpolated."""
+Of a codec with many rates, bpp and PSNR are those at the MS-SSIM of the paper, {ms_ssim:g}, and
+LPIPS over WebP's is that at the paper's {bpp:g} bpp; all three are interpolated."""
 PAPER_POINTS = """
 Of a codec with one rate, all is of that rate, and so is WebP's LPIPS, which is interpolated."""
 
@@ -67,8 +67,8 @@ def short_blocks(results: Sequence[RdResult]) -> list[Block]:
 def paper_blocks(results: Sequence[RdResult]) -> list[Block]:
     """Our rates at the paper's MS-SSIM, and LPIPS relative to WebP's at the paper's rate.
 
-    Of what has a single rate, the values at that rate. LPIPS is given relative to WebP's because the paper's LPIPS and ours come from different
-    networks.
+    Of what has a single rate, the values at that rate. LPIPS is given relative to WebP's because
+    the paper's LPIPS and ours come from different networks.
     """
     published = published_for("kodak")
     coded = next((entry for entry in published if entry.label == PAPER_CODED), None)

@@ -19,7 +19,8 @@ OUT = Path(__file__).parent / "report.html"
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2em auto; max-width: 84em; padding: 0 1em; }
 h1, h2 { border-bottom: 1px solid #ccc; } img { max-width: 100%; display: block; margin: 1em 0; }
-.numbers, .words { overflow-x: auto; } table { border-collapse: collapse; font-size: 13px; margin: .5em 0; }
+.numbers, .words { overflow-x: auto; }
+table { border-collapse: collapse; font-size: 13px; margin: .5em 0; }
 td, th { border: 1px solid #ddd; padding: .2em .5em; text-align: left; vertical-align: top; }
 .numbers td:not(:first-child), .numbers th:not(:first-child) { text-align: right; }
 td:first-child { white-space: nowrap; } p + .numbers { margin-top: -.8em; }
@@ -69,7 +70,8 @@ def crops_section(found: Sequence[Crops]) -> list[str]:
 def page(
     found: dict[str, list[RdResult]], crops: Sequence[Crops], tokenizer_blocks: Sequence[Block]
 ) -> str:
-    """The whole page: data sets of pictures, of clips, the crops, the tokenizer; those there are."""
+    """The whole page: data sets of pictures, of clips, the crops, the tokenizer;
+    those there are."""
     head: list[Block] = [
         Heading(1, "bsqcodec benchmarks"),
         Paragraph(

@@ -26,10 +26,10 @@ FILE = "runtime-bsq.json"
 SIZES = ((640, 360), (1920, 1080))
 
 CAPTION = """\
-Milliseconds of a frame of `--model bsq`, medians of {repeats}, with {threads} threads of {cpu}, of generated
-pictures; in a video, entropy coding takes the frames before into account, for which it needs a little
-longer. The paper has 6.2, 4.7 and 7.2 ms at 360p and 55.8, 42.2 and 64.8 at 1080p for encoding, entropy
-coding and decoding, on four A5000. Measured {date} with `{command}`."""
+Milliseconds of a frame of `--model bsq`, medians of {repeats}, with {threads} threads of {cpu},
+of generated pictures; in a video, entropy coding takes the frames before into account, for which it
+needs a little longer. The paper has 6.2, 4.7 and 7.2 ms at 360p and 55.8, 42.2 and 64.8 at 1080p
+for encoding, entropy coding and decoding, on four A5000. Measured {date} with `{command}`."""
 
 HEADER = (
     "bits",

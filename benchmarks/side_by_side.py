@@ -1,4 +1,5 @@
-"""How fast codecs are beside each other: the same picture, rate, threads and machine, in one run."""
+"""How fast codecs are beside each other: the same picture, rate,
+threads and machine, in one run."""
 
 import json
 import statistics
@@ -39,9 +40,9 @@ class Speed:
 
 
 CAPTION = """\
-Seconds of {picture[name]} ({picture[width]}x{picture[height]}), each codec at the finest setting of at most
-{bpp:g} bits a pixel, all in one run on {threads} threads of {cpu}: medians of {repeats}, of wall time, or of
-processor time where that is less. Measured {date} with `{command}`."""
+Seconds of {picture[name]} ({picture[width]}x{picture[height]}), each codec at the finest setting of
+at most {bpp:g} bits a pixel, all in one run on {threads} threads of {cpu}: medians of {repeats}, of
+wall time, or of processor time where that is less. Measured {date} with `{command}`."""
 
 HEADER = ("codec", "bpp", "encoding", "decoding", "")
 
@@ -200,7 +201,8 @@ def main(picture: Path, bpp: float, threads: int, repeats: int, folder: Path) ->
     """Measure how fast bsqcodec and others code and decode a PICTURE, in one run.
 
     Each codec works at the finest setting whose file is at most --bpp, and is warm; times are
-    medians, of wall time, or of processor time where that is less. JPEG, JPEG 2000, WebP and AVIF take one thread, whatever --threads says.
+    medians, of wall time, or of processor time where that is less. JPEG, JPEG 2000, WebP and AVIF
+    take one thread, whatever --threads says.
     """
     from PIL import Image
 

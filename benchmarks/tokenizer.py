@@ -35,16 +35,17 @@ channel at that quality. A digit is two signs (above -1/2 and above +1/2 of its 
 `sign bits` is twice the number of digits, every digit of every channel counted whether it is 0 or
 not; as one of the four sign pairs cannot occur, log2(3) bits a digit would do, which is `tight
 bits`. bpp is that of the sign bits. Most digits are 0, for this tokenizer leaves it to the prior to
-make that cheap: `static code` is the entropy of each channel's integers over all crops, what a fixed
-table for each channel would come to at best, and `after the prior` the code length that the prior
-promises for the same integers; both are bits a token. Seconds are those of one crop at a time on {cpu}, {threads} thread(s)."""
+make that cheap: `static code` is the entropy of each channel's integers over all crops, what a
+fixed table for each channel would come to at best, and `after the prior` the code length that the
+prior promises for the same integers; both are bits a token. Seconds are those of one crop at a time
+on {cpu}, {threads} thread(s)."""
 BSQ_CAPTION = """\
-The tokenizer of `--model bsq` (weights {weights}) on the same crops, {side}x{side} of {count} pictures,
-without entropy coding. A token stands for {patch}x{patch} pixels and is one code of so many bits. bpp is
-that of these bits. `static code` is the entropy of the sub-codes of {sub_code} bits over all crops,
-what a fixed table for each sub-code would come to at best, and `after the prior` the code length that the
-prior promises for the same codes; both are bits a token. Seconds are those of one crop at a time on
-{cpu}, {threads} thread(s)."""
+The tokenizer of `--model bsq` (weights {weights}) on the same crops, {side}x{side} of {count}
+pictures, without entropy coding. A token stands for {patch}x{patch} pixels and is one code of so
+many bits. bpp is that of these bits. `static code` is the entropy of the sub-codes of {sub_code}
+bits over all crops, what a fixed table for each sub-code would come to at best, and `after the
+prior` the code length that the prior promises for the same codes; both are bits a token. Seconds
+are those of one crop at a time on {cpu}, {threads} thread(s)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,8 +140,8 @@ def _measured(
 ) -> Measured:
     """What all crops come to.
 
-    encode: integers [h, w, C] of pixels; decode: pixels of these, a height and a width. raw_bits: of
-    a token, without a prior.
+    encode: integers [h, w, C] of pixels; decode: pixels of these, a height and a width. raw_bits:
+    of a token, without a prior.
     """
     psnr, ssim, distances, coded, found = [], [], [], [], []
     seconds = {"encode": 0.0, "decode": 0.0}

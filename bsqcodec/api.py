@@ -61,11 +61,12 @@ def encode(
     as bytes or as a stream.
     At most one of quality (0..100, 50 by default), bpp (bits per pixel), size (bytes, or text
     such as "20k") and psnr (dB) says how small or how good; ValueError for more than one.
-    weights: a file; model: the family of weights to use without one, "transform" or "bsq", which has
-    as many qualities as its weights have depths of codes; where that is one, it takes no target.
+    weights: a file; model: the family of weights to use without one, "transform" or "bsq", which
+    has as many qualities as its weights have depths of codes; where that is one, it takes no
+    target.
     options: strip=True leaves ICC, EXIF and XMP out; verify=True decodes the result and compares;
-    effort=0, 1 or 2, see `Codec.encode`; tune="psnr" or "ms-ssim", the measure that effort 2 searches by, in place of a
-    mix of both; "psnr" has effort 1 choose integers by it too.
+    effort=0, 1 or 2, see `Codec.encode`; tune="psnr" or "ms-ssim", the measure that effort 2
+    searches by, in place of a mix of both; "psnr" has effort 1 choose integers by it too.
     Raises ValueError for another effort, tune or device or a target that is none, TypeError for
     arguments of other types, MediaError, LimitError, TargetError, WeightsError, VerifyError or
     OSError.
@@ -98,13 +99,14 @@ def decode(
 ) -> Image.Image:
     """Return the picture in a .bsq file (path, bytes or stream) as L, LA, RGB or RGBA.
 
-    levels: decode only so many levels, for a coarser picture. reduction: 2, 4, 8 or 16 for a picture
-    that is so many times smaller, fast. partial: take a cut or damaged
-    file as far as it goes. fill: have weights of the family bsq fill in what is missing.
+    levels: decode only so many levels, for a coarser picture. reduction: 2, 4, 8 or 16 for a
+    picture that is so many times smaller, fast. partial: take a cut or damaged file as far as it
+    goes. fill: have weights of the family bsq fill in what is missing.
     crop: (left, top, width, height) of the pixels that are wanted; rendering takes time for these
     alone. max_memory: bytes that decoding may take, by default 10 GB or what this process can
     have, if that is less. Raises FormatError or one of its children, LimitError, WeightsError,
-    CropError, OSError, ValueError for fewer levels than 1, or TypeError for `others`, of which there are none.
+    CropError, OSError, ValueError for fewer levels than 1, or TypeError for `others`,
+    of which there are none.
     """
     from bsqcodec.media.crop import Crop
     from bsqcodec.media.image.picture import to_pil

@@ -74,12 +74,12 @@ def encode_video(
     pictures) says how small or how good; ValueError for more than one. bpp and bitrate are of the
     frames, on average; size is of the whole file, which gets at most 3 % smaller, and needs a
     source that can be read more than once.
-    options: gop, frames of a group at most, by default a second of them. audio: "copy" keeps sound as it is,
-    "opus" and "opus:64k" convert it, "none" leaves it out. strip: leave the file's
-    texts, such as its title, out. verify: decode the result and compare. effort: 2 searches (slowly) for what
-    costs less and looks better, 0 and 1 do not. tune: "psnr" chooses integers by that alone, in
-    place of a mix with MS-SSIM; "ms-ssim" changes nothing, since frames that others are predicted
-    from serve it best with the mix. partial: pass over damage of the source.
+    options: gop, frames of a group at most, by default a second of them. audio: "copy" keeps sound
+    as it is, "opus" and "opus:64k" convert it, "none" leaves it out. strip: leave the file's texts,
+    such as its title, out. verify: decode the result and compare. effort: 2 searches (slowly) for
+    what costs less and looks better, 0 and 1 do not. tune: "psnr" chooses integers by that alone,
+    in place of a mix with MS-SSIM; "ms-ssim" changes nothing, since frames that others are
+    predicted from serve it best with the mix. partial: pass over damage of the source.
     overwrite: replace the destination. raw: what a file of bare samples does not say. frame_rate:
     of numbered pictures. start, duration: in seconds, of the part that is wanted, which begins at
     time 0; sound and subtitles are cut with the frames. max_pixels: of one frame. weights: a file;
@@ -186,8 +186,8 @@ def decode_video(
     there. max_memory: bytes that decoding may take, by default 10 GB or what this process can have,
     if that is less. Raises FormatError or one of its children, LimitError, WeightsError, SeekError
     for a part without frames, CropError, ValueError for a part that begins or lasts less than 0
-    seconds, OutputError for a destination and options that do not go together, OutputExistsError or OSError.
-    What is wrong with the destination is raised before any work is done.
+    seconds, OutputError for a destination and options that do not go together, OutputExistsError or
+    OSError. What is wrong with the destination is raised before any work is done.
     """
     from bsqcodec.media.crop import Crop
     from bsqcodec.media.files import check_other_file

@@ -7,8 +7,8 @@
 >>> iio.imread("grey.bsq").shape
 (40, 60)
 
-A picture is an array [H, W] or [H, W, C], a video [N, H, W, C] or any iterable of frames. Frames are
-coded and decoded one after the other.
+A picture is an array [H, W] or [H, W, C], a video [N, H, W, C] or any iterable of frames. Frames
+are coded and decoded one after the other.
 """
 
 from __future__ import annotations
@@ -151,7 +151,8 @@ class BsqPlugin:
         """Return what `bsqcodec.describe` does.
 
         Of a picture also icc_profile, exif and xmp, as bytes, where it has them; of a video also
-        fps and duration (seconds). Nothing of that is applied in reading, and all is of the whole file.
+        fps and duration (seconds). Nothing of that is applied in reading,
+        and all is of the whole file.
         """
         facts = api.describe(self._file())
         if self._kind is FileKind.VIDEO:

@@ -65,8 +65,9 @@ class EncodeOptions:
     target: None for the default of the weights' family, which is a quality. effort: 0 rounds
     whatever it costs, 1 weighs rate against what is seen, 2 optimises integers, slowly. tune: the
     measure that this is for, None for a mix. gop: frames of a video's groups at most, None for
-    about a second. audio: what becomes of a video's sound: "copy", "opus", "opus:64k" or "none". strip: leave metadata out. verify: decode the result and compare. max_pixels: of
-    a picture or frame that is read.
+    about a second. audio: what becomes of a video's sound: "copy", "opus", "opus:64k" or "none".
+    strip: leave metadata out. verify: decode the result and compare. max_pixels: of a picture or
+    frame that is read.
     """
 
     target: Target | None = None

@@ -71,7 +71,8 @@ class BsqImageFile(ImageFile.ImageFile):
     def draft(
         self, mode: str | None, size: tuple[int, int] | None
     ) -> tuple[str, tuple[int, int, float, float]] | None:
-        """Have the picture decoded smaller by 2, 4, 8 or 16, from the first levels, but no smaller than `size`.
+        """Have the picture decoded smaller by 2, 4, 8 or 16, from the first levels,
+        but no smaller than `size`.
 
         Returns mode and box as Pillow's JPEG files do, None where nothing changes. The mode stays.
         """
@@ -87,7 +88,10 @@ class BsqImageFile(ImageFile.ImageFile):
         return self.mode, (0, 0, width / factor, height / factor)
 
     def load_seek(self, position: int) -> None:
-        """Go to a place in the file. That there is this method has `ImageFile.Parser` wait for all of it."""
+        """Go to a place in the file.
+
+        That there is this method has `ImageFile.Parser` wait for all of it.
+        """
         assert self.fp is not None
         self.fp.seek(position)
 
@@ -110,7 +114,10 @@ class BsqDecoder(ImageFile.PyDecoder):
     _pulls_fd = True
 
     def decode(self, buffer: Image.DecoderInput) -> tuple[int, int]:
-        """Decode all of the file. Raises OSError, for a cut or damaged file unless Pillow allows it."""
+        """Decode all of the file.
+
+        Raises OSError, for a cut or damaged file unless Pillow allows it.
+        """
         assert self.fd is not None
         partial = ImageFile.LOAD_TRUNCATED_IMAGES
         file = cast(BinaryIO, self.fd)

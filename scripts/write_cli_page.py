@@ -23,9 +23,9 @@ HEAD = """\
 Written by `python scripts/write_cli_page.py` from the commands' own help; do not edit.
 
 [PICTURES.md](PICTURES.md), [VIDEO.md](VIDEO.md) and [BATCH.md](BATCH.md) say more about what the
-commands do. Exit status: 0 if all went well; 1 for bad data, a target that cannot be met, or a file that
-cannot be read or written; 2 for wrong usage; 130 if interrupted. Each error is one line on standard
-error. A wheel installs the same as man pages (`man bsqcodec-encode`).
+commands do. Exit status: 0 if all went well; 1 for bad data, a target that cannot be met, or a file
+that cannot be read or written; 2 for wrong usage; 130 if interrupted. Each error is one line on
+standard error. A wheel installs the same as man pages (`man bsqcodec-encode`).
 """
 
 

@@ -1,8 +1,8 @@
 """The tiny model of the BSQ family and the pictures behind tests/golden_bsq, and how they are made.
 
 As in `golden_files`: weights and pictures are formulas, and
-`BSQCODEC_REGENERATE_GOLDEN=1 pytest tests/image/test_golden_bsq.py` makes them anew. Do so only when the
-format changes on purpose; files in tests/golden_bsq must decode for ever.
+`BSQCODEC_REGENERATE_GOLDEN=1 pytest tests/image/test_golden_bsq.py` makes them anew. Do so only
+when the format changes on purpose; files in tests/golden_bsq must decode for ever.
 """
 
 from __future__ import annotations

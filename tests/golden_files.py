@@ -1,8 +1,8 @@
 """The tiny model and the pictures behind tests/golden, and how its files are made.
 
 Nothing is drawn from a library's random numbers: weights and pictures are formulas, so that
-`BSQCODEC_REGENERATE_GOLDEN=1 pytest tests/image/test_golden.py` makes them anew anywhere. Do so only
-when the format changes on purpose; files in tests/golden must decode for ever.
+`BSQCODEC_REGENERATE_GOLDEN=1 pytest tests/image/test_golden.py` makes them anew anywhere. Do so
+only when the format changes on purpose; files in tests/golden must decode for ever.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""A second decoder of the codes in a .bsq file of the family `bsq`, from docs/BITSTREAM_BSQ.md alone.
+"""A second decoder of the codes in a .bsq file of the family `bsq`,
+from docs/BITSTREAM_BSQ.md alone.
 
-It shares no code with bsqcodec, and with the first second decoder what the page takes from the other
-page: the range coder, linear layers, blocks, and the identity of weights.
+It shares no code with bsqcodec, and with the first second decoder what the page takes from the
+other page: the range coder, linear layers, blocks, and the identity of weights.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""A decoder imports no encoder, and the list of what it imports in docs/BITSTREAM.md is complete."""
+"""A decoder imports no encoder, and the list of what it imports in
+docs/BITSTREAM.md is complete."""
 
 from __future__ import annotations
 

@@ -18,8 +18,9 @@ class Options:
     weights: a file, None for the default ones, of pictures and of videos; weights_sha256,
     video_weights_sha256: of those files, in hexadecimal, when encoding (workers check that theirs
     are the same); model, model_id: the family of the weights of pictures, and their identity where
-    the file's name tells it; few_steps: see `family_and_steps`. formats: to decode to, one for each kind at most. first_frame: take that of animations which are to be
-    pictures. threads: of the CPU, for one worker.
+    the file's name tells it; few_steps: see `family_and_steps`. formats: to decode to, one for each
+    kind at most. first_frame: take that of animations which are to be pictures. threads: of the
+    CPU, for one worker.
     """
 
     encoding: EncodeOptions = field(default_factory=EncodeOptions)

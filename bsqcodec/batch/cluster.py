@@ -187,7 +187,8 @@ def _check_workers(client: Client, job: Job) -> None:
 
 
 def _probe() -> Callable[[str], dict[str, Any]]:
-    """A function for workers that may have no bsqcodec: a local one is sent as code, not by name."""
+    """A function for workers that may have no bsqcodec:
+    a local one is sent as code, not by name."""
 
     def probe(journal: str) -> dict[str, Any]:
         try:

@@ -45,9 +45,9 @@ class Kind:
     """A kind of file. The first of `formats`, names for --format, is what it is decoded to.
 
     suffixes: of files to encode, in lower case. file_kind: of its .bsq files. encode_fields,
-    decode_fields: those of `Options` and its `encoding` that decide the bytes of an output; optional_fields: those of
-    them that decide nothing where they are None. ignored_fields: those of encoding that never do;
-    all others decide where they differ from their defaults.
+    decode_fields: those of `Options` and its `encoding` that decide the bytes of an output;
+    optional_fields: those of them that decide nothing where they are None. ignored_fields: those of
+    encoding that never do; all others decide where they differ from their defaults.
     """
 
     name: str

@@ -185,7 +185,8 @@ def _kinds_of(plan: Plan) -> set[str]:
 
 
 def _tell_what_is_missed(console: Console, plan: Plan) -> bool:
-    """Warn of files that a plan leaves out or lacks; return whether all that look right are left out."""
+    """Warn of files that a plan leaves out or lacks;
+    return whether all that look right are left out."""
     for line in likeness_lines(plan.ignored):
         console.warning(line)
     misses_all = not plan.tasks and any(ignored.likeness for ignored in plan.ignored)

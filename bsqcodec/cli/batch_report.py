@@ -229,7 +229,8 @@ class _Row:
         )
 
     def facts(self, seconds: float) -> dict[str, Any]:
-        """The sums and rates for the log; ratio: bytes out by bytes in, None where there are none."""
+        """The sums and rates for the log; ratio: bytes out by bytes in,
+        None where there are none."""
         return {
             "files": self.files,
             "done": self.done,

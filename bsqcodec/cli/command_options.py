@@ -104,8 +104,8 @@ ENCODING_OPTIONS = (
         default="copy",
         show_default=True,
         callback=check_audio,
-        help="Videos: copy the sound, convert it (opus for 48k bits a second and channel, opus:64k for"
-        " 64k), or none.",
+        help="Videos: copy the sound, convert it (opus for 48k bits a second and channel,"
+        " opus:64k for 64k), or none.",
     ),
 )
 """What an encoder aims at and does: targets, and fields of `EncodeOptions` by their names."""

@@ -17,7 +17,9 @@ COMMANDS: Final = {
     "info": "Tell what is in .bsq files.",
     "batch": "Code all the files of folders, and mirror their tree.",
     "compare": "Measure how far B is from A, two pictures or two videos of one size.",
-    "sweep": "Show what each quality costs and how good it looks, beside other codecs at equal size.",
+    "sweep": (
+        "Show what each quality costs and how good it looks, beside other codecs at equal size."
+    ),
     "view": "Show a picture or play a video, or write a thumbnail of it.",
     "tokens": "Write the tokens of pictures: one code of so many bits for each patch.",
     "generate": "Draw a picture, or what is missing in one, with the model of the BSQ family.",

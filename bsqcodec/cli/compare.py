@@ -64,8 +64,8 @@ def compare(
 ) -> None:
     """Measure how far B is from A, two pictures or two videos of one size.
 
-    A is the original, B what was coded: a .bsq file, or any picture or video. Reported are bytes, bits
-    per pixel, PSNR of RGB and of YUV (6:1:1), MS-SSIM, LPIPS where its weights are there, and
+    A is the original, B what was coded: a .bsq file, or any picture or video. Reported are bytes,
+    bits per pixel, PSNR of RGB and of YUV (6:1:1), MS-SSIM, LPIPS where its weights are there, and
     SSIMULACRA2 where its package is installed; of a video also for every second.
     """
     if page is not None and not is_standard_stream(page):

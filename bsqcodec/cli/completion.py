@@ -10,7 +10,8 @@ from bsqcodec.cli.option_groups import GroupedCommand
 
 SHELLS = ("bash", "zsh", "fish")
 _VARIABLE = "_BSQCODEC_COMPLETE"
-"""The environment variable by which a shell asks for completions; click derives it from the name."""
+"""The environment variable by which a shell asks for completions;
+click derives it from the name."""
 
 
 @click.command(cls=GroupedCommand)

@@ -72,7 +72,8 @@ class Console:
             click.echo(f"{PROGRAM}: note: {one_line(message)}", err=True)
 
     def tell(self, name: str, notes: Iterable[str]) -> None:
-        """Give the notes on a file: remarks as such, some of them once a run, others as warnings."""
+        """Give the notes on a file: remarks as such, some of them once a run,
+        others as warnings."""
         for text in notes:
             remark = remark_of(text)
             if remark is None:

@@ -46,7 +46,10 @@ def suffix_of_video(format_name: str | None) -> str:
 
 
 def output_options(job: Job, settings: DecodingSettings) -> OutputOptions:
-    """How the output of a job is stored. Raises click.UsageError where its name or format is wrong."""
+    """How the output of a job is stored.
+
+    Raises click.UsageError where its name or format is wrong.
+    """
     from bsqcodec.errors import OutputError
     from bsqcodec.media.video.video_files import OutputOptions, check_video_name, container_of
 

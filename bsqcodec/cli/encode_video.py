@@ -27,7 +27,10 @@ _PATTERN: Final = re.compile(r"%0?\d*d|[*?]")
 
 @dataclass(frozen=True)
 class Settings:
-    """How inputs are read, coded and reported. raw: what bare samples do not say, None for others."""
+    """How inputs are read, coded and reported.
+
+    raw: what bare samples do not say, None for others.
+    """
 
     encoding: EncodeOptions
     video: InputOptions
@@ -141,8 +144,8 @@ def _sum_up(console: Console, job: Job, coded: CodedVideo, input_bytes: int | No
     rate = 8 * coded.size / max(coded.duration, 1e-9) / 1000
     console.summary(
         f"{display_name(job.source)} -> {display_target(job.target)}:"
-        f" {coded.width}x{coded.height}, {count_of(coded.frames, 'frame')}, {sizes}, {rate:.4g} kbit/s,"
-        f" {coded.bpp:.3f} bpp, {coded.psnr:.2f} dB, {coded.seconds:.1f} s"
+        f" {coded.width}x{coded.height}, {count_of(coded.frames, 'frame')}, {sizes},"
+        f" {rate:.4g} kbit/s, {coded.bpp:.3f} bpp, {coded.psnr:.2f} dB, {coded.seconds:.1f} s"
     )
     console.detail(
         f"{count_of(len(coded.groups), 'group')}, {coded.picture_bytes} bytes of frames,"

@@ -1,4 +1,5 @@
-"""`bsqcodec generate`: pictures drawn by the prior of the BSQ family, from nothing or into a hole."""
+"""`bsqcodec generate`: pictures drawn by the prior of the BSQ family,
+from nothing or into a hole."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""`bsqcodec info`: what a .bsq file says about itself, without its model unless that is asked for."""
+"""`bsqcodec info`: what a .bsq file says about itself,
+without its model unless that is asked for."""
 
 from __future__ import annotations
 

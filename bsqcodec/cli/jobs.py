@@ -45,11 +45,13 @@ def plan(
 ) -> list[Job]:
     """Return a job for each input. `output` is a file, a folder, "-" or None (beside the input).
 
-    It is a folder where there is one of that name, or where it ends with a slash (see `new_folder`).
+    It is a folder where there is one of that name,
+    or where it ends with a slash (see `new_folder`).
     suffix: of names that follow from the input's, or a function of the input that tells it.
     name: of what an output is named after, by the input. naming: whether the suffix takes the place
-    of the input's; None where it does, and the command knows no other way. Raises click.UsageError where two inputs would have the same output, an input
-    would be overwritten by an output, or binary data would go to or come from a terminal.
+    of the input's; None where it does, and the command knows no other way. Raises click.UsageError
+    where two inputs would have the same output, an input would be overwritten by an output, or
+    binary data would go to or come from a terminal.
     """
     check_standard_input(inputs)
     if output == "":

@@ -1,4 +1,5 @@
-"""Pictures and videos of any kind as `compare`, `sweep` and `view` read them, .bsq files decoded."""
+"""Pictures and videos of any kind as `compare`, `sweep` and `view` read them,
+.bsq files decoded."""
 
 from __future__ import annotations
 

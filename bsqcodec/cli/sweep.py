@@ -85,8 +85,8 @@ def sweep(
 ) -> None:
     """Show what each quality costs and how good it looks, beside other codecs at equal size.
 
-    INPUT is a picture, a folder of pictures, or a video. At each quality, JPEG, WebP, AVIF and JPEG XL
-    (of videos x264, x265 and SVT-AV1) get the finest setting whose file is no larger than
+    INPUT is a picture, a folder of pictures, or a video. At each quality, JPEG, WebP, AVIF and JPEG
+    XL (of videos x264, x265 and SVT-AV1) get the finest setting whose file is no larger than
     bsqcodec's. The page of --html shows them all next to the original.
     """
     if page is not None and not is_standard_stream(page):
@@ -288,7 +288,8 @@ class _Sweep:
         original: list[str] | None = None,
         times: list[float] | None = None,
     ) -> Point:
-        """The point of one coded clip; the page's frames of the original are put into `original`."""
+        """The point of one coded clip; the page's frames of the original are put into
+        `original`."""
         from bsqcodec.compare.page import FRAME_QUALITY, picture_url
         from bsqcodec.compare.videos import KeptFrames, measure_frames
 

@@ -114,7 +114,10 @@ def _is_tokens(name: str) -> bool:
 
 
 def _format(job: Job, name: str | None) -> str:
-    """The format of an output. Raises click.UsageError where its name says another than --format."""
+    """The format of an output.
+
+    Raises click.UsageError where its name says another than --format.
+    """
     suffix = Path(job.target).suffix.lower().removeprefix(".")
     if job.to_stdout or suffix == name:
         return name or TOKEN_FORMATS[0]

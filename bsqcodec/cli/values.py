@@ -144,7 +144,8 @@ def parse_frame_rate(
 
 
 def parse_seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
-    """Callback of an option that takes a time: seconds, or hours, minutes and seconds, 1:02:03.5."""
+    """Callback of an option that takes a time: seconds, or hours,
+    minutes and seconds, 1:02:03.5."""
     if value is None:
         return None
     is_time = re.fullmatch(r"(\d+:){0,2}(\d+(\.\d*)?|\.\d+)", value) is not None

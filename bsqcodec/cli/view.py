@@ -1,4 +1,5 @@
-"""`bsqcodec view`: shows a .bsq file with a program of this machine, or writes a thumbnail of it."""
+"""`bsqcodec view`: shows a .bsq file with a program of this machine,
+or writes a thumbnail of it."""
 
 from __future__ import annotations
 
@@ -47,8 +48,8 @@ if TYPE_CHECKING:
     "--with",
     "viewer",
     metavar="PROGRAM",
-    help="Program to show it with.  [default: xdg-open, eog, feh ... for pictures; ffplay, mpv, vlc,"
-    " xdg-open for videos, the first that is here]",
+    help="Program to show it with.  [default: xdg-open, eog, feh ... for pictures; ffplay, mpv,"
+    " vlc, xdg-open for videos, the first that is here]",
 )
 @command_options.force_option
 @command_options.machine_options

@@ -15,7 +15,8 @@ from bsqcodec.errors import MachineError
 
 @dataclass(frozen=True)
 class Viewer:
-    """A program. words: its arguments, before the file's name. reads_pipe: it plays "-" as it comes.
+    """A program. words: its arguments, before the file's name. reads_pipe:
+    it plays "-" as it comes.
 
     returns: it hands the file to another program and ends, so that the file has to stay.
     """

@@ -81,7 +81,8 @@ class Measures:
         if path is None:
             self.notes.append(
                 f"LPIPS is not measured: its weights are not here; --lpips FILE or the environment"
-                f" variable {LPIPS_ENVIRONMENT} names them, or put {LPIPS_FILE} into {folders()[-1]}"
+                f" variable {LPIPS_ENVIRONMENT} names them, or put {LPIPS_FILE} into"
+                f" {folders()[-1]}"
             )
         else:
             try:

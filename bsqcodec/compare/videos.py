@@ -15,7 +15,8 @@ MOST_FRAMES = 48
 
 @dataclass
 class KeptFrames:
-    """Some of many frames, evenly spread: every 2^n-th one, so many that they are no more than most.
+    """Some of many frames, evenly spread: every 2^n-th one,
+    so many that they are no more than most.
 
     pack: makes what is kept of the two pictures of a frame.
     """

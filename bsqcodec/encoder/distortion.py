@@ -28,7 +28,8 @@ def _blur(x: Tensor) -> Tensor:
 def ms_ssim(a: Tensor, b: Tensor) -> Tensor:
     """Multi-scale structural similarity [B] of pictures [B, C, H, W] in 0..255.
 
-    Pictures with a side below 176 have fewer than five scales; their weights are scaled to the same sum. Always in float32: the variances are small differences of large numbers.
+    Pictures with a side below 176 have fewer than five scales; their weights are scaled to the same
+    sum. Always in float32: the variances are small differences of large numbers.
     Raises ValueError for sides below 11.
     """
     if min(a.shape[2:]) < TAPS:

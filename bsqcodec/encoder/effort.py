@@ -14,7 +14,8 @@ def is_optimised(effort: int, pixels: int) -> bool:
 
 
 def notes_on(effort: int, pixels: int, what: str) -> tuple[str, ...]:
-    """A note about what has the pixels, where an optimisation was asked for and they are too many."""
+    """A note about what has the pixels, where an optimisation was asked for and they
+    are too many."""
     if effort != MAX_EFFORT or is_optimised(effort, pixels):
         return ()
     return (f"{what} has more than {MAX_OPTIMISED_PIXELS} pixels: it was coded with effort 1",)

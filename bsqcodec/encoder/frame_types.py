@@ -11,24 +11,27 @@ from torch import Tensor
 from bsqcodec.encoder.motion_estimation import luma
 
 INTRA_STEP_OFFSET = 44
-"""Step indices by which an intra frame is finer than the group, whose frames are predicted from it."""
+"""Step indices by which an intra frame is finer than the group,
+whose frames are predicted from it."""
 
 INTER_DEAD_ZONE_OFFSET = 0.04
 """Integer steps by which the dead zones of inter frames are wider than those of pictures."""
 
 SCENE_CHANGE_FRACTION, SCENE_CHANGE_FLOOR = 0.4, 50.0
-"""A frame begins a scene if the squared error of its prediction, at 1/4 of the size, is more than this
-fraction of the variance within tokens plus this floor. The error is mostly .8 to 3.5 times that variance
-between scenes, and below .3 times within one. Noise hardly shows at that size; the floor covers it."""
+"""A frame begins a scene if the squared error of its prediction, at 1/4 of the size, is more than
+this fraction of the variance within tokens plus this floor. The error is mostly .8 to 3.5 times
+that variance between scenes, and below .3 times within one. Noise hardly shows at that size; the
+floor covers it."""
 
 
 BLOCK = 16
 """Side of the blocks of pixels whose means tell scenes apart where motion is not known."""
 
 UNLIKE_FRACTION, UNLIKE_FLOOR = 0.25, 3.0
-"""Without motion vectors a frame begins a scene if its blocks differ from the nearest of those around the
-same place before, on average, by more than this fraction of their spread plus this floor, in 8-bit
-luma. In training clips .1 % of frames within a scene do, and 99 % of those of another clip."""
+"""Without motion vectors a frame begins a scene if its blocks differ from the nearest of those
+around the same place before, on average, by more than this fraction of their spread plus this
+floor, in 8-bit luma. In training clips .1 % of frames within a scene do, and 99 % of those of
+another clip."""
 
 
 def intra_step(step: int) -> int:
@@ -50,7 +53,8 @@ def is_scene_change(frame: Tensor, prediction: Tensor) -> bool:
 
 
 def is_unlike(pixels: npt.NDArray[np.uint8], before: npt.NDArray[np.uint8]) -> bool:
-    """Whether a frame [H, W, 3] begins a new scene, by the frame before it and no motion vectors."""
+    """Whether a frame [H, W, 3] begins a new scene,
+    by the frame before it and no motion vectors."""
     own, earlier = _block_means(pixels), _block_means(before)
     around = np.pad(earlier, 1, mode="edge")
     rows, columns = own.shape

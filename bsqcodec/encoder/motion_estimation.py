@@ -1,9 +1,9 @@
 """Motion estimation: integer-pel search between source frames, then subpel refinement.
 
-Vectors are those of `bsqcodec.models.transform.compensation`, in quarters of a pixel. The integer-pel
-search needs no decoded frame, so it can run ahead of the encoding loop; the subpel refinement compares
-with the decoded frame. Both minimise the sum of absolute differences plus a rate weight times the
-estimated bits of the vectors.
+Vectors are those of `bsqcodec.models.transform.compensation`, in quarters of a pixel. The
+integer-pel search needs no decoded frame, so it can run ahead of the encoding loop; the subpel
+refinement compares with the decoded frame. Both minimise the sum of absolute differences plus a
+rate weight times the estimated bits of the vectors.
 """
 
 from __future__ import annotations
@@ -37,16 +37,19 @@ SPLIT_BITS = 28.0
 """Estimated bits that four vectors of a token cost more than one, with those of later vectors."""
 
 DIFFERENT_BITS, OCTAVE_BITS = 1.0, 0.7
-"""Estimated bits of a vector that differs from its neighbours, and of each octave of the difference."""
+"""Estimated bits of a vector that differs from its neighbours,
+and of each octave of the difference."""
 
 SPLIT_CANDIDATE_RATIO = 1.0
-"""A token may be split if its four vectors of whole pixels cost less than this times the cost of one."""
+"""A token may be split if its four vectors of whole pixels cost less than this
+times the cost of one."""
 
 WINDOW_PIXELS = 3
 """The search tries every vector of whole pixels within so many pixels of a start."""
 
 DOWNSAMPLING = 4
-"""The search begins on frames smaller by twice this factor, and goes on with frames smaller by it."""
+"""The search begins on frames smaller by twice this factor,
+and goes on with frames smaller by it."""
 
 MOTION_RATE_WEIGHT = 14.0
 """Sums of absolute differences that a bit of motion is worth at the step index 176."""
@@ -312,9 +315,11 @@ class _BlockSearch:
         return cost.view(field.shape[0] // 2, 2, field.shape[1] // 2, 2).sum((1, 3))
 
     def choose(self, fields: list[Tensor], around: Tensor, where: Tensor | None = None) -> Tensor:
-        """The cheapest vector of several fields for each block; around: the vectors of its neighbours.
+        """The cheapest vector of several fields for each block; around:
+        the vectors of its neighbours.
 
-        where: a mask [h, w] of the blocks that choose, None for all; the others keep the first field.
+        where: a mask [h, w] of the blocks that choose, None for all;
+        the others keep the first field.
         """
         predicted = _median(around).reshape(-1, 2)
         flat = torch.stack([f.reshape(-1, 2) for f in fields])
@@ -334,7 +339,8 @@ class _BlockSearch:
         return result.view(around.shape)
 
     def errors_around(self, field: Tensor, near: int) -> tuple[Tensor, Tensor]:
-        """Vectors [k, n, 2] of whole pixels within `near` pixels of a field, and their errors [k, n]."""
+        """Vectors [k, n, 2] of whole pixels within `near` pixels of a field,
+        and their errors [k, n]."""
         centre = (field.reshape(-1, 2) + 2) >> 2
         size = self.block + 2 * near
         patches = patches_at(
@@ -360,7 +366,8 @@ class _BlockSearch:
     def best_subpel(self, field: Tensor, where: Tensor | None = None) -> Tensor:
         """The cheapest vectors within half a pixel of a field, whose vectors are rounded to pixels.
 
-        where: a mask [h, w] of the blocks that are searched, None for all; the others keep their vectors.
+        where: a mask [h, w] of the blocks that are searched, None for all;
+        the others keep their vectors.
         """
         flat = field.reshape(-1, 2)
         index = _block_indices(where, len(flat), flat.device)

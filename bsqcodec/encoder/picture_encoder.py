@@ -43,7 +43,8 @@ class PictureEncoder(Protocol):
 
     @property
     def strength(self) -> float:
-        """The default weight of rate against distortion, 1 if the encoder weighs them and 0 if not."""
+        """The default weight of rate against distortion,
+        1 if the encoder weighs them and 0 if not."""
 
     @property
     def optimises(self) -> bool:

@@ -26,7 +26,8 @@ COMPENSATION_GROUPS = 4
 """Groups over which bits that were spent too much or too little are compensated."""
 
 MAX_GROUP_RATE_RATIO = 1.3
-"""A group is coded again if its bits are more than this times the wanted bits, or that much fewer."""
+"""A group is coded again if its bits are more than this times the wanted bits,
+or that much fewer."""
 
 PSNR_TOLERANCE_DB = 0.1
 """A PSNR at most so many dB above the wanted one is accepted."""
@@ -50,7 +51,10 @@ class CodedGroup:
 
 
 class RateControl(Protocol):
-    """Chooses the step of each group. dry: whether the next coding needs errors only, no payloads."""
+    """Chooses the step of each group.
+
+    dry: whether the next coding needs errors only, no payloads.
+    """
 
     dry: bool
 
@@ -84,7 +88,8 @@ MISSED_RATE_RATIO = 1.1
 
 
 class AverageRate:
-    """So many bits a frame, or a second, on average; later groups compensate for one that differs."""
+    """So many bits a frame, or a second, on average;
+    later groups compensate for one that differs."""
 
     dry = False
 
@@ -154,7 +159,8 @@ class MinimumPsnr:
             self._bad = min(step, self._bad)
             if step == FINEST:
                 raise TargetError(
-                    f"{self._psnr:g} dB is out of reach: the finest step gives {psnr:.2f} dB; ask for less"
+                    f"{self._psnr:g} dB is out of reach: the finest step gives {psnr:.2f} dB;"
+                    " ask for less"
                 )
         if self._good == self._bad - 1 or self._psnr <= psnr <= self._psnr + PSNR_TOLERANCE_DB:
             if (

@@ -2,10 +2,10 @@
 
     J(n) = distortion(decode(n)) + rate_weight * bits(n), each relative to that of the plain coding
 
-The gradient of the distortion, through the decoder's networks, moves a real target for each integer.
-Then each integer becomes the one with the least distance to its target plus bits, weighted as in J. The
-bits of an integer follow from the probabilities that the prior gave when it last coded the integers.
-Curvatures turn gradients into distances. No decoder needs any of this.
+The gradient of the distortion, through the decoder's networks, moves a real target for each
+integer. Then each integer becomes the one with the least distance to its target plus bits, weighted
+as in J. The bits of an integer follow from the probabilities that the prior gave when it last coded
+the integers. Curvatures turn gradients into distances. No decoder needs any of this.
 """
 
 from __future__ import annotations
@@ -31,16 +31,17 @@ from bsqcodec.models.transform.tokenizer import Tokenizer
 from bsqcodec.models.windows import WINDOW, continued
 
 MAX_OFF = 1.5
-"""Largest distance, in integer steps, between an integer and the minimum that its gradient points to."""
+"""Largest distance, in integer steps, between an integer and the minimum that its
+gradient points to."""
 
 MAX_BEYOND_VALUE = 0.75
 """Largest distance, in integer steps, of an integer beyond its value. Gradients do not predict the
-networks' output for channels that are hardly ever used: without this limit, blocks of coloured noise
-appear here and there."""
+networks' output for channels that are hardly ever used: without this limit, blocks of coloured
+noise appear here and there."""
 
 STOPPED_DIGIT_BITS = 7.0
-"""Bits of a first digit in a token that has stopped, for which there is no probability: measured, with the
-bits of the flags and of the zeros beside it."""
+"""Bits of a first digit in a token that has stopped, for which there is no probability: measured,
+with the bits of the flags and of the zeros beside it."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,8 @@ class RdoSchedule:
     probabilities of one coding. rate_weight: by how many percent the distortion may grow for one
     percent of bits. Other quantizer steps give .9 to 1.1; less, at a coarser step, is better.
     first_stride, last_stride: the fraction of the way to its own minimum by which a target moves in
-    a step. Values move at the same time, and the scale of a token follows from all of its values, so
-    the strides shrink, linearly, until all settle.
+    a step. Values move at the same time, and the scale of a token follows from all of its values,
+    so the strides shrink, linearly, until all settle.
     """
 
     recodings: int = 2
@@ -76,7 +77,8 @@ PICTURE_SCHEDULE = RdoSchedule()
 """For pictures and intra frames. Twice as many steps gain less than half a percent of J."""
 
 TILE_TOKENS, BORDER_TOKENS = 48, WINDOW
-"""Side of a tile that is decoded at once, and the border around it, in tokens: they bound the memory."""
+"""Side of a tile that is decoded at once, and the border around it, in tokens:
+they bound the memory."""
 
 TINY = 1e-12
 
@@ -85,8 +87,8 @@ TINY = 1e-12
 class Coding:
     """Integers [h, w, C] as the prior coded them, their bits and probabilities.
 
-    probabilities [2, 2, h, w, C]: for the planes 0 and 1, of a digit that is not 0, and of a positive
-    one among those; NaN where no digit was coded.
+    probabilities [2, 2, h, w, C]: for the planes 0 and 1, of a digit that is not 0, and of a
+    positive one among those; NaN where no digit was coded.
     """
 
     values: npt.NDArray[np.int32]
@@ -104,7 +106,8 @@ def code(
     context: Tensor | None = None,
     most_planes: int | None = None,
 ) -> Coding:
-    """Code z [h, w, C] at a step; further arguments: see `prior.walk.walk` and `walk_coders.EncodingCoder`."""
+    """Code z [h, w, C] at a step; further arguments: see `prior.walk.walk` and
+    `walk_coders.EncodingCoder`."""
     flat = z.reshape(-1, z.shape[-1])
     coder = RecordingCoder(flat, limits(prior.planes, step), dead_zone, weight)
     values = walk(prior, step, inside, coder, context=context, most_planes=most_planes)
@@ -128,7 +131,8 @@ class Task(Protocol):
         """Code integers [h, w, C], those of the padding included, which are 0."""
 
     def decode(self, n: Tensor, rows: slice, columns: slice) -> Tensor:
-        """Pixels [1, 3, ...], not clipped, of integers [r, s, C] of these rows and columns of tokens.
+        """Pixels [1, 3, ...], not clipped, of integers [r, s,
+        C] of these rows and columns of tokens.
 
         Differentiable; in bfloat16 where that is fast.
         """
@@ -211,7 +215,8 @@ def _pick(bits: Tensor, digit: Tensor) -> Tensor:
 class _Distortion:
     """Distortion of integers n [R, S, C] of the tokens inside a picture, and its gradient.
 
-    Relative to that of `reference` integers. ms_ssim_weight: of 1 - MS-SSIM; squared error has the rest.
+    Relative to that of `reference` integers. ms_ssim_weight: of 1 - MS-SSIM;
+    squared error has the rest.
     """
 
     def __init__(self, task: Task, reference: Tensor, ms_ssim_weight: float) -> None:
@@ -280,7 +285,8 @@ class _Distortion:
 
 @dataclass(frozen=True)
 class _Tile:
-    """A tile of tokens (`core`), the same with its border, and the core within that; weight: of the core."""
+    """A tile of tokens (`core`), the same with its border, and the core within that;
+    weight: of the core."""
 
     core: tuple[slice, slice]
     around: tuple[slice, slice]
@@ -305,8 +311,8 @@ class _Tile:
 def _curvatures(gradient: Tensor, away: Tensor) -> Tensor | None:
     """Second derivatives [R, S, C] of the distortion, one factor a token and one a channel.
 
-    Where a value is off by `away` [R, S, C], mostly by rounding, its gradient is its curvature times
-    `away`, plus noise that averages out. None if the distortion does not rise with it.
+    Where a value is off by `away` [R, S, C], mostly by rounding, its gradient is its curvature
+    times `away`, plus noise that averages out. None if the distortion does not rise with it.
     """
     product, square = gradient * away, away.square()
     overall = float(product.sum() / square.sum().clamp_min(TINY))
@@ -331,10 +337,11 @@ def optimise(
     ms_ssim_weight: float = DEFAULT_MS_SSIM_WEIGHT,
     progress: Callable[[float], None] | None = None,
 ) -> npt.NDArray[np.int32]:
-    """The integers [h, w, C] with the least J that the optimisation finds, at worst those of `start`.
+    """The integers [h, w, C] with the least J that the optimisation finds,
+    at worst those of `start`.
 
-    z [h, w, C]: the values that `start` codes. ms_ssim_weight: of 1 - MS-SSIM in the distortion. The
-    same arguments give the same integers on one machine with the same number of threads.
+    z [h, w, C]: the values that `start` codes. ms_ssim_weight: of 1 - MS-SSIM in the distortion.
+    The same arguments give the same integers on one machine with the same number of threads.
     """
     height, width = task.pixels.shape[:2]
     inside = (slice(-(-height // task.patch)), slice(-(-width // task.patch)))
@@ -381,7 +388,8 @@ def _nearest(
     bit_weight: float,
     bounds: tuple[Tensor, Tensor],
 ) -> Tensor:
-    """n or an integer beside it, whichever has the least distance to the target plus weighted bits."""
+    """n or an integer beside it, whichever has the least distance to the target plus
+    weighted bits."""
     low, high = bounds
     best, least = n, 0.5 * curvature * (target - n).square() + bit_weight * costs(n)
     for change in (-1, 1):

@@ -19,7 +19,8 @@ MAX_VIDEO_CODINGS = 5
 """Largest number of codings of the whole video."""
 
 EARLY_GROUP_RATIO = 1.3
-"""A group of at most a quarter of the frames left may differ by this factor from its part of the bytes."""
+"""A group of at most a quarter of the frames left may differ by this factor from
+its part of the bytes."""
 
 GROUP_TOLERANCE = 0.05
 """Any group may differ from its part by this fraction of all bytes that are left."""
@@ -34,7 +35,8 @@ _HEAD_BYTES, _GROUP_BYTES, _FRAME_BYTES = 256, 48, 4
 class SizeBudget:
     """A rate control that spends `size` bytes on `frames` frames, with steps as even as possible.
 
-    The step follows from the bytes of all groups so far; the last group gets the bytes that are left.
+    The step follows from the bytes of all groups so far;
+    the last group gets the bytes that are left.
     slack: bytes that may remain. coarsest, finest: whether all groups have that step.
     """
 

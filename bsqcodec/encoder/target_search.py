@@ -1,4 +1,5 @@
-"""The quantizer step that gives a quality, and the search for the one that gives a size or a PSNR."""
+"""The quantizer step that gives a quality, and the search for the one that gives a
+size or a PSNR."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ LAST_STEP = 255
 """Step index down to which a size or a PSNR is optimised for, coarser than quality 0."""
 
 OPTIMISED_STEP_OFFSET = 10
-"""Step indices by which a picture of about the same MS-SSIM is coarser if its integers are optimised.
+"""Step indices by which a picture of about the same MS-SSIM is coarser if its
+integers are optimised.
 
 By MS-SSIM it would be 8 at .1 bits per pixel of Kodak pictures, 11 at .26 and 15 at .5.
 """
@@ -38,7 +40,8 @@ def step_of_quality(quality: float, optimised: bool = False) -> int:
     """Step index 0..255 (smaller is finer) of a quality 0..100, in which it is linear.
 
     optimised: of a picture whose integers are optimised, which is about as good, by what it is
-    tuned for, at a coarser step. Above `FULL_OFFSET_QUALITY` the line is steeper, down to the finest step.
+    tuned for, at a coarser step. Above `FULL_OFFSET_QUALITY` the line is steeper,
+    down to the finest step.
     """
     step = COARSEST + (FINEST - COARSEST) * quality / 100
     if optimised:
@@ -236,7 +239,8 @@ def search_psnr(
         figure, result = attempt(FINEST)
         if figure < wanted:
             raise TargetError(
-                f"{wanted:g} dB is out of reach: the finest step gives {figure:.2f} dB; ask for less"
+                f"{wanted:g} dB is out of reach: the finest step gives {figure:.2f} dB;"
+                " ask for less"
             )
         best = Trial(FINEST, 1.0, figure, result)
     return best

@@ -1,4 +1,5 @@
-"""Encoding a picture with the family `transform`: latents, dead zones, rate-distortion optimisation."""
+"""Encoding a picture with the family `transform`: latents, dead zones,
+rate-distortion optimisation."""
 
 from __future__ import annotations
 
@@ -27,7 +28,8 @@ RDO_PROGRESS = 0.9
 
 
 class TransformEncoder:
-    """A picture [H, W, 3] that is coded with weights of the family `transform`; a `PictureEncoder`."""
+    """A picture [H, W, 3] that is coded with weights of the family `transform`;
+    a `PictureEncoder`."""
 
     def __init__(
         self,

@@ -2,9 +2,9 @@
 
 A token has one vector, or four, one for each quarter. Passes go from every fourth token to all of
 them; a token's vector is coded as the difference from the median of the neighbours that are known
-and of the vector that its place had in the frame before. Probabilities come from a table, by how much
-those disagree, and adapt to the vectors of the group's frames. Integers only; one function encodes and
-decodes.
+and of the vector that its place had in the frame before. Probabilities come from a table, by how
+much those disagree, and adapt to the vectors of the group's frames. Integers only; one function
+encodes and decodes.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ MIN_PROBABILITY = 32
 class SlotProbabilities:
     """Probabilities of a 1 in each slot, which adapt to the bits that have been coded.
 
-    table: the probabilities at the start, in 65536ths, int [TABLE]. prior_count: how many bits of a slot
-    the table's probability counts for; 0 for probabilities that stay as in the table.
+    table: the probabilities at the start, in 65536ths, int [TABLE]. prior_count: how many bits of a
+    slot the table's probability counts for; 0 for probabilities that stay as in the table.
     """
 
     def __init__(self, table: Probabilities, prior_count: int) -> None:

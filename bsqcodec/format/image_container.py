@@ -175,9 +175,10 @@ def unpack(
 ) -> Container:
     """Take a file apart and check all of it. A stream is read from where it stands to its end.
 
-    max_memory: bytes that decoding the picture may take, None where that does not matter. With `allow_truncated` the header must still be whole, but what follows may be cut or damaged:
-    the chunks before the first fault are returned, `problem` tells of the fault, and `damaged` has
-    what could still be read from there on.
+    max_memory: bytes that decoding the picture may take, None where that does not matter. With
+    `allow_truncated` the header must still be whole, but what follows may be cut or damaged: the
+    chunks before the first fault are returned, `problem` tells of the fault, and `damaged` has what
+    could still be read from there on.
 
     Raises TruncatedError, ChecksumError or FormatError when the data is cut, damaged or no .bsq
     file; UnsupportedVersionError when it needs a newer decoder; LimitError when the picture has

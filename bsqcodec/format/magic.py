@@ -24,7 +24,8 @@ _DECODERS: Final = {FileKind.PICTURE: "decode", FileKind.VIDEO: "decode_video"}
 
 
 def is_coded(first: bytes) -> bool:
-    """Whether the first bytes of a file, 4 or more, are those of a .bsq file, be it damaged there."""
+    """Whether the first bytes of a file, 4 or more, are those of a .bsq file,
+    be it damaged there."""
     return first[1:4] == MAGIC[1:4]
 
 

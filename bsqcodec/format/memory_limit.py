@@ -29,14 +29,16 @@ OF_VIDEO: Final = 400
 """Bytes for each pixel of a frame padded to whole windows: several are decoded at once."""
 
 ALWAYS_PADDED: Final = 2**24
-"""Pixels that a picture or frame may have once padded to whole windows, whatever `max_pixels` says."""
+"""Pixels that a picture or frame may have once padded to whole windows,
+whatever `max_pixels` says."""
 
 _TOKEN: Final = 16
 _WINDOW: Final = 8 * _TOKEN
 _STRIP_TOKENS: Final = 4096
 _ROWS_OF_STRIP: Final = 8
 _OF_WIDE_STRIP: Final = 80
-"""Bytes for each pixel of a strip, which is a row of windows where that is more than 4096 tokens."""
+"""Bytes for each pixel of a strip, which is a row of windows where that is more
+than 4096 tokens."""
 
 
 def padded_pixels(width: int, height: int) -> int:

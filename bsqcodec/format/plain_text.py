@@ -1,4 +1,5 @@
-"""Text from files on one line of a terminal: without what would move its cursor or turn it around."""
+"""Text from files on one line of a terminal:
+without what would move its cursor or turn it around."""
 
 from __future__ import annotations
 
@@ -10,7 +11,8 @@ _BIDIRECTIONAL: Final = frozenset(
 )
 """Marks that have a terminal show what follows in another order."""
 _CONTROLS: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})
-"""Unicode's categories of control characters, lone surrogates, and breaks of lines and paragraphs."""
+"""Unicode's categories of control characters, lone surrogates,
+and breaks of lines and paragraphs."""
 
 
 def one_line(text: str, longest: int | None = None) -> str:

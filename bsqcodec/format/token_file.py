@@ -70,10 +70,10 @@ class TokenFormat(StrEnum):
 class Tokens:
     """The codes of a picture.
 
-    codes: int64 [h, w], each 0 .. 2^bits - 1; h and w are the picture's height and width in patches,
-    rounded up. bits: of a code, 1..62. patch: side of a token in pixels. model: the 16 hexadecimal
-    digits that name the weights. width, height: of the picture, in pixels. gray: whether the picture
-    is grey. Raises ValueError for anything else.
+    codes: int64 [h, w], each 0 .. 2^bits - 1; h and w are the picture's height and width in
+    patches, rounded up. bits: of a code, 1..62. patch: side of a token in pixels. model: the 16
+    hexadecimal digits that name the weights. width, height: of the picture, in pixels. gray:
+    whether the picture is grey. Raises ValueError for anything else.
     """
 
     codes: npt.NDArray[np.int64]
@@ -221,8 +221,8 @@ def _read_npz(data: bytes, max_pixels: int) -> tuple[dict[str, Any], npt.NDArray
 def _array(archive: zipfile.ZipFile, name: str, most: int) -> npt.NDArray[Any]:
     """Return a member of an archive of at most so many bytes; it must be as long as its array.
 
-    Not by NumPy's reader: it allocates what the head of an array claims before it looks for the rest,
-    and parses the head as Python.
+    Not by NumPy's reader: it allocates what the head of an array claims before it looks for the
+    rest, and parses the head as Python.
     """
     info = archive.getinfo(name)
     if info.file_size > most:

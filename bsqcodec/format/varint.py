@@ -61,7 +61,8 @@ def decode_signed(data: bytes, offset: int = 0) -> tuple[int, int]:
 
 
 def zigzag(value: int) -> int:
-    """Number the integers 0, -1, 1, -2, 2 ... from 0, so that small ones of either sign are short."""
+    """Number the integers 0, -1, 1, -2, 2 ... from 0,
+    so that small ones of either sign are short."""
     return 2 * value if value >= 0 else -2 * value - 1
 
 

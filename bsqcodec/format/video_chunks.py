@@ -77,7 +77,8 @@ class ChunkHead:
 
 
 def pack_head(head: ChunkHead, header_crc: int) -> tuple[bytes, int]:
-    """Return the head's bytes, its checksum included, and the CRC-32 with which the payload goes on.
+    """Return the head's bytes, its checksum included,
+    and the CRC-32 with which the payload goes on.
 
     Raises ValueError for a number out of the range of its field.
     """
@@ -90,7 +91,8 @@ def pack_head(head: ChunkHead, header_crc: int) -> tuple[bytes, int]:
 
 
 def read_head(reader: ByteReader, header_crc: int) -> tuple[ChunkHead, int]:
-    """Read a head and compare its checksum; return it and the CRC-32 with which the payload goes on.
+    """Read a head and compare its checksum; return it and the CRC-32 with which the
+    payload goes on.
 
     Raises TruncatedError, ChecksumError or FormatError.
     """

@@ -40,7 +40,10 @@ class DamagedGop:
 
 @dataclass(frozen=True)
 class VideoChunk:
-    """A chunk whose checksums are right. offset: its first byte in the file. crc: of its payload."""
+    """A chunk whose checksums are right.
+
+    offset: its first byte in the file. crc: of its payload.
+    """
 
     head: ChunkHead
     payload: bytes
@@ -141,7 +144,8 @@ class ChunkWalk:
         )
 
     def _read_head(self, offset: int) -> tuple[ChunkHead, int] | None:
-        """The head that stands here; None, and the reader just behind its place, for no good one."""
+        """The head that stands here; None, and the reader just behind its place,
+        for no good one."""
         try:
             head, crc = read_head(self._reader, self._header_crc)
             if not self._is_next(head):

@@ -127,7 +127,10 @@ class Codec:
         return self.model.id
 
     def model_of(self, model_id: bytes) -> PictureModel:
-        """The model whose weights a file names; it is found, loaded and kept. Raises WeightsError."""
+        """The model whose weights a file names; it is found, loaded and kept.
+
+        Raises WeightsError.
+        """
         with self._loading:
             if model_id not in self._loaded:
                 self._loaded[model_id] = find_picture_model(model_id, self.device, self._int8)
@@ -265,10 +268,10 @@ class Codec:
     ) -> Tokens:
         """Return the codes of a picture; needs weights of the family `bsq`.
 
-        bits: of a code, by default as many as `encode` spends. `from_tokens` of them is what decoding
-        the picture's file would give. Raises WeightsError for weights of another family, ValueError
-        for a number of bits that they do not have, LimitError, MediaError for an array that is no
-        picture.
+        bits: of a code, by default as many as `encode` spends. `from_tokens` of them is what
+        decoding the picture's file would give. Raises WeightsError for weights of another family,
+        ValueError for a number of bits that they do not have, LimitError, MediaError for an array
+        that is no picture.
         """
         from bsqcodec.image.picture_tokens import bsq_model, tokens_of_picture
 

@@ -1,7 +1,7 @@
 """Drawing pictures with the prior of the family `bsq`: from nothing, or into a hole of a picture.
 
-Bits are drawn in exact integers from a seed, so the same seed, size and weights give the same codes on
-every machine. The networks that make pixels of them may differ in the last digit.
+Bits are drawn in exact integers from a seed, so the same seed, size and weights give the same codes
+on every machine. The networks that make pixels of them may differ in the last digit.
 """
 
 from __future__ import annotations

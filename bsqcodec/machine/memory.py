@@ -23,8 +23,8 @@ _PHRASES: Final = (
 LIBRARY_BYTES: Final = {"torch": 570 * 2**20, "numpy": 100 * 2**20}
 """Address space that libraries take when they are loaded (torch 2.13 for CPUs), and a little more.
 
-The little more is what the codec's own modules and their libraries take: where that is missing, C++ and
-the loader end the process.
+The little more is what the codec's own modules and their libraries take: where that is missing, C++
+and the loader end the process.
 """
 
 
@@ -60,7 +60,8 @@ def memory_guard(what: str) -> Iterator[None]:
 
 
 def check_address_space() -> None:
-    """Raise a LimitError where a limit of the process leaves too little room to load torch and NumPy.
+    """Raise a LimitError where a limit of the process leaves too little room to load
+    torch and NumPy.
 
     Their libraries would end the process, with no exception that anybody could catch. Nothing is
     checked on systems that do not tell.

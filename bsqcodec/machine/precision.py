@@ -3,7 +3,8 @@
 Networks run in bfloat16 where the processor multiplies bfloat16 faster than float32, and in float32
 everywhere else. A processor without such instructions emulates them, a hundred times slower. The
 integers of a coded file never depend on this: the prior that codes them is exact (see
-`bsqcodec.models.prior.integer`). An encoder's choice of integers may, and decoded samples differ by rounding.
+`bsqcodec.models.prior.integer`). An encoder's choice of integers may,
+and decoded samples differ by rounding.
 """
 
 from __future__ import annotations

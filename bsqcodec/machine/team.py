@@ -1,12 +1,13 @@
 """A team of threads that share one picture's work, also where other work keeps a core busy.
 
-OpenMP cuts each operation into as many parts as there are threads and waits for the last: where one of
-the cores is busy, every one of some thousand operations waits for the thread on that core. In a team,
-each operation runs on one thread, and the threads take pieces of the work, many operations each, one
-after the other. A thread whose core is busy takes fewer, and a piece that it does not finish in the
-expected time is done again by the thread that waits for it.
+OpenMP cuts each operation into as many parts as there are threads and waits for the last: where one
+of the cores is busy, every one of some thousand operations waits for the thread on that core. In a
+team, each operation runs on one thread, and the threads take pieces of the work, many operations
+each, one after the other. A thread whose core is busy takes fewer, and a piece that it does not
+finish in the expected time is done again by the thread that waits for it.
 
-What the pieces are may depend on the picture, never on the number of threads, so that results do not.
+What the pieces are may depend on the picture, never on the number of threads,
+so that results do not.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ OVERDUE = 1.5
 """Times the expected duration of a piece after which it is done again."""
 
 MAX_LOST_SECONDS, MAX_WON_SECONDS = 0.003, 0.002
-"""Seconds that jobs may take longer, all in all, than on one thread, before one thread takes the next
-ones; and the most that jobs which took less can make up for."""
+"""Seconds that jobs may take longer, all in all, than on one thread, before one thread takes the
+next ones; and the most that jobs which took less can make up for."""
 
 REST_JOBS = (8, 64)
 """How many jobs one thread takes then: at first, and at most, twice as many each time."""
@@ -107,7 +108,8 @@ class _Job(Generic[Item, Result]):
             self._done.put(None)
 
     def results(self) -> list[Result]:
-        """All results, in order of the items, by this thread and others; raises what a piece raised."""
+        """All results, in order of the items, by this thread and others;
+        raises what a piece raised."""
         try:
             self.expected_s = self.work()
             while not self._errors and len(self._results) < len(self._items):
@@ -136,7 +138,10 @@ class _Job(Generic[Item, Result]):
 
 
 class Team:
-    """Threads that wait for jobs, beside the one that hands them out. others: how many these are."""
+    """Threads that wait for jobs, beside the one that hands them out.
+
+    others: how many these are.
+    """
 
     def __init__(self, others: int) -> None:
         self._process_id = os.getpid()

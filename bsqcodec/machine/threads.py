@@ -39,8 +39,8 @@ _threads = _Threads()
 def set_own_count(threads: int) -> None:
     """Set torch's number of threads for this thread of Python, and for those that start later.
 
-    Until a thread has looked at its number, one that another thread sets takes its place (torch 2.13);
-    so look.
+    Until a thread has looked at its number, one that another thread sets takes its
+    place (torch 2.13); so look.
     """
     torch.set_num_threads(threads)
     torch.get_num_threads()
@@ -79,8 +79,8 @@ def thread_count() -> int:
 def operations_on_one_thread() -> Iterator[None]:
     """Have each operation of torch run on the thread that calls it, in this thread and new ones.
 
-    torch's number of threads is what it was when the context ends, also where several threads are in
-    such contexts at a time.
+    torch's number of threads is what it was when the context ends, also where several threads are
+    in such contexts at a time.
     """
     with _threads.lock:
         if not _threads.inside:

@@ -39,7 +39,8 @@ class Crop:
 
     @classmethod
     def of(cls, value: Self | tuple[int, int, int, int] | str | None) -> Self | None:
-        """The crop that Python gives as itself, a text, or (left, top, width, height); None as it is.
+        """The crop that Python gives as itself, a text, or (left, top, width,
+        height); None as it is.
 
         Raises ValueError, TypeError for something else.
         """

@@ -132,7 +132,8 @@ def names_folder(path: str | Path) -> bool:
 
 
 def check_output(path: str | Path, *, force: bool) -> None:
-    """Raise what `atomic_output` would, and whatever else forbids the file, before any work is done.
+    """Raise what `atomic_output` would, and whatever else forbids the file,
+    before any work is done.
 
     Raises OutputExistsError where the file exists and `force` is not set, or where a folder has
     its name, OutputError for a name that can be a folder's only, and OSError where its own folder
@@ -265,9 +266,9 @@ def atomic_folder(path: Path, *, force: bool) -> Iterator[Path]:
 def check_output_folder(path: Path, *, force: bool) -> None:
     """Raise what `atomic_folder` would, as far as that is known before any work is done.
 
-    Raises OutputExistsError for a file in the folder's place, and unless `force` is set for a folder
-    with anything in it or for a first file of the pattern that is there; OSError where the folder
-    is missing and cannot be made, or cannot be written to.
+    Raises OutputExistsError for a file in the folder's place, and unless `force` is set for a
+    folder with anything in it or for a first file of the pattern that is there; OSError where the
+    folder is missing and cannot be made, or cannot be written to.
     """
     pattern = path.name if _NUMBER.search(path.name) else None
     folder = path.parent if pattern else path

@@ -1,4 +1,5 @@
-"""Files that are no finished pictures: recognised by their first bytes, and what to do with them."""
+"""Files that are no finished pictures: recognised by their first bytes,
+and what to do with them."""
 
 from __future__ import annotations
 

@@ -69,7 +69,8 @@ _VIDEOS_COMPILED: Final = _compiled(_VIDEOS)
 _OTHERS_COMPILED: Final = _compiled(_OTHERS)
 _TRANSPORT_STREAM: Final = "an MPEG transport stream"
 _PROGRAM_TABLE: Final = re.compile(rb"\x47[\x40-\x5f]\0[\x10-\x3f]")
-"""ISO/IEC 13818-1: the head of a packet with the table of programs, which comes ten times a second."""
+"""ISO/IEC 13818-1: the head of a packet with the table of programs,
+which comes ten times a second."""
 
 
 def picture_kind(head: bytes) -> str | None:
@@ -105,6 +106,7 @@ def _kind(head: bytes, table: tuple[tuple[re.Pattern[bytes], str], ...]) -> str 
 
 
 def _has_segments(head: bytes) -> bool:
-    """Whether the first segment of a JPEG file is followed by another one, if `head` goes so far."""
+    """Whether the first segment of a JPEG file is followed by another one,
+    if `head` goes so far."""
     second = 4 + int.from_bytes(head[4:6], "big")
     return second > 5 and (second >= len(head) or head[second] == 0xFF)

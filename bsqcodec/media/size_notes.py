@@ -24,13 +24,14 @@ _TILE, _TILES_A_SIDE = 64, 3
 _QUICK: Final = {"method": 1, "quality": 0}
 """Pillow's arguments of a first look."""
 _LEAST_EVEN: Final = 0.4
-"""Fraction of samples that their neighbours foretell exactly: .8 and more of screenshots, .36 and less
-of 36 photographs."""
+"""Fraction of samples that their neighbours foretell exactly: .8 and more of screenshots,
+.36 and less of 36 photographs."""
 _SAMPLE_SLACK, _SAMPLE_BITS = 6, 3
-"""How many times the bytes of the whole picture (for their size) samples may take, and how many bits a
-pixel. A page of text took 5 times as many and .13 bits, a desktop 1.5 times and .5 bits."""
+"""How many times the bytes of the whole picture (for their size) samples may take, and how many
+bits a pixel. A page of text took 5 times as many and .13 bits, a desktop 1.5 times and .5 bits."""
 _WHOLE_SLACK: Final = 1.5
-"""How many times the bytes that the default arguments give the whole picture may take with quick ones."""
+"""How many times the bytes that the default arguments give the whole picture may
+take with quick ones."""
 _DEFAULTS: Final = {"method": 4, "quality": 80}
 """Arguments that a user of Pillow gets."""
 

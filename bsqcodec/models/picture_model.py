@@ -32,8 +32,8 @@ class Symbols:
     values [h, w, n]: integers for each token of the padded grid, 0 in the padding and for symbols
     that are not known. levels: how many levels, from the first on, are known of every token.
     damaged_rows: the rows of tokens, in runs, whose further levels are missing while those of
-    other rows are known. expected [h, w, n]: what a model expects of all symbols, known ones as they
-    are, in place of which `render` takes it; None where nothing was asked of it.
+    other rows are known. expected [h, w, n]: what a model expects of all symbols, known ones as
+    they are, in place of which `render` takes it; None where nothing was asked of it.
     """
 
     values: npt.NDArray[np.signedinteger]

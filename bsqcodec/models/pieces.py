@@ -1,4 +1,5 @@
-"""Grids of tokens cut into the pieces that the threads of a team take, as the grid's size has it."""
+"""Grids of tokens cut into the pieces that the threads of a team take,
+as the grid's size has it."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 PIECE_TOKENS = 384
-"""About how many tokens a piece has whose tokens do not see each other: some milliseconds of work."""
+"""About how many tokens a piece has whose tokens do not see each other:
+some milliseconds of work."""
 
 EXACT_TOKENS = (256, 768)
 """Fewest and most tokens of a piece whose results are exact, however many there are."""
@@ -117,7 +119,8 @@ def tiles(height: int, width: int, rows: int, columns: int) -> list[Tile]:
 
 
 def exact_tokens(count: int) -> int:
-    """Tokens of a piece of `count` whose results are exact, so that a team's threads have one each."""
+    """Tokens of a piece of `count` whose results are exact,
+    so that a team's threads have one each."""
     helpers = team()
     fewest, most = EXACT_TOKENS
     each = count if helpers is None else -(-count // helpers.size)
@@ -127,7 +130,8 @@ def exact_tokens(count: int) -> int:
 def by_rows(function: Callable[..., Tensor], *grids: Tensor) -> Tensor:
     """What a function makes of grids [B, h, w, ...], by a team's threads if there is one.
 
-    The function takes grids of any rows and returns one of the same; its tokens do not see each other.
+    The function takes grids of any rows and returns one of the same;
+    its tokens do not see each other.
     """
     helpers = team()
     if helpers is None or torch.is_grad_enabled():

@@ -14,8 +14,8 @@ from bsqcodec.models.prior.integer import IntegerPrior
 class VideoPriors:
     """The priors of a video's integers, and the probabilities of its motion vectors.
 
-    vectors: in 65536ths, int32 [TABLE], at the start of a group. prior_count: how slowly these follow
-    the vectors of a group (see `bsqcodec.entropy.motion_vectors.SlotProbabilities`).
+    vectors: in 65536ths, int32 [TABLE], at the start of a group. prior_count: how slowly these
+    follow the vectors of a group (see `bsqcodec.entropy.motion_vectors.SlotProbabilities`).
     """
 
     intra: IntegerPrior

@@ -2,8 +2,9 @@
 
 A file `video-ID.safetensors` holds the decoder of inter frames (`decoder.*`, float16 and
 float32), the encoder's network if it has one (`encoder.*`), the integer inter prior (`prior.*`) and
-the probabilities of vectors (`vectors`), and names the weights of pictures that it goes with. ID is the first 8 bytes, in hexadecimal, of the SHA-256 of
-configurations and tensors (`bsqcodec.models.weight_store`).
+the probabilities of vectors (`vectors`), and names the weights of pictures that it goes with. ID is
+the first 8 bytes, in hexadecimal, of the SHA-256 of configurations and tensors
+(`bsqcodec.models.weight_store`).
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ from bsqcodec.models.transform.inter_network import InterNetwork, blocks_in
 from bsqcodec.models.video_priors import VideoPriors
 
 MAX_PRIOR_COUNT = 1 << 20
-"""Largest prior count of the vectors' probabilities: they follow the coded bits at least as fast."""
+"""Largest prior count of the vectors' probabilities:
+they follow the coded bits at least as fast."""
 
 KIND = "video"
 

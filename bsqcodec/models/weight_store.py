@@ -79,7 +79,8 @@ class WeightFile:
 
 
 def identity(config: dict[str, Any], tensors: dict[str, Tensor]) -> bytes:
-    """Return the SHA-256 of a configuration and tensors: names, types, shapes and bytes, by name."""
+    """Return the SHA-256 of a configuration and tensors: names, types,
+    shapes and bytes, by name."""
     digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
     for name in sorted(tensors):
         t = tensors[name].detach().cpu().contiguous()
@@ -104,8 +105,8 @@ def folders() -> list[Path]:
 def find_default(kind: str, key: str, what: str, of_index: str) -> Path:
     """Return the file of a kind that `index.json` names under a key.
 
-    The index is that of the first folder whose index has the key. what, of_index: in words, for errors: what
-    was not found at all, and what an index does not name. Raises WeightsError.
+    The index is that of the first folder whose index has the key. what, of_index: in words, for
+    errors: what was not found at all, and what an index does not name. Raises WeightsError.
     """
     lacking: Path | None = None
     for folder in folders():

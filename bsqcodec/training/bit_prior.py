@@ -212,7 +212,8 @@ def coded_bits(
 
 
 def bsq_tokenizer_of(source: Path) -> BsqTokenizer:
-    """The tokenizer of a run of `training.bsq` (averaged), or of a file of `training.export_bsq`."""
+    """The tokenizer of a run of `training.bsq` (averaged), or of a file of
+    `training.export_bsq`."""
     config, state = bsq_state(source)
     tokenizer = BsqTokenizer(BsqConfig(**config))
     tokenizer.load_state_dict(part_of(state, "tokenizer."))

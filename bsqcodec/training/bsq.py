@@ -122,7 +122,8 @@ def regulariser(u: Tensor, temperature: float, group: int) -> Tensor:
 
 
 def sub_code_entropy(bits: Tensor) -> float:
-    """Entropy in bits a bit of sub-codes of bits [N, L], by their frequencies; 1 if all are used alike."""
+    """Entropy in bits a bit of sub-codes of bits [N, L], by their frequencies;
+    1 if all are used alike."""
     count, length = bits.shape
     total = 0.0
     for part in bits.long().split(SUB_CODE, 1):

@@ -195,7 +195,8 @@ class Clips:
         return cls(cache)
 
     def to_validate(self) -> list[tuple[Tensor, Tensor]]:
-        """The same 8 clips of 4 frames of 256 x 256 pixels every time, of those that are trained on."""
+        """The same 8 clips of 4 frames of 256 x 256 pixels every time,
+        of those that are trained on."""
         return [self.draw(4, 256, np.random.default_rng(seed)) for seed in range(8)]
 
     def draw(self, count: int, size: int, generator: np.random.Generator) -> tuple[Tensor, Tensor]:

@@ -37,7 +37,8 @@ class PatchDiscriminator(nn.Module):
 
 
 def generator_loss(discriminator: PatchDiscriminator, decoded: Tensor) -> Tensor:
-    """How surely reconstructions are told from pictures; its gradient leaves the discriminator alone."""
+    """How surely reconstructions are told from pictures;
+    its gradient leaves the discriminator alone."""
     frozen = {name: value.detach() for name, value in discriminator.named_parameters()}
     return F.softplus(-torch.func.functional_call(discriminator, frozen, (decoded,))).mean()
 

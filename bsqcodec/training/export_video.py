@@ -1,4 +1,5 @@
-"""Export of trained video weights: decoder of inter frames, inter prior, probabilities of vectors."""
+"""Export of trained video weights: decoder of inter frames, inter prior,
+probabilities of vectors."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
     from bsqcodec.models.weight_files import Weights
 
 PRIOR_COUNT = 30
-"""Bits of a slot that the table's probability counts for; measured on test clips: 15 to 60 are alike."""
+"""Bits of a slot that the table's probability counts for; measured on test clips:
+15 to 60 are alike."""
 
 log = logging.getLogger(__name__)
 

@@ -1,8 +1,8 @@
 """A BSQ tokenizer with longer codes than the trained one that it starts from.
 
-The first bits of a code, and all that is made of them, stay as they are. Each new bit is the sign of
-a part of what the shorter code leaves over: the directions of the most remaining error, as far as
-the encoder's last tokens and the patch foretell them by least squares, rotated for bits.
+The first bits of a code, and all that is made of them, stay as they are. Each new bit is the sign
+of a part of what the shorter code leaves over: the directions of the most remaining error, as far
+as the encoder's last tokens and the patch foretell them by least squares, rotated for bits.
 """
 
 from __future__ import annotations

@@ -348,7 +348,8 @@ class Window:
         self.steps += 1
 
     def figures(self) -> dict[str, float]:
-        """Means, the achieved TFLOP/s, and what fraction that is of the machine's matrix products."""
+        """Means, the achieved TFLOP/s, and what fraction that is of the machine's matrix
+        products."""
         result = {k: round(float(v) / self.counts[k], 5) for k, v in self.sums.items()}
         if self.flops and self.seconds:
             speed = self.flops * self.steps / self.seconds

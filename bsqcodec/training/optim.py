@@ -46,15 +46,17 @@ class Muon(torch.optim.Muon):
 
     torch's orthogonalizes in bfloat16 whatever the weights are, which takes a hundred times longer
     than float32 where the processor has no instructions for it. Where it has, this is torch's. The
-    state is the same, so that a checkpoint goes on anywhere. Rates are AdamW's: updates have about the
-    same root mean square.
+    state is the same, so that a checkpoint goes on anywhere. Rates are AdamW's: updates have about
+    the same root mean square.
     """
 
     def __init__(self, params: Iterable[dict[str, Any]], weight_decay: float) -> None:
         super().__init__(params, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw")
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+    def step(  # type: ignore[override]
+        self, closure: Callable[[], float] | None = None
+    ) -> float | None:
         """Take one step along the orthogonalized momentum of each gradient."""
         device = self.param_groups[0]["params"][0].device
         if network_dtype(device) is torch.bfloat16:

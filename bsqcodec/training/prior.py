@@ -57,7 +57,8 @@ def count_planes(tokenizer: Tokenizer, crops: Tensor, margin: float = 2.5) -> Te
 
 @dataclass(frozen=True)
 class PriorRun:
-    """A prior in training. shadow: for its averaged weights; plain: passes that are not compiled."""
+    """A prior in training. shadow: for its averaged weights; plain:
+    passes that are not compiled."""
 
     prior: Prior
     loop: Loop

@@ -1,4 +1,5 @@
-"""What a prior's passes cost in training: a random pass of each sample, or all passes of a picture."""
+"""What a prior's passes cost in training: a random pass of each sample,
+or all passes of a picture."""
 
 from __future__ import annotations
 

@@ -24,8 +24,8 @@ FURTHEST = 0.25
 """Beyond this from a threshold, values are rounded to the nearest integer."""
 
 UNKNOWN = 12.0
-"""Bits of what the prior was not asked about: a first digit in a token that has stopped, and a plane
-more than a frame has."""
+"""Bits of what the prior was not asked about: a first digit in a token that has stopped, and a
+plane more than a frame has."""
 
 
 def rounded_softly(z: Tensor, zone: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor, Tensor]:

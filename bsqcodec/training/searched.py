@@ -47,7 +47,8 @@ MS_SSIM_WEIGHTS = (DEFAULT_MS_SSIM_WEIGHT, 1.0)
 
 @dataclass(frozen=True)
 class Searched:
-    """Crops of a folder: pixels uint8 [N, H, W, 3], integers int16 [N, h, w, C], steps uint8 [N]."""
+    """Crops of a folder: pixels uint8 [N, H, W, 3], integers int16 [N, h, w, C],
+    steps uint8 [N]."""
 
     pixels: npt.NDArray[np.uint8]
     integers: npt.NDArray[np.int16]

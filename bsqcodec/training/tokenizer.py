@@ -1,6 +1,7 @@
 """Training of a tokenizer's decoder for the encoder as it is, over all quantizer steps at once.
 
-A decoder learns much faster for a fixed code; `training.joint` trains the encoder's network with it.
+A decoder learns much faster for a fixed code;
+`training.joint` trains the encoder's network with it.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ from bsqcodec.training.trainer_options import (
 log = logging.getLogger(__name__)
 
 FLOOR = 24.0
-"""Squared error that is typical at a step is about the step size plus this (what no step can code)."""
+"""Squared error that is typical at a step is about the step size plus this (what no
+step can code)."""
 
 VALIDATION_STEPS = (160, 192, 224)
 """Step indices at which held-out pictures are coded."""

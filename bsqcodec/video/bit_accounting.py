@@ -28,8 +28,9 @@ Tally = defaultdict[tuple[FrameType, int | None], float]
 class LevelMeter:
     """Adds up the bytes of each level of the groups that it gets.
 
-    A frame has one range coder, so the bytes of a level are what its bits cost by their probabilities.
-    They add up to the payloads but for the frames' heads and a few bytes of rounding each.
+    A frame has one range coder, so the bytes of a level are what its bits cost by their
+    probabilities. They add up to the payloads but for the frames' heads and a few bytes of rounding
+    each.
     """
 
     def __init__(self, priors: VideoPriors, grid: TokenGrid) -> None:

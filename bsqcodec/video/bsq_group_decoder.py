@@ -1,8 +1,10 @@
-"""Decoding of a group of frames of the family `bsq`: codes of type P given those of the frames before.
+"""Decoding of a group of frames of the family `bsq`:
+codes of type P given those of the frames before.
 
-The first payload of a group begins with the CRC-32 of the codes of all its frames. A frame's payload
-is empty if its codes are those of the frame before; else it is the step (a byte) and, of each level, the
-length (LEB128) and the bytes that a picture's level has (`bsqcodec.models.bsq.level_payload`).
+The first payload of a group begins with the CRC-32 of the codes of all its frames. A frame's
+payload is empty if its codes are those of the frame before; else it is the step (a byte) and, of
+each level, the length (LEB128) and the bytes that a picture's level has
+(`bsqcodec.models.bsq.level_payload`).
 """
 
 from __future__ import annotations
@@ -44,7 +46,8 @@ def split_frame(model: BsqModel, payload: bytes) -> tuple[int, list[bytes]]:
 
 
 class FrameMemory:
-    """What the prior sees of the frames of a group that are done, and the checksum of their codes."""
+    """What the prior sees of the frames of a group that are done,
+    and the checksum of their codes."""
 
     def __init__(self, model: BsqModel) -> None:
         self._signs: deque[Signs] = deque(maxlen=max(1, model.weights.prior.config.earlier_frames))
@@ -113,7 +116,8 @@ class BsqGroupDecoder:
             raise FormatError("the decoded bits do not match the file's checksum of them")
 
     def check(self) -> None:
-        """Raise FormatError or one of its children if the group does not decode to what was coded."""
+        """Raise FormatError or one of its children if the group does not decode to what was
+        coded."""
         for _ in self.symbols():
             pass
 

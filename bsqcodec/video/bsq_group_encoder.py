@@ -1,4 +1,5 @@
-"""Coding of a group of frames of the family `bsq`; `bsqcodec.video.bsq_group_decoder` says what it holds."""
+"""Coding of a group of frames of the family `bsq`;
+`bsqcodec.video.bsq_group_decoder` says what it holds."""
 
 from __future__ import annotations
 
@@ -20,8 +21,8 @@ from bsqcodec.video.group_decoder import GROUP_CRC
 LEAST_AGREEMENT = 0.65
 """Fraction of equal bits of two frames from which on the prior is given the frame before.
 
-Below, what it would expect of it misleads it. In training clips .65 takes .1 % more bits than the better of
-both ways for each frame, .6 and .7 take .4 and .8 %."""
+Below, what it would expect of it misleads it. In training clips .65 takes .1 % more bits than the
+better of both ways for each frame, .6 and .7 take .4 and .8 %."""
 
 
 class BsqGroupEncoder:
@@ -72,7 +73,8 @@ class BsqGroupEncoder:
         return True
 
     def _type_of(self, symbols: Symbols) -> FrameType:
-        """Whether a frame is coded given the frames before: if enough of its bits are those of the last."""
+        """Whether a frame is coded given the frames before:
+        if enough of its bits are those of the last."""
         if self._latest is None:
             return FrameType.I
         same = symbols.values == self._latest[1].values

@@ -45,14 +45,13 @@ if TYPE_CHECKING:
 class VideoCodec:
     """Codes and decodes videos; loads the weights once and keeps them.
 
-    weights: a file of video weights, or None for the default ones of the family `model`, "transform"
-    or "bsq". device: "auto", "cpu" or
-    "cuda". threads: of the CPU, as for `Codec`. worker_process: with two or more threads on a CPU,
-    code the tokens of longer videos in a second process (`bsqcodec.video.worker_pool`), which ends
-    with the codec. Raises WeightsError.
+    weights: a file of video weights, or None for the default ones of the family `model`,
+    "transform" or "bsq". device: "auto", "cpu" or "cuda". threads: of the CPU, as for `Codec`.
+    worker_process: with two or more threads on a CPU, code the tokens of longer videos in a second
+    process (`bsqcodec.video.worker_pool`), which ends with the codec. Raises WeightsError.
 
-    The attribute `model` holds the weights that videos are coded with; `notes`, sentences that every
-    coded video gets.
+    The attribute `model` holds the weights that videos are coded with; `notes`,
+    sentences that every coded video gets.
     """
 
     def __init__(
@@ -99,7 +98,10 @@ class VideoCodec:
         return CodingThreads.started(side_by_side, pool)
 
     def model_of(self, model_id: bytes, image_id: bytes) -> VideoModel:
-        """The model whose weights a file names; it is found, loaded and kept. Raises WeightsError."""
+        """The model whose weights a file names; it is found, loaded and kept.
+
+        Raises WeightsError.
+        """
         if model_id not in self._loaded:
             self._loaded[model_id] = find_video_model(model_id, image_id, self.device, self._int8)
         model = self._loaded[model_id]
@@ -122,9 +124,10 @@ class VideoCodec:
     ) -> EncodedVideo:
         """Code all frames of a reader into a sink, which need not seek.
 
-        target: quality 50 by default; rate_control: chooses the steps in its place. options: gop, the
-        frames of a group at most, by default about a second of them; effort: 2 optimises (slowly)
-        the integers for rate and distortion, 0 and 1 do not; tune: the measure of that distortion.
+        target: quality 50 by default; rate_control: chooses the steps in its place. options: gop,
+        the frames of a group at most, by default about a second of them; effort: 2 optimises
+        (slowly) the integers for rate and distortion, 0 and 1 do not; tune: the measure of that
+        distortion.
         Raises ValueError for an impossible gop, another effort or tune, or a size as target (see
         `encode_video_file`), TargetError, LimitError, and what reader and sink raise.
         """

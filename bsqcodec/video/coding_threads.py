@@ -23,9 +23,9 @@ AHEAD = 4
 class CodingThreads:
     """Threads that work beside the one that computes the pixels.
 
-    entropy: codes tokens. ahead: when encoding, searches the motion of the next frame; when decoding,
-    decodes the tokens of the next group's intra frame. pool: the worker process that does the work of
-    these threads once it is ready, and the file of weights that it uses.
+    entropy: codes tokens. ahead: when encoding, searches the motion of the next frame; when
+    decoding, decodes the tokens of the next group's intra frame. pool: the worker process that does
+    the work of these threads once it is ready, and the file of weights that it uses.
     """
 
     entropy: ThreadPoolExecutor

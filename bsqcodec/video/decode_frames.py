@@ -1,4 +1,5 @@
-"""A .bsq video to frames: which groups are decoded, when their frames are shown, and what is damaged."""
+"""A .bsq video to frames: which groups are decoded, when their frames are shown,
+and what is damaged."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """From integers and motion vectors to frames, each inter frame from the frame decoded before it.
 
-The decoder runs this loop, and the encoder runs it too (`bsqcodec.video.encoding_loop`), so that both
-have the same reference. Nothing here touches the entropy coder. Networks run in the precision that suits
-the machine (see `bsqcodec.machine.precision`), everything else in float32; two machines may differ a
-little in a sample, never in an integer.
+The decoder runs this loop, and the encoder runs it too (`bsqcodec.video.encoding_loop`), so that
+both have the same reference. Nothing here touches the entropy coder. Networks run in the precision
+that suits the machine (see `bsqcodec.machine.precision`), everything else in float32; two machines
+may differ a little in a sample, never in an integer.
 """
 
 from __future__ import annotations
@@ -91,7 +91,8 @@ class DecodingLoop:
 
     @torch.inference_mode()
     def inter_frame(self, prediction: Tensor, n: Tensor, step: int) -> Pixels:
-        """Decode an inter frame from its prediction and integers [h, w, C]; it becomes the reference."""
+        """Decode an inter frame from its prediction and integers [h, w, C];
+        it becomes the reference."""
         p = self.windows(prediction)
         if self._prediction is None or self._prediction[0] is not prediction:
             self._prediction = prediction, self.inter_network.latents(p - 127.5)

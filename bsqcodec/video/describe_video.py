@@ -87,7 +87,8 @@ def describe_video(
 class _Found:
     """What the chunks of a video hold: groups, frames of each type, damage.
 
-    frames, sizes: number of frames and bytes of them. lost_bytes: bytes of the file that are damaged.
+    frames, sizes: number of frames and bytes of them. lost_bytes:
+    bytes of the file that are damaged.
     """
 
     times: ShownTimes
@@ -99,7 +100,8 @@ class _Found:
     lost_bytes: int = 0
 
     def read(self, file: VideoFileReader, reader: ByteReader, side: IO[bytes]) -> None:
-        """Go through all chunks of a file, which `reader` counts; write its side stream to `side`."""
+        """Go through all chunks of a file, which `reader` counts;
+        write its side stream to `side`."""
         seen = reader.consumed
         for part in file.chunks():
             if isinstance(part, Gop):

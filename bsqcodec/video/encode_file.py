@@ -1,4 +1,5 @@
-"""A whole video into a .bsq file: where its frames come from, any target, checked if that is wanted.
+"""A whole video into a .bsq file: where its frames come from, any target,
+checked if that is wanted.
 
 `VideoInput` opens the source as often as it is needed. `encode_video_file` codes its frames
 (`bsqcodec.video.encode_frames`), once, or again until a size is met.
@@ -35,8 +36,9 @@ Progress = Callable[[int], None]
 class VideoInput:
     """A video file, stream or series of pictures, and how it is to be read.
 
-    source, raw, frame_rate, max_pixels, allow_damage, part, audio: as `open_video` takes them; a stream is
-    read from its present position on. strip: leave the file's texts, such as a title, out.
+    source, raw, frame_rate, max_pixels, allow_damage, part, audio: as `open_video` takes them; a
+    stream is read from its present position on. strip: leave the file's texts, such as a title,
+    out.
     """
 
     def __init__(

@@ -118,8 +118,8 @@ def encode_reader(
 class _Totals:
     """What the groups of a video come to.
 
-    groups: numbers of frames. first_pts, end: in units of the time base. squared_error: mean of each
-    frame, added up.
+    groups: numbers of frames. first_pts, end: in units of the time base. squared_error:
+    mean of each frame, added up.
     """
 
     groups: list[int] = field(default_factory=list)
@@ -149,7 +149,8 @@ def _write_groups(
     gop: int | None,
     progress: Progress | None,
 ) -> _Totals:
-    """Code all groups and write them, each followed by the side stream's bytes that came with it."""
+    """Code all groups and write them, each followed by the side stream's bytes that
+    came with it."""
     form = reader.format
     slack = 0
     if gop is None:

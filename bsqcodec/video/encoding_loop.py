@@ -67,7 +67,8 @@ class EncodingLoop(DecodingLoop):
         rate_weight: float,
         motion_before: IntegerPelMotion | None,
     ) -> IntegerPelMotion:
-        """See `search_frame_integer_pel`; it changes nothing here, so it can run in another thread."""
+        """See `search_frame_integer_pel`; it changes nothing here,
+        so it can run in another thread."""
         return search_frame_integer_pel(
             self.grid, self.device, before, pixels, rate_weight, motion_before
         )

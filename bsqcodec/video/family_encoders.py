@@ -1,4 +1,5 @@
-"""What encoding a video needs of a family of weights: an encoder for each group, and rate control."""
+"""What encoding a video needs of a family of weights: an encoder for each group,
+and rate control."""
 
 from __future__ import annotations
 

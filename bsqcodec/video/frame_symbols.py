@@ -1,8 +1,8 @@
 """The symbols of a group's frames, integers and vectors, and their entropy coding frame by frame.
 
-Payload of a frame: its step index (one byte); the number of digit planes that are coded, plus 128 if
-anything moves (one byte, not in an intra frame); and the words of one range coder, with the vectors
-(if anything moves) and the tokens.
+Payload of a frame: its step index (one byte); the number of digit planes that are coded, plus 128
+if anything moves (one byte, not in an intra frame); and the words of one range coder, with the
+vectors (if anything moves) and the tokens.
 """
 
 from __future__ import annotations
@@ -92,7 +92,10 @@ class GopState:
 
 
 class FrameSymbolWriter:
-    """Writes vectors and tokens: the integers n [T, C] as they are. probabilities: of the vectors."""
+    """Writes vectors and tokens: the integers n [T, C] as they are.
+
+    probabilities: of the vectors.
+    """
 
     def __init__(self, n: npt.NDArray[np.int32], probabilities: SlotProbabilities) -> None:
         self._n = n
@@ -197,7 +200,10 @@ class SymbolCoder:
     def _context_and_temporal(
         self, vectors: npt.NDArray[np.int64]
     ) -> tuple[Tensor, TemporalContext]:
-        """The next frame's context, and the temporal context moved by vectors. Raises FormatError."""
+        """The next frame's context, and the temporal context moved by vectors.
+
+        Raises FormatError.
+        """
         if self.state.temporal is None:
             raise FormatError("an inter frame comes before the intra frame of its group")
         field = self._grid_vectors(vectors)
@@ -246,7 +252,10 @@ class SymbolCoder:
         intra: bool,
         reader: Callable[[bytes, SlotProbabilities], FrameSymbolReader] = FrameSymbolReader,
     ) -> FrameSymbols:
-        """The symbols of the next frame, read by the decoder that `reader` makes. Raises FormatError."""
+        """The symbols of the next frame, read by the decoder that `reader` makes.
+
+        Raises FormatError.
+        """
         state = self.state
         head = 1 if intra else 2
         if len(payload) < head:

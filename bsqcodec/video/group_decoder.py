@@ -1,8 +1,8 @@
 """Decoding of a group of pictures: an intra frame, and inter frames predicted from the one before.
 
 Every group decodes without any other. A group is a payload for each frame (see
-`bsqcodec/video/frame_symbols.py`); the first begins with the CRC-32 of all integers and vectors of the
-group. A frame without motion and without change is the one before it, again.
+`bsqcodec/video/frame_symbols.py`); the first begins with the CRC-32 of all integers and vectors of
+the group. A frame without motion and without change is the one before it, again.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ GROUP_CRC = struct.Struct("<I")
 
 
 class GroupDecoder:
-    """Decodes one group; the entropy decoding of its intra frame, which takes longest, begins at once."""
+    """Decodes one group; the entropy decoding of its intra frame, which takes longest,
+    begins at once."""
 
     def __init__(
         self,

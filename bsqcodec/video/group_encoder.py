@@ -1,10 +1,9 @@
 """Coding of a group of pictures: an intra frame, and inter frames predicted from the one before.
 
-`EncodingLoop` turns frames into integers and motion vectors. `GroupEncoder` runs it frame by frame and hands
-its symbols to the entropy coder.
-The entropy coder sees integers only, so its part of the work and the pixels' part run side by side, a
-frame apart. The integer-pel search compares frames of the source, so it runs a frame ahead. See
-`bsqcodec.video.group_decoder` for what a group holds.
+`EncodingLoop` turns frames into integers and motion vectors. `GroupEncoder` runs it frame by frame
+and hands its symbols to the entropy coder. The entropy coder sees integers only, so its part of the
+work and the pixels' part run side by side, a frame apart. The integer-pel search compares frames of
+the source, so it runs a frame ahead. See `bsqcodec.video.group_decoder` for what a group holds.
 """
 
 from __future__ import annotations
@@ -48,7 +47,8 @@ class _SearchAhead:
 class GroupEncoder:
     """Codes one group, frame by frame, parts of the work in threads of their own.
 
-    dry: leave the entropy coding out where nothing needs it; then there are errors, but no payloads.
+    dry: leave the entropy coding out where nothing needs it;
+    then there are errors, but no payloads.
     optimised: choose the integers by rate-distortion optimisation, slowly, which needs the entropy
     coding. tune: the measure by which integers are chosen.
     """
@@ -135,7 +135,8 @@ class GroupEncoder:
         return CodedGroup(tuple(payloads), tuple(self._errors))
 
     def _integer_pel(self, pixels: Pixels, rate_weight: float) -> IntegerPelMotion:
-        """The integer-pel motion of the next frame: the search ahead if it fits, else one made now."""
+        """The integer-pel motion of the next frame: the search ahead if it fits,
+        else one made now."""
         ahead, self._ahead = self._ahead, None
         if ahead is not None and ahead.pixels is pixels and ahead.rate_weight == rate_weight:
             return ahead.result.result()

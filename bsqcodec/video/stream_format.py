@@ -1,4 +1,5 @@
-"""What a .bsq video's header says of its frames, from and to the format of a video as media have it."""
+"""What a .bsq video's header says of its frames,
+from and to the format of a video as media have it."""
 
 from __future__ import annotations
 
@@ -29,7 +30,10 @@ def header_for(form: VideoFormat, model_id: bytes, image_id: bytes) -> VideoHead
 
 
 def format_of(file: VideoFileReader) -> VideoFormat:
-    """The format that a .bsq video was coded from. Raises FormatError for an unknown colour matrix."""
+    """The format that a .bsq video was coded from.
+
+    Raises FormatError for an unknown colour matrix.
+    """
     header = file.header
     codes = header.colour
     if codes.matrix not in _MATRIX_NAMES:

@@ -1,13 +1,13 @@
 """A process beside this one that takes over the entropy coding and the integer-pel search.
 
-Threads of one process share the interpreter. Entropy coding takes thousands of small operations for each
-frame, so it needs the interpreter all the time: beside the pixels' work each slows the other down by a
-third. In a process of its own it does not. A worker process takes seconds to start; until it is ready,
-and if it never is, the work is done here, and the results are the same.
+Threads of one process share the interpreter. Entropy coding takes thousands of small operations for
+each frame, so it needs the interpreter all the time: beside the pixels' work each slows the other
+down by a third. In a process of its own it does not. A worker process takes seconds to start; until
+it is ready, and if it never is, the work is done here, and the results are the same.
 
-Worker and parent exchange pickled tuples over a pair of pipes: a request (name, arguments, coders that
-are not needed any more) and an answer (whether the work succeeded, result or exception). No file that a
-user hands in is read that way.
+Worker and parent exchange pickled tuples over a pair of pipes: a request (name, arguments, coders
+that are not needed any more) and an answer (whether the work succeeded, result or exception). No
+file that a user hands in is read that way.
 """
 
 from __future__ import annotations
@@ -51,10 +51,11 @@ except (ImportError, LimitError, MemoryError, OSError, SystemError):
     sys.exit(1)
 serve()
 """
-"""What the worker runs: its parent's modules, whatever folder it is in. It ignores Ctrl-C; the parent ends.
+"""What the worker runs: its parent's modules, whatever folder it is in.
+It ignores Ctrl-C; the parent ends.
 
-If memory does not suffice to load the modules, the worker ends without a message, and the parent does
-the work.
+If memory does not suffice to load the modules, the worker ends without a message,
+and the parent does the work.
 """
 
 _READY = "ready"
@@ -72,7 +73,8 @@ class WorkerProcess:
 
     threads: of the worker. weights: a file of video weights. int8: see `IntegerPrior`. The worker
     answers requests one after the other, in the order in which they come; a second thread that asks
-    waits. The worker ends with its parent, however that ends, or when nothing refers to this object.
+    waits. The worker ends with its parent, however that ends,
+    or when nothing refers to this object.
     Raises OSError if no process can be started.
     """
 
@@ -116,7 +118,10 @@ class WorkerProcess:
         self._end()
 
     def call(self, name: str, *arguments: Any) -> Any:
-        """Have the worker call a method of `_Server`. Raises WorkerError, and what the method raises."""
+        """Have the worker call a method of `_Server`.
+
+        Raises WorkerError, and what the method raises.
+        """
         with self._lock:
             forgotten = [self._forgotten.pop() for _ in range(len(self._forgotten))]
             try:
@@ -184,8 +189,8 @@ def _fields(motion: IntegerPelMotion | None) -> tuple[Any, ...] | None:
 
 
 MIN_FRAMES_FOR_PROCESS = 48
-"""A worker process is started when so many frames are expected or have been coded. With 640x360 on two
-cores it takes three seconds to start, and then saves .05 to .1 seconds on each frame."""
+"""A worker process is started when so many frames are expected or have been coded. With 640x360 on
+two cores it takes three seconds to start, and then saves .05 to .1 seconds on each frame."""
 
 
 class WorkerPool:
@@ -228,7 +233,8 @@ class WorkerPool:
             self._consider(self._frames)
 
     def _consider(self, frames: int) -> None:
-        """Start a worker if there is none and it saves time; not again if one died before it was ready."""
+        """Start a worker if there is none and it saves time;
+        not again if one died before it was ready."""
         worker = self._worker
         if worker is None or not worker.is_alive:
             self._possible &= worker is None or worker.was_ready
@@ -250,7 +256,8 @@ class WorkerPool:
 
 
 class PooledSymbolCoder:
-    """A `SymbolCoder` that moves to the worker process as soon as that is ready, between two frames.
+    """A `SymbolCoder` that moves to the worker process as soon as that is ready,
+    between two frames.
 
     weights: the file of the priors.
     """

@@ -97,8 +97,8 @@ def test_a_worker_that_dies_costs_its_file_only(folder: Path) -> None:
                 outcomes[index] = what
     assert isinstance(outcomes[0], Failure) and isinstance(outcomes[1], Coded)
     assert str(outcomes[0].error) == (
-        "the worker process died (killed by SIGKILL); is there too little memory? fewer --workers take"
-        " less"
+        "the worker process died (killed by SIGKILL); is there too little memory? fewer"
+        " --workers take less"
     )
     assert work[2].task.name == "bad.png" and isinstance(outcomes[2], Failure)
 

@@ -1,4 +1,5 @@
-"""Generated files in the place of UVG and MCL-JCV take the whole way: found, coded, judged, reported.
+"""Generated files in the place of UVG and MCL-JCV take the whole way: found,
+coded, judged, reported.
 
 Short ones always; of full geometry and length where BSQCODEC_NIGHTLY is 1, which takes hours.
 """

@@ -1,4 +1,5 @@
-"""Takes the place of `bsqcodec.image.codec`: no weights, real files. A level is the picture as PNG."""
+"""Takes the place of `bsqcodec.image.codec`: no weights, real files.
+A level is the picture as PNG."""
 
 import io
 import time

@@ -1,4 +1,5 @@
-"""A video whose sound is damaged: what decodes is decoded, and each command says what is damaged."""
+"""A video whose sound is damaged: what decodes is decoded,
+and each command says what is damaged."""
 
 from __future__ import annotations
 

@@ -268,7 +268,8 @@ def test_bad_standard_input(photo: Path, run_process: Run) -> None:
     done = run_process("encode", "-", "-o", "x.bsq", stdin=None, input=b"text")
     assert (done.returncode, done.stdout) == (1, b"")
     assert done.stderr == (
-        b"bsqcodec: error: standard input: not a picture of any known kind; if it is one, convert it"
+        b"bsqcodec: error: standard input: not a picture of any known kind; if it is one,"
+        b" convert it"
         b" to PNG, or to MP4 if it is a video\n"
     )
     assert os.listdir() == ["photo.png"]

@@ -151,7 +151,8 @@ def test_python_m_bsqcodec_reports_errors(folder: Path, bsqcodec_process: Pipe) 
     bad = bsqcodec_process("decode", "photo.png", "-o", "x.png")
     assert (bad.returncode, bad.stdout) == (1, b"")
     assert bad.stderr == (
-        b"bsqcodec: error: photo.png: this is not a .bsq file; bsqcodec encode makes one of a picture"
+        b"bsqcodec: error: photo.png: this is not a .bsq file; bsqcodec encode makes one"
+        b" of a picture"
         b" or a video\n"
     )
     assert bsqcodec_process("decode", "photo.bsq", "--levels", "many").returncode == 2

@@ -43,7 +43,8 @@ def test_several_files_are_named_and_bad_ones_do_not_stop_the_rest(
     assert out.startswith("photo.bsq:\n")
     assert err.splitlines() == [
         (
-            "bsqcodec: error: photo.png: this is not a .bsq file; bsqcodec encode makes one of a picture"
+            "bsqcodec: error: photo.png: this is not a .bsq file; bsqcodec encode makes one"
+            " of a picture"
             " or a video"
         ),
         "bsqcodec: error: none.bsq: No such file or directory",

@@ -1,4 +1,5 @@
-"""Values of options that mean nothing: one line that says what is meant, and where such a one goes."""
+"""Values of options that mean nothing: one line that says what is meant,
+and where such a one goes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Videos of every kind through the commands: times, lengths, parts, remarks and rates come out right."""
+"""Videos of every kind through the commands: times, lengths, parts,
+remarks and rates come out right."""
 
 from __future__ import annotations
 
@@ -209,7 +210,8 @@ def test_a_variable_rate_without_a_nominal_one(capsys: Output) -> None:
     assert main(["decode", "clip.bsq", "-o", "clip.y4m"]) == 0
     assert "y4m holds no timestamps: at an even 20 fps" in capsys.readouterr().err
     read = Read(Path("clip.y4m"))
-    assert len(read.frames) / read.format.frame_rate == pytest.approx(seconds, abs=0.2)  # type: ignore[operator]
+    rate = read.format.frame_rate
+    assert rate is not None and len(read.frames) / rate == pytest.approx(seconds, abs=0.2)
     assert main(["decode", "clip.bsq", "-o", "clip.mp4"]) == 0
     times = [time - UNEVEN[0] for time in UNEVEN]
     assert np.allclose(np.array(seconds_of("clip.mp4")) * 1000 - UNEVEN[0], times, atol=1)

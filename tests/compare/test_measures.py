@@ -1,4 +1,5 @@
-"""Measures against definitions and against those of the benchmarks; what is not measured is said."""
+"""Measures against definitions and against those of the benchmarks;
+what is not measured is said."""
 
 from __future__ import annotations
 

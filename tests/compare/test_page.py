@@ -50,7 +50,9 @@ key('3'); out.right = clip(); key(' '); out.left = clip();
 const before = d.getElementById('sheet').offsetWidth;
 for (let i = 0; i < 5; i++) key('+');
 out.larger = d.getElementById('sheet').offsetWidth / before;
-key('4'); for (let i = 0; i < 50 && !d.getElementById('error').dataset.drawn; i++) await new Promise(r => setTimeout(r, 20));
+key('4');
+for (let i = 0; i < 50 && !d.getElementById('error').dataset.drawn; i++)
+  await new Promise(r => setTimeout(r, 20));
 out.error = [...d.getElementById('error').getContext('2d').getImageData(3, 3, 1, 1).data];
 out.dots = d.querySelectorAll('svg circle').length;
 out.frames = !d.getElementById('frames').hidden;
@@ -88,8 +90,10 @@ def test_frames_are_stepped_and_sides_chosen(tmp_path: Path) -> None:
 
 
 NARROW = """
-const all = [...d.querySelectorAll('button, select, input, output, h1')].filter(e => e.offsetParent);
-return {page: d.documentElement.scrollWidth, right: Math.max(...all.map(e => e.getBoundingClientRect().right)),
+const all = [...d.querySelectorAll('button, select, input, output, h1')]
+  .filter(e => e.offsetParent);
+return {page: d.documentElement.scrollWidth,
+        right: Math.max(...all.map(e => e.getBoundingClientRect().right)),
   small: all.filter(e => e.tagName === 'BUTTON' && e.offsetHeight < 36).length};
 """
 

@@ -1,4 +1,5 @@
-"""Rate control, on groups that cost what a formula says: quality, PSNR, bitrate and size are met."""
+"""Rate control, on groups that cost what a formula says: quality, PSNR,
+bitrate and size are met."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Steps of qualities and the searches for targets, on made-up pictures whose sizes are known functions."""
+"""Steps of qualities and the searches for targets,
+on made-up pictures whose sizes are known functions."""
 
 import math
 

@@ -1,4 +1,5 @@
-"""Videos that break a rule of BITSTREAM_VIDEO.md under right checksums, and what is said of them."""
+"""Videos that break a rule of BITSTREAM_VIDEO.md under right checksums,
+and what is said of them."""
 
 import zlib
 

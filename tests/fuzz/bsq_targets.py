@@ -1,4 +1,5 @@
-"""Pictures, files of tokens and weights of the family bsq: how they are changed, and what is done."""
+"""Pictures, files of tokens and weights of the family bsq: how they are changed,
+and what is done."""
 
 from __future__ import annotations
 
@@ -65,7 +66,8 @@ def slices_of(payload: bytes) -> list[bytes]:
 
 
 def change_slices(parts: Parts, rng: Random) -> None:
-    """Other bytes, order or number of slices in a level, or a table that lies; most CRCs are right."""
+    """Other bytes, order or number of slices in a level, or a table that lies;
+    most CRCs are right."""
     levels = [i for i, chunk in enumerate(parts.chunks) if chunk[0] == b"L"]
     if not levels:
         return

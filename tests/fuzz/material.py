@@ -234,7 +234,8 @@ def integers(
     tokens: tuple[int, int],
     rng: np.random.Generator,
 ) -> npt.NDArray[np.int32]:
-    """Integers [h, w, C] of a grid whose first rows and columns are coded: noise up to the limits."""
+    """Integers [h, w, C] of a grid whose first rows and columns are coded:
+    noise up to the limits."""
     limit = limits(prior.planes, step)
     shrink = rng.choice((1.0, 0.2, 0.02, 0.0), (*tokens, 1))
     noise = rng.uniform(-1, 1, (*tokens, len(limit))) * limit * shrink

@@ -35,7 +35,10 @@ class Failure:
 
 @dataclass
 class Report:
-    """What became of the cases. outcomes: counts by target; seconds and mib: the largest of a case."""
+    """What became of the cases.
+
+    outcomes: counts by target; seconds and mib: the largest of a case.
+    """
 
     seed: int
     first: int

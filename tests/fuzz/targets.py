@@ -1,4 +1,5 @@
-"""What is done with each mutated file. Allowed is that it is decoded, or one of bsqcodec's errors."""
+"""What is done with each mutated file. Allowed is that it is decoded,
+or one of bsqcodec's errors."""
 
 from __future__ import annotations
 

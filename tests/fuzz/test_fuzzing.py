@@ -1,4 +1,5 @@
-"""Mutated files against the whole decoder: each is decoded, or one of bsqcodec's errors says why not.
+"""Mutated files against the whole decoder: each is decoded,
+or one of bsqcodec's errors says why not.
 
 `python -m tests.fuzz --cases 200000` runs more of them; see "Fuzzing" in docs/ROBUSTNESS.md.
 """

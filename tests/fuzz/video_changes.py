@@ -113,7 +113,8 @@ def change_frames(parts: VideoFileParts, rng: Random) -> None:
 
 
 def change_bits(parts: VideoFileParts, rng: Random) -> None:
-    """Other bits in a frame: its step, its planes, the words of its range coder, or the checksum."""
+    """Other bits in a frame: its step, its planes, the words of its range coder,
+    or the checksum."""
     chunk, gop = _a_gop(parts, rng)
     index = rng.choice((0, len(gop.frames) - 1, rng.randrange(len(gop.frames))))
     kind, data = gop.frames[index]

@@ -1,4 +1,5 @@
-"""A .bsq video taken apart, so that any field can be changed; `sealed` mends its checksums again."""
+"""A .bsq video taken apart, so that any field can be changed;
+`sealed` mends its checksums again."""
 
 from __future__ import annotations
 
@@ -24,8 +25,8 @@ U64 = struct.Struct("<Q")
 
 @dataclass
 class VideoChunkParts:
-    """A chunk. `numbers` are those of its head as bytes, to allow malformed ones, where they are not
-    to be mended: number, first frame, length and, of a GOP, frames and first pts.
+    """A chunk. `numbers` are those of its head as bytes, to allow malformed ones, where they are
+    not to be mended: number, first frame, length and, of a GOP, frames and first pts.
     """
 
     kind: bytes

@@ -1,8 +1,8 @@
 """A process that runs cases, of bounded memory: a line of JSON on standard output for each.
 
 Its argument is the kind of the cases, "all" where it has none.
-Standard input: lines "seed first count". It ends with standard input, or with the case that crashes it;
-the runner sees to time.
+Standard input: lines "seed first count". It ends with standard input, or with the case that crashes
+it; the runner sees to time.
 """
 
 from __future__ import annotations

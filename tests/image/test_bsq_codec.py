@@ -171,7 +171,8 @@ def test_damage_to_a_slice_costs_its_rows(codec: Codec, level: int) -> None:
     for found in (decoded.picture.pixels, plain.picture.pixels):
         wrong = (found != expected).any((1, 2))
         assert wrong[128:192].all()
-        # the decoder's attention lets the next row of windows see it, and its convolutions 16 rows more
+        # the decoder's attention lets the next row of windows see it, and its convolutions 16 rows
+        # more
         assert not wrong[:48].any() and not wrong[272:].any()
     grey = plain.picture.pixels[128:192]
     assert bool((grey == UNKNOWN_GREY).all()) == (level == 0)

@@ -89,7 +89,8 @@ def test_another_process(golden: Path, products: str, environment: dict[str, str
 def test_int8_products_that_saturate_are_not_taken(golden: Path) -> None:
     """On x86 without VNNI they add in 16 bits; this process pretends to have AVX2 at most."""
     program = (
-        "import sys, torch; from bsqcodec.models.prior.integer_blocks import int8_products_are_exact\n"
+        "import sys, torch\n"
+        "from bsqcodec.models.prior.integer_blocks import int8_products_are_exact\n"
         "a = torch.full((64, 64), 127, dtype=torch.int8)\n"
         "exact = bool((torch._int_mm(a, a.t()) == 64 * 127**2).all())\n"
         "print(exact, int8_products_are_exact(torch.device('cpu')))\n"

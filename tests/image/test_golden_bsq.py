@@ -1,4 +1,5 @@
-"""Golden files of the BSQ family: they decode to the same codes for ever, which code to the same bytes."""
+"""Golden files of the BSQ family: they decode to the same codes for ever,
+which code to the same bytes."""
 
 from __future__ import annotations
 

@@ -30,6 +30,7 @@ class _Recorder(TorchDispatchMode):
 
 @contextmanager
 def recorded_dtypes() -> Iterator[dict[torch.dtype, set[str]]]:
-    """A dictionary that fills with the operations of this thread, by the floating type they give."""
+    """A dictionary that fills with the operations of this thread,
+    by the floating type they give."""
     with _Recorder() as recorder:
         yield recorder.seen

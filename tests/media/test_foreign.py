@@ -42,7 +42,8 @@ def tiff(**tags: tuple[int, int, int]) -> bytes:
 
 
 def sensor_data(order: Literal[">", "<"]) -> bytes:
-    """A TIFF of a thumbnail whose first sub-directory holds a colour filter array, as NEF and ARW."""
+    """A TIFF of a thumbnail whose first sub-directory holds a colour filter array,
+    as NEF and ARW."""
     file = io.BytesIO()
     with tifffile.TiffWriter(file, byteorder=order) as writer:
         writer.write(np.zeros((8, 8, 3), np.uint8), photometric="rgb", subifds=1)
@@ -60,7 +61,9 @@ KINDS = {
     "svgz": (gzip.compress(PROLOG + SVG), "an SVG drawing", "rsvg-convert"),
     "pdf": (PDF, "a PDF document", "pdftoppm"),
     "pdf behind junk": (b"\n\njunk\n" + PDF, "a PDF document", "pdftoppm"),
-    "postscript": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "PostScript", "gs -dSAFER"),
+    "postscript": (
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "PostScript", "gs -dSAFER"
+    ),
     "dng": (tiff(v=DNG_VERSION), "the raw data of a camera", "develop it"),
     "raw in a sub-directory": (sensor_data("<"), "the raw data of a camera", "develop it"),
     "raw, big-endian": (sensor_data(">"), "the raw data of a camera", "develop it"),

@@ -28,7 +28,8 @@ GRID = (8, 8)
 CONTEXT = 5
 STEP = 20
 
-# Rounding ------------------------------------------------------------------------------------------
+# Rounding
+# ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("zone", ZONES)
@@ -230,7 +231,8 @@ def test_values_that_no_digit_tells_apart_feel_nothing() -> None:
 
 
 def untrained_prior() -> Prior:
-    """A prior that tells signs apart, and nothing else: P(nonzero) and P(positive) are constants."""
+    """A prior that tells signs apart, and nothing else:
+    P(nonzero) and P(positive) are constants."""
     prior = Prior(PRIOR, some_planes()).requires_grad_(False)
     prior.shared_table.weight[:, 0] = -2.0
     prior.shared_table.weight[:, 1] = 1.0

@@ -1,4 +1,5 @@
-"""scripts/recipes: every stage runs, at a tiny size, on generated pictures, and makes weights that code.
+"""scripts/recipes: every stage runs, at a tiny size, on generated pictures,
+and makes weights that code.
 
 The scripts run as they are. Their interpreter is a small program that hands each command to this
 process, which saves importing torch in every stage.

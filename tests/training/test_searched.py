@@ -1,4 +1,5 @@
-"""Integers of the slow search: parts of a folder, squares drawn from them, a decoder that learns them."""
+"""Integers of the slow search: parts of a folder, squares drawn from them,
+a decoder that learns them."""
 
 import json
 from collections.abc import Callable

@@ -16,7 +16,8 @@ from bsqcodec.video.describe_video import describe_video, format_video_lines
 from .scenes import ListReader, clip, coded
 
 HEADS = {"I": 4 + 1, "P": 2}
-"""Bytes of a frame that are not range-coded: a group's CRC and the step; the step and the planes."""
+"""Bytes of a frame that are not range-coded: a group's CRC and the step;
+the step and the planes."""
 
 ROUNDING = 8
 """Bytes a frame at most that a range coder ends with, in whole words."""

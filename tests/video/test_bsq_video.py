@@ -1,4 +1,5 @@
-"""Videos through the BSQ family: frames given those before, groups, damage, targets and commands."""
+"""Videos through the BSQ family: frames given those before, groups, damage,
+targets and commands."""
 
 from __future__ import annotations
 

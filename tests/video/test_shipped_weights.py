@@ -1,4 +1,5 @@
-"""The weights that ship: the same bytes however they are computed, and every group decodes alone."""
+"""The weights that ship: the same bytes however they are computed,
+and every group decodes alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The worker process: same bytes and pixels as without it, wherever it takes over, and a clean end."""
+"""The worker process: same bytes and pixels as without it, wherever it takes over,
+and a clean end."""
 
 from __future__ import annotations
 

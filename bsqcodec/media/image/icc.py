@@ -125,7 +125,10 @@ _HLG_SYSTEM_GAMMA: Final = 1.2
 
 @dataclass(frozen=True)
 class NamedColour:
-    """Colour as a file names it. code_points: of H.273 (primaries, transfer) where it uses those."""
+    """Colour as a file names it.
+
+    code_points: of H.273 (primaries, transfer) where it uses those.
+    """
 
     primaries: Primaries
     curve: Curve

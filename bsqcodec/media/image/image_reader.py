@@ -173,7 +173,8 @@ def _picture_of(
 
 
 def _code_points(image: Image.Image, facts: ItemFacts | None) -> tuple[int, int] | None:
-    """Primaries and transfer of ITU-T H.273 that a HEIF or AVIF names, by the file or its plugin."""
+    """Primaries and transfer of ITU-T H.273 that a HEIF or AVIF names,
+    by the file or its plugin."""
     if facts is not None:
         return facts.code_points[:2] if facts.code_points else None
     named = image.info.get("nclx_profile")

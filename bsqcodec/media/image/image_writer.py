@@ -1,4 +1,5 @@
-"""Writing a decoded picture in the formats people ask for, without a further loss where possible."""
+"""Writing a decoded picture in the formats people ask for,
+without a further loss where possible."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What the boxes of a HEIF or AVIF file say of its picture and Pillow does not: ISO/IEC 23008-12."""
+"""What the boxes of a HEIF or AVIF file say of its picture and Pillow does not:
+ISO/IEC 23008-12."""
 
 from __future__ import annotations
 

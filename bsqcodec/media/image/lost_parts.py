@@ -1,4 +1,5 @@
-"""What a picture file holds beside its picture: each part is named in a note, and not claimed on."""
+"""What a picture file holds beside its picture: each part is named in a note,
+and not claimed on."""
 
 from __future__ import annotations
 

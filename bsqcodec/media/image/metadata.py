@@ -72,7 +72,8 @@ def icc_colour_space(icc: bytes) -> str | None:
 
 
 def turn_upright(picture: Picture) -> None:
-    """Apply the EXIF orientation to `picture`, in place: samples, and what metadata says of them."""
+    """Apply the EXIF orientation to `picture`, in place: samples,
+    and what metadata says of them."""
     if picture.exif is None:
         return
     orientation = orientation_of(picture.exif)

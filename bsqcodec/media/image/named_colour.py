@@ -180,7 +180,8 @@ def _primaries(values: list[float]) -> Primaries:
 
 
 def code_points_of_png(chunks: dict[bytes, bytes], notes: list[str]) -> tuple[int, int] | None:
-    """Return primaries and transfer of a PNG's cICP chunk; notes a range that is not the full one."""
+    """Return primaries and transfer of a PNG's cICP chunk;
+    notes a range that is not the full one."""
     data = chunks.get(b"cICP", b"")
     if len(data) != 4 or data[2] != 0:
         return None

@@ -1,4 +1,5 @@
-"""XMP packets: claims about what a picture no longer has are cut out, the rest stays byte for byte."""
+"""XMP packets: claims about what a picture no longer has are cut out,
+the rest stays byte for byte."""
 
 from __future__ import annotations
 

@@ -15,7 +15,10 @@ _OPUS_BITS: Final = (6_000, 510_000)
 
 @dataclass(frozen=True)
 class AudioChoice:
-    """kind: "copy", "opus" or "none". bitrate: of an Opus track, in bits a second, None for its default."""
+    """kind: "copy", "opus" or "none".
+
+    bitrate: of an Opus track, in bits a second, None for its default.
+    """
 
     kind: str = "copy"
     bitrate: int | None = None

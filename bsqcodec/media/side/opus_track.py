@@ -25,7 +25,8 @@ def can_convert(stream: Any) -> bool:
 class OpusTrack:
     """Decodes the packets of `stream` and encodes them as a new track of `output`.
 
-    bitrate: in bits a second, None for what is transparent to most. Raises ValueError or FFmpegError where the output does not hold Opus.
+    bitrate: in bits a second, None for what is transparent to most. Raises ValueError or
+    FFmpegError where the output does not hold Opus.
     """
 
     def __init__(

@@ -38,7 +38,8 @@ def cut_packet(packet: av.Packet[Any], begin: Fraction | None, end: Fraction | N
 
 
 def cut_chapters(chapters: list[Any], begin: Fraction, end: Fraction | None = None) -> list[Any]:
-    """Return the chapters that are not wholly outside of these times in seconds; `begin` becomes 0."""
+    """Return the chapters that are not wholly outside of these times in seconds;
+    `begin` becomes 0."""
     result = []
     for chapter in chapters:
         shift = round(begin / chapter["time_base"])
@@ -68,8 +69,8 @@ def move_packet(packet: av.Packet[Any], seconds: Fraction) -> None:
 class SideCut:
     """The part of a video that its side stream is cut to, in seconds of the source.
 
-    All is unknown at first. earliest: before it nothing is wanted. begin: of the first frame that is
-    kept, `earliest` or a little later; it becomes time 0. end: None for all that is left.
+    All is unknown at first. earliest: before it nothing is wanted. begin: of the first frame that
+    is kept, `earliest` or a little later; it becomes time 0. end: None for all that is left.
     """
 
     def __init__(self) -> None:

@@ -35,8 +35,8 @@ class SidePackets:
     notes: gets a sentence for each track that the output cannot hold.
     begin: time in seconds before which packets and chapters are left out, or cut, if they last;
     end: after which subtitles and chapters are.
-    damage: where it is None, damaged bytes raise FormatError; otherwise it gets a sentence about them,
-    and what lies behind the damage is left out.
+    damage: where it is None, damaged bytes raise FormatError; otherwise it gets a sentence about
+    them, and what lies behind the damage is left out.
     """
 
     def __init__(

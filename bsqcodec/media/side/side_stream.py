@@ -38,7 +38,8 @@ class SideStream:
     """Packs the packets of all streams but the picture; `take` gives the bytes as they come.
 
     known: indices of streams that are no tracks of their own, such as that of the picture's alpha.
-    audio: what becomes of sound. cut: the part that is wanted; packets wait until `begin_part` says when it begins.
+    audio: what becomes of sound. cut: the part that is wanted;
+    packets wait until `begin_part` says when it begins.
     notes: gets a sentence for each stream that Matroska cannot hold.
     problems: gets one for packets that could not be stored.
     """
@@ -165,7 +166,8 @@ class SideStream:
             )
 
     def _is_kept_elsewhere(self, stream: Any) -> bool:
-        """Whether a track of data is one that FFmpeg makes chapters of, or only names a time code."""
+        """Whether a track of data is one that FFmpeg makes chapters of,
+        or only names a time code."""
         is_chapters = stream.discard == Discard.all and bool(self._chapters)
         return is_chapters or TIME_CODE in stream.metadata
 

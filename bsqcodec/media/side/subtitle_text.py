@@ -1,4 +1,5 @@
-"""Text subtitles: the plain text of each codec's packets, and packets of it for MP4 and Matroska."""
+"""Text subtitles: the plain text of each codec's packets,
+and packets of it for MP4 and Matroska."""
 
 from __future__ import annotations
 

@@ -10,7 +10,8 @@ import av
 from bsqcodec.media.ffmpeg_io import GuardedSink
 
 _DEFAULT_LAYOUTS: Final = {"1 channels": "mono", "2 channels": "stereo"}
-"""By FFmpeg's name of a layout of speakers without a name of its own; MP4 wants one named for PCM."""
+"""By FFmpeg's name of a layout of speakers without a name of its own;
+MP4 wants one named for PCM."""
 
 
 def copy_track(

@@ -42,7 +42,8 @@ def is_animated_webp(head: bytes) -> bool:
 
 
 class AnimationReader(VideoReader):
-    """The frames of an animated WebP, each for as long as the file says; it is in memory as a whole.
+    """The frames of an animated WebP, each for as long as the file says;
+    it is in memory as a whole.
 
     source: a path, or a stream that is read from where it stands. Raises MediaError where it
     cannot be read, LimitError for frames of more than `max_pixels`.

@@ -1,4 +1,5 @@
-"""Files of bare samples: what shows that one is of another kind, or that its frames have another size."""
+"""Files of bare samples: what shows that one is of another kind,
+or that its frames have another size."""
 
 from __future__ import annotations
 
@@ -29,7 +30,8 @@ def raw_options(raw: RawVideo) -> dict[str, str]:
 def refuse_other_files(head: bytes, name: str) -> None:
     """Raise MediaError where a file of bare samples is none, by its first bytes or its suffix.
 
-    head: HEAD_BYTES of it, or all of a shorter file. name: a path, or what it is called in messages.
+    head: HEAD_BYTES of it, or all of a shorter file. name: a path,
+    or what it is called in messages.
     """
     head = head[:HEAD_BYTES]
     kind = picture_kind(head) or video_kind(head)
@@ -46,7 +48,8 @@ def refuse_other_files(head: bytes, name: str) -> None:
 
 
 def check_bare_samples(path: Path, raw: RawVideo) -> None:
-    """Raise MediaError where a file is none of bare samples, or does not end with the end of a frame."""
+    """Raise MediaError where a file is none of bare samples,
+    or does not end with the end of a frame."""
     with open(path, "rb") as file:
         refuse_other_files(file.read(HEAD_BYTES), str(path))
     size, each = path.stat().st_size, frame_bytes(raw, str(path))

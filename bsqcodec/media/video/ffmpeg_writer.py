@@ -124,7 +124,8 @@ class FFmpegWriter(MuxedWriter):
         time_base = 1 / self._rate if self._kind == "y4m" else format.time_base
         try:
             stream: Any = output.add_stream(
-                choice.codec, rate=self._rate, options={CHROMA_SITING: self._siting, **choice.options},
+                choice.codec, rate=self._rate,
+                options={CHROMA_SITING: self._siting, **choice.options},
                 width=format.width, height=format.height, time_base=time_base,
             )  # fmt: skip
         except ValueError as error:

@@ -1,7 +1,7 @@
 """Checksums of FFV1 frames, which FFmpeg's decoder compares but tells only its log about.
 
-RFC 9043, 4.9: a frame is slices one after the other, each with a footer: its size (24 bits), and, if
-the encoder was asked to (by default it is, from version 3 on), a status (8 bits) and a CRC that
+RFC 9043, 4.9: a frame is slices one after the other, each with a footer: its size (24 bits), and,
+if the encoder was asked to (by default it is, from version 3 on), a status (8 bits) and a CRC that
 makes that of the whole slice 0.
 """
 

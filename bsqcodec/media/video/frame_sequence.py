@@ -61,8 +61,8 @@ def find_pictures(source: Path) -> list[Path]:
         pictures = sorted((source.parent / name for name in names), key=natural_key)
     if not pictures:
         raise MediaError(
-            f"{source}: no pictures found; names such as frame00001.png fit frame%05d.png, and those"
-            ' of a "frame*.png" in quotes need no numbers'
+            f"{source}: no pictures found; names such as frame00001.png fit frame%05d.png, and"
+            ' those of a "frame*.png" in quotes need no numbers'
         )
     return pictures
 

@@ -114,15 +114,15 @@ class _Track:
 class JoinedTimes:
     """Moves the times of packets so that they go on where the source's clock starts over.
 
-    A new beginning is where the clock goes back for all tracks; where one goes on, times stay as they
-    are. All tracks of a part are moved by the same amount, so that they stay in step, and so that no
-    track begins before its last packet of the part before ends. For that, packets are held back at
-    each new beginning until picture and sound have begun anew.
+    A new beginning is where the clock goes back for all tracks; where one goes on, times stay as
+    they are. All tracks of a part are moved by the same amount, so that they stay in step, and so
+    that no track begins before its last packet of the part before ends. For that, packets are held
+    back at each new beginning until picture and sound have begun anew.
 
     picture: index of its stream. sounds: of those of sound; other tracks go with these.
-    is_mpeg: the clock is that of an MPEG stream. It wraps, it shows any time at the beginning, and it
-    may jump ahead: a gap of over 10 s in all tracks is closed. joints: how many new beginnings there were; first_joint: at how many seconds of the
-    video the first one was.
+    is_mpeg: the clock is that of an MPEG stream. It wraps, it shows any time at the beginning, and
+    it may jump ahead: a gap of over 10 s in all tracks is closed. joints: how many new beginnings
+    there were; first_joint: at how many seconds of the video the first one was.
     """
 
     def __init__(
@@ -200,7 +200,8 @@ class JoinedTimes:
             yield self._moved(packet)
 
     def _unwrap(self, packet: av.Packet[Any]) -> None:
-        """Put a packet's times where they are nearest to those of the packet before, by the clock."""
+        """Put a packet's times where they are nearest to those of the packet before, by the
+        clock."""
         time = packet.pts if packet.dts is None else packet.dts
         if time is None:
             return

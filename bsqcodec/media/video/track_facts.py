@@ -170,7 +170,8 @@ class SideDataNotes:
                 self._names[name] = None
 
     def notes(self) -> list[str]:
-        """Return a sentence that names what is not kept and was not named before, if there is any."""
+        """Return a sentence that names what is not kept and was not named before,
+        if there is any."""
         names = [name for name in self._names if name not in self._told]
         self._told.update(names)
         return [f"not kept: {', '.join(names)}"] if names else []

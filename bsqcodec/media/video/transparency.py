@@ -12,7 +12,8 @@ NOTE: Final = "transparency was dropped"
 _OPAQUE: Final = 255
 _NEARLY_OPAQUE: Final = 250
 _NEARLY_OPAQUE_LIMITED: Final = 230
-"""Alpha that a lossy codec stores as grey, of the full range or of 16 to 235, may be off a little."""
+"""Alpha that a lossy codec stores as grey, of the full range or of 16 to 235,
+may be off a little."""
 
 _BLOCK_ADDITION_ID_BYTES: Final = 8
 _FULL_RANGE: Final = 2

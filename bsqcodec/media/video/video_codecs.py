@@ -97,8 +97,8 @@ def choose_encoder(
 def check_codec(container: str, muxer: str, options: OutputOptions) -> None:
     """Raise OutputError where codec, crf, lossless and container do not go together.
 
-    container: "mp4", "mov", "mkv", "webm" or "y4m"; muxer: its name in FFmpeg. What depends on the video,
-    too, is left to `choose_encoder`.
+    container: "mp4", "mov", "mkv", "webm" or "y4m"; muxer: its name in FFmpeg. What depends on the
+    video, too, is left to `choose_encoder`.
     """
     if container == "y4m":
         _plain(options)
@@ -116,7 +116,10 @@ def check_codec(container: str, muxer: str, options: OutputOptions) -> None:
 
 
 def pixel_formats_of(codec: str) -> set[str]:
-    """Pixel formats that an encoder of FFmpeg's takes. Raises OutputError if it is none of video."""
+    """Pixel formats that an encoder of FFmpeg's takes.
+
+    Raises OutputError if it is none of video.
+    """
     try:
         formats = {f.name for f in av.Codec(codec, "w").video_formats or ()}
     except UnknownCodecError as error:

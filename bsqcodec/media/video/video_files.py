@@ -78,9 +78,9 @@ def open_video(
     source: a file; a stream of bytes, which need not seek; a name pattern such as frame%05d.png or
     frame*.png, or a folder of pictures. raw: for bare samples (.yuv), what the file does not say.
     frame_rate: of numbered pictures, 25 by default. max_pixels: limit of one frame's pixels.
-    allow_damage: pass over damage and list it in `problems`, instead of raising. part: what is wanted
-    of it; it begins at time 0 then, and the side stream is cut with the frames. audio: what becomes of
-    sound.
+    allow_damage: pass over damage and list it in `problems`, instead of raising. part: what is
+    wanted of it; it begins at time 0 then, and the side stream is cut with the frames. audio: what
+    becomes of sound.
     Raises MediaError where there is no video or no frame in it, DamagedVideoError where not even
     the first frame is sound, LimitError for frames over the limit, OSError as `open` does.
     """

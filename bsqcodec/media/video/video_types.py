@@ -201,4 +201,5 @@ class VideoWriter(_Closing):
 
     @abstractmethod
     def abort(self) -> None:
-        """Let go of the output as it is; a destination that was given by name is left unfinished."""
+        """Let go of the output as it is; a destination that was given by name is left
+        unfinished."""

@@ -35,8 +35,8 @@ class BitPriorConfig:
 
     bits: of a code. sub_code: bits of a sub-code. lattices: their number for each sub-code.
     attention: whether blocks attend in windows; without, they only look at the 8 neighbours.
-    earlier_frames: how many frames of a video before a frame the prior of its bits sees, by a network
-    of `earlier_blocks` blocks; 0 for pictures alone.
+    earlier_frames: how many frames of a video before a frame the prior of its bits sees, by a
+    network of `earlier_blocks` blocks; 0 for pictures alone.
     """
 
     bits: int = 18
@@ -54,7 +54,8 @@ class BitPriorConfig:
         object.__setattr__(self, "lattices", tuple(self.lattices))  # JSON has lists
         check_counts(self)
         if not isinstance(self.attention, bool):
-            raise ValueError(f"attention is {self.attention!r:.40}, neither true nor false")  # noqa: TRY004
+            text = f"attention is {self.attention!r:.40}, neither true nor false"
+            raise ValueError(text)  # noqa: TRY004
         if self.earlier_frames > MAX_EARLIER_FRAMES:
             raise ValueError(
                 f"{self.earlier_frames} earlier frames are more than {MAX_EARLIER_FRAMES}"

@@ -30,7 +30,8 @@ EARLIER = "earlier."
 
 
 class EarlierFrames(nn.Module):
-    """What the frames before a frame tell of its tokens, for the stream of the prior of its bits."""
+    """What the frames before a frame tell of its tokens,
+    for the stream of the prior of its bits."""
 
     def __init__(self, config: BitPriorConfig) -> None:
         super().__init__()
@@ -83,8 +84,8 @@ class BitPrior(nn.Module):
 
         signs [B, h, w, L]: +1 or -1 for known bits, 0 for others; passes [B]: index of the pass,
         or their number for other sets of known bits; outside [B, h, w] int64: 1 for tokens that
-        are padding, else 0; earlier [B, h, w, width]: what `EarlierFrames` makes of the frames before,
-        None for pictures and first frames.
+        are padding, else 0; earlier [B, h, w, width]: what `EarlierFrames` makes of the frames
+        before, None for pictures and first frames.
         """
         y = self.embed.run(signs, quantized)  # CLIP_UNIT integers for a sign, in units of as many
         y = y + self.embed_pass(passes)[:, None, None] + self.embed_token(outside)

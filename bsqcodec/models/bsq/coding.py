@@ -97,8 +97,8 @@ def read_bits(
     """Signs int8 [h, w, L] of payloads [sub-codes][slices]: +1, -1, or 0 for what is missing.
 
     There may be fewer sub-codes than the codes have. Where a slice's payload is None, its later
-    sub-codes cannot be read either. earlier: as `write_bits` had them. Raises FormatError for damaged
-    payloads.
+    sub-codes cannot be read either. earlier: as `write_bits` had them.
+    Raises FormatError for damaged payloads.
     """
     parts = slices(len(inside))
     config = prior.config
@@ -118,7 +118,8 @@ def read_bits(
 
 
 def _strips(rows: int, columns: int) -> list[tuple[int, int]]:
-    """(top, bottom) of strips of rows of tokens that pass the local parts of the networks at once."""
+    """(top, bottom) of strips of rows of tokens that pass the local parts of the
+    networks at once."""
     height = max(1, STRIP_TOKENS // columns)
     return [(top, min(top + height, rows)) for top in range(0, rows, height)]
 
@@ -154,7 +155,8 @@ def picture_of_signs(
     width: int,
     crop: Tile | None = None,
 ) -> npt.NDArray[np.uint8]:
-    """The picture uint8 [height, width, 3], or a crop of it, of signs [h, w, L]; 0 is a missing bit.
+    """The picture uint8 [height, width, 3], or a crop of it, of signs [h, w, L];
+    0 is a missing bit.
 
     They may be means of what is expected, between -1 and 1. Tokens outside the picture are taken
     from the nearest token inside. crop: pixels, for which only those tokens are looked at that they

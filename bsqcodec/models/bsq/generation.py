@@ -189,7 +189,8 @@ def expected_signs(
     inside: npt.NDArray[np.bool_],
     sub_codes: int | None = None,
 ) -> npt.NDArray[np.float32]:
-    """Return signs [h, w, L] in which the sub-codes with a 0 are the means of what the prior expects.
+    """Return signs [h, w, L] in which the sub-codes with a 0 are the means of what the
+    prior expects.
 
     Those behind the first `sub_codes` stay as they are.
 

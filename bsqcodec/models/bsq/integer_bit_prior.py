@@ -185,7 +185,8 @@ class IntegerBitPrior(IntegerBlocks):
         signs [B, h, w, L]: +1 or -1 for known bits, 0 for others; index: of the pass, or the number
         of passes for other sets of known bits; outside [B, h, w] int64: 1 for padding; wanted [n]
         int64: flat indices of the tokens whose stream matters, the others' is not to be used;
-        earlier [B, h, w, width]: what `IntegerEarlierFrames.stream` gives, None without a frame before.
+        earlier [B, h, w, width]: what `IntegerEarlierFrames.stream` gives,
+        None without a frame before.
         """
         b, h, w, bits = signs.shape
         x = self._product("embed", signs.reshape(-1, bits) * SIGN).round_()

@@ -1,4 +1,5 @@
-"""A start for the linear paths of a BSQ tokenizer: a Karhunen-Loeve transform, rotated for its bits.
+"""A start for the linear paths of a BSQ tokenizer: a Karhunen-Loeve transform,
+rotated for its bits.
 
 Rotation by iterative quantization (Gong, Lazebnik, "Iterative Quantization: a Procrustean Approach
 to Learning Binary Codes", CVPR 2011), decoding by least squares over 3x3 tokens.
@@ -55,7 +56,8 @@ def least_squares(known: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def start_from_klt(model: BsqTokenizer, crops: Tensor, generator: torch.Generator) -> float:
-    """Set the linear paths of a tokenizer by training crops [N, 3, H, W]; networks stay as they are.
+    """Set the linear paths of a tokenizer by training crops [N, 3, H, W];
+    networks stay as they are.
 
     Returns the squared error of the linear paths alone, in pixel units, on the crops' inner tokens.
     """

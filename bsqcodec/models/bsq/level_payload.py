@@ -1,7 +1,8 @@
 """The payload of a level of a BSQ picture: a sub-code of all tokens, slice by slice.
 
-A table comes first, with the length (LEB128) and the CRC-32 of each slice, then the slices' bytes one
-after the other. So damage to a slice is known, and the others can be found and checked without it.
+A table comes first, with the length (LEB128) and the CRC-32 of each slice, then the slices' bytes
+one after the other. So damage to a slice is known, and the others can be found and checked without
+it.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ def unpack_slices(payload: bytes, count: int) -> list[bytes]:
 
 
 def salvage_slices(payload: bytes, count: int) -> list[bytes | None]:
-    """Return the `count` slices of a damaged payload, None for those that are damaged or missing."""
+    """Return the `count` slices of a damaged payload,
+    None for those that are damaged or missing."""
     reader = ByteReader(payload)
     try:
         table = _table(reader, count)

@@ -164,7 +164,8 @@ class BsqTokenizer(nn.Module):
         self.decoder = BsqDecoderNetwork(config)
 
     def encode(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """(code, u): the code +-1 / sqrt(bits), straight-through, of pixels 0..255; u on the sphere."""
+        """(code, u): the code +-1 / sqrt(bits), straight-through, of pixels 0..255;
+        u on the sphere."""
         return self.quantize(self.encoder(pixels))
 
     @staticmethod

@@ -1,9 +1,9 @@
 """The family `bsq` as the picture codec sees it: one code on the sphere for 8x8 pixels.
 
-Codes may be cut to their first bits, where the tokenizer was trained for that; the step of a header is
-the number of sub-codes that are cut off. A picture has a level for each sub-code that is left. A
-level's payload holds that sub-code of all tokens, in slices (`bsqcodec.models.bsq.level_payload`), so that damage to a slice costs the rows of
-tokens that it covers, and no more.
+Codes may be cut to their first bits, where the tokenizer was trained for that; the step of a header
+is the number of sub-codes that are cut off. A picture has a level for each sub-code that is left. A
+level's payload holds that sub-code of all tokens, in slices (`bsqcodec.models.bsq.level_payload`),
+so that damage to a slice costs the rows of tokens that it covers, and no more.
 """
 
 from __future__ import annotations
@@ -127,7 +127,8 @@ class BsqModel:
         return self.symbols(signs, inside)
 
     def symbols(self, signs: npt.NDArray[np.int8], inside: npt.NDArray[np.bool_]) -> Symbols:
-        """Return signs as symbols, with what is missing of them; inside: the tokens of the picture."""
+        """Return signs as symbols, with what is missing of them; inside:
+        the tokens of the picture."""
         config = self.weights.prior.config
         known = [
             bool(part[inside].all()) for part in np.split(signs != 0, config.sub_codes, axis=2)

@@ -1,7 +1,7 @@
 """Binary spherical quantization: the signs of a vector on the unit sphere, and their entropies.
 
-Source: Zhao, Xiong, Kraehenbuehl, "Image and Video Tokenization with Binary Spherical Quantization",
-arXiv 2406.07548, sections 4 (quantizer) and 4.1 (entropy regularisers).
+Source: Zhao, Xiong, Kraehenbuehl, "Image and Video Tokenization with Binary Spherical
+Quantization", arXiv 2406.07548, sections 4 (quantizer) and 4.1 (entropy regularisers).
 """
 
 from __future__ import annotations

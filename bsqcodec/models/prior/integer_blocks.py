@@ -248,7 +248,8 @@ class IntegerBlocks:
         return self._product(f"{name}.down", self._activation(hidden, low=0)).round_()
 
     def _rows_at_once(self, b: int, h: int, w: int) -> int:
-        """Rows of tokens of grids [b, h, w] that pass a layer at once: whole windows, if it attends."""
+        """Rows of tokens of grids [b, h, w] that pass a layer at once:
+        whole windows, if it attends."""
         unit = WINDOW if self.shape.attention else 1
         count = self._tokens_at_once(b * h * w)
         return max(1, count // max(1, b * w * unit)) * unit

@@ -1,7 +1,8 @@
 """The prior as a float network, trained with fake quantization; `integer.py` runs it exactly.
 
     features of the digits so far -> linear -> x        (tokens [B, h, w, width])
-    N times:  x += linear(attention(clip(x * gain)))      windows of 8x8 tokens, squared-ReLU weights
+    N times:  x += linear(attention(clip(x * gain)))      windows of 8x8 tokens,
+                                                          squared-ReLU weights
               (a prior may leave that out)
               x += linear(relu(linear(clip(x * gain), and of the 8 neighbours)))
     logits = linear(clip(x * gain)) + table[stage, context of the digit]
@@ -41,7 +42,8 @@ AROUND = [(i, j) for i in range(3) for j in range(3) if (i, j) != (1, 1)]
 
 
 def with_neighbours(x: Tensor) -> Tensor:
-    """x [B, h, w, D] and, of each eighth k of its channels, the k-th of the 8 neighbours: [.., 2 D].
+    """x [B, h, w, D] and, of each eighth k of its channels,
+    the k-th of the 8 neighbours: [.., 2 D].
 
     0 beyond the grid.
     """
@@ -262,9 +264,9 @@ class Prior(nn.Module):
     ) -> Tensor:
         """Logits of the head [B, h, w, 2 C + 1], before the tables.
 
-        x: `neighbour_context.features` [B, h, w, 2 C]; passes [B]: 2 * stage index + lattice; bucket [B];
-        flags [B, h, w]: 1 for tokens already known in this stage, plus 2 for stopped ones;
-        context [B, h, w, K]: integers within +-7, if the configuration has any.
+        x: `neighbour_context.features` [B, h, w, 2 C]; passes [B]: 2 * stage index + lattice;
+        bucket [B]; flags [B, h, w]: 1 for tokens already known in this stage, plus 2 for stopped
+        ones; context [B, h, w, K]: integers within +-7, if the configuration has any.
         """
         y = self.embed.run(x / CLIP_UNIT, quantized)
         if context is not None:

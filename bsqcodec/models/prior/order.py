@@ -1,9 +1,10 @@
 """The coding order: which bits of which tokens are coded in which pass.
 
-An integer n of the tokenizer is spelled in balanced ternary: n = sum of 3^p * digit_p, each digit -1, 0 or 1.
-*Levels* are the digit planes p, coarse to fine (the sparse highest planes share one). A plane is coded in
-*stages*, bands of channels from low to high frequency, and a stage in two *passes*: first the tokens on the
-white, then those on the black squares of a checkerboard (a prior may take all of them at once).
+An integer n of the tokenizer is spelled in balanced ternary: n = sum of 3^p * digit_p, each digit
+-1, 0 or 1. *Levels* are the digit planes p, coarse to fine (the sparse highest planes share one). A
+plane is coded in *stages*, bands of channels from low to high frequency, and a stage in two
+*passes*: first the tokens on the white, then those on the black squares of a checkerboard (a prior
+may take all of them at once).
 """
 
 from __future__ import annotations

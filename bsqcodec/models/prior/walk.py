@@ -72,7 +72,8 @@ class Signs:
         self._parts: list[tuple[Tensor, Tensor]] = []
 
     def append(self, head: Tensor, places: Tensor) -> None:
-        """The next tokens: their logits [m, k], contiguous, and where their contexts are in the table [m, k]."""
+        """The next tokens: their logits [m, k], contiguous,
+        and where their contexts are in the table [m, k]."""
         self._parts.append((head, places))
 
     def of(self, wanted: npt.NDArray[np.bool_]) -> Probabilities:

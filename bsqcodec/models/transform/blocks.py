@@ -55,8 +55,8 @@ def shuffle(x: Tensor, size: int) -> Tensor:
 
 
 INFERENCE_WINDOWS = 64
-"""About how many windows pass a block at once without gradients, at least a row of them, which bounds
-the memory."""
+"""About how many windows pass a block at once without gradients, at least a row of them,
+which bounds the memory."""
 
 BLOCK_WINDOWS = 6
 """Windows of a row of windows, at most, that a thread of a team takes at a time."""
@@ -79,7 +79,8 @@ class Block(nn.Module):
         nn.init.zeros_(self.down.bias)
 
     def forward(self, x: Tensor, shown: Tile | None = None) -> Tensor:
-        """What the block makes of x [B, h, w, width], of whole windows; shown: in this tile only."""
+        """What the block makes of x [B, h, w, width], of whole windows; shown:
+        in this tile only."""
         b, h, w, _ = x.shape
         shown = shown or Tile(0, h, 0, w)
         h, w = shown.bottom - shown.top, shown.right - shown.left
@@ -133,8 +134,8 @@ def reach(blocks: nn.Sequential) -> int:
 def run_blocks(blocks: nn.Sequential, x: Tensor, shown: Tile | None = None) -> Tensor:
     """What blocks make of x [B, h, w, D]; shown: a tile of whole windows, the only one returned.
 
-    x reaches `reach(blocks)` beyond the tile, or to the end of the picture's grid. No block computes
-    what the tile does not depend on.
+    x reaches `reach(blocks)` beyond the tile, or to the end of the picture's grid. No block
+    computes what the tile does not depend on.
     """
     if shown is None:
         return blocks(x)

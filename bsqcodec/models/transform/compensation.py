@@ -1,9 +1,9 @@
 """Motion compensation: the prediction of a frame from the decoded one before it, by motion vectors.
 
-Vectors are integers [rows, columns, 2], (down, right) in quarters of a pixel: where in the reference
-a block's content comes from, relative to its own place. Samples between pixels come from the
-interpolation filters of HEVC (ITU-T H.265, 8.5.3.3.3: 8 taps); blocks overlap, so that there are no
-seams where vectors differ.
+Vectors are integers [rows, columns, 2], (down, right) in quarters of a pixel: where in the
+reference a block's content comes from, relative to its own place. Samples between pixels come from
+the interpolation filters of HEVC (ITU-T H.265, 8.5.3.3.3: 8 taps); blocks overlap, so that there
+are no seams where vectors differ.
 """
 
 from __future__ import annotations
@@ -55,7 +55,8 @@ def extended_frame(frame: Tensor) -> Tensor:
 
 
 def patches_at(extended: Tensor, top: Tensor, left: Tensor, size: int) -> Tensor:
-    """Squares [B, C, size, size] of an extended frame; top, left [B]: positions in the frame itself."""
+    """Squares [B, C, size, size] of an extended frame; top, left [B]:
+    positions in the frame itself."""
     channels, height, width = extended.shape
     offset = torch.arange(size, device=extended.device)
     first = torch.arange(channels, device=extended.device)[:, None] * height + MARGIN + offset

@@ -1,8 +1,8 @@
 """A picture at a fraction of its size: means of pixels, by the transform alone.
 
-The mean of factor x factor pixels is linear in a token's latents, as the pixels themselves are. What
-the networks would add to it is small, since they correct errors that the mean takes out, and they
-take most of the time of rendering.
+The mean of factor x factor pixels is linear in a token's latents, as the pixels themselves are.
+What the networks would add to it is small, since they correct errors that the mean takes out, and
+they take most of the time of rendering.
 """
 
 from __future__ import annotations

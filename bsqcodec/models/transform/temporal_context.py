@@ -1,6 +1,7 @@
 """The context of the inter prior for a token: its vectors, and tokens of earlier frames.
 
-All of it is integers that were decoded before. Tokens are taken from where the motion vectors point.
+All of it is integers that were decoded before.
+Tokens are taken from where the motion vectors point.
 """
 
 from __future__ import annotations
@@ -32,8 +33,9 @@ def context_size(channels: int) -> int:
 class TemporalContext:
     """Magnitudes of the integers of earlier frames of a group, as the inter prior sees them.
 
-    before [h, w, C]: of the frame before. memory [h, w, C]: the fading maximum over all frames of the
-    group, in eighths. Both are float tensors that hold integers. age: frames since the intra frame.
+    before [h, w, C]: of the frame before. memory [h, w, C]: the fading maximum over all frames of
+    the group, in eighths. Both are float tensors that hold integers. age: frames since the intra
+    frame.
     """
 
     before: Tensor

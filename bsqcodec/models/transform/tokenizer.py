@@ -103,7 +103,8 @@ class StepTable(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Pixels to z [B, h, w, C]: a transform, in pixel units, and a network that corrects integers."""
+    """Pixels to z [B, h, w, C]: a transform, in pixel units,
+    and a network that corrects integers."""
 
     def __init__(self, c: TokenizerConfig) -> None:
         super().__init__()

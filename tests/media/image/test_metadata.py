@@ -160,7 +160,11 @@ def test_a_profile_must_be_for_the_samples(
         ("PNG", {"dpi": (300, 300)}, (300, 300)),
         ("PNG", {"dpi": (72, 96)}, (72, 96)),
         ("TIFF", {"dpi": (600, 600)}, (600, 600)),
-        ("TIFF", {"resolution_unit": "cm", "x_resolution": 100.0, "y_resolution": 50.0}, (254, 127)),
+        (
+            "TIFF",
+            {"resolution_unit": "cm", "x_resolution": 100.0, "y_resolution": 50.0},
+            (254, 127),
+        ),
         ("BMP", {"dpi": (200, 200)}, (200, 200)),
     ],
 )  # fmt: skip

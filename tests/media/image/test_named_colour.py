@@ -204,8 +204,8 @@ def with_exif(format: str, exif: bytes, **options: object) -> bytes:
 @pytest.mark.parametrize("format", ["JPEG", "TIFF", "WEBP"])
 @pytest.mark.parametrize(
     ("space", "index", "is_adobe"),
-    [(1, "R98", False), (1, "R03", False), (65535, "R03", True), (2, None, True), (None, "R03", True),
-     (65535, None, False), (None, None, False)],
+    [(1, "R98", False), (1, "R03", False), (65535, "R03", True), (2, None, True),
+     (None, "R03", True), (65535, None, False), (None, None, False)],
 )  # fmt: skip
 def test_adobe_rgb_by_exif(
     format: str, space: int | None, index: str | None, is_adobe: bool

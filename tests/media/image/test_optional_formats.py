@@ -1,4 +1,5 @@
-"""HEIF and JPEG XL: read and written where their packages are installed, named where they are not."""
+"""HEIF and JPEG XL: read and written where their packages are installed,
+named where they are not."""
 
 import io
 import struct

@@ -1,4 +1,5 @@
-"""Side streams that are damaged: an error of ours, or a sentence, and what lies before the damage."""
+"""Side streams that are damaged: an error of ours, or a sentence,
+and what lies before the damage."""
 
 from __future__ import annotations
 
@@ -24,7 +25,8 @@ CASE = Path(__file__).parents[2] / "cases" / "bad_vid_12_1.bsq"
 
 @pytest.fixture(scope="module")
 def bad() -> bytes:
-    """The side stream of a file whose Matroska header is damaged, under checksums that are right."""
+    """The side stream of a file whose Matroska header is damaged,
+    under checksums that are right."""
     parts = VideoFileReader(CASE.read_bytes()).chunks()
     return b"".join(part.data for part in parts if isinstance(part, SideBytes))
 
@@ -102,7 +104,8 @@ def test_one_that_is_no_matroska_at_all(clip: Read) -> None:
 
 @pytest.mark.parametrize("seed", range(6))
 def test_injured_ones(clip: Read, seed: int) -> None:
-    """Whatever is wrong with it: the picture is written, and nothing but an error of ours is raised."""
+    """Whatever is wrong with it: the picture is written,
+    and nothing but an error of ours is raised."""
     rng = Random(seed)
     for _ in range(10):
         side = injured([clip.side], rng, counts=(1, 2, 5))

@@ -47,7 +47,8 @@ def animation(
 
 
 def played(data: bytes) -> tuple[list[np.ndarray], list[int], int | None]:
-    """RGB of the frames, how long each is shown in ms, and how often all are played (0: for ever)."""
+    """RGB of the frames, how long each is shown in ms,
+    and how often all are played (0: for ever)."""
     with Image.open(io.BytesIO(data)) as image:
         frames, durations = [], []
         for index in range(getattr(image, "n_frames", 1)):

@@ -17,7 +17,8 @@ MANY = {"bf": "16", "g": "60", "x264-params": "b-adapt=0:b-pyramid=2:bframes=16"
 
 
 def remux(clip: bytes, container: str, times: str) -> bytes:
-    """The clip with the picture's times of showing lost: dts for all ("decoding"), or 0 ("none")."""
+    """The clip with the picture's times of showing lost:
+    dts for all ("decoding"), or 0 ("none")."""
     file = io.BytesIO()
     with av.open(io.BytesIO(clip), "r") as source, av.open(file, "w", format=container) as output:
         stream = source.streams.video[0]

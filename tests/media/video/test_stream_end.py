@@ -1,4 +1,5 @@
-"""Where a video ends: placeholders promise nothing, sizes and indices do; the last frame's length."""
+"""Where a video ends: placeholders promise nothing, sizes and indices do;
+the last frame's length."""
 
 import io
 import struct

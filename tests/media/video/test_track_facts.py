@@ -96,7 +96,8 @@ def test_a_crop_of_a_turned_picture() -> None:
 
 
 def with_box_in_sample_entry(clip: bytes, payload: bytes) -> bytes:
-    """A movie with one more box at the end of its picture's sample entry; payload: kind and rest."""
+    """A movie with one more box at the end of its picture's sample entry;
+    payload: kind and rest."""
     box = struct.pack(">I", 4 + len(payload)) + payload
     data, moov = bytearray(clip), clip.index(b"moov") - 4
     entry = next(

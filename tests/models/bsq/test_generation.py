@@ -1,4 +1,5 @@
-"""Drawing bits: the same for a seed, only where they are not known, by the prior's probabilities."""
+"""Drawing bits: the same for a seed, only where they are not known,
+by the prior's probabilities."""
 
 import zlib
 from typing import Any
