@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, Unpack
 
 from bsqcodec.format.image_container import DEFAULT_MAX_PIXELS
-from bsqcodec.options import DecodeOptions, EncodeOptions, PictureKeywords
+from bsqcodec.options import DecodeOptions, EncodeOptions, Look, PictureKeywords
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -66,7 +66,8 @@ def encode(
     target.
     options: strip=True leaves ICC, EXIF and XMP out; verify=True decodes the result and compares;
     effort=0, 1 or 2, see `Codec.encode`; tune="psnr" or "ms-ssim", the measure that effort 2
-    searches by, in place of a mix of both; "psnr" has effort 1 choose integers by it too.
+    searches by, in place of a mix of both; "psnr" has effort 1 choose integers by it too;
+    look="faithful", "balanced" or "natural", the decoder that the file is made for.
     Raises ValueError for another effort, tune or device or a target that is none, TypeError for
     arguments of other types, MediaError, LimitError, TargetError, WeightsError, VerifyError or
     OSError.
@@ -91,6 +92,7 @@ def decode(
     fill: bool = True,
     reduction: int = 1,
     crop: CropLike | None = None,
+    look: Look | None = None,
     max_pixels: int = MAX_PIXELS,
     max_memory: int | None = None,
     weights: str | Path | None = None,
@@ -103,8 +105,9 @@ def decode(
     picture that is so many times smaller, fast. partial: take a cut or damaged file as far as it
     goes. fill: have weights of the family bsq fill in what is missing.
     crop: (left, top, width, height) of the pixels that are wanted; rendering takes time for these
-    alone. max_memory: bytes that decoding may take, by default 10 GB or what this process can
-    have, if that is less. Raises FormatError or one of its children, LimitError, WeightsError,
+    alone. look: "faithful", "balanced" or "natural", the decoder that shows it, by default the one
+    that the file names. max_memory: bytes that decoding may take, by default 10 GB or what this
+    process can have, if that is less. Raises FormatError or one of its children, LimitError, WeightsError,
     CropError, OSError, ValueError for fewer levels than 1, or TypeError for `others`,
     of which there are none.
     """
@@ -123,6 +126,7 @@ def decode(
         fill=fill,
         reduction=reduction,
         crop=Crop.of(crop),
+        look=look,
         max_pixels=max_pixels,
         max_memory=max_memory,
     )

@@ -22,6 +22,18 @@ Tune: TypeAlias = Literal["psnr", "ms-ssim"]
 
 TUNES: tuple[Tune, ...] = get_args(Tune)
 
+Look: TypeAlias = Literal["faithful", "balanced", "natural"]
+
+LOOKS: tuple[Look, ...] = get_args(Look)
+"""Names of decoders of one file: of least squared error, of the weights themselves, of what people
+take for a photograph."""
+
+OWN_LOOK: Look = "balanced"
+"""The look of the weights that a file names, for which no other file is needed."""
+
+LOOK_OF_TUNE: dict[Tune, Look] = {"psnr": "faithful"}
+"""The look that goes with a measure, where none is named."""
+
 MAX_EFFORT = 2
 """The effort that optimises integers; see `bsqcodec.encoder.rdo`."""
 
@@ -30,8 +42,8 @@ REDUCTIONS = (1, 2, 4, 8, 16)
 """How many times smaller a picture can be decoded."""
 
 
-class PictureKeywords(TypedDict, total=False):
-    """Options of encoding a picture that Python takes by name; see `EncodeOptions`."""
+class CommonKeywords(TypedDict, total=False):
+    """Options of encoding pictures and videos that Python takes by name; see `EncodeOptions`."""
 
     strip: bool
     verify: bool
@@ -39,7 +51,13 @@ class PictureKeywords(TypedDict, total=False):
     tune: Tune | None
 
 
-class VideoKeywords(PictureKeywords, total=False):
+class PictureKeywords(CommonKeywords, total=False):
+    """Options of encoding a picture that Python takes by name; see `EncodeOptions`."""
+
+    look: Look | None
+
+
+class VideoKeywords(CommonKeywords, total=False):
     """Options of encoding a video that Python takes by name; see `EncodeOptions`."""
 
     gop: int | None
@@ -54,6 +72,7 @@ class DecodeKeywords(TypedDict, total=False):
     fill: bool
     reduction: int
     crop: Crop | None
+    look: Look | None
     max_pixels: int
     max_memory: int | None
 
@@ -64,15 +83,17 @@ class EncodeOptions:
 
     target: None for the default of the weights' family, which is a quality. effort: 0 rounds
     whatever it costs, 1 weighs rate against what is seen, 2 optimises integers, slowly. tune: the
-    measure that this is for, None for a mix. gop: frames of a video's groups at most, None for
-    about a second. audio: what becomes of a video's sound: "copy", "opus", "opus:64k" or "none".
-    strip: leave metadata out. verify: decode the result and compare. max_pixels: of a picture or
-    frame that is read.
+    measure that this is for, None for a mix. look: the decoder that a picture is made for, and
+    shown by unless who decodes it says otherwise; None for the one that goes with `tune`. gop:
+    frames of a video's groups at most, None for about a second. audio: what becomes of a video's
+    sound: "copy", "opus", "opus:64k" or "none". strip: leave metadata out. verify: decode the
+    result and compare. max_pixels: of a picture or frame that is read.
     """
 
     target: Target | None = None
     effort: int = 1
     tune: Tune | None = None
+    look: Look | None = None
     gop: int | None = None
     audio: str = "copy"
     strip: bool = False
@@ -84,6 +105,7 @@ class EncodeOptions:
             raise ValueError(f"effort {self.effort} is not one of 0 to {MAX_EFFORT}")
         if self.tune is not None and self.tune not in TUNES:
             raise ValueError(f"{self.tune!r} is not one of {', '.join(TUNES)}")
+        _check_look(self.look)
         if self.gop is not None and not 1 <= self.gop <= MAX_GOP_FRAMES:
             raise ValueError(f"a group of {self.gop} frames is outside 1..{MAX_GOP_FRAMES}")
         AudioChoice.parse(self.audio)
@@ -128,7 +150,8 @@ class DecodeOptions:
     took. reduction: one of REDUCTIONS; a picture that is so many times smaller each way is rendered
     from the levels that it needs. start, duration: the part of a video, in seconds from its first
     frame on, None for all. crop: the only pixels wanted, of a picture in its whole size or of each
-    frame. max_pixels: of a picture or frame. max_memory: bytes that decoding may
+    frame. look: the decoder that shows a picture, None for the one that its file names.
+    max_pixels: of a picture or frame. max_memory: bytes that decoding may
     take, None for 10 GB or what this process can have, if that is less.
     """
 
@@ -139,6 +162,7 @@ class DecodeOptions:
     start: float | None = None
     duration: float | None = None
     crop: Crop | None = None
+    look: Look | None = None
     max_pixels: int = DEFAULT_MAX_PIXELS
     max_memory: int | None = None
 
@@ -149,12 +173,18 @@ class DecodeOptions:
             raise ValueError(f"a reduction of {self.reduction} is not one of {REDUCTIONS}")
         if self.reduction > 1 and self.crop is not None:
             raise ValueError("a crop is of the picture's whole size; leave the reduction out")
+        _check_look(self.look)
         check_seconds(self.start, self.duration)
 
     @property
     def takes_all(self) -> bool:
         """Whether no part of a video is left out."""
         return self.start is None and self.duration is None
+
+
+def _check_look(look: str | None) -> None:
+    if look is not None and look not in LOOKS:
+        raise ValueError(f"{look!r} is not one of {', '.join(LOOKS)}")
 
 
 def _check_names(given: Iterable[str], known: Iterable[str], what: str) -> None:

@@ -71,7 +71,7 @@ def decode(source: Path, destination: Path, options: Options, progress: Progress
         decoded = _codec(options).decode_with(
             file, options.decoding, progress=lambda fraction: progress(fraction, 1)
         )
-    notes = write_picture(decoded.picture, destination)
+    notes = [*decoded.notes, *write_picture(decoded.picture, destination)]
     pixels = decoded.picture.width * decoded.picture.height
     bits = 8 * source.stat().st_size
     return Summary(frames=1, pixels=pixels, bpp=bits / pixels, notes=tuple(notes))

@@ -23,7 +23,7 @@ from bsqcodec.cli.values import (
     parse_byte_size,
 )
 from bsqcodec.machine.processor import clamp_threads
-from bsqcodec.options import TUNES, DecodeOptions, EncodeOptions
+from bsqcodec.options import LOOKS, TUNES, DecodeOptions, EncodeOptions
 from bsqcodec.targets import DEFAULT_QUALITY
 
 if TYPE_CHECKING:
@@ -75,6 +75,13 @@ ENCODING_OPTIONS = (
         "--tune",
         type=click.Choice(TUNES),
         help="Be best at one measure, above all with --effort 2.  [default: a mix of both]",
+    ),
+    click.option(
+        "--look",
+        type=click.Choice(LOOKS),
+        help="Pictures: the decoder that the file is made for, and shown by unless decode --look says"
+        " otherwise: faithful for least squared error, natural for what looks like a photograph."
+        "  [default: faithful with --tune psnr, else balanced]",
     ),
     click.option(
         "--strip",

@@ -56,7 +56,7 @@ from bsqcodec.media.formats import (
     container_of_suffix,
     format_of_suffix,
 )
-from bsqcodec.options import DecodeOptions
+from bsqcodec.options import LOOKS, DecodeOptions
 
 if TYPE_CHECKING:
     from bsqcodec.media.video.video_files import OutputOptions
@@ -88,6 +88,13 @@ FORMAT_NAMES: Final = tuple(dict.fromkeys((*PICTURE_FORMAT_NAMES, *VIDEO_CONTAIN
     "--no-fill",
     is_flag=True,
     help="Pictures of --model bsq: leave what is missing grey, not filled in by the model.",
+)
+@click.option(
+    "--look",
+    type=click.Choice(LOOKS),
+    help="Pictures: show them with this decoder. The bits are the same: faithful has the least squared"
+    " error, natural looks most like a photograph.  [default: the one that the file names, else"
+    " balanced]",
 )
 @click.option(
     "--crop",
@@ -174,7 +181,12 @@ def _refuse_what_means_nothing(looks: Collection[_Look], settings: DecodingSetti
     """Raise click.UsageError for options that mean nothing for one of the inputs."""
     decoding = settings.decoding
     if any(look.is_video for look in looks):
-        refuse({"--levels": decoding.levels, "--no-fill": not decoding.fill}, "videos")
+        only_pictures = {
+            "--levels": decoding.levels,
+            "--no-fill": not decoding.fill,
+            "--look": decoding.look,
+        }
+        refuse(only_pictures, "videos")
     if any(look.is_picture for look in looks):
         only_videos = {
             "--start": decoding.start,
@@ -190,6 +202,7 @@ def _refuse_what_means_nothing(looks: Collection[_Look], settings: DecodingSetti
             "--partial": decoding.partial,
             "--no-fill": not decoding.fill,
             "--crop": decoding.crop,
+            "--look": decoding.look,
         }
         refuse(of_files, "files of tokens")
 

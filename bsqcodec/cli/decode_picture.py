@@ -62,7 +62,7 @@ def decode_one_picture(
 
 def _warnings(decoded: Decoded) -> list[str]:
     """Sentences on what is missing of a picture."""
-    result = []
+    result = list(decoded.notes)
     if decoded.truncated:
         lost = "" if decoded.picture.alpha is not None else _LOST_ALPHA
         result.append(
@@ -119,6 +119,7 @@ def _facts(
         "colour": "gray" if picture.is_grey else "rgb",
         "alpha": picture.alpha is not None,
         "format": format_name,
+        "look": decoded.look,
         "input_bytes": input_bytes,
         "levels": decoded.header.levels,
         "levels_decoded": decoded.levels_decoded,

@@ -89,6 +89,8 @@ def encode(
     videos = {source for source in inputs if _is_video(source, video.as_video, raw)}
     if len(videos) < len(set(inputs)):
         _refuse_for_pictures(encoding, video)
+    if videos:
+        refuse({"--look": encoding.look}, "videos")
     if raw is None and video.fps is not None and not all(map(_is_series, videos)):
         refuse({"--fps": video.fps}, "videos that tell their own")
     settings = Settings(encoding, video, raw, force, as_json)
@@ -211,6 +213,7 @@ def _facts(job: Job, encoded: Encoded, input_bytes: int | None, notes: list[str]
         "output_bytes": len(encoded.data),
         "bpp": encoded.bpp,
         "quality": encoded.quality,
+        "look": encoded.look,
         "psnr_db": encoded.psnr if math.isfinite(encoded.psnr) else None,  # None: no error at all
         "step": encoded.step,
         "levels": encoded.levels,

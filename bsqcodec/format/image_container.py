@@ -47,10 +47,16 @@ class ChunkKind:
     ICC: Final = b"i"
     EXIF: Final = b"e"
     XMP: Final = b"x"
+    LOOK: Final = b"l"
     END: Final = b"Z"
 
 
-_METADATA: Final = {ChunkKind.ICC: "ICC", ChunkKind.EXIF: "EXIF", ChunkKind.XMP: "XMP"}
+_METADATA: Final = {
+    ChunkKind.LOOK: "look",
+    ChunkKind.ICC: "ICC",
+    ChunkKind.EXIF: "EXIF",
+    ChunkKind.XMP: "XMP",
+}
 _MUST_KNOW: Final = (ChunkKind.LEVEL, ChunkKind.ALPHA, ChunkKind.END)
 
 

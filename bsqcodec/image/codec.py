@@ -24,6 +24,7 @@ from bsqcodec.format.image_container import DEFAULT_MAX_PIXELS, Header, unpack
 from bsqcodec.format.memory_limit import memory_limit
 from bsqcodec.format.token_file import Tokens
 from bsqcodec.image.decode_picture import decode_container
+from bsqcodec.image.looks import Looks
 from bsqcodec.machine.many import map_each
 from bsqcodec.machine.scope import coding
 from bsqcodec.machine.threads import set_thread_count
@@ -38,7 +39,14 @@ from bsqcodec.models.families import (
     load_picture_model,
 )
 from bsqcodec.models.picture_model import PictureModel, Progress
-from bsqcodec.options import DecodeKeywords, DecodeOptions, EncodeOptions, PictureKeywords
+from bsqcodec.options import (
+    OWN_LOOK,
+    DecodeKeywords,
+    DecodeOptions,
+    EncodeOptions,
+    Look,
+    PictureKeywords,
+)
 
 if TYPE_CHECKING:
     from bsqcodec.image.encode_picture import Encoded
@@ -51,7 +59,8 @@ class Decoded:
 
     header: of the file, also where the picture is a crop. seconds: all the time it took;
     render_seconds: that from symbols to pixels. filled_rows: runs of rows of pixels that were
-    damaged, and that the model filled in.
+    damaged, and that the model filled in. look: the decoder that showed it. notes: what is not as the
+    file would have it.
     """
 
     picture: Picture
@@ -61,6 +70,8 @@ class Decoded:
     seconds: float
     render_seconds: float = 0.0
     filled_rows: tuple[range, ...] = ()
+    look: str = OWN_LOOK
+    notes: tuple[str, ...] = ()
 
 
 def choose_device(name: str) -> torch.device:
@@ -120,6 +131,7 @@ class Codec:
         self.model = load_picture_model(path, self.device, int8)
         self._loaded = {self.model.id: self.model}
         self._loading = threading.Lock()
+        self._looks = Looks()
 
     @property
     def model_id(self) -> bytes:
@@ -149,9 +161,11 @@ class Codec:
         options: strip drops ICC, EXIF and XMP; verify decodes the file and compares its integers;
         effort 0 rounds whatever it costs, 1 weighs rate against what is seen, 2 searches (slowly)
         for better integers, and where a quality is asked for takes a coarser step; tune is the
-        measure that this is for, above all the search. progress takes 0..1.
+        measure that this is for, above all the search; look is the decoder that the picture is made
+        for, "faithful" with tune="psnr" and "balanced" otherwise. progress takes 0..1.
         Raises TargetError, VerifyError, LimitError, MediaError for an array that is no picture,
-        ValueError for another effort or tune, and TypeError for other options.
+        WeightsError for a look that the weights do not have,
+        ValueError for another effort, tune or look, and TypeError for other options.
         """
         chosen = EncodeOptions.for_picture(target, **options)
         return self.encode_with(picture, chosen, progress=progress)
@@ -169,8 +183,9 @@ class Codec:
         with coding(self.device, "this picture"):
             if not isinstance(picture, Picture):
                 picture = picture_from(picture)
+            model, look, notes = self._looks.to_encode(self.model, options)
             encoding = PictureEncoding(
-                self.model, picture, options, notes=self.notes, progress=progress
+                model, picture, options, look, notes=(*self.notes, *notes), progress=progress
             )
             return encoding.encode()
 
@@ -183,6 +198,7 @@ class Codec:
         fill: bool = True,
         reduction: int = 1,
         crop: Crop | None = None,
+        look: Look | None = None,
         max_pixels: int = DEFAULT_MAX_PIXELS,
         max_memory: int | None = None,
         progress: Progress | None = None,
@@ -192,7 +208,8 @@ class Codec:
         levels: only the first so many (at least 1), for a coarser picture; reduction: 2, 4, 8 or 16
         for a picture that is so many times smaller, fast; partial: take a cut or
         damaged file as far as it goes; fill: have the model fill in what is missing, if its family
-        can (`bsq`); crop: return these pixels alone, and render no others; max_memory: bytes that
+        can (`bsq`); crop: return these pixels alone, and render no others; look: the decoder that
+        shows it, by default the one that the file names; max_memory: bytes that
         decoding may take, by default 10 GB or what this process can have, if that is less. Raises
         FormatError and its children, LimitError, WeightsError, CropError, and ValueError for
         impossible levels.
@@ -203,6 +220,7 @@ class Codec:
             fill=fill,
             reduction=reduction,
             crop=crop,
+            look=look,
             max_pixels=max_pixels,
             max_memory=max_memory,
         )
@@ -220,7 +238,8 @@ class Codec:
                 max_memory=memory_limit(options.max_memory),
                 allow_truncated=options.partial,
             )
-            model = self.model_of(container.header.model_id)
+            own = self.model_of(container.header.model_id)
+            model, look, notes = self._looks.to_decode(own, container, options.look)
             decoded = decode_container(
                 container,
                 model,
@@ -238,6 +257,8 @@ class Codec:
             seconds=time.perf_counter() - started,
             render_seconds=decoded.render_seconds,
             filled_rows=decoded.filled_rows,
+            look=look,
+            notes=notes,
         )
 
     def encode_many(

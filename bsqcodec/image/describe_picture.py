@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from bsqcodec.errors import FormatError
 from bsqcodec.format.byte_source import ByteReader, ByteSource
 from bsqcodec.format.image_container import (
     DEFAULT_MAX_PIXELS,
@@ -12,6 +13,7 @@ from bsqcodec.format.image_container import (
     packed_size,
     unpack,
 )
+from bsqcodec.format.look_chunk import unpack_look
 
 _ALPHA_MODES = {0: "constant", 1: "lossless"}
 
@@ -22,7 +24,8 @@ def describe_picture(source: ByteSource, *, max_pixels: int = DEFAULT_MAX_PIXELS
     A file that is cut or damaged after its header is described as far as it is sound: then
     `truncated` or `problem` is set, and `unread_bytes` counts what lies behind the fault.
 
-    Keys: format_version; model_id (hex); width, height (pixels); colour ("gray", "rgb"); step;
+    Keys: format_version; model_id (hex); look (the decoder that it was made for: name and id, or None
+    for the model's own); width, height (pixels); colour ("gray", "rgb"); step;
     first_level; levels (promised by the header), levels_present; file_bytes; bpp (bits of the
     file per pixel); overhead_bytes (header, checksums, chunk heads and END); chunks (a list of
     kind, name and bytes of payload); icc_bytes, exif_bytes, xmp_bytes (None where absent);
@@ -41,6 +44,7 @@ def describe_picture(source: ByteSource, *, max_pixels: int = DEFAULT_MAX_PIXELS
     return {
         "format_version": VERSION,
         "model_id": header.model_id.hex(),
+        "look": _look(container.find(ChunkKind.LOOK)),
         "width": header.width,
         "height": header.height,
         "colour": header.colour.name.lower(),
@@ -71,6 +75,7 @@ def format_picture_lines(facts: dict[str, Any]) -> str:
     rows = [
         ("format", f"bsq version {facts['format_version']}"),
         ("model", facts["model_id"]),
+        *([("look", f"{look['name']} ({look['id']})")] if (look := facts["look"]) else []),
         ("size", f"{facts['width']} x {facts['height']} pixels, {facts['colour']}"),
         ("step", str(facts["step"])),
         ("levels", levels),
@@ -110,6 +115,17 @@ def _chunk_list(container: Container) -> list[dict[str, Any]]:
         rows.append({"kind": chunk.kind.decode(), "name": name, "bytes": len(chunk.payload)})
         level += chunk.kind == ChunkKind.LEVEL
     return rows
+
+
+def _look(payload: bytes | None) -> dict[str, str] | None:
+    """Name and id (hex) of the look that a chunk names."""
+    if payload is None:
+        return None
+    try:
+        look = unpack_look(payload)
+    except FormatError as error:
+        return {"name": str(error), "id": payload.hex()[:16]}
+    return {"name": look.name, "id": look.id.hex()}
 
 
 def _alpha(payload: bytes | None) -> dict[str, Any] | None:

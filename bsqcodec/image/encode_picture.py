@@ -22,13 +22,14 @@ from bsqcodec.encoder.target_search import (
 )
 from bsqcodec.errors import FormatError, LimitError, VerifyError
 from bsqcodec.format.image_container import Chunk, ChunkKind, Colour, Header, pack, unpack
+from bsqcodec.format.look_chunk import Look, pack_look
 from bsqcodec.format.memory_limit import memory_notes, picture_memory
 from bsqcodec.image.samples import to_grey, to_rgb
 from bsqcodec.machine.scope import coding
 from bsqcodec.media.image.alpha import pack_alpha
 from bsqcodec.media.image.picture import Picture
 from bsqcodec.models.picture_model import PictureModel, Progress, Symbols
-from bsqcodec.options import EncodeOptions
+from bsqcodec.options import OWN_LOOK, EncodeOptions
 from bsqcodec.targets import BitsPerPixel, Psnr, Quality, Size
 
 
@@ -58,7 +59,7 @@ class Encoded:
     """A coded picture and what is known about it.
 
     quality: the one that its step and effort belong to, None for weights that have one only;
-    ideal_bits: from the prior.
+    ideal_bits: from the prior. look: the decoder that it was made for, by which `psnr` is.
     """
 
     data: bytes
@@ -71,6 +72,7 @@ class Encoded:
     seconds: float
     ideal_bits: float
     notes: tuple[str, ...]
+    look: str
     lazy_psnr: LazyPsnr = field(repr=False, compare=False)
 
     @property
@@ -96,6 +98,7 @@ class Attempt:
 class PictureEncoding:
     """A picture that is being encoded with the weights of a model.
 
+    look: the one that the model's decoder has, for the file to name; None for the weights' own.
     notes: the first of the result's notes. progress takes 0..1, anew for each coding. Raises
     TargetError for options that the model's family does not have.
     """
@@ -105,6 +108,7 @@ class PictureEncoding:
         model: PictureModel,
         picture: Picture,
         options: EncodeOptions,
+        look: Look | None = None,
         *,
         notes: Sequence[str] = (),
         progress: Progress | None = None,
@@ -117,7 +121,10 @@ class PictureEncoding:
             *picture.notes,
             *memory_notes("the picture", picture.width, picture.height, picture_memory),
         ]
+        self._look = look
         self._before, self._after = _side_chunks(picture, options.strip)
+        if look is not None:
+            self._before.insert(0, Chunk(ChunkKind.LOOK, pack_look(look)))
         self._encoder = picture_encoder(model, to_rgb(picture.pixels), options)
         self._notes += self._encoder.notes
 
@@ -155,6 +162,7 @@ class PictureEncoding:
             seconds=time.perf_counter() - self._started,
             ideal_bits=made.ideal_bits,
             notes=tuple(self._notes),
+            look=OWN_LOOK if self._look is None else self._look.name,
             lazy_psnr=LazyPsnr(measure, db),
         )
 

@@ -11,6 +11,7 @@ from bsqcodec.training import (
     exactness,
     export,
     export_bsq,
+    export_look,
     export_video,
     inter,
     joint,
@@ -36,6 +37,7 @@ def main() -> None:
         "inter": inter,
         "export": export,
         "export-bsq": export_bsq,
+        "export-look": export_look,
         "export-video": export_video,
         "exactness": exactness,
     }.items():

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from bsqcodec.compare.lpips import Lpips
 from bsqcodec.encoder.distortion import distortion, ms_ssim
 from bsqcodec.encoder.masking import dead_zones_of
 from bsqcodec.encoder.psnr import psnr_of_error
@@ -45,6 +46,9 @@ FLOOR = 24.0
 """Squared error that is typical at a step is about the step size plus this (what no
 step can code)."""
 
+LPIPS_FLOOR = 0.01
+"""Added to LPIPS before its logarithm is taken; LPIPS of photographs is .03 to .4."""
+
 VALIDATION_STEPS = (160, 192, 224)
 """Step indices at which held-out pictures are coded."""
 
@@ -57,26 +61,46 @@ class Trained(nn.Module):
         self.tokenizer = Tokenizer(config)
 
 
-def decoder_loss(
-    tokenizer: Tokenizer, pixels: Tensor, step: Tensor, wider: Tensor, ms_ssim_weight: float
-) -> tuple[Tensor, Tensor]:
-    """(loss, distortion), each [B], of integers that the encoder as it is makes of pixels.
+class Objective(nn.Module):
+    """What a decoder's training minimises: distortion relative to what is typical at a step, and LPIPS.
 
-    wider [B] is added to the dead zones.
+    ms_ssim: weight of MS-SSIM in the distortion, 0..1. perceptual: weight of LPIPS, which counts by
+    its logarithm, since it falls with the step as much as the distortion does.
     """
-    with torch.no_grad():
-        z = tokenizer.encode(pixels, step)
-        zone = dead_zones_of(pixels, tokenizer.config.patch) + wider[:, None, None, None]
-        n = quantize_beyond(z, zone)
-    return loss_of_integers(tokenizer, pixels, n, step, ms_ssim_weight)
 
+    def __init__(self, ms_ssim: float, lpips: Lpips | None = None, perceptual: float = 0.0) -> None:
+        super().__init__()
+        self.ms_ssim = ms_ssim
+        self.lpips = lpips
+        self.perceptual = perceptual
 
-def loss_of_integers(
-    tokenizer: Tokenizer, pixels: Tensor, n: Tensor, step: Tensor, ms_ssim_weight: float
-) -> tuple[Tensor, Tensor]:
-    """(loss, distortion), each [B], of integers n [B, h, w, C] at steps [B]."""
-    d = distortion(tokenizer.decode(n, step), pixels, ms_ssim_weight)
-    return d / (step_size(step.float()) + FLOOR), d
+    def of_pixels(
+        self, tokenizer: Tokenizer, pixels: Tensor, step: Tensor, wider: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """What `forward` returns, of integers that the encoder as it is makes of pixels.
+
+        wider [B] is added to the dead zones.
+        """
+        with torch.no_grad():
+            z = tokenizer.encode(pixels, step)
+            zone = dead_zones_of(pixels, tokenizer.config.patch) + wider[:, None, None, None]
+            n = quantize_beyond(z, zone)
+        return self(tokenizer, pixels, n, step)
+
+    def forward(
+        self, tokenizer: Tokenizer, pixels: Tensor, n: Tensor, step: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """(loss, distortion, LPIPS), each [B], of integers n [B, h, w, C] at steps [B].
+
+        LPIPS is 0 where it has no weight.
+        """
+        decoded = tokenizer.decode(n, step)
+        d = distortion(decoded, pixels, self.ms_ssim)
+        loss = d / (step_size(step.float()) + FLOOR)
+        if self.lpips is None:
+            return loss, d, torch.zeros_like(d)
+        distance = self.lpips(decoded, pixels)
+        return loss + self.perceptual * torch.log(distance + LPIPS_FLOOR), d, distance
 
 
 def draw_steps(count: int, generator: np.random.Generator) -> Tensor:
@@ -110,8 +134,9 @@ def evaluate(
     steps: tuple[int, ...],
     device: torch.device,
     bits: Callable[[Tensor, int], float] | None = None,
+    lpips: Lpips | None = None,
 ) -> dict[str, str]:
-    """Mean PSNR and MS-SSIM at each step index, and bpp if `bits` says what integers cost."""
+    """Mean PSNR and MS-SSIM at each step index, bpp if `bits` says what integers cost, and LPIPS."""
     figures = {}
     for index in steps if pictures else ():
         rows = []
@@ -123,9 +148,10 @@ def evaluate(
                 n = quantize_beyond(z, dead_zones_of(x, tokenizer.config.patch))
                 y = tokenizer.decode(n, step).clamp(0, 255).round()
                 bpp = bits(n, index) / (x.shape[2] * x.shape[3]) if bits else math.nan
-            rows.append([bpp, *quality_of(y, x)])
-        bpp, psnr, similarity = np.mean(rows, axis=0)
-        quality = f"{psnr:.3f}dB/{similarity:.4f}"
+            distance = float(lpips(y.float(), x)[0]) if lpips else math.nan
+            rows.append([bpp, *quality_of(y, x), distance])
+        bpp, psnr, similarity, distance = np.mean(rows, axis=0)
+        quality = f"{psnr:.3f}dB/{similarity:.4f}" + (f"/{distance:.4f}" if lpips else "")
         figures[f"s{index}"] = f"{bpp:.4f}bpp/{quality}" if bits else quality
     return figures
 
@@ -167,6 +193,10 @@ def start_from(tokenizer: Tokenizer, source: Tokenizer) -> None:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_shared_arguments(parser)
     parser.add_argument("--ms-ssim", type=float, default=0.0, help="weight of MS-SSIM in the loss")
+    parser.add_argument("--lpips", type=Path, help="file of LPIPS weights")
+    parser.add_argument(
+        "--perceptual", type=float, default=0.5, help="weight of LPIPS, if --lpips is given"
+    )
     parser.add_argument("--gains", type=float, help="exponent of the channels' gains at the start")
     parser.add_argument(
         "--searched", type=Path, help="folder of training.searched to learn from too"
@@ -208,9 +238,16 @@ def train(args: argparse.Namespace, world: World) -> None:
     searched, searched_held_out = None, None
     if args.searched:
         searched, searched_held_out = Searched.load(args.searched).split()
-    loss_of, loss_of_searched = decoder_loss, loss_of_integers
+    lpips = Lpips.load(args.lpips).to(device) if args.lpips else None
+    objective = Objective(args.ms_ssim, lpips, args.perceptual)
+    loss_of, loss_of_searched = objective.of_pixels, objective.forward
     if not args.no_compile:
         loss_of, loss_of_searched = torch.compile(loss_of), torch.compile(loss_of_searched)
+
+    def figures_of(d: Tensor, distance: Tensor, name: str = "rmse") -> dict[str, Tensor]:
+        figures = {name: d.clamp_min(0).sqrt().mean()}
+        return figures | {"lpips": distance.mean()} if lpips else figures
+
     source = crop_source(args, pictures, device)
     held_out: list[Tensor] = []
     if args.validation:
@@ -221,18 +258,18 @@ def train(args: argparse.Namespace, world: World) -> None:
             drawn = searched.draw(args.batch, args.crop, generator)
             pixels, n, index = (x.to(device).float() for x in drawn)
             with autocast(device):
-                loss, d = loss_of_searched(model.tokenizer, pixels, n, index, args.ms_ssim)
-            return loss.mean(), {"rmse_searched": d.clamp_min(0).sqrt().mean()}
+                loss, d, distance = loss_of_searched(model.tokenizer, pixels, n, index)
+            return loss.mean(), figures_of(d, distance, "rmse_searched")
         pixels = source.crops(args.batch, args.crop, generator).to(device).float()
         index = draw_steps(args.batch, generator).to(device)
         wider = 0.1 * torch.rand(args.batch, device=device) - 0.03
         with autocast(device):
-            loss, d = loss_of(model.tokenizer, pixels, index, wider, args.ms_ssim)
-        return loss.mean(), {"rmse": d.clamp_min(0).sqrt().mean()}
+            loss, d, distance = loss_of(model.tokenizer, pixels, index, wider)
+        return loss.mean(), figures_of(d, distance)
 
     def validate(state: dict[str, Tensor]) -> dict[str, Any]:
         shadow.load_state_dict(state)
-        figures = evaluate(shadow.tokenizer, held_out, VALIDATION_STEPS, device)
+        figures = evaluate(shadow.tokenizer, held_out, VALIDATION_STEPS, device, lpips=lpips)
         if searched_held_out:
             figures["searched"] = evaluate_searched(shadow.tokenizer, searched_held_out, device)
         return figures

@@ -6,6 +6,9 @@
 # RUNS        a folder for the runs, one each stage
 # OUT         a folder for the weights, as bsqcodec's --weights or BSQCODEC_WEIGHTS take it
 #
+# LPIPS       environment: a safetensors file of SqueezeNet's features and the linear layers of LPIPS,
+#             for the look "natural"
+#
 # A stage that is finished ends at once. So after an interruption the same command goes on.
 # common.sh lists the environment variables. docs/TRAINING.md says what each stage is for.
 set -euo pipefail
@@ -63,3 +66,14 @@ stage decoder9 77 tokenizer "${pictures[@]}" --init "$interim" --searched "$RUNS
     --ms-ssim 0.8 --rate 1e-3 --decay 0.5 --config "$EIGHT"
 command_of_training export --tokenizer "$interim" "$RUNS/decoder9" --prior "$RUNS/prior-joint" \
     --out "$OUT" --default
+
+# 10. Further decoders for the same integers: of squared error alone, and for LPIPS too.
+weights=$(ls -t "$OUT"/image-*.safetensors | head -n 1)
+stage faithful 40 tokenizer "${pictures[@]}" --init "$weights" --rate 1e-3 --decay 0.5 --average 0.995 \
+    --config "$EIGHT"
+command_of_training export-look --weights "$weights" --tokenizer "$RUNS/faithful" --look faithful --out "$OUT"
+if [ -n "${LPIPS:-}" ]; then
+    stage natural 40 tokenizer "${pictures[@]}" --init "$weights" --lpips "$LPIPS" --perceptual 0.6 \
+        --ms-ssim 0.5 --rate 1e-3 --decay 0.5 --average 0.995 --config "$EIGHT"
+    command_of_training export-look --weights "$weights" --tokenizer "$RUNS/natural" --look natural --out "$OUT"
+fi

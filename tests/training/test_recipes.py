@@ -44,6 +44,7 @@ exit "$status"
 PICTURE_STAGES = [
     *["tokenizer"] * 4,
     *("prior", "joint", "prior", "tokenizer", "export", "searched", "tokenizer", "export"),
+    *("tokenizer", "export-look"),
 ]
 VIDEO_STAGES = ["video", "video", "inter", "video", "inter", "export-video"]
 BSQ_STAGES = ["bsq", "bsq", "bsq", "bit-prior", "export-bsq"]

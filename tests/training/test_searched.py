@@ -17,12 +17,7 @@ from bsqcodec.models.prior.walk_coders import RATE_WEIGHT
 from bsqcodec.models.weight_files import load
 from bsqcodec.training.checkpoints import tokenizer_of
 from bsqcodec.training.searched import HELD_OUT, HIGHEST, LOWEST, PART, Searched, searched_integers
-from bsqcodec.training.tokenizer import (
-    Trained,
-    decoder_loss,
-    evaluate_searched,
-    loss_of_integers,
-)
+from bsqcodec.training.tokenizer import Objective, Trained, evaluate_searched
 
 from ..golden_files import model_path
 from ..tiny_models import random_tokenizer
@@ -135,8 +130,9 @@ def test_their_loss_is_that_of_the_encoders_own(make_scene: MakeScene) -> None:
     with torch.no_grad():
         z, zone = tokenizer.encode(pixels, step), dead_zones_of(pixels, 16) + 0.1
         n = torch.where(z.abs() < zone, 0.0, z.round())
-        plain = decoder_loss(tokenizer, pixels, step, wider, 0.5)
-        same = loss_of_integers(tokenizer, pixels, n, step, 0.5)
+        objective = Objective(0.5)
+        plain = objective.of_pixels(tokenizer, pixels, step, wider)
+        same = objective(tokenizer, pixels, n, step)
     assert torch.equal(plain[0], same[0]) and torch.equal(plain[1], same[1])
 
 

@@ -16,7 +16,7 @@ from bsqcodec.encoder.masking import dead_zones_of
 from bsqcodec.models.transform.quantizer import quantize_beyond
 from bsqcodec.models.transform.tokenizer import Tokenizer
 from bsqcodec.training.tokenizer import (
-    decoder_loss,
+    Objective,
     draw_steps,
     evaluate,
     validation_pictures,
@@ -38,7 +38,7 @@ def pixels(make_scene: MakeScene) -> Tensor:
 def test_decoder_loss_trains_the_decoder_on_fixed_integers(pixels: Tensor) -> None:
     tokenizer = random_tokenizer().requires_grad_(True)
     wider = torch.tensor([0.0, 0.2])
-    loss, d = decoder_loss(tokenizer, pixels, STEPS, wider, 0.0)
+    loss, d, _ = Objective(0.0).of_pixels(tokenizer, pixels, STEPS, wider)
     z = tokenizer.encode(pixels, STEPS)
     n = quantize_beyond(z, dead_zones_of(pixels, 16) + wider[:, None, None, None])
     expected = distortion(tokenizer.decode(n, STEPS), pixels, 0.0)
