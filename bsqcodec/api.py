@@ -107,8 +107,8 @@ def decode(
     crop: (left, top, width, height) of the pixels that are wanted; rendering takes time for these
     alone. look: "faithful", "balanced" or "natural", the decoder that shows it, by default the one
     that the file names. max_memory: bytes that decoding may take, by default 10 GB or what this
-    process can have, if that is less. Raises FormatError or one of its children, LimitError, WeightsError,
-    CropError, OSError, ValueError for fewer levels than 1, or TypeError for `others`,
+    process can have, if that is less. Raises FormatError or one of its children, LimitError,
+    WeightsError, CropError, OSError, ValueError for fewer levels than 1, or TypeError for `others`,
     of which there are none.
     """
     from bsqcodec.media.crop import Crop

@@ -59,8 +59,8 @@ class Decoded:
 
     header: of the file, also where the picture is a crop. seconds: all the time it took;
     render_seconds: that from symbols to pixels. filled_rows: runs of rows of pixels that were
-    damaged, and that the model filled in. look: the decoder that showed it. notes: what is not as the
-    file would have it.
+    damaged, and that the model filled in. look: the decoder that showed it. notes: what is not as
+    the file would have it.
     """
 
     picture: Picture

@@ -24,8 +24,8 @@ def describe_picture(source: ByteSource, *, max_pixels: int = DEFAULT_MAX_PIXELS
     A file that is cut or damaged after its header is described as far as it is sound: then
     `truncated` or `problem` is set, and `unread_bytes` counts what lies behind the fault.
 
-    Keys: format_version; model_id (hex); look (the decoder that it was made for: name and id, or None
-    for the model's own); width, height (pixels); colour ("gray", "rgb"); step;
+    Keys: format_version; model_id (hex); look (the decoder that it was made for: name and id, or
+    None for the model's own); width, height (pixels); colour ("gray", "rgb"); step;
     first_level; levels (promised by the header), levels_present; file_bytes; bpp (bits of the
     file per pixel); overhead_bytes (header, checksums, chunk heads and END); chunks (a list of
     kind, name and bytes of payload); icc_bytes, exif_bytes, xmp_bytes (None where absent);

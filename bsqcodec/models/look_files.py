@@ -1,4 +1,4 @@
-"""Further decoders for the integers of weights of the transform family: files `look-ID.safetensors`.
+"""Further decoders for integers of the transform family: files `look-ID.safetensors`.
 
 Such a file holds a tokenizer's decoder (`decoder.*`, float16 and float32) and names the weights
 whose integers it decodes. `index.json` names the one of each look, under `MODEL-LOOK`.

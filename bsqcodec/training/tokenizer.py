@@ -62,7 +62,7 @@ class Trained(nn.Module):
 
 
 class Objective(nn.Module):
-    """What a decoder's training minimises: distortion relative to what is typical at a step, and LPIPS.
+    """What a decoder learns: distortion relative to what is typical at a step, and LPIPS.
 
     ms_ssim: weight of MS-SSIM in the distortion, 0..1. perceptual: weight of LPIPS, which counts by
     its logarithm, since it falls with the step as much as the distortion does.
@@ -136,7 +136,7 @@ def evaluate(
     bits: Callable[[Tensor, int], float] | None = None,
     lpips: Lpips | None = None,
 ) -> dict[str, str]:
-    """Mean PSNR and MS-SSIM at each step index, bpp if `bits` says what integers cost, and LPIPS."""
+    """Mean PSNR, MS-SSIM and LPIPS at each step index, and bpp if `bits` says what that costs."""
     figures = {}
     for index in steps if pictures else ():
         rows = []
