@@ -80,8 +80,8 @@ ENCODING_OPTIONS = (
         "--look",
         type=click.Choice(LOOKS),
         help="Pictures: the decoder that the file is made for, and shown by unless decode --look"
-        " says otherwise: faithful for least squared error, natural for what looks like a photograph."
-        "  [default: faithful with --tune psnr, else balanced]",
+        " says otherwise: faithful for least squared error, natural for what looks like a"
+        " photograph.  [default: faithful with --tune psnr, else balanced]",
     ),
     click.option(
         "--strip",
