@@ -22,19 +22,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, Unpack
 
 from bsqcodec.format.image_container import DEFAULT_MAX_PIXELS
-from bsqcodec.options import DecodeOptions, EncodeOptions, Look, PictureKeywords
+from bsqcodec.options import (
+    DecodeOptions,
+    EncodeOptions,
+    PictureDecodeKeywords,
+    PictureKeywords,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
     from bsqcodec.image.codec import Codec
-    from bsqcodec.media.crop import Crop
     from bsqcodec.media.image.picture import Picture
     from bsqcodec.targets import Target
 
     File: TypeAlias = str | Path | bytes | BinaryIO
-    CropLike: TypeAlias = Crop | tuple[int, int, int, int] | str
     PictureLike: TypeAlias = Image.Image | NDArray[Any] | Picture | File
 
 MAX_PIXELS = DEFAULT_MAX_PIXELS
@@ -48,7 +51,6 @@ def encode(
     size: int | str | None = None,
     psnr: float | None = None,
     *,
-    max_pixels: int = MAX_PIXELS,
     weights: str | Path | None = None,
     model: str = "transform",
     device: str = "auto",
@@ -67,7 +69,8 @@ def encode(
     options: strip=True leaves ICC, EXIF and XMP out; verify=True decodes the result and compares;
     effort=0, 1 or 2, see `Codec.encode`; tune="psnr" or "ms-ssim", the measure that effort 2
     searches by, in place of a mix of both; "psnr" has effort 1 choose integers by it too;
-    look="faithful", "balanced" or "natural", the decoder that the file is made for.
+    look="faithful", "balanced" or "natural", the decoder that the file is made for; max_pixels
+    refuses larger pictures.
     Raises ValueError for another effort, tune or device or a target that is none, TypeError for
     arguments of other types, MediaError, LimitError, TargetError, WeightsError, VerifyError or
     OSError.
@@ -78,30 +81,23 @@ def encode(
             " the .bsq file and writes none: pathlib.Path(name).write_bytes does"
         )
     target = choose_target(quality, bpp, size, psnr)
-    chosen = EncodeOptions.for_picture(target, max_pixels, **options)
-    picture = _read(image, max_pixels)
-    codec = _codec(None if weights is None else str(weights), device, threads, model)
+    chosen = EncodeOptions.for_picture(target, **options)
+    picture = _read(image, chosen.max_pixels)
+    codec = _codec(weights, device, threads, model)
     return codec.encode_with(picture, chosen).data
 
 
 def decode(
     data: File,
     *others: object,
-    levels: int | None = None,
-    partial: bool = False,
-    fill: bool = True,
-    reduction: int = 1,
-    crop: CropLike | None = None,
-    look: Look | None = None,
-    max_pixels: int = MAX_PIXELS,
-    max_memory: int | None = None,
     weights: str | Path | None = None,
     device: str = "auto",
     threads: int | None = None,
+    **options: Unpack[PictureDecodeKeywords],
 ) -> Image.Image:
     """Return the picture in a .bsq file (path, bytes or stream) as L, LA, RGB or RGBA.
 
-    levels: decode only so many levels, for a coarser picture. reduction: 2, 4, 8 or 16 for a
+    options: levels, to decode only so many, for a coarser picture. reduction: 2, 4, 8 or 16 for a
     picture that is so many times smaller, fast. partial: take a cut or damaged file as far as it
     goes. fill: have weights of the family bsq fill in what is missing.
     crop: (left, top, width, height) of the pixels that are wanted; rendering takes time for these
@@ -111,7 +107,6 @@ def decode(
     WeightsError, CropError, OSError, ValueError for fewer levels than 1, or TypeError for `others`,
     of which there are none.
     """
-    from bsqcodec.media.crop import Crop
     from bsqcodec.media.image.picture import to_pil
 
     if others:
@@ -120,19 +115,10 @@ def decode(
             " decode(data).save(name) does"
         )
     check_source(data)
-    options = DecodeOptions(
-        levels=levels,
-        partial=partial,
-        fill=fill,
-        reduction=reduction,
-        crop=Crop.of(crop),
-        look=look,
-        max_pixels=max_pixels,
-        max_memory=max_memory,
-    )
-    codec = _codec(None if weights is None else str(weights), device, threads)
+    chosen = DecodeOptions.for_picture(**options)
+    codec = _codec(weights, device, threads)
     with open(data, "rb") if isinstance(data, (str, Path)) else nullcontext(data) as source:
-        decoded = codec.decode_with(source, options)
+        decoded = codec.decode_with(source, chosen)
     return to_pil(decoded.picture)
 
 
@@ -208,7 +194,7 @@ def choose_target(
 
 @lru_cache(maxsize=1)
 def _codec(
-    weights: str | None, device: str, threads: int | None, model: str = "transform"
+    weights: str | Path | None, device: str, threads: int | None, model: str = "transform"
 ) -> Codec:
     """The codec that was used last, as long as it is asked for with the same arguments."""
     from bsqcodec.image.codec import Codec

@@ -25,15 +25,14 @@ from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Unpack
 
-from bsqcodec.api import MAX_PIXELS, check_source, choose_target
+from bsqcodec.api import check_source, choose_target
 from bsqcodec.format.byte_source import SupportsRead, as_stream
-from bsqcodec.options import DecodeOptions, EncodeOptions, VideoKeywords
+from bsqcodec.options import DecodeOptions, EncodeOptions, VideoDecodeKeywords, VideoKeywords
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
-    from bsqcodec.api import CropLike
     from bsqcodec.media.image.picture import Samples
     from bsqcodec.media.video.video_files import OutputOptions, RawVideo
     from bsqcodec.video.codec import VideoCodec
@@ -57,7 +56,6 @@ def encode_video(
     frame_rate: Fraction | float | None = None,
     start: float | None = None,
     duration: float | None = None,
-    max_pixels: int = MAX_PIXELS,
     weights: str | Path | None = None,
     model: str = "transform",
     device: str = "auto",
@@ -94,21 +92,19 @@ def encode_video(
     from bsqcodec.video.encode_file import VideoInput, encode_video_file
 
     target = choose_target(quality, bpp, size, psnr, bitrate)
-    chosen = EncodeOptions.for_video(target, max_pixels, **options)
+    chosen = EncodeOptions.for_video(target, **options)
     check_source(source)
     _check_coded_output(destination, overwrite, source)
     video = VideoInput(
         source,
+        chosen,
         raw=raw,
         frame_rate=_frame_rate(frame_rate),
-        max_pixels=max_pixels,
         allow_damage=partial,
-        strip=chosen.strip,
-        audio=chosen.audio_choice,
         part=Part.of(start, duration),
     )
     video.check()
-    codec = _codec(None if weights is None else str(weights), device, threads, model)
+    codec = _codec(weights, device, threads, model)
     with _output(destination, overwrite) as file:
         return encode_video_file(codec, video, file, chosen)
 
@@ -123,7 +119,6 @@ def encode_frames(
     *,
     frame_rate: Fraction | float | None = None,
     overwrite: bool = False,
-    max_pixels: int = MAX_PIXELS,
     weights: str | Path | None = None,
     model: str = "transform",
     device: str = "auto",
@@ -142,15 +137,15 @@ def encode_frames(
     from bsqcodec.video.encode_frames import encode_reader
 
     target = choose_target(quality, bpp, psnr=psnr, bitrate=bitrate)
-    chosen = EncodeOptions.for_video(target, max_pixels, **options)
+    chosen = EncodeOptions.for_video(target, **options)
     _check_coded_output(destination, overwrite)
     pictures = (
-        (f"frame {number}", picture_from(frame, max_pixels=max_pixels))
+        (f"frame {number}", picture_from(frame, max_pixels=chosen.max_pixels))
         for number, frame in enumerate(frames)
     )
     count = len(frames) if isinstance(frames, Sized) else None
     reader = PicturesReader(pictures, _frame_rate(frame_rate), count)
-    codec = _codec(None if weights is None else str(weights), device, threads, model)
+    codec = _codec(weights, device, threads, model)
     with _output(destination, overwrite) as file:
         if not chosen.verify:
             return encode_reader(codec, reader, file, chosen)
@@ -165,16 +160,11 @@ def decode_video(
     destination: str | Path | BinaryIO,
     *,
     options: OutputOptions | None = None,
-    start: float | None = None,
-    duration: float | None = None,
-    crop: CropLike | None = None,
-    partial: bool = False,
     overwrite: bool = False,
-    max_pixels: int = MAX_PIXELS,
-    max_memory: int | None = None,
     weights: str | Path | None = None,
     device: str = "auto",
     threads: int | None = None,
+    **decoding: Unpack[VideoDecodeKeywords],
 ) -> StoredVideo:
     """Decode a .bsq video to a file (.mp4, .mkv, .mov, .y4m), a stream or numbered pictures.
 
@@ -189,26 +179,18 @@ def decode_video(
     seconds, OutputError for a destination and options that do not go together, OutputExistsError or
     OSError. What is wrong with the destination is raised before any work is done.
     """
-    from bsqcodec.media.crop import Crop
     from bsqcodec.media.files import check_other_file
     from bsqcodec.media.video.video_files import OutputOptions, check_video_output
     from bsqcodec.video.decode_file import decode_video_file
 
     check_source(source)
     _check_destination(destination)
-    chosen = DecodeOptions(
-        partial=partial,
-        start=start,
-        duration=duration,
-        crop=Crop.of(crop),
-        max_pixels=max_pixels,
-        max_memory=max_memory,
-    )
+    chosen = DecodeOptions.for_video(**decoding)
     options = replace(options or OutputOptions(), overwrite=overwrite)
     if isinstance(destination, (str, Path)):
         check_other_file(source, destination)
     check_video_output(destination, options, force=overwrite)
-    codec = _codec(None if weights is None else str(weights), device, threads)
+    codec = _codec(weights, device, threads)
     target = Path(destination) if isinstance(destination, str) else destination
     with _opened(source) as stream:
         return decode_video_file(codec, stream, target, options, chosen)
@@ -217,34 +199,19 @@ def decode_video(
 def video_frames(
     source: str | Path | bytes | BinaryIO,
     *,
-    start: float | None = None,
-    duration: float | None = None,
-    crop: CropLike | None = None,
-    partial: bool = False,
-    max_pixels: int = MAX_PIXELS,
-    max_memory: int | None = None,
     weights: str | Path | None = None,
     device: str = "auto",
     threads: int | None = None,
+    **decoding: Unpack[VideoDecodeKeywords],
 ) -> Iterator[Samples]:
     """Yield the frames of a .bsq video, uint8 [H, W, 3] RGB, as they are decoded.
 
     start, duration, crop, partial, max_memory: as of `decode_video`, whose errors are raised as the
     frames come.
     """
-    from bsqcodec.media.crop import Crop
-
-    codec = _codec(None if weights is None else str(weights), device, threads)
+    codec = _codec(weights, device, threads)
     with _opened(source) as stream:
-        decoded = codec.decode(
-            stream,
-            start=start,
-            duration=duration,
-            crop=Crop.of(crop),
-            partial=partial,
-            max_pixels=max_pixels,
-            max_memory=max_memory,
-        )
+        decoded = codec.decode_with(stream, DecodeOptions.for_video(**decoding))
         with closing(decoded.frames()) as frames:
             for frame in frames:
                 yield frame.pixels
@@ -306,7 +273,7 @@ def _opened(source: str | Path | bytes | BinaryIO) -> Iterator[SupportsRead]:
 
 @lru_cache(maxsize=1)
 def _codec(
-    weights: str | None, device: str, threads: int | None, model: str = "transform"
+    weights: str | Path | None, device: str, threads: int | None, model: str = "transform"
 ) -> VideoCodec:
     """The codec that was used last, as long as it is asked for with the same arguments."""
     from bsqcodec.video.codec import VideoCodec

@@ -2,7 +2,8 @@
 
 The command line and the Python functions make them, and everything below takes them whole. What is
 possible is checked here and nowhere else. A new option of encoding is a field of `EncodeOptions`
-and, for Python, a name in `PictureKeywords` or `VideoKeywords` (see CONTRIBUTING.md).
+and, for Python, a name in `PictureKeywords` or `VideoKeywords` (see CONTRIBUTING.md). `for_picture`
+and `for_video` make the objects of what Python takes by name.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Literal, Self, TypeAlias, TypedDict, Unpack, get_args
 
 from bsqcodec.format.image_container import DEFAULT_MAX_PIXELS
 from bsqcodec.format.video_chunks import MAX_GOP_FRAMES
-from bsqcodec.media.crop import Crop
+from bsqcodec.media.crop import Crop, CropLike
 from bsqcodec.media.side.audio_choice import AudioChoice
 from bsqcodec.media.video.part import check_seconds
 from bsqcodec.targets import Bitrate, Target
@@ -49,6 +50,7 @@ class CommonKeywords(TypedDict, total=False):
     verify: bool
     effort: int
     tune: Tune | None
+    max_pixels: int
 
 
 class PictureKeywords(CommonKeywords, total=False):
@@ -65,16 +67,28 @@ class VideoKeywords(CommonKeywords, total=False):
 
 
 class DecodeKeywords(TypedDict, total=False):
+    """Options of decoding pictures and videos that Python takes by name; see `DecodeOptions`."""
+
+    partial: bool
+    crop: CropLike | None
+    max_pixels: int
+    max_memory: int | None
+
+
+class PictureDecodeKeywords(DecodeKeywords, total=False):
     """Options of decoding a picture that Python takes by name; see `DecodeOptions`."""
 
     levels: int | None
-    partial: bool
     fill: bool
     reduction: int
-    crop: Crop | None
     look: Look | None
-    max_pixels: int
-    max_memory: int | None
+
+
+class VideoDecodeKeywords(DecodeKeywords, total=False):
+    """Options of decoding a video that Python takes by name; see `DecodeOptions`."""
+
+    start: float | None
+    duration: float | None
 
 
 @dataclass(frozen=True)
@@ -116,29 +130,24 @@ class EncodeOptions:
         return AudioChoice.parse(self.audio)
 
     @classmethod
-    def for_picture(
-        cls,
-        target: Target | None,
-        max_pixels: int = DEFAULT_MAX_PIXELS,
-        **keywords: Unpack[PictureKeywords],
-    ) -> Self:
-        """The options of a picture. Raises TypeError for a name that is none of them, and for a
-        bitrate."""
-        _check_names(keywords, PictureKeywords.__annotations__, "a picture")
+    def for_picture(cls, target: Target | None, **keywords: Unpack[PictureKeywords]) -> Self:
+        """The options of a picture, as Python takes them by name.
+
+        Raises TypeError for a name that is none of them, and for a bitrate.
+        """
+        _check_names(keywords, PictureKeywords, "encoding a picture")
         if isinstance(target, Bitrate):
             raise TypeError("a bitrate is of videos, and this is a picture")
-        return cls(target, max_pixels=max_pixels, **keywords)
+        return cls(target, **keywords)
 
     @classmethod
-    def for_video(
-        cls,
-        target: Target | None,
-        max_pixels: int = DEFAULT_MAX_PIXELS,
-        **keywords: Unpack[VideoKeywords],
-    ) -> Self:
-        """The options of a video. Raises TypeError for a name that is none of them."""
-        _check_names(keywords, VideoKeywords.__annotations__, "a video")
-        return cls(target, max_pixels=max_pixels, **keywords)
+    def for_video(cls, target: Target | None, **keywords: Unpack[VideoKeywords]) -> Self:
+        """The options of a video, as Python takes them by name.
+
+        Raises TypeError for a name that is none of them.
+        """
+        _check_names(keywords, VideoKeywords, "encoding a video")
+        return cls(target, **keywords)
 
 
 @dataclass(frozen=True)
@@ -176,6 +185,26 @@ class DecodeOptions:
         _check_look(self.look)
         check_seconds(self.start, self.duration)
 
+    @classmethod
+    def for_picture(cls, **keywords: Unpack[PictureDecodeKeywords]) -> Self:
+        """The options of a picture, as Python takes them by name.
+
+        Raises TypeError for a name that is none of them, and what `Crop.of` does.
+        """
+        _check_names(keywords, PictureDecodeKeywords, "decoding a picture")
+        keywords["crop"] = Crop.of(keywords.get("crop"))
+        return cls(**keywords)  # type: ignore[arg-type]  # the crop is a Crop now
+
+    @classmethod
+    def for_video(cls, **keywords: Unpack[VideoDecodeKeywords]) -> Self:
+        """The options of a video, as Python takes them by name.
+
+        Raises TypeError for a name that is none of them, and what `Crop.of` does.
+        """
+        _check_names(keywords, VideoDecodeKeywords, "decoding a video")
+        keywords["crop"] = Crop.of(keywords.get("crop"))
+        return cls(**keywords)  # type: ignore[arg-type]  # the crop is a Crop now
+
     @property
     def takes_all(self) -> bool:
         """Whether no part of a video is left out."""
@@ -187,8 +216,9 @@ def _check_look(look: str | None) -> None:
         raise ValueError(f"{look!r} is not one of {', '.join(LOOKS)}")
 
 
-def _check_names(given: Iterable[str], known: Iterable[str], what: str) -> None:
-    known = tuple(known)
+def _check_names(given: Iterable[str], keywords: type, what: str) -> None:
+    """Raise TypeError for a name that the keywords, a TypedDict, do not have."""
+    known = keywords.__annotations__
     for name in given:
         if name not in known:
-            raise TypeError(f"{name!r} is not an option of encoding {what}: {', '.join(known)}")
+            raise TypeError(f"{name!r} is not an option of {what}: {', '.join(known)}")

@@ -9,7 +9,15 @@ import pytest
 
 import bsqcodec
 from bsqcodec.cli.command_options import ENCODING_NAMES, ENCODING_OPTIONS
-from bsqcodec.options import DecodeOptions, EncodeOptions, PictureKeywords, VideoKeywords
+from bsqcodec.media.crop import Crop
+from bsqcodec.options import (
+    DecodeOptions,
+    EncodeOptions,
+    PictureDecodeKeywords,
+    PictureKeywords,
+    VideoDecodeKeywords,
+    VideoKeywords,
+)
 from bsqcodec.targets import Bitrate, Quality
 
 
@@ -60,11 +68,27 @@ def test_a_part_is_not_all() -> None:
 
 
 def test_what_python_takes_by_name_are_options() -> None:
-    names = {field.name for field in fields(EncodeOptions)} - {"target", "max_pixels"}
+    names = {field.name for field in fields(EncodeOptions)} - {"target"}
     assert set(PictureKeywords.__annotations__) == names - {"gop", "audio"}
     assert set(VideoKeywords.__annotations__) == names - {"look"}
-    options = EncodeOptions.for_video(Quality(7), 99, gop=3, effort=2, strip=True)
+    options = EncodeOptions.for_video(Quality(7), gop=3, effort=2, strip=True, max_pixels=99)
     assert options == EncodeOptions(Quality(7), gop=3, effort=2, strip=True, max_pixels=99)
+
+
+def test_what_python_takes_by_name_are_options_of_decoding() -> None:
+    names = {field.name for field in fields(DecodeOptions)}
+    pictures, videos = (
+        set(keywords.__annotations__) for keywords in (PictureDecodeKeywords, VideoDecodeKeywords)
+    )
+    assert pictures == names - {"start", "duration"}
+    assert videos == names - {"levels", "fill", "reduction", "look"}
+    crop = Crop(1, 2, 3, 4)
+    assert DecodeOptions.for_picture(levels=2, crop="1,2,3x4") == DecodeOptions(2, crop=crop)
+    assert DecodeOptions.for_video(start=1, crop=(1, 2, 3, 4)) == DecodeOptions(start=1, crop=crop)
+    with pytest.raises(TypeError, match="'start' is not an option of decoding a picture"):
+        DecodeOptions.for_picture(start=1)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="'levels' is not an option of decoding a video"):
+        DecodeOptions.for_video(levels=1)  # type: ignore[call-arg]
 
 
 def test_the_command_line_has_every_option_of_encoding() -> None:

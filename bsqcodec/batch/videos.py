@@ -29,13 +29,7 @@ def encode(source: Path, destination: Path, options: Options, progress: Progress
     from bsqcodec.media.size_notes import larger_note
     from bsqcodec.video.encode_file import VideoInput, encode_video_file
 
-    encoding = options.encoding
-    video = VideoInput(
-        source,
-        max_pixels=encoding.max_pixels,
-        strip=encoding.strip,
-        audio=encoding.audio_choice,
-    )
+    video = VideoInput(source, options.encoding)
     total = video.check()  # before the weights are loaded
     codec = _codec(options)
     with open_named(destination, destination) as file:

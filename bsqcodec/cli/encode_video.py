@@ -80,12 +80,10 @@ def _encode(
     name = display_name(job.source)
     video = VideoInput(
         source,
+        settings.encoding,
         raw=settings.raw,
         frame_rate=settings.video.fps,
-        max_pixels=settings.encoding.max_pixels,
         allow_damage=settings.video.partial,
-        strip=settings.encoding.strip,
-        audio=settings.encoding.audio_choice,
         part=Part.of(settings.video.start, settings.video.duration),
     )
     total = video.check()

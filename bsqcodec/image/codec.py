@@ -28,7 +28,6 @@ from bsqcodec.image.looks import Looks
 from bsqcodec.machine.many import map_each
 from bsqcodec.machine.scope import coding
 from bsqcodec.machine.threads import set_thread_count
-from bsqcodec.media.crop import Crop
 from bsqcodec.media.image.image_reader import picture_from
 from bsqcodec.media.image.picture import Picture
 from bsqcodec.models.bsq.generation import Drawing
@@ -41,10 +40,9 @@ from bsqcodec.models.families import (
 from bsqcodec.models.picture_model import PictureModel, Progress
 from bsqcodec.options import (
     OWN_LOOK,
-    DecodeKeywords,
     DecodeOptions,
     EncodeOptions,
-    Look,
+    PictureDecodeKeywords,
     PictureKeywords,
 )
 
@@ -182,7 +180,7 @@ class Codec:
 
         with coding(self.device, "this picture"):
             if not isinstance(picture, Picture):
-                picture = picture_from(picture)
+                picture = picture_from(picture, max_pixels=options.max_pixels)
             model, look, notes = self._looks.to_encode(self.model, options)
             encoding = PictureEncoding(
                 model, picture, options, look, notes=(*self.notes, *notes), progress=progress
@@ -193,38 +191,22 @@ class Codec:
         self,
         source: ByteSource,
         *,
-        levels: int | None = None,
-        partial: bool = False,
-        fill: bool = True,
-        reduction: int = 1,
-        crop: Crop | None = None,
-        look: Look | None = None,
-        max_pixels: int = DEFAULT_MAX_PIXELS,
-        max_memory: int | None = None,
         progress: Progress | None = None,
+        **options: Unpack[PictureDecodeKeywords],
     ) -> Decoded:
         """Decode a .bsq file, from bytes or a binary stream.
 
-        levels: only the first so many (at least 1), for a coarser picture; reduction: 2, 4, 8 or 16
-        for a picture that is so many times smaller, fast; partial: take a cut or
-        damaged file as far as it goes; fill: have the model fill in what is missing, if its family
-        can (`bsq`); crop: return these pixels alone, and render no others; look: the decoder that
+        options: levels: only the first so many (at least 1), for a coarser picture; reduction: 2,
+        4, 8 or 16 for a picture that is so many times smaller, fast; partial: take a cut or damaged
+        file as far as it goes; fill: have the model fill in what is missing, if its family can
+        (`bsq`); crop: return these pixels alone, and render no others; look: the decoder that
         shows it, by default the one that the file names; max_memory: bytes that
         decoding may take, by default 10 GB or what this process can have, if that is less. Raises
         FormatError and its children, LimitError, WeightsError, CropError, and ValueError for
         impossible levels.
         """
-        options = DecodeOptions(
-            levels=levels,
-            partial=partial,
-            fill=fill,
-            reduction=reduction,
-            crop=crop,
-            look=look,
-            max_pixels=max_pixels,
-            max_memory=max_memory,
-        )
-        return self.decode_with(source, options, progress=progress)
+        chosen = DecodeOptions.for_picture(**options)
+        return self.decode_with(source, chosen, progress=progress)
 
     def decode_with(
         self, source: ByteSource, options: DecodeOptions, *, progress: Progress | None = None
@@ -275,13 +257,13 @@ class Codec:
         return map_each(lambda picture: self.encode_with(picture, chosen), pictures)
 
     def decode_many(
-        self, sources: Iterable[ByteSource], **options: Unpack[DecodeKeywords]
+        self, sources: Iterable[ByteSource], **options: Unpack[PictureDecodeKeywords]
     ) -> list[Decoded]:
         """Decode .bsq files, in their order, as many at a time as there are threads; see `decode`.
 
         Raises what it does, for the first that fails.
         """
-        chosen = DecodeOptions(**options)
+        chosen = DecodeOptions.for_picture(**options)
         return map_each(lambda source: self.decode_with(source, chosen), sources)
 
     def tokens(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from numbers import Integral
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeAlias
 
 from bsqcodec.errors import CropError
 
@@ -38,7 +38,7 @@ class Crop:
         return cls(*(int(number) for number in match.groups()))
 
     @classmethod
-    def of(cls, value: Self | tuple[int, int, int, int] | str | None) -> Self | None:
+    def of(cls, value: CropLike | None) -> Self | None:
         """The crop that Python gives as itself, a text, or (left, top, width,
         height); None as it is.
 
@@ -78,3 +78,7 @@ class Crop:
     def cut(self, samples: Samples) -> Samples:
         """The part of samples [H, W, ...], as a view."""
         return samples[self.top : self.bottom, self.left : self.right]
+
+
+CropLike: TypeAlias = Crop | tuple[int, int, int, int] | str
+"""What Python gives as a crop; see `Crop.of`."""

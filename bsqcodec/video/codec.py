@@ -11,17 +11,15 @@ from typing import TYPE_CHECKING, Unpack
 
 from bsqcodec.errors import WeightsError
 from bsqcodec.format.byte_source import ByteSource, SupportsWrite
-from bsqcodec.format.image_container import DEFAULT_MAX_PIXELS
 from bsqcodec.format.memory_limit import memory_limit
 from bsqcodec.format.video_file_reader import VideoFileReader
 from bsqcodec.format.video_header import VideoHeader
 from bsqcodec.image.codec import set_up_machine
 from bsqcodec.machine.scope import coding
 from bsqcodec.machine.threads import thread_count
-from bsqcodec.media.crop import Crop
 from bsqcodec.models.families import DEFAULT_FAMILY
 from bsqcodec.models.video_weight_files import VideoWeights
-from bsqcodec.options import DecodeOptions, EncodeOptions, VideoKeywords
+from bsqcodec.options import DecodeOptions, EncodeOptions, VideoDecodeKeywords, VideoKeywords
 from bsqcodec.video.coding_threads import CodingThreads
 from bsqcodec.video.decode_frames import DecodedVideo
 from bsqcodec.video.verify import verify_video
@@ -153,36 +151,18 @@ class VideoCodec:
         model = self.model_of(header.video_model_id, header.image_model_id)
         return model.meter(header.height, header.width)
 
-    def decode(
-        self,
-        source: ByteSource,
-        *,
-        start: float | None = None,
-        duration: float | None = None,
-        crop: Crop | None = None,
-        partial: bool = False,
-        max_pixels: int = DEFAULT_MAX_PIXELS,
-        max_memory: int | None = None,
-    ) -> DecodedVideo:
+    def decode(self, source: ByteSource, **options: Unpack[VideoDecodeKeywords]) -> DecodedVideo:
         """Open a .bsq video; its frames are decoded as they are asked for.
 
-        start, duration: seconds from the first frame's time on, None for all; where the source can
-        seek, only groups that hold wanted frames are decoded. crop: return these pixels of each
-        frame alone. partial: pass over damaged groups.
+        options: start, duration: seconds from the first frame's time on, None for all; where the
+        source can seek, only groups that hold wanted frames are decoded. crop: return these pixels
+        of each frame alone. partial: pass over damaged groups.
         max_memory: bytes that decoding may take, by default 10 GB or what this process can have, if
         that is less.
         Raises FormatError and its children, LimitError, WeightsError, CropError, ValueError for
         times below 0.
         """
-        options = DecodeOptions(
-            partial=partial,
-            start=start,
-            duration=duration,
-            crop=crop,
-            max_pixels=max_pixels,
-            max_memory=max_memory,
-        )
-        return self.decode_with(source, options)
+        return self.decode_with(source, DecodeOptions.for_video(**options))
 
     def decode_with(self, source: ByteSource, options: DecodeOptions) -> DecodedVideo:
         """Open a .bsq video, with all options in one object; see `decode`."""

@@ -19,10 +19,8 @@ from bsqcodec.encoder.rate_control import RateControl
 from bsqcodec.encoder.size_budget import SizeBudget, code_to_size, container_bytes, shortfall
 from bsqcodec.errors import TargetError
 from bsqcodec.format.byte_source import SupportsWrite
-from bsqcodec.format.image_container import DEFAULT_MAX_PIXELS
 from bsqcodec.format.video_times import DEFAULT_FRAME_RATE
 from bsqcodec.media.files import temporary_file
-from bsqcodec.media.side.audio_choice import COPY, AudioChoice
 from bsqcodec.media.video.bare_samples import check_bare_samples
 from bsqcodec.media.video.video_files import Part, RawVideo, VideoFrame, VideoReader, open_video
 from bsqcodec.options import EncodeOptions
@@ -36,27 +34,24 @@ Progress = Callable[[int], None]
 class VideoInput:
     """A video file, stream or series of pictures, and how it is to be read.
 
-    source, raw, frame_rate, max_pixels, allow_damage, part, audio: as `open_video` takes them; a
-    stream is read from its present position on. strip: leave the file's texts, such as a title,
-    out.
+    source, raw, frame_rate, allow_damage, part: as `open_video` takes them; a stream is read from
+    its present position on. options: tell what becomes of sound and of the file's texts, such as a
+    title, and how large a frame may be.
     """
 
     def __init__(
         self,
         source: str | Path | BinaryIO,
+        options: EncodeOptions | None = None,
         *,
         raw: RawVideo | None = None,
         frame_rate: Fraction | None = None,
-        max_pixels: int = DEFAULT_MAX_PIXELS,
         allow_damage: bool = False,
-        strip: bool = False,
         part: Part | None = None,
-        audio: AudioChoice = COPY,
     ) -> None:
-        self._source = source
-        self._part, self._audio = part, audio
-        self._raw, self._frame_rate, self._max_pixels = raw, frame_rate, max_pixels
-        self._allow_damage, self._strip = allow_damage, strip
+        self._source, self._options = source, options or EncodeOptions()
+        self._raw, self._frame_rate = raw, frame_rate
+        self._allow_damage, self._part = allow_damage, part
         self._start = None
         if not isinstance(source, (str, Path)) and source.seekable():
             self._start = source.tell()
@@ -89,12 +84,12 @@ class VideoInput:
             self._source,
             raw=self._raw,
             frame_rate=self._frame_rate,
-            max_pixels=self._max_pixels,
+            max_pixels=self._options.max_pixels,
             allow_damage=self._allow_damage,
             part=self._part,
-            audio=self._audio,
+            audio=self._options.audio_choice,
         )
-        return CountedReader(reader, strip=self._strip)
+        return CountedReader(reader, strip=self._options.strip)
 
 
 class CountedReader(VideoReader):

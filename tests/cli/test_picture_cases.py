@@ -161,7 +161,7 @@ def test_a_missing_extra_is_named_both_ways(
 
 
 def test_standard_input_of_a_heic(monkeypatch: pytest.MonkeyPatch) -> None:
-    from .test_video_encode import give
+    from .test_encode_video import give
 
     Image.new("RGB", (32, 32), (200, 30, 40)).save("a.png")
     assert main(["encode", "a.png", "--quiet"]) == 0

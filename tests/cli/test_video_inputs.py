@@ -18,7 +18,7 @@ from bsqcodec.media.video.video_files import OutputOptions
 from ..batch_tools import Inline
 from ..media.clips import Read, make_clip, packets
 from ..media.video.avi_files import with_empty_chunks
-from .test_video_encode import give
+from .test_encode_video import give
 from .video_clips import lines_of_json, seconds_of
 
 Output = pytest.CaptureFixture[str]

@@ -18,7 +18,7 @@ from bsqcodec.format.video_file_reader import VideoFileReader
 from bsqcodec.media.video.video_codecs import DEFAULT_CRF
 from bsqcodec.video.describe_video import count_of
 
-from .test_video_encode import Standard, give
+from .test_encode_video import Standard, give
 from .video_clips import (
     FRAMES,
     clip,
