@@ -83,17 +83,18 @@ def nested_signs(v: Tensor, kept: Tensor) -> Tensor:
 
 
 class Depth(NamedTuple):
-    """A number of bits that codes are cut to, and its share of the crops beside other depths'."""
+    """A number of bits that codes are cut to, and its fraction of the crops,
+    relative to other depths'."""
 
     bits: int
-    share: float = 1.0
+    fraction: float = 1.0
 
 
 def depth(text: str) -> Depth:
-    """BITS or BITS:SHARE. Raises ValueError."""
-    bits, _, share = text.partition(":")
-    found = Depth(int(bits), float(share or 1))
-    if found.bits < 1 or not 0 < found.share < math.inf:
+    """BITS or BITS:FRACTION. Raises ValueError."""
+    bits, _, fraction = text.partition(":")
+    found = Depth(int(bits), float(fraction or 1))
+    if found.bits < 1 or not 0 < found.fraction < math.inf:
         raise ValueError(text)
     return found
 
@@ -185,7 +186,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=depth,
         nargs="+",
         default=[],
-        metavar="BITS[:SHARE]",
+        metavar="BITS[:FRACTION]",
         help="numbers of first bits to which codes are cut, at random in each crop",
     )
     add("--width", type=int, default=shape.width)
@@ -317,12 +318,14 @@ def train(args: argparse.Namespace, world: World) -> None:
     source = crop_source(args, pictures, device)
     chosen = depths_of(config.bits, args.depths)
     depths = [each.bits for each in chosen]
-    shares = np.array([each.share for each in chosen])
-    shares /= shares.sum()
+    fractions = np.array([each.fraction for each in chosen])
+    fractions /= fractions.sum()
 
     def step(generator: np.random.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         pixels = source.crops(args.batch, args.crop, generator).to(device).float()
-        kept = torch.from_numpy(generator.choice(depths, args.batch, p=shares)).float().to(device)
+        kept = (
+            torch.from_numpy(generator.choice(depths, args.batch, p=fractions)).float().to(device)
+        )
         with autocast(device):
             loss, figures, decoded = compiled(model.tokenizer, pixels, kept)
             if model.adversary is not None:

@@ -55,7 +55,7 @@ from .conftest import scene
 from .crops import pictures_of
 
 STEPS = torch.tensor([150.0, 200.0])
-SHARE = 0.8
+MS_SSIM_WEIGHT = 0.8
 
 
 @pytest.fixture(autouse=True)
@@ -76,7 +76,7 @@ def rate_of(prior: Prior) -> Rate:
 
 
 def objective_of(tokenizer: Tokenizer, prior: Prior, passes: int = 2) -> Objective:
-    return Objective(tokenizer, rate_of(prior), SHARE, passes, compiled=False)
+    return Objective(tokenizer, rate_of(prior), MS_SSIM_WEIGHT, passes, compiled=False)
 
 
 @torch.no_grad()
@@ -87,7 +87,7 @@ def rate_and_distortion(tokenizer: Tokenizer, prior: Prior, pixels: Tensor) -> t
         n = quantize_beyond(tokenizer.encode(x, step), dead_zones_of(x, 16))
         bits = total_bits(prior, Passes(prior), n, int(step), False)
         rate += bits / 128**2 / float(typical_bpp(step_size(step)))
-        d = float(distortion(tokenizer.decode(n, step), x, SHARE))
+        d = float(distortion(tokenizer.decode(n, step), x, MS_SSIM_WEIGHT))
         relative += d / (DISTORTION_FOR_RATE * float(typical_distortion(step_size(step))))
     return rate / len(pixels), relative / len(pixels)
 
@@ -105,7 +105,7 @@ def test_the_loss_is_relative_rate_and_distortion(
     assert float(rate.mean()) == pytest.approx(bits, rel=0.1)
     assert float((loss - rate).mean()) == pytest.approx(relative, rel=1e-4)
     n = quantize_beyond(tokenizer.encode(pixels, STEPS), dead_zones_of(pixels, 16))
-    torch.testing.assert_close(d, distortion(tokenizer.decode(n, STEPS), pixels, SHARE))
+    torch.testing.assert_close(d, distortion(tokenizer.decode(n, STEPS), pixels, MS_SSIM_WEIGHT))
 
 
 def test_encoder_network_and_decoder_learn_and_the_transform_stays(pixels: Tensor) -> None:
@@ -128,8 +128,8 @@ def test_both_the_rate_and_the_decoder_are_felt(pixels: Tensor) -> None:
     tokenizer = random_tokenizer().requires_grad_(True)
     hold_transform(tokenizer)
     found = []
-    for share, seed in ((SHARE, 0), (SHARE, 0), (SHARE, 1), (0.0, 0)):
-        objective = Objective(tokenizer, rate_of(random_prior(seed)), share, 2, compiled=False)
+    for weight, seed in ((MS_SSIM_WEIGHT, 0), (MS_SSIM_WEIGHT, 0), (MS_SSIM_WEIGHT, 1), (0.0, 0)):
+        objective = Objective(tokenizer, rate_of(random_prior(seed)), weight, 2, compiled=False)
         with seeded(0):
             loss = objective(pixels, STEPS, np.random.default_rng(0))[0].sum()
         found.append(torch.autograd.grad(loss, tokenizer.encoder.out.weight)[0])

@@ -102,13 +102,6 @@ SIGN = CLIP_UNIT
 """The integer that stands for a known bit's sign at the network's input."""
 
 
-def numbers_of(bits: Tensor, sub_code: int) -> Tensor:
-    """The sub-codes of bits [..., L] as numbers [..., L / n], int64, the first bit the highest."""
-    parts = bits.long().unflatten(-1, (-1, sub_code))
-    weights = 2 ** torch.arange(sub_code - 1, -1, -1, device=bits.device)
-    return (parts * weights).sum(-1)
-
-
 def cost_in_bits(logits: Tensor, bits: Tensor) -> Tensor:
     """-log2 of the probability of each sub-code [..., S] of bits [..., L], by its path in its tree.
 

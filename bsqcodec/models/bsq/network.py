@@ -186,8 +186,3 @@ class BsqTokenizer(nn.Module):
 def bits_of(code: Tensor) -> Tensor:
     """The bits [..., L] of codes on the sphere, bool: True for +1 / sqrt(L)."""
     return code >= 0
-
-
-def code_of(bits: Tensor) -> Tensor:
-    """The codes [..., L] on the sphere, float32, of bits: the inverse of `bits_of`."""
-    return (bits.float() * 2 - 1) / math.sqrt(bits.shape[-1])

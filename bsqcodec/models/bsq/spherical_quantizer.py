@@ -36,16 +36,12 @@ def binary_spherical_quantize(v: Tensor) -> tuple[Tensor, Tensor]:
     return straight_through(code, u), u
 
 
-def bit_probabilities(u: Tensor, temperature: float = 1.0) -> Tensor:
-    """Soft assignment P(bit = +1 | u) [..., L] = sigmoid(2 * temperature * u / sqrt(L)).
+def _bit_logits(u: Tensor, temperature: float) -> Tensor:
+    """Logits [..., L] of the soft assignment P(bit = +1 | u) = sigmoid(2 temperature u / sqrt(L)).
 
     The softmax over all 2^L corners c of temperature * <u, c> factorises into these (the paper's
     equation 9).
     """
-    return torch.sigmoid(_bit_logits(u, temperature))
-
-
-def _bit_logits(u: Tensor, temperature: float) -> Tensor:
     return 2.0 * temperature * u / math.sqrt(u.shape[-1])
 
 

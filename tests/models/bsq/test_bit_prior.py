@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from bsqcodec.models.bsq.bit_order import BitPriorConfig
-from bsqcodec.models.bsq.bit_prior import BitPrior, cost_in_bits, numbers_of
+from bsqcodec.models.bsq.bit_prior import BitPrior, cost_in_bits
 
 from ...tiny_models import seeded, shake
 
@@ -24,12 +24,6 @@ def tiny(seed: int = 0) -> BitPrior:
 def every_number(length: int) -> Tensor:
     """All bits of numbers below 2^length, [2^length, length], the first the highest."""
     return (torch.arange(2**length)[:, None] >> torch.arange(length - 1, -1, -1)) & 1
-
-
-def test_numbers_of_sub_codes() -> None:
-    bits = torch.tensor([[1, 0, 0, 0, 1, 1]])
-    assert numbers_of(bits, 3).tolist() == [[4, 3]]
-    assert numbers_of(every_number(6), 6)[:, 0].tolist() == list(range(64))
 
 
 def test_the_probabilities_of_a_tree_sum_to_one() -> None:
