@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.colour import Pixels
-from bsqcodec.compare.lpips import MIN_SIDE
-from bsqcodec.compare.lpips import Lpips as Network
+from bsqcodec.encoder.lpips import MIN_SIDE
+from bsqcodec.encoder.lpips import Lpips as Network
 
 LABEL = "LPIPS-Squeeze (fp16)"
 FILE = "lpips_squeeze_v0.1.safetensors"

@@ -16,7 +16,7 @@ from benchmarks.datasets import Clip, Dataset, PictureFile
 from benchmarks.datasets.base import T, digest_of
 from benchmarks.judge import Judge, Quality
 from benchmarks.results import RdResult, Row, rounded, rounded_or_none
-from bsqcodec.compare.lpips import MIN_SIDE as LPIPS_MIN_SIDE
+from bsqcodec.encoder.lpips import MIN_SIDE as LPIPS_MIN_SIDE
 
 
 class Codec(Protocol):

@@ -19,7 +19,7 @@ from bsqcodec.media.side.audio_choice import AudioChoice
 from bsqcodec.media.video.part import check_seconds
 from bsqcodec.targets import Bitrate, Target
 
-Tune: TypeAlias = Literal["psnr", "ms-ssim"]
+Tune: TypeAlias = Literal["psnr", "ms-ssim", "lpips"]
 
 TUNES: tuple[Tune, ...] = get_args(Tune)
 
@@ -32,7 +32,7 @@ take for a photograph."""
 OWN_LOOK: Look = "balanced"
 """The look of the weights that a file names, for which no other file is needed."""
 
-LOOK_OF_TUNE: dict[Tune, Look] = {"psnr": "faithful"}
+LOOK_OF_TUNE: dict[Tune, Look] = {"psnr": "faithful", "lpips": "natural"}
 """The look that goes with a measure, where none is named."""
 
 MAX_EFFORT = 2

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import statistics
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -15,15 +14,12 @@ import numpy as np
 import torch
 from PIL import Image
 
-from bsqcodec.compare.lpips import MIN_SIDE, Lpips
 from bsqcodec.encoder.distortion import TAPS, ms_ssim
+from bsqcodec.encoder.lpips import LPIPS_ENVIRONMENT, LPIPS_FILE, MIN_SIDE, Lpips, find_lpips
 from bsqcodec.encoder.psnr import psnr, psnr_of_error
 from bsqcodec.errors import MediaError, WeightsError
 from bsqcodec.media.image.picture import Samples
-from bsqcodec.models.weight_store import folders
-
-LPIPS_FILE: Final = "lpips_squeeze_v0.1.safetensors"
-LPIPS_ENVIRONMENT: Final = "BSQCODEC_LPIPS"
+from bsqcodec.models import weight_store
 
 _LUMA: Final = (0.299, 0.587, 0.114)
 """Weights of R, G and B in Y' of BT.601."""
@@ -82,7 +78,7 @@ class Measures:
             self.notes.append(
                 f"LPIPS is not measured: its weights are not here; --lpips FILE or the environment"
                 f" variable {LPIPS_ENVIRONMENT} names them, or put {LPIPS_FILE} into"
-                f" {folders()[-1]}"
+                f" {weight_store.folders()[-1]}"
             )
         else:
             try:
@@ -131,13 +127,6 @@ class Measures:
             for path, pixels in zip(paths, (reference, other), strict=True):
                 Image.fromarray(pixels).save(path, compress_level=1)
             return float(self._ssimulacra2(*paths))
-
-
-def find_lpips() -> Path | None:
-    """The file of LPIPS weights that the environment names, or that is in a folder of weights."""
-    if named := os.environ.get(LPIPS_ENVIRONMENT):
-        return Path(named)
-    return next((p for f in folders() if (p := f / LPIPS_FILE).is_file()), None)
 
 
 def structural_similarity(first: Samples, second: Samples) -> float:

@@ -21,7 +21,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bsqcodec.encoder.distortion import TAPS, ms_ssim
-from bsqcodec.encoder.tune import DEFAULT_MS_SSIM_WEIGHT
+from bsqcodec.encoder.lpips import MIN_SIDE, Lpips
+from bsqcodec.encoder.tune import DEFAULT_MS_SSIM_WEIGHT, LPIPS_WEIGHT
 from bsqcodec.machine.precision import autocast
 from bsqcodec.models.prior.integer import IntegerPrior
 from bsqcodec.models.prior.order import limits
@@ -215,50 +216,49 @@ def _pick(bits: Tensor, digit: Tensor) -> Tensor:
 class _Distortion:
     """Distortion of integers n [R, S, C] of the tokens inside a picture, and its gradient.
 
-    Relative to that of `reference` integers. ms_ssim_weight: of 1 - MS-SSIM;
-    squared error has the rest.
+    Relative to that of `reference` integers. ms_ssim_weight: of 1 - MS-SSIM. lpips: takes
+    `LPIPS_WEIGHT`, where it is given; squared error has the rest.
     """
 
-    def __init__(self, task: Task, reference: Tensor, ms_ssim_weight: float) -> None:
+    def __init__(
+        self, task: Task, reference: Tensor, ms_ssim_weight: float, lpips: Lpips | None = None
+    ) -> None:
         self._task = task
-        self._ms_ssim_weight = ms_ssim_weight if min(task.pixels.shape[:2]) >= TAPS else 0.0
+        side = min(task.pixels.shape[:2])
         self._device = reference.device
-        self._scales: tuple[float, float] = (1.0, 1.0)
-        squared, structural = self._parts(reference)
-        self._scales = (max(squared, TINY), max(structural, TINY))
-        self.exact = squared <= TINY
+        self._lpips = None if lpips is None or side < MIN_SIDE else lpips.to(self._device)
+        structural = ms_ssim_weight if side >= TAPS else 0.0
+        perceptual = 0.0 if self._lpips is None else LPIPS_WEIGHT
+        weights = (1 - structural - perceptual, structural, perceptual)
+        parts = self._parts(reference)
+        self._weights = tuple(w / max(p, TINY) for w, p in zip(weights, parts, strict=True))
+        self.exact = parts[0] <= TINY
 
     def __call__(self, n: Tensor) -> float:
         """The distortion."""
-        parts = self._parts(n)
-        return sum(w * p / s for w, p, s in zip(self._weights(), parts, self._scales, strict=True))
+        return sum(w * p for w, p in zip(self._weights, self._parts(n), strict=True))
 
     def gradient(self, n: Tensor) -> tuple[float, Tensor]:
         """(distortion, its gradient [R, S, C])."""
         total, gradient = 0.0, torch.zeros_like(n)
-        weights = [w / s for w, s in zip(self._weights(), self._scales, strict=True)]
         for tile in self._tiles(n):
             with torch.enable_grad():
                 part = n[tile.around].clone().requires_grad_()
-                squared, structural = self._of_tile(part, tile)
-                loss = weights[0] * squared + weights[1] * structural
+                parts = self._of_tile(part, tile)
+                loss = torch.stack([w * p for w, p in zip(self._weights, parts, strict=True)]).sum()
                 (found,) = torch.autograd.grad(loss, part)
             total += float(loss.detach()) * tile.weight
             gradient[tile.core] = found[tile.core_within]
         return total, gradient
 
-    def _weights(self) -> tuple[float, float]:
-        return 1 - self._ms_ssim_weight, self._ms_ssim_weight
-
-    def _parts(self, n: Tensor) -> tuple[float, float]:
-        """(mean squared error, 1 - MS-SSIM)."""
-        squared = structural = 0.0
+    def _parts(self, n: Tensor) -> list[float]:
+        """Mean squared error, 1 - MS-SSIM, LPIPS."""
+        sums = [0.0, 0.0, 0.0]
         with torch.no_grad():
             for tile in self._tiles(n):
-                a, b = self._of_tile(n[tile.around], tile)
-                squared += float(a) * tile.weight
-                structural += float(b) * tile.weight
-        return squared, structural
+                parts = self._of_tile(n[tile.around], tile)
+                sums = [s + float(p) * tile.weight for s, p in zip(sums, parts, strict=True)]
+        return sums
 
     def _tiles(self, n: Tensor) -> Iterator[_Tile]:
         rows, columns = n.shape[:2]
@@ -266,8 +266,8 @@ class _Distortion:
             for left in range(0, columns, TILE_TOKENS):
                 yield _Tile.at(top, left, rows, columns)
 
-    def _of_tile(self, n: Tensor, tile: _Tile) -> tuple[Tensor, Tensor]:
-        """The two parts of the distortion of a tile [r, s, C] with its border, as scalars."""
+    def _of_tile(self, n: Tensor, tile: _Tile) -> tuple[Tensor, Tensor, Tensor]:
+        """The three parts of the distortion of a tile [r, s, C] with its border, as scalars."""
         patch, whole = self._task.patch, self._task.pixels
         rows, columns = tile.around
         pixels = whole[
@@ -278,9 +278,12 @@ class _Distortion:
         decoded = self._task.decode(n, rows, columns)[..., :height, :width]
         area = height * width / (whole.shape[0] * whole.shape[1])
         squared = (decoded - x).square().mean() * area
-        if min(height, width) < TAPS:
-            return squared, torch.zeros_like(squared)
-        return squared, (1 - ms_ssim(decoded, x).mean()) * area
+        structural = perceptual = torch.zeros_like(squared)
+        if min(height, width) >= TAPS:
+            structural = (1 - ms_ssim(decoded, x).mean()) * area
+        if self._lpips is not None and min(height, width) >= MIN_SIDE:
+            perceptual = self._lpips(decoded, x).mean() * area
+        return squared, structural, perceptual
 
 
 @dataclass(frozen=True)
@@ -336,18 +339,20 @@ def optimise(
     schedule: RdoSchedule = PICTURE_SCHEDULE,
     ms_ssim_weight: float = DEFAULT_MS_SSIM_WEIGHT,
     progress: Callable[[float], None] | None = None,
+    lpips: Lpips | None = None,
 ) -> npt.NDArray[np.int32]:
     """The integers [h, w, C] with the least J that the optimisation finds,
     at worst those of `start`.
 
-    z [h, w, C]: the values that `start` codes. ms_ssim_weight: of 1 - MS-SSIM in the distortion.
+    z [h, w, C]: the values that `start` codes. ms_ssim_weight: of 1 - MS-SSIM in the distortion;
+    lpips: a further part of it, see `_Distortion`.
     The same arguments give the same integers on one machine with the same number of threads.
     """
     height, width = task.pixels.shape[:2]
     inside = (slice(-(-height // task.patch)), slice(-(-width // task.patch)))
     limit, device = task.limit, task.limit.device
     n = torch.from_numpy(start.values[inside]).to(device).float()
-    distortion = _Distortion(task, n, ms_ssim_weight)
+    distortion = _Distortion(task, n, ms_ssim_weight, lpips)
     if distortion.exact or start.bits <= 0:
         return start.values
     value = torch.from_numpy(z[inside]).to(device)

@@ -12,7 +12,7 @@ from bsqcodec.encoder.masking import TYPICAL_DEAD_ZONE, dead_zones, token_varian
 from bsqcodec.encoder.picture_encoder import Written
 from bsqcodec.encoder.rdo import PictureTask, code, optimise
 from bsqcodec.encoder.target_search import quality_of_step, step_of_quality
-from bsqcodec.encoder.tune import is_masked, ms_ssim_weight
+from bsqcodec.encoder.tune import is_masked, lpips_of, ms_ssim_weight
 from bsqcodec.machine.team import team_of
 from bsqcodec.models.picture_model import Progress, Symbols
 from bsqcodec.models.prior.order import limits
@@ -48,6 +48,7 @@ class TransformEncoder:
         self._optimised: dict[int, npt.NDArray[np.float32]] = {}  # by step, of the last two
         self.strength = 1.0 if effort else 0.0
         self.optimises = is_optimised(effort, height * width)
+        self._lpips = lpips_of(options.tune) if self.optimises else None
         self.notes = notes_on(effort, height * width, "the picture")
 
     @property
@@ -116,6 +117,7 @@ class TransformEncoder:
             start,
             ms_ssim_weight=ms_ssim_weight(self._tune),
             progress=progress,
+            lpips=self._lpips,
         )
         return found.reshape(z.shape).astype(np.float32)
 

@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bsqcodec.compare.lpips import Lpips
 from bsqcodec.encoder.distortion import distortion
+from bsqcodec.encoder.lpips import Lpips
 from bsqcodec.machine.precision import autocast
 from bsqcodec.models.bsq.klt import start_from_klt
 from bsqcodec.models.bsq.network import BsqConfig, BsqTokenizer, bits_of

@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bsqcodec.compare.lpips import Lpips
 from bsqcodec.encoder.distortion import distortion, ms_ssim
+from bsqcodec.encoder.lpips import Lpips
 from bsqcodec.encoder.masking import dead_zones_of
 from bsqcodec.encoder.psnr import psnr_of_error
 from bsqcodec.format.json_text import parse_json

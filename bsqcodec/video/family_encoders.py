@@ -61,11 +61,16 @@ class GroupEncoders(Protocol):
 
 
 class TransformGroupEncoders:
-    """Those of the family `transform`; a `GroupEncoders`."""
+    """Those of the family `transform`; a `GroupEncoders`.
+
+    Raises TargetError for a tune that videos do not have.
+    """
 
     def __init__(
         self, weights: VideoWeights, grid: TokenGrid, options: EncodeOptions, device: torch.device
     ) -> None:
+        if options.tune == "lpips":
+            raise TargetError("videos cannot be tuned for LPIPS; leave --tune out")
         self._weights, self._grid, self._device = weights, grid, device
         self._optimised = is_optimised(options.effort, grid.height * grid.width)
         self._tune = options.tune

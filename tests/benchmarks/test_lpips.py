@@ -11,7 +11,7 @@ from PIL import ImageFilter
 from benchmarks import lpips
 from benchmarks.datasets import generated_picture
 from benchmarks.lpips import Lpips
-from bsqcodec.compare.lpips import SCALE, SHIFT
+from bsqcodec.encoder.lpips import SCALE, SHIFT
 
 DATA = os.environ.get("BSQCODEC_DATA")
 WEIGHTS = lpips.find(Path(DATA) if DATA else None)

@@ -12,25 +12,23 @@ from safetensors.torch import save_file
 
 from benchmarks import metrics
 from bsqcodec.compare.measures import (
-    LPIPS_ENVIRONMENT,
-    LPIPS_FILE,
     Measured,
     Measures,
     mean_of,
     psnr_yuv,
 )
+from bsqcodec.encoder.lpips import LPIPS_ENVIRONMENT, LPIPS_FILE
 from bsqcodec.errors import MediaError, WeightsError
 from bsqcodec.models import weight_store
 
-from .test_lpips import random_weights
+from ..encoder.test_lpips import random_weights
 
 
 @pytest.fixture(autouse=True)
 def no_weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """The only folder of weights, which is empty."""
     monkeypatch.delenv(LPIPS_ENVIRONMENT, raising=False)
-    monkeypatch.setattr("bsqcodec.compare.measures.folders", lambda: [tmp_path])
-    assert weight_store.folders()
+    monkeypatch.setattr(weight_store, "folders", lambda: [tmp_path])
     return tmp_path
 
 

@@ -9,11 +9,13 @@ import numpy.typing as npt
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 from torch import Tensor
 
 from bsqcodec.cli.main import main
 from bsqcodec.encoder import effort as effort_module
 from bsqcodec.encoder import rdo as rdo_module
+from bsqcodec.encoder.lpips import LPIPS_ENVIRONMENT, Lpips
 from bsqcodec.encoder.rdo import (
     PICTURE_SCHEDULE,
     Coding,
@@ -25,10 +27,11 @@ from bsqcodec.encoder.rdo import (
 )
 from bsqcodec.encoder.target_search import FINEST, OPTIMISED_STEP_OFFSET, TOLERANCE
 from bsqcodec.encoder.tune import DEFAULT_MS_SSIM_WEIGHT
-from bsqcodec.errors import TargetError
+from bsqcodec.errors import TargetError, WeightsError
 from bsqcodec.image.codec import Codec
 from bsqcodec.image.encode_picture import Encoded
 from bsqcodec.machine.precision import ENVIRONMENT
+from bsqcodec.models import weight_store
 from bsqcodec.models.prior.order import limits
 from bsqcodec.models.prior.walk import walk
 from bsqcodec.models.prior.walk_coders import EncodingCoder
@@ -38,6 +41,7 @@ from bsqcodec.options import TUNES, Tune
 from bsqcodec.targets import BitsPerPixel, Psnr, Quality, Size, Target
 
 from ..golden_files import inside, scene, transform_weights
+from .test_lpips import random_weights
 
 CPU = torch.device("cpu")
 RDO_RATE_WEIGHT = PICTURE_SCHEDULE.rate_weight
@@ -324,11 +328,55 @@ def test_progress_goes_from_0_to_1(codec: Codec, photo: npt.NDArray[np.uint8]) -
     assert len(told) > 16 and told[0] > 0 and told[-1] == pytest.approx(1)
 
 
+@pytest.fixture
+def lpips_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file of random LPIPS weights, which the environment names."""
+    save_file(random_weights(), tmp_path / "lpips.safetensors")
+    monkeypatch.setenv(LPIPS_ENVIRONMENT, str(tmp_path / "lpips.safetensors"))
+    return tmp_path / "lpips.safetensors"
+
+
+@pytest.mark.usefixtures("lpips_file")
 def test_what_a_file_is_tuned_for(codec: Codec, photo: npt.NDArray[np.uint8]) -> None:
     """What is searched for by one measure is another file each."""
     tunes: tuple[Tune | None, ...] = (None, *TUNES)
     made = {tune: codec.encode(photo, Quality(45), effort=2, tune=tune) for tune in tunes}
-    assert len({encoded.data for encoded in made.values()}) == 3
+    assert len({encoded.data for encoded in made.values()}) == 4
+
+
+def test_lpips_has_its_weight_in_the_distortion(search: Search, lpips_file: Path) -> None:
+    lpips = Lpips.load(lpips_file)
+    reference = search.cut(search.start.values)
+    mixed = rdo_module._Distortion(search.task(), reference, 0.25, lpips)
+    other = reference + (torch.arange(reference.numel()) % 7 == 0).view(reference.shape)
+    parts = [rdo_module._Distortion(search.task(), reference, w)(other) for w in (0.0, 1.0)]
+    x = torch.from_numpy(search.pixels).permute(2, 0, 1)[None].float()
+    whole = slice(reference.shape[0]), slice(reference.shape[1])
+    with torch.no_grad():
+        before, after = (
+            float(lpips(search.task().decode(n, *whole)[..., :200, :250], x))
+            for n in (reference, other)
+        )
+    weight = rdo_module.LPIPS_WEIGHT
+    expected = (0.75 - weight) * parts[0] + 0.25 * parts[1] + weight * after / before
+    assert mixed(other) == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_search_by_lpips_lowers_it(search: Search, lpips_file: Path) -> None:
+    lpips = Lpips.load(lpips_file)
+    task, reference = search.task(), search.cut(search.start.values)
+    alone = rdo_module._Distortion(task, reference, 1 - rdo_module.LPIPS_WEIGHT, lpips)
+    found = optimise(task, search.z, search.start, ms_ssim_weight=0.2, lpips=lpips)
+    assert alone(search.cut(found)) < alone(search.cut(search.run(weight=0.0)))
+
+
+def test_without_weights_of_lpips_nothing_is_searched_by_it(
+    codec: Codec, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv(LPIPS_ENVIRONMENT, raising=False)
+    monkeypatch.setattr(weight_store, "folders", lambda: [tmp_path])
+    with pytest.raises(WeightsError, match=f"needs the weights of LPIPS: .*{LPIPS_ENVIRONMENT}"):
+        codec.encode(scene(40, 40), effort=2, tune="lpips")
 
 
 def test_without_a_search_only_squared_error_asks_for_other_dead_zones(
@@ -336,13 +384,14 @@ def test_without_a_search_only_squared_error_asks_for_other_dead_zones(
 ) -> None:
     default = codec.encode(photo, Quality(45))
     assert codec.encode(photo, Quality(45), tune="ms-ssim").data == default.data
+    assert codec.encode(photo, Quality(45), tune="lpips").data == default.data
     assert codec.encode(photo, Quality(45), tune="psnr").data != default.data
     nearest = {codec.encode(photo, Quality(45), effort=0, tune=tune).data for tune in TUNES}
     assert len(nearest) == 1
 
 
 def test_nothing_is_tuned_for_other_measures(codec: Codec) -> None:
-    with pytest.raises(ValueError, match="'ssim' is not one of psnr, ms-ssim"):
+    with pytest.raises(ValueError, match="'ssim' is not one of psnr, ms-ssim, lpips"):
         codec.encode(scene(20, 20), tune="ssim")  # type: ignore[arg-type]
 
 

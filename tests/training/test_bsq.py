@@ -30,7 +30,7 @@ from bsqcodec.training.bsq import (
 from bsqcodec.training.checkpoints import averaged
 from bsqcodec.training.distributed import World
 
-from ..compare.test_lpips import random_weights
+from ..encoder.test_lpips import random_weights
 from ..tiny_models import seeded, shake
 
 MakeScene = Callable[[int, int, int], npt.NDArray[np.uint8]]

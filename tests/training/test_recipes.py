@@ -27,7 +27,7 @@ from bsqcodec.training import bsq, searched
 from bsqcodec.video.codec import VideoCodec
 from bsqcodec.video.video_model import BsqVideoModel
 
-from ..compare.test_lpips import random_weights
+from ..encoder.test_lpips import random_weights
 from ..tiny_models import PRIOR, TOKENIZER
 from ..video.scenes import ListReader, clip
 from .commands import checkpoint, small

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from bsqcodec.compare.lpips import MIN_SIDE, TAPS, Lpips
+from bsqcodec.encoder.lpips import MIN_SIDE, TAPS, Lpips
 
 
 def random_weights() -> dict[str, torch.Tensor]:

@@ -6,13 +6,20 @@ CVPR 2018, version 0.1 of its linear layers.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import Final
 
 import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
+
+from bsqcodec.models import weight_store
+
+LPIPS_FILE: Final = "lpips_squeeze_v0.1.safetensors"
+LPIPS_ENVIRONMENT: Final = "BSQCODEC_LPIPS"
 
 MIN_SIDE = 35
 """Shortest side of a picture in pixels: two features a side are left after the last pooling."""
@@ -105,3 +112,10 @@ class Lpips(nn.Module):
 def _unit(features: Tensor) -> Tensor:
     """Features of unit length at each position, with a finite gradient where all are zero."""
     return features / (features.square().sum(1, keepdim=True) + 1e-12).sqrt()
+
+
+def find_lpips() -> Path | None:
+    """The file of LPIPS weights that the environment names, or that is in a folder of weights."""
+    if named := os.environ.get(LPIPS_ENVIRONMENT):
+        return Path(named)
+    return next((p for f in weight_store.folders() if (p := f / LPIPS_FILE).is_file()), None)
