@@ -14,6 +14,7 @@ from torch import Tensor
 
 from bsqcodec.encoder.distortion import distortion, ms_ssim
 from bsqcodec.encoder.frame_types import INTER_DEAD_ZONE_OFFSET, INTRA_STEP_OFFSET
+from bsqcodec.encoder.lpips import Lpips
 from bsqcodec.encoder.masking import dead_zones_of
 from bsqcodec.machine.precision import autocast
 from bsqcodec.models.transform.compensation import TOKEN, compensate
@@ -27,7 +28,7 @@ from bsqcodec.training.distributed import World
 from bsqcodec.training.loop import Loop, write_config
 from bsqcodec.training.optim import make_optimizers
 from bsqcodec.training.rate import Rate, Rounded
-from bsqcodec.training.tokenizer import draw_steps
+from bsqcodec.training.tokenizer import LPIPS_FLOOR, draw_steps
 from bsqcodec.training.trainer_options import (
     add_shared_arguments,
     load_pictures,
@@ -128,6 +129,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="frames after the last whose distortion counts as the last one's does",
     )
     parser.add_argument("--ms-ssim", type=float, default=0.8, help="weight of MS-SSIM in the loss")
+    parser.add_argument(
+        "--shown",
+        action="store_true",
+        help="train a decoder for showing frames; they are predicted from those of --init's",
+    )
+    parser.add_argument("--lpips", type=Path, help="file of LPIPS weights, for --shown")
+    parser.add_argument("--perceptual", type=float, default=0.6, help="weight of LPIPS")
 
 
 def main(args: argparse.Namespace) -> None:
@@ -152,6 +160,72 @@ def encode(
     """(what becomes of frames, the prediction's latents)."""
     z, predicted = net.encode(pixels, prediction, step)
     return Rounded.of(z, widened(pixels, wider), torch.rand_like(z)), predicted
+
+
+class ShownObjective:
+    """What a step minimises of a decoder that shows frames, which are predicted from others.
+
+    model: with the decoder that learns. loop: the network whose frames others are predicted from.
+    """
+
+    def __init__(
+        self,
+        args: argparse.Namespace,
+        model: InterNetwork,
+        loop: InterNetwork,
+        tokenizer: Tokenizer,
+        device: torch.device,
+    ) -> None:
+        self._args, self._model, self._loop = args, model, loop
+        self._tokenizer, self._device = tokenizer, device
+        lpips = Lpips.load(args.lpips).to(device) if args.lpips else None
+        self._lpips = lpips
+        self._coded, self._shown = self._code, self._show
+        if not args.no_compile:
+            self._coded, self._shown = torch.compile(self._code), torch.compile(self._show)
+
+    @torch.no_grad()
+    def _code(
+        self, pixels: Tensor, prediction: Tensor, step: Tensor, wider: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """(integers, the prediction's latents, what the next frame is predicted from)."""
+        z, predicted = self._loop.encode(pixels, prediction, step)
+        n = quantize_beyond(z, widened(pixels, wider))
+        decoded = self._loop.reconstruct(prediction, predicted, n, step)
+        return n, predicted, decoded.clamp(0, 255)
+
+    def _show(
+        self, prediction: Tensor, predicted: Tensor, n: Tensor, step: Tensor, pixels: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """(loss, distortion, LPIPS) of frames as they are shown."""
+        shown = self._model.reconstruct(prediction, predicted, n, step)
+        d = distortion(shown, pixels, self._args.ms_ssim)
+        loss = d / typical_distortion(step_size(step.float()))
+        if self._lpips is None:
+            return loss, d, torch.zeros_like(d)
+        distance = self._lpips(shown, pixels)
+        return loss + self._args.perceptual * torch.log(distance + LPIPS_FLOOR), d, distance
+
+    def __call__(
+        self, frames: Tensor, vectors: Tensor, generator: np.random.Generator
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """(loss, figures to log) of clips: frames [F, B, 3, H, W], vectors of each."""
+        args, device = self._args, self._device
+        index = draw_steps(args.batch, generator).round().to(device)
+        wider = torch.full((args.batch,), INTER_DEAD_ZONE_OFFSET, device=device)
+        total = torch.zeros((), device=device)
+        figures = {}
+        with autocast(device):
+            finer = (index - INTRA_STEP_OFFSET).clamp_min(0)
+            decoded, _ = intra_frames(self._tokenizer, frames[0], finer)
+            for i in range(1, args.frames):
+                prediction = predictions(decoded, vectors[i])
+                n, predicted, decoded = self._coded(frames[i], prediction, index, wider)
+                loss, d, distance = self._shown(prediction, predicted, n, index, frames[i])
+                total = total + loss.mean() / (args.frames - 1)
+                figures[f"rmse{i}"] = d.detach().clamp_min(0).sqrt().mean()
+                figures[f"lpips{i}"] = distance.detach().mean()
+        return total, figures
 
 
 class Objective:
@@ -243,9 +317,15 @@ def evaluate(
     held_out: list[tuple[Tensor, Tensor]],
     rate: Rate | None,
     device: torch.device,
+    loop: InterNetwork | None = None,
+    lpips: Lpips | None = None,
 ) -> dict[str, Any]:
     """On 8 training clips, three inter frames: bpp by the prior if there is one, MS-SSIM, squared
-    error, and the fraction of integers that are not 0."""
+    error, the fraction of integers that are not 0, and LPIPS if it is given.
+
+    loop: the network whose frames others are predicted from, `net` by default.
+    """
+    loop = loop or net
     figures = {}
     for at in (168, 184):
         rows = []
@@ -258,16 +338,22 @@ def evaluate(
                 contexts = CropContexts(n)
                 for i in range(1, 4):
                     prediction = predictions(decoded, vectors[i])
-                    z, predicted = net.encode(frames[i], prediction, index)
+                    z, predicted = loop.encode(frames[i], prediction, index)
                     n = quantize_beyond(z, widened(frames[i], wider))
-                    decoded = net.reconstruct(prediction, predicted, n, index).clamp(0, 255)
+                    shown = net.reconstruct(prediction, predicted, n, index).clamp(0, 255)
+                    decoded = shown
+                    if loop is not net:
+                        decoded = loop.reconstruct(prediction, predicted, n, index).clamp(0, 255)
                     context = contexts.next(n, vectors[i])
                     bits = rate.bits(n, at, context) if rate is not None else math.nan
-                    error = float((decoded - frames[i]).square().mean())
-                    similarity = float(ms_ssim(decoded, frames[i])[0])
-                    rows.append([bits / 256**2, similarity, error, float((n != 0).float().mean())])
-        bpp, similarity, error, nonzero = np.mean(rows, axis=0)
+                    error = float((shown - frames[i]).square().mean())
+                    similarity = float(ms_ssim(shown, frames[i])[0])
+                    nonzero = float((n != 0).float().mean())
+                    distance = float(lpips(shown.float(), frames[i])[0]) if lpips else math.nan
+                    rows.append([bits / 256**2, similarity, error, nonzero, distance])
+        bpp, similarity, error, nonzero, distance = np.mean(rows, axis=0)
         quality = f"{similarity:.5f}/{error:.2f}/{nonzero:.5f}"
+        quality += f"/{distance:.4f}" if lpips else ""
         figures[f"s{at}"] = quality if rate is None else f"{bpp:.4f}bpp/{quality}"
     return figures
 
@@ -277,12 +363,18 @@ def train(args: argparse.Namespace, world: World) -> None:
     clips = Clips.load(args.clips, load_pictures(args, world), args.clip_cache, args.moving)
     tokenizer = tokenizer_of(args.tokenizer).to(device)
     model = model_of(args, tokenizer).to(device)
+    inner = inter_network_of(args.init, tokenizer).to(device) if args.shown else None
+    if model.encoder is not None and args.shown:
+        model.encoder.requires_grad_(False)
     rate = Rate.of(args.prior, device, not args.no_compile) if args.prior else None
     loop = Loop(model, make_optimizers(model, args.rate), loop_config(args), args.out, world)
     if loop.writes:
         write_config(args.out, asdict(tokenizer.config), args)
     loop.resume()
-    objective = Objective(args, model, tokenizer, rate, device)
+    objective: Objective | ShownObjective = Objective(args, model, tokenizer, rate, device)
+    if inner is not None:
+        objective = ShownObjective(args, model, inner, tokenizer, device)
+    lpips = Lpips.load(args.lpips).to(device) if args.lpips else None
 
     def step(generator: np.random.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         drawn = [clips.draw(args.frames, args.crop, generator) for _ in range(args.batch)]
@@ -296,6 +388,6 @@ def train(args: argparse.Namespace, world: World) -> None:
 
     def validate(state: dict[str, Tensor]) -> dict[str, Any]:
         shadow.load_state_dict(state)
-        return evaluate(shadow, tokenizer, held_out, rate, device)
+        return evaluate(shadow, tokenizer, held_out, rate, device, inner, lpips)
 
     loop.run(step, validate)
