@@ -69,7 +69,7 @@ def encode(
     options: strip=True leaves ICC, EXIF and XMP out; verify=True decodes the result and compares;
     effort=0, 1 or 2, see `Codec.encode`; tune="psnr" or "ms-ssim", the measure that effort 2
     searches by, in place of a mix of both; "psnr" has effort 1 choose integers by it too;
-    look="faithful", "balanced" or "natural", the decoder that the file is made for; max_pixels
+    look="balanced" or "natural", the decoder that the file is made for; max_pixels
     refuses larger pictures.
     Raises ValueError for another effort, tune or device or a target that is none, TypeError for
     arguments of other types, MediaError, LimitError, TargetError, WeightsError, VerifyError or
@@ -101,7 +101,7 @@ def decode(
     picture that is so many times smaller, fast. partial: take a cut or damaged file as far as it
     goes. fill: have weights of the family bsq fill in what is missing.
     crop: (left, top, width, height) of the pixels that are wanted; rendering takes time for these
-    alone. look: "faithful", "balanced" or "natural", the decoder that shows it, by default the one
+    alone. look: "balanced" or "natural", the decoder that shows it, by default the one
     that the file names. max_memory: bytes that decoding may take, by default 10 GB or what this
     process can have, if that is less. Raises FormatError or one of its children, LimitError,
     WeightsError, CropError, OSError, ValueError for fewer levels than 1, or TypeError for `others`,

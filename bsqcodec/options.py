@@ -23,16 +23,15 @@ Tune: TypeAlias = Literal["psnr", "ms-ssim", "lpips"]
 
 TUNES: tuple[Tune, ...] = get_args(Tune)
 
-Look: TypeAlias = Literal["faithful", "balanced", "natural"]
+Look: TypeAlias = Literal["balanced", "natural"]
 
 LOOKS: tuple[Look, ...] = get_args(Look)
-"""Names of decoders of one file: of least squared error, of the weights themselves, of what people
-take for a photograph."""
+"""Names of decoders of one file: that of the weights themselves, one for looking at."""
 
 OWN_LOOK: Look = "balanced"
 """The look of the weights that a file names, for which no other file is needed."""
 
-LOOK_OF_TUNE: dict[Tune, Look] = {"psnr": "faithful", "lpips": "natural"}
+LOOK_OF_TUNE: dict[Tune, Look] = {"lpips": "natural"}
 """The look that goes with a measure, where none is named."""
 
 MAX_EFFORT = 2

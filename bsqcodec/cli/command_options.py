@@ -74,14 +74,15 @@ ENCODING_OPTIONS = (
     click.option(
         "--tune",
         type=click.Choice(TUNES),
-        help="Be best at one measure, above all with --effort 2.  [default: a mix of both]",
+        help="Be best at one measure, above all with --effort 2; lpips is of pictures.  [default: a"
+        " mix of psnr and ms-ssim]",
     ),
     click.option(
         "--look",
         type=click.Choice(LOOKS),
         help="Pictures: the decoder that the file is made for, and shown by unless decode --look"
-        " says otherwise: faithful for least squared error, natural for what looks like a"
-        " photograph.  [default: faithful with --tune psnr, else balanced]",
+        " says otherwise; natural is for looking at.  [default: natural with --tune lpips, else"
+        " balanced]",
     ),
     click.option(
         "--strip",

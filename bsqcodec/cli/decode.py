@@ -92,9 +92,8 @@ FORMAT_NAMES: Final = tuple(dict.fromkeys((*PICTURE_FORMAT_NAMES, *VIDEO_CONTAIN
 @click.option(
     "--look",
     type=click.Choice(LOOKS),
-    help="Pictures: show them with this decoder. The bits are the same: faithful has the least"
-    " squared error, natural looks most like a photograph.  [default: the one that the file names,"
-    " else balanced]",
+    help="Pictures: show them with this decoder. The bits are the same; natural is for looking at."
+    "  [default: the one that the file names, else balanced]",
 )
 @click.option(
     "--crop",

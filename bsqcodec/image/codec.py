@@ -160,7 +160,7 @@ class Codec:
         effort 0 rounds whatever it costs, 1 weighs rate against what is seen, 2 searches (slowly)
         for better integers, and where a quality is asked for takes a coarser step; tune is the
         measure that this is for, above all the search; look is the decoder that the picture is made
-        for, "faithful" with tune="psnr" and "balanced" otherwise. progress takes 0..1.
+        for, "natural" with tune="lpips" and "balanced" otherwise. progress takes 0..1.
         Raises TargetError, VerifyError, LimitError, MediaError for an array that is no picture,
         WeightsError for a look that the weights do not have,
         ValueError for another effort, tune or look, and TypeError for other options.

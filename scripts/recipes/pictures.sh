@@ -67,13 +67,12 @@ stage decoder9 77 tokenizer "${pictures[@]}" --init "$interim" --searched "$RUNS
 command_of_training export --tokenizer "$interim" "$RUNS/decoder9" --prior "$RUNS/prior-joint" \
     --out "$OUT" --default
 
-# 10. Further decoders for the same integers: of squared error alone, and for LPIPS too.
-weights=$(ls -t "$OUT"/image-*.safetensors | head -n 1)
-stage faithful 40 tokenizer "${pictures[@]}" --init "$weights" --rate 1e-3 --decay 0.5 --average 0.995 \
-    --config "$EIGHT"
-command_of_training export-look --weights "$weights" --tokenizer "$RUNS/faithful" --look faithful --out "$OUT"
+# 10. A further decoder for the same integers, for LPIPS too, where its file is named. The mean of the
+# weights before and after is exported.
 if [ -n "${LPIPS:-}" ]; then
+    weights=$(ls -t "$OUT"/image-*.safetensors | head -n 1)
     stage natural 40 tokenizer "${pictures[@]}" --init "$weights" --lpips "$LPIPS" --perceptual 0.6 \
         --ms-ssim 0.5 --rate 1e-3 --decay 0.5 --average 0.995 --config "$EIGHT"
-    command_of_training export-look --weights "$weights" --tokenizer "$RUNS/natural" --look natural --out "$OUT"
+    command_of_training export-look --weights "$weights" --tokenizer "$RUNS/natural" "$weights" \
+        --look natural --out "$OUT"
 fi

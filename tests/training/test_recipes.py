@@ -44,8 +44,8 @@ exit "$status"
 PICTURE_STAGES = [
     *["tokenizer"] * 4,
     *("prior", "joint", "prior", "tokenizer", "export", "searched", "tokenizer", "export"),
-    *("tokenizer", "export-look"),
 ]
+LOOK_STAGES = ["tokenizer", "export-look"]
 VIDEO_STAGES = ["video", "video", "inter", "video", "inter", "export-video"]
 BSQ_STAGES = ["bsq", "bsq", "bsq", "bit-prior", "export-bsq"]
 SIZE = {k: v for k, v in asdict(TOKENIZER).items() if not k.endswith("_blocks")}
@@ -113,13 +113,18 @@ def test_the_recipes_from_pictures_to_coded_videos(
     folder: Path, train: Train, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(searched, "PART", 2)
+    save_file(random_weights(), folder / "lpips.safetensors")
+    monkeypatch.setitem(TINY, "LPIPS", "lpips.safetensors")
     names = run(train, "pictures.sh", "data", "held_out", "runs", "out")
-    assert names == PICTURE_STAGES
+    assert names == [*PICTURE_STAGES, *LOOK_STAGES]
     (image,) = (folder / "out").glob("image-*.safetensors")
     codec = Codec(image, device="cpu")
     picture = clip(1)[0]
     encoded = codec.encode(picture, Quality(60), verify=True)
     assert codec.decode(encoded.data).picture.pixels.shape == picture.shape
+    monkeypatch.setenv("BSQCODEC_WEIGHTS", "out")
+    shown = codec.decode(encoded.data, look="natural")
+    assert shown.look == "natural" and shown.picture.pixels.shape == picture.shape
 
     names = run(train, "video.sh", "data", "runs", "out")
     assert names == VIDEO_STAGES
@@ -183,11 +188,12 @@ def test_all_recipes_in_one_command(
 
     monkeypatch.setitem(TINY, "LPIPS", lpips)
     names = run(pretend, "all.sh", "data", "held_out", "runs", "out", "clips.tar")
-    assert names == [*PICTURE_STAGES, *VIDEO_STAGES, *(BSQ_STAGES if lpips else [])]
+    looks, bsq_stages = (LOOK_STAGES, BSQ_STAGES) if lpips else ([], [])
+    assert names == [*PICTURE_STAGES, *looks, *VIDEO_STAGES, *bsq_stages]
     outputs = [words[words.index("--out") + 1] for words in commands]
     assert {words[0] for words, out in zip(commands, outputs, strict=True) if out == "out"} == {
         *("export", "export-video"),
-        *(["export-bsq"] if lpips else []),
+        *(["export-look", "export-bsq"] if lpips else []),
     }
     assert len(set(outputs) - {"out"}) == len([out for out in outputs if out != "out"])
     priors = {words[words.index("--config") + 1] for words in commands if words[0] == "bit-prior"}
