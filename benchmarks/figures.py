@@ -39,6 +39,8 @@ STYLES = {
     "bsqcodec-effort2": ("#7F3300", "o"),
     "bsqcodec-effort2-psnr": ("#7F3300", "<"),
     "bsqcodec-effort2-ms-ssim": ("#7F3300", ">"),
+    "bsqcodec-effort2-lpips": ("#7F3300", "^"),
+    "bsqcodec-natural": ("#D55E00", "d"),
     **{name: ("#D55E00", mark) for name, mark in zip(FIXED, "*P", strict=True)},
     "jpeg": ("#777777", "s"),
     "jpeg2000": ("#0072B2", "^"),

@@ -7,7 +7,7 @@ from benchmarks import lpips
 from benchmarks.bd_rate import Curve
 from benchmarks.metrics import ms_ssim_db
 from benchmarks.results import Mean, RdResult
-from bsqcodec.options import TUNES
+from bsqcodec.options import TUNES, Look
 
 OURS = "bsqcodec"
 INTRA = "bsqcodec-intra"
@@ -19,6 +19,9 @@ TUNED = {f"{SEARCHING}-{tune}": tune for tune in TUNES}
 """bsqcodec with its slow search by one measure, as --tune has it."""
 
 SEARCHES = (SEARCHING, *TUNED)
+
+SHOWN: dict[str, Look] = {"bsqcodec-natural": "natural"}
+"""bsqcodec with its files shown by another decoder, as --look has it."""
 
 FIXED = {"bsq-18": 18, "bsq-36": 36}
 """bsqcodec with weights of the family bsq, and the bits of a token that each of them spends."""

@@ -15,7 +15,7 @@ from benchmarks.anchors.base import Options
 from benchmarks.colour import Pixels
 from benchmarks.datasets.generated import generated_picture
 from benchmarks.environment import versions
-from benchmarks.measures import FIXED, SEARCHES, TUNED
+from benchmarks.measures import FIXED, SEARCHES, SHOWN, TUNED
 
 if TYPE_CHECKING:
     from bsqcodec.image.codec import Codec
@@ -49,6 +49,9 @@ class BsqStill:
     ) -> None:
         self.name = name
         self.tune = TUNED.get(name)
+        self.look = SHOWN.get(name)
+        if self.look is not None:
+            self.label = f"bsqcodec, --look {self.look}"
         if name in SEARCHES:
             tuned = "" if self.tune is None else f" --tune {self.tune}"
             self.label = f"bsqcodec, --effort {effort}{tuned}"
@@ -61,6 +64,7 @@ class BsqStill:
             "weights": weights_id(self.codec),
             "effort": self.effort,
             **({} if self.tune is None else {"tune": self.tune}),
+            **({} if self.look is None else {"look": self.look}),
             "fingerprint": self.fingerprint(),
         }
 
@@ -83,7 +87,9 @@ class BsqStill:
         return self._encode(image, BitsPerPixel(bpp))
 
     def _encode(self, image: Image.Image, target: "Target") -> bytes:
-        data: bytes = self.codec.encode(image, target, effort=self.effort, tune=self.tune).data
+        data: bytes = self.codec.encode(
+            image, target, effort=self.effort, tune=self.tune, look=self.look
+        ).data
         return data
 
     def decode(self, data: bytes) -> Pixels:
@@ -320,6 +326,9 @@ def make_still(
         return FixedStill(name, open_codec(weights, threads, "bsq"))
     if name == BsqStill.name:
         return BsqStill(_transform_codec(weights, threads), effort=effort, qualities=qualities)
+    if name in SHOWN:
+        codec = _transform_codec(weights, threads)
+        return BsqStill(codec, effort=effort, qualities=qualities, name=name)
     if name in SEARCHES:
         grid = SEARCHING_QUALITIES if qualities == DEFAULT_QUALITIES else qualities
         return BsqStill(_transform_codec(weights, threads), effort=2, qualities=grid, name=name)

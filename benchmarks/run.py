@@ -14,13 +14,13 @@ from benchmarks.datasets import CLIP_SETS, PICTURE_SETS, Clip, Dataset, DatasetE
 from benchmarks.environment import portable_command
 from benchmarks.judge import Judge
 from benchmarks.lpips import Lpips
-from benchmarks.measures import FIXED, SEARCHES
+from benchmarks.measures import FIXED, SEARCHES, SHOWN
 from benchmarks.results import RdResult
 from benchmarks.runner import measure_clip, measure_picture
 from benchmarks.runner import run as run_codec
 from bsqcodec.errors import WeightsError
 
-STILLS = (*ANCHORS, ours.BsqStill.name, *SEARCHES, *FIXED)
+STILLS = (*ANCHORS, ours.BsqStill.name, *SEARCHES, *SHOWN, *FIXED)
 VIDEOS = (*VIDEO_ANCHORS, *ours_video.NAMES)
 
 

@@ -13,6 +13,7 @@ from benchmarks.measures import (
     OURS,
     PSNR,
     SEARCHES,
+    SHOWN,
     Measure,
     curve,
     with_curves,
@@ -122,7 +123,7 @@ def summary(results: Sequence[RdResult]) -> list[Block]:
         if with_curves([ours or results[0]], measure):
             blocks.append(Paragraph(f"{measure.title}{measure.unit} at equal bpp:"))
             blocks.append(equal_bpp_table(results, measure))
-    known = (OURS, *SEARCHES, REFERENCE)
+    known = (OURS, *SEARCHES, *SHOWN, REFERENCE)
     others = [r for r in with_curves(results, PSNR) if r.codec not in known]
     if ours is not None:
         others += [r for r in results if r.codec == REFERENCE]
@@ -131,7 +132,9 @@ def summary(results: Sequence[RdResult]) -> list[Block]:
         blocks.append(Paragraph("Bits relative to H.264 medium at equal quality (BD-rate):"))
     reference = next((result for result in results if result.codec == REFERENCE), None)
     rows = []
-    searching = sorted((r for r in results if r.codec in SEARCHES), key=lambda r: r.codec)
+    searching = sorted(
+        (r for r in results if r.codec in (*SEARCHES, *SHOWN)), key=lambda r: r.codec
+    )
     for mine in (ours, *searching):
         search = mine.label.partition(",")[2] if mine else ""
         with_search = f" with{search}" if search else ""

@@ -27,7 +27,7 @@ from benchmarks import (
     tokenizer,
 )
 from benchmarks.anchors import ANCHORS, VIDEO_ANCHORS
-from benchmarks.measures import FIXED, LPIPS, MS_SSIM, PSNR, SEARCHES
+from benchmarks.measures import FIXED, LPIPS, MS_SSIM, PSNR, SEARCHES, SHOWN
 from benchmarks.results import RdResult
 
 from .synthetic import synthetic, synthetic_crops
@@ -163,7 +163,10 @@ def test_curves_go_on_to_the_border() -> None:
 
 
 def test_every_codec_has_a_look_of_its_own() -> None:
-    for codecs in ([*ANCHORS, "bsqcodec", *SEARCHES, *FIXED], [*VIDEO_ANCHORS, *ours_video.NAMES]):
+    for codecs in (
+        [*ANCHORS, "bsqcodec", *SEARCHES, *SHOWN, *FIXED],
+        [*VIDEO_ANCHORS, *ours_video.NAMES],
+    ):
         names = ("color", "marker", "linestyle")
         looks = {tuple(figures.style(codec)[name] for name in names) for codec in codecs}
         assert len(looks) == len(codecs)
