@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,6 +55,28 @@ def tiny_weights(golden: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Makes the tiny model the default weights; returns their folder."""
     monkeypatch.setenv("BSQCODEC_WEIGHTS", str(golden))
     return golden
+
+
+@pytest.fixture
+def tiny_looks(golden: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Makes the tiny model with a look "natural" the default weights; returns their folder."""
+    import torch
+
+    from bsqcodec.models import look_files, weight_files
+
+    from .golden_files import model_path
+    from .tiny_models import seeded, shake
+
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    for path in (model_path(), golden / "index.json"):
+        shutil.copy(path, folder)
+    weights = weight_files.load(model_path(), torch.device("cpu"))
+    with seeded(1):
+        shake(weights.tokenizer.decoder.transform, 0.003)
+    look_files.save(folder, weights.id, "natural", weights.tokenizer, notes={})
+    monkeypatch.setenv("BSQCODEC_WEIGHTS", str(folder))
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -103,8 +103,8 @@ PICTURE: Final = Kind(
     decode=pictures.decode,
     check=pictures.check,
     encode_fields=("target", "effort", "tune", "strip", "weights_sha256", "searched_step"),
-    decode_fields=("formats",),
-    optional_fields=("searched_step",),
+    decode_fields=("formats", "look"),
+    optional_fields=("searched_step", "look"),
     ignored_fields=("gop", "audio", "verify", "max_pixels"),
 )
 VIDEO: Final = Kind(

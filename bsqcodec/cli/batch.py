@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from bsqcodec.batch.executor import Executor
 
 _ANIMATIONS: Final = {None: None, True: Animations.VIDEOS, False: Animations.PICTURES}
-_ENCODING_NAMES: Final = (*command_options.ENCODING_NAMES, "model", "as_video")
+_ENCODING_NAMES: Final = (*set(command_options.ENCODING_NAMES) - {"look"}, "model", "as_video")
 _WORDS: Final = {"code": "to do", "record": "done", "skip": "done", "refuse": "refused"}
 
 
@@ -208,7 +208,7 @@ def _coding_options(
     video_weights = _video_weights(weights, model) if VIDEO.name in used else None
     return Options(
         encoding=encoding,
-        decoding=DecodeOptions(max_pixels=encoding.max_pixels),
+        decoding=DecodeOptions(look=encoding.look, max_pixels=encoding.max_pixels),
         weights=None if weights is None else os.path.abspath(weights),
         weights_sha256=None if picture_weights is None else _sha256(picture_weights),
         video_weights_sha256=None if video_weights is None else _sha256(video_weights),

@@ -23,7 +23,7 @@ from bsqcodec.cli.video_options import part_options
 from bsqcodec.errors import MediaError
 from bsqcodec.media.files import check_output, is_standard_stream, open_output
 from bsqcodec.media.suffixes import PICTURE_SUFFIXES
-from bsqcodec.options import DecodeOptions, EncodeOptions
+from bsqcodec.options import OWN_LOOK, DecodeOptions, EncodeOptions
 from bsqcodec.targets import Quality
 
 if TYPE_CHECKING:
@@ -87,7 +87,8 @@ def sweep(
 
     INPUT is a picture, a folder of pictures, or a video. At each quality, JPEG, WebP, AVIF and JPEG
     XL (of videos x264, x265 and SVT-AV1) get the finest setting whose file is no larger than
-    bsqcodec's. The page of --html shows them all next to the original.
+    bsqcodec's. Of pictures the same file is also shown with the other looks (see bsqcodec decode
+    --look). The page of --html shows them all next to the original.
     """
     if page is not None and not is_standard_stream(page):
         check_output(page, force=force)
@@ -194,7 +195,7 @@ class _Sweep:
                 bytes=sum(point.bytes for point in some),
                 bpp=sum(point.bpp for point in some) / len(some),
                 measured=mean_of([point.measured for point in some]),
-                setting=some[0].setting if len(some) == 1 or some[0].codec == OURS else "",
+                setting=some[0].setting if len(some) == 1 or some[0].codec.startswith(OURS) else "",
             )
             for some in by_place
         ]
@@ -224,8 +225,10 @@ class _Sweep:
         for options in self.options:
             quality = _quality(options)
             data = codec.encode_with(pixels, options).data
-            decoded = to_rgb(codec.decode_with(data, DecodeOptions()).picture.pixels)
-            yield point(OURS, quality, f"q {quality:g}", len(data), decoded)
+            for look in codec.looks:
+                decoded = to_rgb(codec.decode_with(data, DecodeOptions(look=look)).picture.pixels)
+                name = OURS if look == OWN_LOOK else f"{OURS} {look}"
+                yield point(name, quality, f"q {quality:g}", len(data), decoded)
             for rival in rivals:
                 setting, made = fits[rival.name].below(len(data))
                 text = f"{rival.setting} {setting}"

@@ -92,7 +92,7 @@ class Result:
         sides = [Side("original", [""] * (2 + len(COLUMNS)), self.original)]
         for point in self.points:
             label = f"{point.codec}, {point.setting}" if point.setting else point.codec
-            if point.codec != OURS and self.inputs > 1:
+            if not point.codec.startswith(OURS) and self.inputs > 1:
                 label += f" (size of q {point.quality:g})"
             row = [format_bytes(point.bytes), f"{point.bpp:.3f}", *cells(point.measured)]
             sides.append(Side(label, row, point.pictures))

@@ -42,6 +42,7 @@ from bsqcodec.options import (
     OWN_LOOK,
     DecodeOptions,
     EncodeOptions,
+    Look,
     PictureDecodeKeywords,
     PictureKeywords,
 )
@@ -135,6 +136,11 @@ class Codec:
     def model_id(self) -> bytes:
         """The 8 bytes that name the weights which `encode` uses."""
         return self.model.id
+
+    @property
+    def looks(self) -> tuple[Look, ...]:
+        """The decoders that show files of these weights, "balanced" first; see `decode`."""
+        return self._looks.names(self.model)
 
     def model_of(self, model_id: bytes) -> PictureModel:
         """The model whose weights a file names; it is found, loaded and kept.

@@ -11,7 +11,8 @@ from bsqcodec.format.look_chunk import Look, unpack_look
 from bsqcodec.models import look_files
 from bsqcodec.models.picture_model import PictureModel
 from bsqcodec.models.transform.picture_model import TransformModel
-from bsqcodec.options import LOOK_OF_TUNE, OWN_LOOK, EncodeOptions
+from bsqcodec.options import LOOK_OF_TUNE, LOOKS, OWN_LOOK, EncodeOptions
+from bsqcodec.options import Look as Name
 
 
 class Looks:
@@ -23,6 +24,17 @@ class Looks:
     def __init__(self) -> None:
         self._loaded: dict[Path, tuple[Look, PictureModel]] = {}
         self._loading = threading.Lock()
+
+    def names(self, model: PictureModel) -> tuple[Name, ...]:
+        """The looks in which files of a model can be shown here, its own first."""
+
+        def is_here(name: Name) -> bool:
+            try:
+                return look_files.find_default(model.id, name).is_file()
+            except WeightsError:
+                return False
+
+        return OWN_LOOK, *(name for name in LOOKS if name != OWN_LOOK and is_here(name))
 
     def to_encode(
         self, model: PictureModel, options: EncodeOptions

@@ -72,6 +72,7 @@ class Codec:
             seconds=time.perf_counter() - started,
             ideal_bits=8.0 * len(file.getvalue()),
             notes=(*picture.notes, "a note of the codec"),
+            look="balanced",
         )
 
     def decode_with(
@@ -91,4 +92,6 @@ class Codec:
             truncated=container.truncated,
             seconds=0.0,
             render_seconds=0.0,
+            look="balanced",
+            notes=(),
         )

@@ -73,6 +73,21 @@ def test_there_and_back(folder: Path, capsys: Output) -> None:
     assert list(tree(folder / "jpegs")) == ["a.jpg", "sub/b.jpg"]
 
 
+def test_a_folder_in_another_look(folder: Path, tiny_looks: Path, capsys: Output) -> None:
+    assert batch("in", "coded", "--look", "natural") == 0
+    assert batch("coded", "shown") == 0
+    assert batch("coded", "balanced", "--look", "balanced") == 0
+    shown, balanced = (np.asarray(Image.open(f"{name}/a.png")) for name in ("shown", "balanced"))
+    assert not np.array_equal(shown, balanced)
+    assert main(["decode", "coded/a.png.bsq", "-o", "a.png", "--look", "balanced", "--quiet"]) == 0
+    assert np.array_equal(balanced, np.asarray(Image.open("a.png")))
+    capsys.readouterr()
+    for look, skipped in (("balanced", "2"), ("natural", "0")):
+        assert batch("coded", "balanced", "--look", look) == 0
+        assert capsys.readouterr().out.splitlines()[1].split()[3] == skipped
+    assert np.array_equal(shown, np.asarray(Image.open("balanced/a.png")))
+
+
 def test_the_same_file_as_by_encode(folder: Path) -> None:
     assert batch("in", "out", "--bpp", ".5", "--strip") == 0
     assert main(["encode", "in/a.png", "-o", "a.bsq", "--bpp", ".5", "--strip", "--quiet"]) == 0

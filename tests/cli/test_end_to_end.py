@@ -70,6 +70,22 @@ def strict_json(text: str) -> dict[str, Any]:
 # There and back -----------------------------------------------------------------------------------
 
 
+def test_a_file_and_its_look(folder: Path, tiny_looks: Path, capsys: Output) -> None:
+    assert main(["encode", "photo.png", "--look", "natural", "--json", "--quiet"]) == 0
+    assert strict_json(capsys.readouterr().out)["look"] == "natural"
+    assert main(["info", "photo.bsq"]) == 0
+    assert "look       natural (" in capsys.readouterr().out
+    shown = {}
+    for look in ("balanced", "natural", None):
+        chosen = [] if look is None else ["--look", look]
+        arguments = ["-o", "out.png", "-f", "--json", "--quiet", *chosen]
+        assert main(["decode", "photo.bsq", *arguments]) == 0
+        assert strict_json(capsys.readouterr().out)["look"] == (look or "natural")
+        shown[look] = samples("out.png")
+    assert np.array_equal(shown[None], shown["natural"])
+    assert not np.array_equal(shown["balanced"], shown["natural"])
+
+
 def test_a_file_there_and_back(folder: Path, capsys: Output) -> None:
     assert main(["encode", "photo.png"]) == 0
     size = Path("photo.bsq").stat().st_size

@@ -66,6 +66,16 @@ def test_a_picture_at_equal_sizes(capsys: Output) -> None:
     assert [series["name"] for series in data["plots"][0]["series"]] == ["bsqcodec", "JPEG", "WebP"]
 
 
+def test_a_picture_in_all_its_looks(tiny_looks: Path, capsys: Output) -> None:
+    facts = swept(capsys, "photos/a.png", "-q", "60", "--codecs", "none", "--html", "page.html")
+    plain, natural = facts["points"]
+    assert (plain["codec"], natural["codec"]) == ("bsqcodec", "bsqcodec natural")
+    assert plain["output_bytes"] == natural["output_bytes"]
+    assert plain["psnr_db"] != natural["psnr_db"]
+    names = [series["name"] for series in page_of("page.html")["plots"][0]["series"]]
+    assert names == ["bsqcodec", "bsqcodec natural"]
+
+
 def test_a_folder_gives_means(capsys: Output) -> None:
     arguments = ["-q", "80", "--codecs", "none"]
     both = swept(capsys, "photos", *arguments)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -19,28 +18,13 @@ from bsqcodec.models import look_files, weight_files
 from bsqcodec.targets import Psnr
 
 from ..golden_files import model_path, scene
-from ..tiny_models import save_bsq_weights, seeded, shake
+from ..tiny_models import save_bsq_weights
 
 Samples = npt.NDArray[np.uint8]
 
 
 @pytest.fixture
-def folder(golden: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The tiny weights with a second look, in a folder which is where weights are looked for."""
-    folder = tmp_path / "weights"
-    folder.mkdir()
-    for path in (model_path(), golden / "index.json"):
-        shutil.copy(path, folder)
-    weights = weight_files.load(model_path(), torch.device("cpu"))
-    with seeded(1):
-        shake(weights.tokenizer.decoder.transform, 0.003)
-    look_files.save(folder, weights.id, "natural", weights.tokenizer, notes={})
-    monkeypatch.setenv("BSQCODEC_WEIGHTS", str(folder))
-    return folder
-
-
-@pytest.fixture
-def codec(folder: Path) -> Codec:
+def codec(tiny_looks: Path) -> Codec:
     return Codec(device="cpu")
 
 
@@ -91,25 +75,25 @@ def test_psnr_is_that_of_the_look(codec: Codec, photo: Samples) -> None:
 
 
 def test_tuning_for_lpips_takes_the_natural_look_where_there_is_one(
-    codec: Codec, photo: Samples, folder: Path
+    codec: Codec, photo: Samples, tiny_looks: Path
 ) -> None:
     assert codec.encode(photo, tune="lpips").look == "natural"
     assert codec.encode(photo, tune="lpips", look="balanced").look == "balanced"
     assert codec.encode(photo, tune="psnr").look == "balanced"
-    for path in folder.glob("look-*"):
+    for path in tiny_looks.glob("look-*"):
         path.unlink()
-    (folder / "index.json").write_text((model_path().parent / "index.json").read_text())
+    (tiny_looks / "index.json").write_text((model_path().parent / "index.json").read_text())
     encoded = Codec(device="cpu").encode(photo, tune="lpips")
     assert encoded.look == "balanced" and "no look 'natural'" in encoded.notes[-1]
     assert unpack(encoded.data).find(ChunkKind.LOOK) is None
 
 
 def test_without_its_look_a_file_is_shown_by_its_weights(
-    codec: Codec, photo: Samples, folder: Path
+    codec: Codec, photo: Samples, tiny_looks: Path
 ) -> None:
     data = codec.encode(photo, look="natural").data
     expected = pixels(codec, data, "balanced")
-    for path in folder.glob("look-*"):
+    for path in tiny_looks.glob("look-*"):
         path.unlink()
     lacking = Codec(device="cpu")
     decoded = lacking.decode(data)
@@ -122,13 +106,13 @@ def test_without_its_look_a_file_is_shown_by_its_weights(
 
 
 def test_what_has_no_looks_says_so(
-    codec: Codec, photo: Samples, folder: Path, tmp_path: Path
+    codec: Codec, photo: Samples, tiny_looks: Path, tmp_path: Path
 ) -> None:
     bsq = Codec(save_bsq_weights(tmp_path / "bsq"), device="cpu")
     with pytest.raises(WeightsError, match="have no look"):
         bsq.encode(photo, look="natural")
     other = weight_files.load(model_path(), torch.device("cpu"))
-    path = look_files.save(folder, bytes(8), "natural", other.tokenizer, notes={})
+    path = look_files.save(tiny_looks, bytes(8), "natural", other.tokenizer, notes={})
     with pytest.raises(WeightsError, match="is of the weights 0000000000000000"):
         look_files.load(path, other)
     with pytest.raises(ValueError, match="not one of balanced, natural"):
