@@ -29,7 +29,7 @@ DECODE = {
     "picture": "import bsqcodec; bsqcodec.decode({file!r})",
     "video": "import bsqcodec; print(len(list(bsqcodec.video_frames({file!r}))), file=sys.stderr)",
     "video file": "import bsqcodec; bsqcodec.decode_video({file!r}, {file!r} + '.mkv')",
-    "worker process": "from bsqcodec.video.worker_pool import serve",
+    "worker process": "from bsqcodec.video.worker_process import serve",
 }
 
 

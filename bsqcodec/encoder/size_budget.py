@@ -5,9 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import IO, Protocol, TypeVar
 
-from bsqcodec.encoder.rate_control import INITIAL_STEP, STEPS_PER_HALVING, CodedGroup
+from bsqcodec.encoder.rate_control import (
+    GROUPS_IN_FLIGHT,
+    INITIAL_STEP,
+    STEPS_PER_HALVING,
+    CodedGroup,
+    GroupControl,
+    groups_known,
+)
 from bsqcodec.encoder.target_search import FINEST, LAST_STEP
 from bsqcodec.errors import TargetError
 from bsqcodec.media.files import temporary_file
@@ -32,54 +40,84 @@ _HEAD_BYTES, _GROUP_BYTES, _FRAME_BYTES = 256, 48, 4
 """Bytes of the container, about: of the file, of each group and of each frame."""
 
 
+@dataclass(frozen=True)
+class _Spent:
+    """What is left after some groups: bytes and frames.
+
+    cost: of these groups, in bytes at step 0. done: their frames.
+    """
+
+    left: int
+    frames: int
+    cost: float = 0.0
+    done: int = 0
+
+
 class SizeBudget:
     """A rate control that spends `size` bytes on `frames` frames, with steps as even as possible.
 
-    The step follows from the bytes of all groups so far;
-    the last group gets the bytes that are left.
-    slack: bytes that may remain. coarsest, finest: whether all groups have that step.
+    The step follows from the bytes of the groups that are known; the last group gets the bytes that
+    are left. slack: bytes that may remain. group: frames of a group at most; groups that are so
+    near to the end that they can hardly make up for others go by all before them. coarsest,
+    finest: whether all groups have that step.
     """
+
+    def __init__(self, size: int, frames: int, slack: float, group: int = 1) -> None:
+        self._total, self._slack, self._group = frames, slack, group
+        self._known = [_Spent(size, frames)]  # after so many groups
+        self.coarsest = self.finest = True
+
+    def needs(self, index: int, first_frame: int) -> int:
+        near_end = self._total - first_frame <= (GROUPS_IN_FLIGHT + 1) * self._group
+        return index if near_end else groups_known(index)
+
+    def begin(self, index: int, first_frame: int) -> GroupControl:
+        is_open = self._total - first_frame
+        return _BudgetOfGroup(self._known[self.needs(index, first_frame)], self._slack, is_open)
+
+    def accept(self, step: int, coded: CodedGroup, seconds: float) -> None:
+        before, frames = self._known[-1], len(coded.payloads)
+        cost = coded.size * 2 ** (step / STEPS_PER_HALVING)
+        self._known.append(
+            _Spent(
+                before.left - coded.size,
+                before.frames - frames,
+                before.cost + cost,
+                before.done + frames,
+            )
+        )
+        self.coarsest &= step == LAST_STEP
+        self.finest &= step == FINEST
+
+
+class _BudgetOfGroup:
+    """The control of one group of a sized video. frames: from its first one to the video's end."""
 
     dry = False
 
-    def __init__(self, size: int, frames: int, slack: float) -> None:
-        self._left, self._frames, self._slack = size, frames, slack
-        self._cost = 0.0  # of groups done, in bytes at step 0
-        self._done = 0
-        self._begin()
-        self.coarsest = self.finest = True
-
-    def _begin(self) -> None:
+    def __init__(self, spent: _Spent, slack: float, frames: int) -> None:
+        self._spent, self._slack, self._frames = spent, slack, frames
         self._codings = 0
         self._large, self._small = FINEST - 1, LAST_STEP + 1  # steps known to be too fine, coarse
 
     def first_step(self) -> int:
-        if not self._done:
+        spent = self._spent
+        if not spent.done:
             return INITIAL_STEP
-        if self._left <= 0:
+        if spent.left <= 0:
             return LAST_STEP
-        cost = self._cost / self._done * self._frames
-        return min(
-            max(math.ceil(STEPS_PER_HALVING * math.log2(cost / self._left)), FINEST), LAST_STEP
-        )
+        cost = spent.cost / spent.done * spent.frames
+        step = math.ceil(STEPS_PER_HALVING * math.log2(cost / spent.left))
+        return min(max(step, FINEST), LAST_STEP)
 
     def judge(self, step: int, coded: CodedGroup, seconds: float) -> int | None:
-        frames = len(coded.payloads)
-        wanted = max(self._left * frames / max(self._frames, 1), 1.0)
-        early = 4 * frames <= self._frames
+        spent, frames = self._spent, len(coded.payloads)
+        wanted = max(spent.left * frames / max(spent.frames, 1), 1.0)
+        early = 4 * frames <= spent.frames
         last = frames == self._frames
         better = self._better(step, coded.size, wanted, early=early, last=last)
         self._codings += 1
-        if better is not None and self._codings < MAX_GROUP_CODINGS:
-            return better
-        self._left -= coded.size
-        self._frames -= frames
-        self._cost += coded.size * 2 ** (step / STEPS_PER_HALVING)
-        self._done += frames
-        self.coarsest &= step == LAST_STEP
-        self.finest &= step == FINEST
-        self._begin()
-        return None
+        return better if self._codings < MAX_GROUP_CODINGS else None
 
     def _better(
         self, step: int, size: int, wanted: float, *, early: bool, last: bool
@@ -93,7 +131,7 @@ class SizeBudget:
             good = wanted - self._slack <= size <= wanted
         else:
             near = early and max(size, wanted) <= EARLY_GROUP_RATIO * min(size, wanted)
-            good = near or abs(size - wanted) <= GROUP_TOLERANCE * self._left
+            good = near or abs(size - wanted) <= GROUP_TOLERANCE * self._spent.left
         if good:
             return None
         if self._small - self._large <= 1:
@@ -116,12 +154,17 @@ T = TypeVar("T", bound=CodedSize)
 
 
 def code_to_size(
-    code: Callable[[SizeBudget, IO[bytes]], T], frames: int, rest: int, limit: int
+    code: Callable[[SizeBudget, IO[bytes]], T],
+    frames: int,
+    rest: int,
+    limit: int,
+    group: int = 1,
 ) -> tuple[T, IO[bytes]]:
     """Code a video as a file of at most `limit` bytes, at most SIZE_TOLERANCE below it if possible.
 
     code: codes the whole video by a budget into a file. frames: how many there are. rest: about
-    how many bytes of the file will not be of frames. Mostly one coding suffices, sometimes two.
+    how many bytes of the file will not be of frames. group: see `SizeBudget`. Mostly
+    one coding suffices, sometimes two.
     Returns what `code` returned, and a temporary file that stands at its start. Raises TargetError.
     """
     scale = 1.0
@@ -134,7 +177,7 @@ def code_to_size(
                     f"without any frames the file takes {rest} bytes of the {limit} asked for"
                 )
             room = math.ceil((limit - rest) * scale)
-            budget = SizeBudget(room, frames, limit * SIZE_TOLERANCE / 2)
+            budget = SizeBudget(room, frames, limit * SIZE_TOLERANCE / 2, group)
             file = cleanup.enter_context(temporary_file())
             coded = code(budget, file)
             estimate, rest = rest, coded.size - coded.picture_bytes

@@ -65,7 +65,7 @@ def memory_limit(max_memory: int | None = None) -> int:
     """
     if max_memory is not None:
         return max_memory
-    return min(DEFAULT_MAX_MEMORY, FIXED + _available())
+    return min(DEFAULT_MAX_MEMORY, FIXED + available())
 
 
 def check_padded(what: str, width: int, height: int, max_pixels: int) -> None:
@@ -115,7 +115,7 @@ def in_gb(size: int) -> str:
     return f"{size / 10**9:.3g} GB"
 
 
-def _available() -> int:
+def available() -> int:
     """What the system, a container or a limit lets this process have, as far as that is known."""
     known = [sys.maxsize]
     if sys.platform != "win32":

@@ -229,6 +229,18 @@ def work_alone() -> None:
     _here.team = _ALONE
 
 
+@contextmanager
+def working_alone() -> Iterator[None]:
+    """The same while the context lasts."""
+    before, threads = _here.team, torch.get_num_threads()
+    work_alone()
+    try:
+        yield
+    finally:
+        _here.team = before
+        set_own_count(threads)
+
+
 def _serve(inbox: SimpleQueue[_Job[Any, Any] | None]) -> None:
     """What a thread of a team does."""
     work_alone()

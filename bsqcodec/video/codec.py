@@ -5,13 +5,13 @@ The module imports the decoder alone; the first call of `VideoCodec.encode` impo
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from bsqcodec.errors import WeightsError
 from bsqcodec.format.byte_source import ByteSource, SupportsWrite
-from bsqcodec.format.memory_limit import memory_limit
+from bsqcodec.format.memory_limit import memory_limit, video_memory
 from bsqcodec.format.video_file_reader import VideoFileReader
 from bsqcodec.format.video_header import VideoHeader
 from bsqcodec.image.codec import set_up_machine
@@ -20,8 +20,8 @@ from bsqcodec.machine.threads import thread_count
 from bsqcodec.models.families import DEFAULT_FAMILY
 from bsqcodec.models.video_weight_files import VideoWeights
 from bsqcodec.options import DecodeOptions, EncodeOptions, VideoDecodeKeywords, VideoKeywords
-from bsqcodec.video.coding_threads import CodingThreads
 from bsqcodec.video.decode_frames import DecodedVideo
+from bsqcodec.video.group_workers import GroupWorkers, WorkerProcesses
 from bsqcodec.video.verify import verify_video
 from bsqcodec.video.video_model import (
     Meter,
@@ -31,7 +31,6 @@ from bsqcodec.video.video_model import (
     find_video_model,
     load_video_model,
 )
-from bsqcodec.video.worker_pool import WorkerPool
 
 if TYPE_CHECKING:
     from bsqcodec.encoder.rate_control import RateControl
@@ -45,8 +44,9 @@ class VideoCodec:
 
     weights: a file of video weights, or None for the default ones of the family `model`,
     "transform" or "bsq". device: "auto", "cpu" or "cuda". threads: of the CPU, as for `Codec`.
-    worker_process: with two or more threads on a CPU, code the tokens of longer videos in a second
-    process (`bsqcodec.video.worker_pool`), which ends with the codec. Raises WeightsError.
+    worker_processes: with two or more threads on a CPU, code the groups of longer videos in
+    processes too (`bsqcodec.video.group_workers`), one for each thread but the first; they end with
+    the codec. Raises WeightsError.
 
     The attribute `model` holds the weights that videos are coded with; `notes`,
     sentences that every coded video gets.
@@ -59,17 +59,16 @@ class VideoCodec:
         device: str = "auto",
         threads: int | None = None,
         int8: bool | None = None,
-        worker_process: bool = True,
+        worker_processes: bool = True,
         model: str = DEFAULT_FAMILY,
     ) -> None:
         self.device, self.notes = set_up_machine(device, threads)
         self._int8 = int8
         path = default_video_weights(model) if weights is None else Path(weights)
         self.model = load_video_model(path, self.device, int8)
-        self._pool: WorkerPool | None = None
-        pooled = self.model.pooled_weights
-        if worker_process and self.device.type == "cpu" and pooled is not None:
-            self._pool = WorkerPool(thread_count(), pooled, int8)
+        self._processes: WorkerProcesses | None = None
+        if worker_processes and self.device.type == "cpu" and thread_count() > 1:
+            self._processes = WorkerProcesses(thread_count(), self.model.path, int8)
         self._loaded = {self.model.id: self.model}
 
     @property
@@ -79,21 +78,24 @@ class VideoCodec:
             raise WeightsError("weights of the family bsq have no part of their own for videos")
         return self.model.weights
 
-    def coding_threads(
-        self, model: VideoModel, frames: int | None, side_by_side: bool = True
-    ) -> AbstractContextManager[CodingThreads]:
-        """Threads that work beside the one that computes the pixels, while the context lasts.
+    def workers(
+        self,
+        model: VideoModel,
+        size: tuple[int, int],
+        frames: int | None,
+        side_by_side: bool = True,
+        max_memory: int | None = None,
+    ) -> GroupWorkers:
+        """Those who code the groups of a video with a model; a context, at whose end they stop.
 
-        frames: about how many there are, None if that is not known. side_by_side: see
-        `CodingThreads.started`.
+        size: width and height of the frames. frames: about how many there are, None if that is not
+        known. side_by_side: see `CodingThreads.started`. max_memory: see `memory_limit`.
         """
-        pool = None
-        pooled = model.pooled_weights
-        side_by_side = side_by_side and pooled is not None
-        if self._pool is not None and side_by_side and pooled is not None:
-            self._pool.expect(frames)
-            pool = self._pool, pooled
-        return CodingThreads.started(side_by_side, pool)
+        if self._processes is not None:
+            self._processes.expect(frames)
+        helped = model.path if model.can_be_helped else None
+        most = memory_limit(max_memory) // video_memory(*size)
+        return GroupWorkers(self._processes, helped, side_by_side, most)
 
     def model_of(self, model_id: bytes, image_id: bytes) -> VideoModel:
         """The model whose weights a file names; it is found, loaded and kept.
@@ -173,4 +175,5 @@ class VideoCodec:
             max_memory=memory_limit(options.max_memory),
         )
         model = self.model_of(file.header.video_model_id, file.header.image_model_id)
-        return DecodedVideo(self.device, self.coding_threads, file, model, options)
+        workers = partial(self.workers, max_memory=options.max_memory)
+        return DecodedVideo(self.device, workers, file, model, options)

@@ -4,10 +4,12 @@ and what is damaged."""
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Iterator
-from contextlib import AbstractContextManager, closing
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import islice
 from typing import TypeAlias, TypeVar
 
 import numpy as np
@@ -22,12 +24,14 @@ from bsqcodec.machine.scope import coding
 from bsqcodec.media.video.constant_rate import standard_rate
 from bsqcodec.media.video.video_files import VideoFrame
 from bsqcodec.options import DecodeOptions
-from bsqcodec.video.coding_threads import CodingThreads
+from bsqcodec.video.decoded_group import DecodedGroup
+from bsqcodec.video.group_workers import GroupWorkers
 from bsqcodec.video.stream_format import format_of
-from bsqcodec.video.video_model import FrameSource, VideoModel
+from bsqcodec.video.video_model import VideoModel
 
-StartThreads: TypeAlias = Callable[[VideoModel, int | None], AbstractContextManager[CodingThreads]]
-"""Starts the threads of a video with this model and, if that is known, so many frames."""
+StartWorkers: TypeAlias = Callable[[VideoModel, tuple[int, int], int | None], GroupWorkers]
+"""Finds those who decode a video, given its model, width and height, and number of frames or
+None."""
 
 
 class DecodedVideo:
@@ -40,7 +44,7 @@ class DecodedVideo:
     def __init__(
         self,
         device: torch.device,
-        start_threads: StartThreads,
+        start_workers: StartWorkers,
         file: VideoFileReader,
         model: VideoModel,
         options: DecodeOptions,
@@ -53,12 +57,16 @@ class DecodedVideo:
             self._crop.check(self.format.width, self.format.height)
             self.format = replace(self.format, width=self._crop.width, height=self._crop.height)
         self._times = ShownTimes(file.header)
-        self._device, self._start_threads = device, start_threads
+        self._device, self._start_workers = device, start_workers
         self._model, self._partial = model, options.partial
         start, duration = options.start, options.duration
         # the decimals that were meant, so that .1 is not after a frame at 1/10
         self._start = None if start is None else Fraction(str(start))
         self._duration = None if duration is None else Fraction(str(duration))
+        self._begin: Fraction | None = None  # of what is wanted, in units of the time base
+        self._end: Fraction | None = None
+        self._until: int | None = None  # when the last group that is read ends
+        self._origin: int | None = None  # when the first frame is shown that is returned
         self._side: Callable[[bytes], object] | None = None
 
     def on_side_bytes(self, take: Callable[[bytes], object]) -> None:
@@ -98,59 +106,93 @@ class DecodedVideo:
                 del frame
 
     def _frames(self) -> Generator[VideoFrame, None, None]:
+        total = self.file.index.frame_count if self.file.index else None
+        size = self.file.header.width, self.file.header.height
+        with self._start_workers(self._model, size, total) as workers:
+            ahead: deque[_TimedGroup | DamagedGop] = deque()
+            parts = _and_what_fails(self._wanted(workers))
+            part: _TimedGroup | DamagedGop | BsqError | None = None
+            is_open = True
+            try:
+                while True:
+                    while is_open and _groups_among(ahead) <= workers.most:
+                        part = next(parts)
+                        is_open = isinstance(part, (_TimedGroup, DamagedGop))
+                        if isinstance(part, (_TimedGroup, DamagedGop)):
+                            ahead.append(part)
+                    if not ahead:
+                        break
+                    group = ahead[0]
+                    if isinstance(group, DamagedGop):
+                        self.missing.append(group)
+                    else:
+                        yield from self._cut(self._shown(group, self._end_of_first(ahead)))
+                    ahead.popleft()
+            finally:
+                for group in ahead:
+                    if isinstance(group, _TimedGroup):
+                        group.decoder.close()
+        if isinstance(part, BsqError):
+            raise part
+
+    def _end_of_first(self, ahead: deque[_TimedGroup | DamagedGop]) -> int | None:
+        """When the last frame of the first group ends at the latest; None if that is not known."""
+        for group in islice(ahead, 1, None):
+            if isinstance(group, _TimedGroup):
+                return group.times[0]
+        return self._until
+
+    def _wanted(self, workers: GroupWorkers) -> Iterator[_TimedGroup | DamagedGop]:
+        """The groups that hold wanted frames, each as it is begun to be decoded, and damaged ones.
+
+        Raises FormatError and its children.
+        """
         header = self.file.header
         base = header.time_base
         first_pts: int | None = None
-        begin: Fraction | None = None
-        end: Fraction | None = None
-        origin: int | None = None
+        self._begin = self._end = self._until = self._origin = None
         index = self.file.index
         if self._start is not None and index and index.grows:
             first_pts = index[0].first_pts
             wanted = first_pts + math.ceil(self._start / base)
             self.file.seek_gop(index.gop_of_pts(wanted))
-        waiting: _TimedGroup | None = None
-        total = index.frame_count if index else None
-        with self._start_threads(self._model, total) as threads:
-            for part in _and_what_fails(self.file.chunks()):
-                if isinstance(part, SideBytes):
-                    if self._side is not None:
-                        self._side(part.data)
+        for part in self.file.chunks():
+            if isinstance(part, SideBytes):
+                if self._side is not None:
+                    self._side(part.data)
+            elif isinstance(part, DamagedGop):
+                yield part
+            else:
+                times = self._times.of(part.pts)
+                if self._begin is None:
+                    first_pts = times[0] if first_pts is None else first_pts
+                    self._begin = first_pts + (self._start or 0) / base
+                    if self._duration is not None:
+                        self._end = self._begin + self._duration / base
+                if self._start is not None and times[-1] < self._begin:
                     continue
-                if isinstance(part, DamagedGop):
-                    self.missing.append(part)
-                    continue
-                following: _TimedGroup | None = None
-                until = None
-                if isinstance(part, Gop):
-                    times = self._times.of(part.pts)
-                    until = times[0]
-                    if begin is None:
-                        first_pts = times[0] if first_pts is None else first_pts
-                        begin = first_pts + (self._start or 0) / base
-                        end = None if self._duration is None else begin + self._duration / base
-                    if self._start is not None and times[-1] < begin:
-                        continue
-                    if end is None or times[0] < end:
-                        decoder = self._model.decoder(header.height, header.width, part, threads)
-                        following = _TimedGroup(part, times, decoder)
-                elif self.file.totals is not None and first_pts is not None:
-                    until = first_pts + self.file.totals.duration
-                if waiting is not None:
-                    assert begin is not None
-                    for frame in self._shown(waiting, until):
-                        if frame.pts < begin or (end is not None and frame.pts >= end):
-                            continue
-                        if self._duration is not None:
-                            origin = frame.pts if origin is None else origin
-                            left = math.floor(origin + self._duration / base) - frame.pts
-                            frame = replace(frame, duration=min(frame.duration, max(left, 1)))
-                        yield frame
-                if isinstance(part, BsqError):
-                    raise part
-                if following is None:
+                if self._end is not None and times[0] >= self._end:
+                    self._until = times[0]
                     return
-                waiting = following
+                size = header.height, header.width
+                yield _TimedGroup(part, times, DecodedGroup(workers, self._model, size, part))
+        if self.file.totals is not None and first_pts is not None:
+            self._until = first_pts + self.file.totals.duration
+
+    def _cut(self, frames: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
+        """Those of the frames that are wanted, for as long as they are."""
+        base = self.file.header.time_base
+        for frame in frames:
+            if self._begin is not None and frame.pts < self._begin:
+                continue
+            if self._end is not None and frame.pts >= self._end:
+                continue
+            if self._duration is not None:
+                self._origin = frame.pts if self._origin is None else self._origin
+                left = math.floor(self._origin + self._duration / base) - frame.pts
+                frame = replace(frame, duration=min(frame.duration, max(left, 1)))
+            yield frame
+            del frame
 
     def _shown(self, group: _TimedGroup, until: int | None) -> Iterator[VideoFrame]:
         """The frames of a group, up to where it turns out to be damaged, if that may be.
@@ -179,7 +221,12 @@ class _TimedGroup:
 
     gop: Gop
     times: tuple[int, ...]
-    decoder: FrameSource
+    decoder: DecodedGroup
+
+
+def _groups_among(parts: Iterable[_TimedGroup | DamagedGop]) -> int:
+    """How many of them are sound."""
+    return sum(isinstance(part, _TimedGroup) for part in parts)
 
 
 Part = TypeVar("Part")

@@ -229,11 +229,12 @@ def _to_size(
             reader.take_side_bytes()
         reader.take_side_bytes()
         frames = reader.frame_count
-        groups = math.ceil(frames / (options.gop or default_gop(reader.format)))
+        group = options.gop or default_gop(reader.format)
+        groups = math.ceil(frames / group)
         rest = reader.side_bytes + container_bytes(reader.format.metadata, groups, frames)
 
     def code(budget: SizeBudget, file: IO[bytes]) -> CodedVideo:
         return _code(codec, source, file, options, progress, budget)
 
-    coded, file = code_to_size(code, frames, rest, limit)
+    coded, file = code_to_size(code, frames, rest, limit, group)
     return replace(coded, notes=(*coded.notes, *shortfall(coded.size, limit))), file

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from itertools import islice, zip_longest
+from functools import partial
 from typing import TYPE_CHECKING
 
 from bsqcodec.encoder.effort import is_optimised, notes_on
@@ -23,9 +24,13 @@ from bsqcodec.media.video.video_files import VideoFormat, VideoFrame, VideoReade
 from bsqcodec.options import EncodeOptions
 from bsqcodec.targets import DEFAULT_TARGET
 from bsqcodec.video.coding_threads import CodingThreads
-from bsqcodec.video.decoding_loop import Pixels
-from bsqcodec.video.family_encoders import GroupEncoders, group_encoders_of
+from bsqcodec.video.encode_groups import GroupsInFlight
+from bsqcodec.video.family_encoders import GroupCoder, GroupEncoders, group_encoders_of
+from bsqcodec.video.frame_window import FrameWindow
+from bsqcodec.video.group_workers import GroupWorkers
 from bsqcodec.video.stream_format import header_for
+from bsqcodec.video.video_model import VideoModel
+from bsqcodec.video.worker_process import RemoteGroupCoder, WorkerProcess
 
 if TYPE_CHECKING:
     from bsqcodec.video.codec import VideoCodec
@@ -86,14 +91,16 @@ def encode_reader(
     notes = (*notes, *memory_notes("frames", form.width, form.height, video_memory))
     with (
         coding(codec.device, "this video"),
-        codec.coding_threads(codec.model, reader.expected_frames, not optimised) as threads,
+        codec.workers(
+            codec.model, (form.width, form.height), reader.expected_frames, not optimised
+        ) as workers,
     ):
         writer = VideoFileWriter(
             sink, header_for(form, codec.model.id, codec.model.image_id), form.metadata
         )
         times = ShownTimes(writer.header)
-        encoding = _GroupEncoding(encoders, rate_control, threads)
-        totals = _write_groups(encoding, reader, writer, times, options.gop, progress)
+        encoding = _Encoding(codec.model, encoders, options, rate_control, workers)
+        totals = _write_groups(encoding, reader, writer, times, progress)
         writer.close(totals.duration)
     count = sum(totals.groups)
     missed = None
@@ -141,133 +148,96 @@ class _Totals:
         self.picture_bytes += coded.size
 
 
+@dataclass(frozen=True)
+class _Encoding:
+    """How the groups of a video are coded, and by whom."""
+
+    model: VideoModel
+    encoders: GroupEncoders
+    options: EncodeOptions
+    rate_control: RateControl
+    workers: GroupWorkers
+
+    def start(
+        self, form: VideoFormat, process: WorkerProcess | None, threads: CodingThreads, dry: bool
+    ) -> GroupCoder:
+        """Start a group, in a process or, for None, here."""
+        if process is None:
+            return self.encoders.start(threads, dry=dry)
+        size = form.height, form.width
+        return RemoteGroupCoder(process, self.model.path, size, self.options, dry)
+
+
 def _write_groups(
-    encoding: _GroupEncoding,
+    encoding: _Encoding,
     reader: VideoReader,
     writer: VideoFileWriter,
     times: ShownTimes,
-    gop: int | None,
     progress: Progress | None,
 ) -> _Totals:
     """Code all groups and write them, each followed by the side stream's bytes that
     came with it."""
     form = reader.format
-    slack = 0
+    gop, slack = encoding.options.gop, 0
     if gop is None:
         gop = default_gop(form)
         slack = gop // LAST_GOP_EXTENSION
-    frames = _FrameQueue(_growing(reader.frames(), times), slack, _nominal_step(form))
+    window = FrameWindow(_growing(reader.frames(), times), _nominal_step(form))
+    groups = GroupsInFlight(
+        encoding.workers,
+        partial(encoding.start, form),
+        encoding.rate_control,
+        window,
+        gop,
+        slack,
+        form.time_base,
+        progress or (lambda done: None),
+    )
+    sides = _SideBytes(reader, writer)
     totals = _Totals()
-
-    def tell(done: int) -> None:
-        """Report frames of the group that is being coded."""
-        if progress is not None:
-            progress(writer.frames + done)
-
-    while frames:
-        taken, coded = encoding.next_group(frames, gop, tell, form.time_base)
-        pts = tuple(frame.pts for frame in taken)
-        totals.add(pts, coded)
-        totals.end = frames.end
-        writer.gop(Gop(writer.frames, pts, coded.payloads, coded.types))
-        side = reader.take_side_bytes()
-        if side:
-            writer.side(side)
-        del taken, coded  # or two groups would be in memory
-    side = reader.take_side_bytes()
-    if side:
-        writer.side(side)
+    with closing(groups.finished(lambda: sides.read(window))) as finished:
+        for group in finished:
+            totals.add(group.pts, group.coded)
+            totals.end = group.end
+            writer.gop(Gop(writer.frames, group.pts, group.coded.payloads, group.coded.types))
+            sides.write(writer.frames + max(slack, 1))
+    sides.write(None)
     return totals
+
+
+class _SideBytes:
+    """Bytes of the side stream, each written after the group with which they came.
+
+    Which group that is follows from the number of the frame with which they were read, not from how
+    many frames are read ahead.
+    """
+
+    def __init__(self, reader: VideoReader, writer: VideoFileWriter) -> None:
+        self._reader, self._writer = reader, writer
+        self._waiting: deque[tuple[int, bytes]] = deque()
+
+    def read(self, window: FrameWindow) -> VideoFrame | None:
+        """Read the next frame, and the bytes that come with it."""
+        number = window.count
+        frame = window.read()
+        data = self._reader.take_side_bytes()
+        if data:
+            self._waiting.append((number, data))
+        return frame
+
+    def write(self, last_frame: int | None) -> None:
+        """Write what came with the frames up to this one, None for all."""
+        data = b""
+        while self._waiting and (last_frame is None or self._waiting[0][0] <= last_frame):
+            data += self._waiting.popleft()[1]
+        if data:
+            self._writer.side(data)
 
 
 def default_gop(form: VideoFormat) -> int:
     """Frames of a group, unless something else is asked for."""
     rate = form.frame_rate or DEFAULT_FRAME_RATE
     return min(max(round(rate * Fraction(DEFAULT_GOP_SECONDS)), 1), MAX_DEFAULT_GOP_FRAMES)
-
-
-@dataclass(frozen=True)
-class _GroupEncoding:
-    """Codes the groups of one video."""
-
-    encoders: GroupEncoders
-    rate_control: RateControl
-    threads: CodingThreads
-
-    def next_group(
-        self, frames: _FrameQueue, gop: int, tell: Progress, time_base: Fraction
-    ) -> tuple[list[VideoFrame], CodedGroup]:
-        """Code the next group, again with other steps until the rate control accepts it.
-
-        gop: frames at most. tell: takes the number of its frames that are done.
-        """
-        taken: list[VideoFrame] = []
-        step = self.rate_control.first_step()
-        while True:
-            encoder = self.encoders.start(self.threads, dry=self.rate_control.dry)
-            if taken:
-                for frame, following in zip_longest(taken, taken[1:]):
-                    ahead = None if following is None else following.pixels
-                    encoder.add(frame.pixels, step, detect_scene_change=False, following=ahead)
-            else:
-                while (
-                    frames
-                    and (len(taken) < gop or frames.ends)
-                    and encoder.add(frames.peek().pixels, step, following=frames.second())
-                ):
-                    taken.append(frames.take())
-                    tell(len(taken))
-            coded = encoder.finish()
-            shown = (frames.end - taken[0].pts) * time_base
-            following_step = self.rate_control.judge(step, coded, float(shown))
-            if following_step is None:
-                return taken, coded
-            step = following_step
-
-
-class _FrameQueue:
-    """Frames of an iterator, of which the next two, and `slack` after the next, can be looked at.
-
-    step: how long the last frame is shown, in units of the time base, if nothing else says so.
-    """
-
-    def __init__(self, frames: Iterator[VideoFrame], slack: int, step: int) -> None:
-        self._frames = frames
-        self._slack = slack
-        self._step = step
-        self._taken: tuple[int, int] | None = None
-        self._next: deque[VideoFrame] = deque(islice(frames, max(slack, 1) + 1))
-
-    def __bool__(self) -> bool:
-        return bool(self._next)
-
-    @property
-    def ends(self) -> bool:
-        """Whether at most `slack` frames are left."""
-        return len(self._next) <= self._slack
-
-    def peek(self) -> VideoFrame:
-        return self._next[0]
-
-    def second(self) -> Pixels | None:
-        """Pixels of the frame after the next; None if there is none."""
-        return self._next[1].pixels if len(self._next) > 1 else None
-
-    def take(self) -> VideoFrame:
-        taken = self._next.popleft()
-        self._next.extend(islice(self._frames, 1))
-        if self._taken is not None:
-            self._step = taken.pts - self._taken[0]
-        self._taken = taken.pts, taken.duration
-        return taken
-
-    @property
-    def end(self) -> int:
-        """Until when the frame that was taken last is shown, in units of the time base."""
-        if self._next:
-            return self._next[0].pts
-        pts, duration = self._taken or (0, 0)
-        return pts + (duration or self._step)
 
 
 def _growing(frames: Iterator[VideoFrame], times: ShownTimes) -> Iterator[VideoFrame]:

@@ -55,8 +55,12 @@ class VideoModel(Protocol):
         """The 8 bytes that name the weights of pictures that they go with."""
 
     @property
-    def pooled_weights(self) -> Path | None:
-        """The file of weights that a worker process can code with too, None for none."""
+    def path(self) -> Path:
+        """The file of the weights."""
+
+    @property
+    def can_be_helped(self) -> bool:
+        """Whether a worker process can do a part of the work on a group (`MovingSymbolCoder`)."""
 
     def decoder(self, height: int, width: int, gop: Gop, threads: CodingThreads) -> FrameSource:
         """What decodes a group of frames of so many pixels."""
@@ -83,8 +87,12 @@ class TransformVideoModel:
         return self.weights.image.id
 
     @property
-    def pooled_weights(self) -> Path | None:
+    def path(self) -> Path:
         return self.weights.path.absolute()
+
+    @property
+    def can_be_helped(self) -> bool:
+        return True
 
     def decoder(self, height: int, width: int, gop: Gop, threads: CodingThreads) -> FrameSource:
         weights, grid = self.weights, TokenGrid(height, width)
@@ -111,8 +119,12 @@ class BsqVideoModel:
     image_id = id
 
     @property
-    def pooled_weights(self) -> Path | None:
-        return None
+    def path(self) -> Path:
+        return self.model.weights.path.absolute()
+
+    @property
+    def can_be_helped(self) -> bool:
+        return False
 
     def decoder(self, height: int, width: int, gop: Gop, threads: CodingThreads) -> FrameSource:
         return BsqGroupDecoder(self.model, height, width, gop)

@@ -42,19 +42,22 @@ def drive(
     rate_control: RateControl, weights: list[float], frames: int = 25
 ) -> list[tuple[int, CodedGroup]]:
     """Run a control over groups; (step, group) of each, and at most 30 codings for one."""
-    result = []
-    for weight in weights:
-        step = rate_control.first_step()
+    result: list[tuple[int, CodedGroup]] = []
+    for index, weight in enumerate(weights):
+        assert rate_control.needs(index, index * frames) <= index
+        control = rate_control.begin(index, index * frames)
+        step = control.first_step()
         for _ in range(30):
             assert FINEST <= step <= LAST_STEP
-            made = dry_group if rate_control.dry else group
+            made = dry_group if control.dry else group
             coded = made(step, weight, frames)
-            following = rate_control.judge(step, coded, frames / 25)
+            following = control.judge(step, coded, frames / 25)
             if following is None:
                 break
             step = following
         else:
             pytest.fail("the control never agrees")
+        rate_control.accept(step, coded, frames / 25)
         result.append((step, coded))
     return result
 
@@ -94,14 +97,16 @@ def test_a_bitrate_goes_by_time_and_not_by_frames() -> None:
     rate_control = make_rate_control(Bitrate(300_000.0), GRID)
     spans = [4.0, 1.0] * 30
     sizes = []
-    for seconds in spans:
-        step = rate_control.first_step()
+    for index, seconds in enumerate(spans):
+        control = rate_control.begin(index, 25 * index)
+        step = control.first_step()
         while True:
             coded = group(step, 1.0)
-            following = rate_control.judge(step, coded, seconds)
+            following = control.judge(step, coded, seconds)
             if following is None:
                 break
             step = following
+        rate_control.accept(step, coded, seconds)
         sizes.append(coded.size)
     assert 8 * sum(sizes) / sum(spans) == pytest.approx(300_000, rel=0.1)
     assert sum(sizes[::2]) > 2 * sum(sizes[1::2])
@@ -121,13 +126,11 @@ def test_a_psnr_is_reached_with_the_coarsest_step(wanted: float) -> None:
 
 
 def test_frames_without_error_have_every_psnr() -> None:
-    rate_control = make_rate_control(Psnr(90), GRID)
-    step = rate_control.first_step()
+    control = make_rate_control(Psnr(90), GRID).begin(0, 0)
+    step = control.first_step()
     still = CodedGroup((), (0.0,))
     for _ in range(20):
-        following = rate_control.judge(
-            step, still if rate_control.dry else CodedGroup((b"x",), (0.0,)), 0.04
-        )
+        following = control.judge(step, still if control.dry else CodedGroup((b"x",), (0.0,)), 0.04)
         if following is None:
             break
         step = following
@@ -178,7 +181,7 @@ def test_a_size_is_met(bytes_of_group: int, count: int, kind: str) -> None:
     rest = 2000
     limit = rest + count * bytes_of_group
     code = coder(weights, rest, passes)
-    found, file = code_to_size(code, 25 * count, round(1.2 * rest), limit)
+    found, file = code_to_size(code, 25 * count, round(1.2 * rest), limit, group=25)
     with file:
         assert file.read() == b"%d" % found.mark  # the file of the coding that is told of
     assert found.size <= limit
@@ -191,7 +194,7 @@ def test_steps_of_a_sized_video_are_even() -> None:
     """After its first groups the step follows the mean of all, not each group's own cost."""
     total = sum(group(120, weight).size for weight in weights_of("wild"))
     steps = [
-        step for step, _ in drive(SizeBudget(total, 25 * 40, 0.02 * total), weights_of("wild"))
+        step for step, _ in drive(SizeBudget(total, 25 * 40, 0.02 * total, 25), weights_of("wild"))
     ]
     own = [np.log2(weight) * 26 for weight in weights_of("wild")]  # steps that would even them out
     assert np.std(steps[8:32]) < 0.6 * np.std(own[8:32])

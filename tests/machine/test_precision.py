@@ -122,7 +122,7 @@ def test_an_unknown_precision_is_an_error(
 def codec_in(dtype: str, weights: Path, monkeypatch: pytest.MonkeyPatch) -> VideoCodec:
     """A codec of videos in a precision."""
     monkeypatch.setenv(ENVIRONMENT, dtype)
-    return VideoCodec(weights, device="cpu", worker_process=False)
+    return VideoCodec(weights, device="cpu", worker_processes=False)
 
 
 @pytest.mark.parametrize("effort", [1, 2])
@@ -158,7 +158,7 @@ def test_one_decodes_what_the_other_coded(
 def on_avx2(data: str) -> None:
     """What a process does that takes its processor for one with AVX2 only."""
     assert network_dtype(CPU) is torch.float32
-    codec = VideoCodec(device="cpu", threads=1, worker_process=False)
+    codec = VideoCodec(device="cpu", threads=1, worker_processes=False)
     frames = clip(FRAMES, HEIGHT, WIDTH)
     pixels = [frame.pixels for frame in codec.decode(Path(data).read_bytes()).frames()]
     np.save("decoded.npy", np.stack(pixels))

@@ -36,7 +36,7 @@ def coded_pictures() -> list[bytes]:
 
 def coded_videos(weights: Path) -> list[bytes]:
     """Videos coded in each way, by a codec that is loaded for it."""
-    codec = VideoCodec(weights, device="cpu", worker_process=False)
+    codec = VideoCodec(weights, device="cpu", worker_processes=False)
     return [coded(codec, ListReader(FRAMES), effort=effort) for effort in (1, 2)]
 
 
@@ -46,7 +46,7 @@ def decoded_pictures(files: list[bytes]) -> list[Pixels]:
 
 
 def decoded_videos(files: list[bytes], weights: Path) -> list[Pixels]:
-    codec = VideoCodec(weights, device="cpu", worker_process=False)
+    codec = VideoCodec(weights, device="cpu", worker_processes=False)
     return [frame.pixels for file in files for frame in codec.decode(file).frames()]
 
 
@@ -82,7 +82,7 @@ def test_no_operation_takes_torchs_default_type(
 ) -> None:
     """Nothing computes with doubles but the loading of weights, which asks for them."""
     codec = Codec(model_path(), device="cpu")
-    video_codec = VideoCodec(video_weights, device="cpu", worker_process=False)
+    video_codec = VideoCodec(video_weights, device="cpu", worker_processes=False)
     torch.set_default_dtype(torch.float64)
     try:
         with recorded_dtypes() as seen:
@@ -112,7 +112,7 @@ def test_a_callers_autocast_matters_to_nothing(
 
 
 def test_a_caller_keeps_its_autocast_between_frames(video_weights: Path) -> None:
-    codec = VideoCodec(video_weights, device="cpu", worker_process=False)
+    codec = VideoCodec(video_weights, device="cpu", worker_processes=False)
     (file, _) = coded_videos(video_weights)
     with torch.autocast("cpu", torch.bfloat16):
         for _ in codec.decode(file).frames():

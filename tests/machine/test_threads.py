@@ -74,8 +74,10 @@ from bsqcodec.video.codec import VideoCodec
 frames = clip(6, 100, 200)
 weights = Path(sys.argv[1])
 codec = VideoCodec(weights, device="cpu", threads=2)
-worker = codec._pool.start()
+codec._processes.expect(100)
+worker = codec._processes.places[0].process
 assert worker.wait(60)
+codec._processes._expected = 0
 expected = coded(codec, ListReader(frames))
 
 def work():

@@ -1,9 +1,10 @@
-"""A process beside this one that takes over the entropy coding and the integer-pel search.
+"""Processes beside this one that code and decode groups of frames.
 
-Threads of one process share the interpreter. Entropy coding takes thousands of small operations for
-each frame, so it needs the interpreter all the time: beside the pixels' work each slows the other
-down by a third. In a process of its own it does not. A worker process takes seconds to start; until
-it is ready, and if it never is, the work is done here, and the results are the same.
+Groups need nothing of each other, so each process takes a group of its own and works on one thread.
+Where there are fewer groups than processes, a process that has none takes over the entropy coding
+and the integer-pel search of a group that this process codes: threads of one process share the
+interpreter, and these take thousands of small operations for each frame. A process takes seconds to
+start; until it is ready, and if it never is, the work is done here, and the results are the same.
 
 Worker and parent exchange pickled tuples over a pair of pipes: a request (name, arguments, coders
 that are not needed any more) and an answer (whether the work succeeded, result or exception). No
@@ -18,7 +19,7 @@ import subprocess
 import sys
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
@@ -27,35 +28,39 @@ from typing import IO, TYPE_CHECKING, Any
 import torch
 
 from bsqcodec.errors import BsqError, LimitError
+from bsqcodec.format.video_gop import Gop
 from bsqcodec.machine.memory import is_out_of_memory
+from bsqcodec.machine.team import work_alone
 from bsqcodec.models.token_grid import TokenGrid
-from bsqcodec.models.video_priors import VideoPriors
-from bsqcodec.models.video_weight_files import load
+from bsqcodec.options import EncodeOptions
+from bsqcodec.video.coding_threads import CodingThreads
 from bsqcodec.video.decoding_loop import Pixels
-from bsqcodec.video.frame_symbols import FrameSymbols, GopState, Packed, SymbolCoder
+from bsqcodec.video.frame_symbols import GopState, Packed, SymbolCoder
+from bsqcodec.video.video_model import TransformVideoModel, VideoModel, load_video_model
 
 if TYPE_CHECKING:
     from bsqcodec.encoder.motion_estimation import IntegerPelMotion
+    from bsqcodec.encoder.rate_control import CodedGroup
 
 _START = """
 import sys
-sys.path[:] = sys.argv[4:]
+sys.path[:] = sys.argv[3:]
 import signal
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 from bsqcodec.errors import LimitError
 from bsqcodec.machine.memory import check_address_space
 try:
     check_address_space()
-    from bsqcodec.video.worker_pool import serve
+    from bsqcodec.video.worker_process import serve
 except (ImportError, LimitError, MemoryError, OSError, SystemError):
     sys.exit(1)
 serve()
 """
-"""What the worker runs: its parent's modules, whatever folder it is in.
-It ignores Ctrl-C; the parent ends.
+"""What the worker runs: its parent's modules, whatever folder it is in. It ignores Ctrl-C; the
+parent ends.
 
-If memory does not suffice to load the modules, the worker ends without a message,
-and the parent does the work.
+If memory does not suffice to load the modules, the worker ends without a message, and the parent
+does the work.
 """
 
 _READY = "ready"
@@ -71,15 +76,14 @@ class WorkerError(BsqError):
 class WorkerProcess:
     """The parent's end of a worker process.
 
-    threads: of the worker. weights: a file of video weights. int8: see `IntegerPrior`. The worker
-    answers requests one after the other, in the order in which they come; a second thread that asks
-    waits. The worker ends with its parent, however that ends,
-    or when nothing refers to this object.
-    Raises OSError if no process can be started.
+    weights: a file of video weights. int8: see `IntegerPrior`. The worker answers requests one
+    after the other, in the order in which they come; a second thread that asks waits. The worker
+    ends with its parent, however that ends, or when nothing refers to this object. Raises OSError
+    if no process can be started.
     """
 
-    def __init__(self, threads: int, weights: Path, int8: bool | None = None) -> None:
-        arguments = [sys.executable, "-c", _START, str(threads), str(weights), repr(int8)]
+    def __init__(self, weights: Path, int8: bool | None = None) -> None:
+        arguments = [sys.executable, "-c", _START, str(weights), repr(int8)]
         self._process = subprocess.Popen(
             [*arguments, *sys.path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
@@ -118,10 +122,8 @@ class WorkerProcess:
         self._end()
 
     def call(self, name: str, *arguments: Any) -> Any:
-        """Have the worker call a method of `_Server`.
-
-        Raises WorkerError, and what the method raises.
-        """
+        """Have the worker call a method of `_Server`. Raises WorkerError, and what the method
+        raises."""
         with self._lock:
             forgotten = [self._forgotten.pop() for _ in range(len(self._forgotten))]
             try:
@@ -132,7 +134,7 @@ class WorkerProcess:
             except _BROKEN as error:
                 self.close()
                 raise WorkerError(
-                    "the worker process that codes tokens has ended (was it killed?)"
+                    "a worker process has ended (was it killed? is there too little memory?)"
                 ) from error
             except BaseException:  # Ctrl-C: the next request would take this one's answer
                 self.close()
@@ -188,118 +190,51 @@ def _fields(motion: IntegerPelMotion | None) -> tuple[Any, ...] | None:
     return tuple(x.numpy() for x in (motion.tokens, motion.quarters, motion.split_candidates))
 
 
-MIN_FRAMES_FOR_PROCESS = 48
-"""A worker process is started when so many frames are expected or have been coded. With 640x360 on
-two cores it takes three seconds to start, and then saves .05 to .1 seconds on each frame."""
+class RemoteGroupCoder:
+    """A group that a worker process codes; see `bsqcodec.video.family_encoders.GroupCoder`.
 
-
-class WorkerPool:
-    """At most one worker process, started once it saves time, and started anew if it was killed.
-
-    threads: of the CPU; the worker gets half of them, and with a single one no worker is started.
-    weights, int8: see `WorkerProcess`.
-    """
-
-    def __init__(self, threads: int, weights: Path, int8: bool | None = None) -> None:
-        self._arguments = max(1, threads // 2), weights, int8
-        self._process_id = os.getpid()
-        frozen = getattr(sys, "frozen", False)  # then the executable is no interpreter
-        self._possible = threads > 1 and bool(sys.executable) and not frozen
-        self._frames = 0
-        self._worker: WorkerProcess | None = None
-        self._lock = threading.Lock()
-
-    def _leave_to_parent(self) -> None:
-        """In a forked process: go without the worker, whose pipes belong to the parent."""
-        if self._process_id != os.getpid():
-            self._process_id, self._worker, self._lock = os.getpid(), None, threading.Lock()
-
-    def ready(self) -> WorkerProcess | None:
-        """The worker, if it takes work."""
-        self._leave_to_parent()
-        worker = self._worker
-        return worker if worker is not None and worker.is_ready else None
-
-    def expect(self, frames: int | None) -> None:
-        """Expect about so many frames to be coded, None if that is not known."""
-        self._leave_to_parent()
-        with self._lock:
-            self._consider(self._frames + (frames or 0))
-
-    def count_frame(self) -> None:
-        """Count one more frame that is being coded."""
-        with self._lock:
-            self._frames += 1
-            self._consider(self._frames)
-
-    def _consider(self, frames: int) -> None:
-        """Start a worker if there is none and it saves time;
-        not again if one died before it was ready."""
-        worker = self._worker
-        if worker is None or not worker.is_alive:
-            self._possible &= worker is None or worker.was_ready
-            if self._possible and frames >= MIN_FRAMES_FOR_PROCESS:
-                self.start()
-
-    def start(self) -> WorkerProcess | None:
-        """Start a worker now; return None if that cannot be done."""
-        try:
-            self._worker = WorkerProcess(*self._arguments)
-        except OSError:
-            self._possible, self._worker = False, None
-        return self._worker
-
-    def close(self) -> None:
-        """End the worker, if there is one."""
-        if self._worker is not None:
-            self._worker.close()
-
-
-class PooledSymbolCoder:
-    """A `SymbolCoder` that moves to the worker process as soon as that is ready,
-    between two frames.
-
-    weights: the file of the priors.
+    weights: their file. dry: see `GroupEncoder`. Its methods raise WorkerError, too.
     """
 
     def __init__(
-        self, pool: WorkerPool, weights: Path, priors: VideoPriors, grid: TokenGrid
+        self,
+        worker: WorkerProcess,
+        weights: Path,
+        size: tuple[int, int],
+        options: EncodeOptions,
+        dry: bool,
     ) -> None:
-        self._pool, self._weights, self._grid = pool, weights, grid
-        self._here = SymbolCoder(priors, grid)
-        self._there: tuple[WorkerProcess, int] | None = None
-        self.crc = 0
+        self._worker, self._number = worker, worker.number_for(self)
+        worker.call("begin_encoding", self._number, weights, size, options, dry)
 
-    def _ask(self, name: str, *arguments: Any) -> Any:
-        """The worker's answer, with the CRC so far; None if the frame is to be coded here."""
-        self._pool.count_frame()
-        if self._there is None:
-            worker = self._pool.ready()
-            if worker is None:
-                return None
-            number = worker.number_for(self)
-            worker.call("adopt", number, self._weights, self._grid, self._here.state)
-            self._there = worker, number
-        worker, number = self._there
-        result, self.crc = worker.call(name, number, *arguments)
-        return result
+    def add(
+        self,
+        pixels: Pixels,
+        step: int,
+        detect_scene_change: bool = True,
+        following: Pixels | None = None,
+    ) -> bool:
+        added: bool = self._worker.call("add", self._number, pixels, step, detect_scene_change)
+        return added
 
-    def encode(self, symbols: FrameSymbols) -> bytes:
-        """See `SymbolCoder.encode`. Raises WorkerError."""
-        payload: bytes | None = self._ask("encode", symbols.packed())
-        if payload is None:
-            payload = self._here.encode(symbols)
-            self.crc = self._here.crc
-        return payload
+    def finish(self) -> CodedGroup:
+        coded: CodedGroup = self._worker.call("finish", self._number)
+        return coded
 
-    def decode(self, payload: bytes, intra: bool) -> FrameSymbols:
-        """See `SymbolCoder.decode`. Raises WorkerError, FormatError."""
-        packed: Packed | None = self._ask("decode", payload, intra)
-        if packed is not None:
-            return packed.symbols()
-        symbols = self._here.decode(payload, intra)
-        self.crc = self._here.crc
-        return symbols
+
+class RemoteGroupDecoder:
+    """A group that a worker process decodes; a `FrameSource`. weights: their file."""
+
+    def __init__(
+        self, worker: WorkerProcess, weights: Path, size: tuple[int, int], gop: Gop
+    ) -> None:
+        self._worker, self._number, self._count = worker, worker.number_for(self), len(gop.frames)
+        worker.call("begin_decoding", self._number, weights, size, gop)
+
+    def frames(self) -> Iterator[Pixels]:
+        """The frames [H, W, 3]. Raises WorkerError, FormatError and its children."""
+        while (pixels := self._worker.call("next_frame", self._number)) is not None:
+            yield pixels
 
 
 class _Server:
@@ -307,18 +242,56 @@ class _Server:
 
     def __init__(self, int8: bool | None) -> None:
         self._int8 = int8
-        self._priors: dict[Path, VideoPriors] = {}
-        self._coders: dict[int, SymbolCoder] = {}
+        self._device = torch.device("cpu")
+        self._models: dict[Path, VideoModel] = {}
+        self._threads = CodingThreads.none()
+        self._coders: dict[int, Any] = {}
 
-    def load(self, weights: Path) -> VideoPriors:
-        """The priors of a file of weights, which stay loaded."""
-        if weights not in self._priors:
-            self._priors[weights] = load(weights, torch.device("cpu"), self._int8).priors
-        return self._priors[weights]
+    def load(self, weights: Path) -> VideoModel:
+        """The model of a file of weights, which stays loaded."""
+        if weights not in self._models:
+            self._models[weights] = load_video_model(weights, self._device, self._int8)
+        return self._models[weights]
+
+    def begin_encoding(
+        self, number: int, weights: Path, size: tuple[int, int], options: EncodeOptions, dry: bool
+    ) -> None:
+        """Begin to code a group of frames of this height and width."""
+        from bsqcodec.video.family_encoders import group_encoders_of  # no decoder needs it
+
+        model = self.load(weights)
+        encoders = group_encoders_of(model, *size, options, self._device)
+        self._coders[number] = encoders.start(self._threads, dry=dry)
+
+    def add(self, number: int, pixels: Pixels, step: int, detect_scene_change: bool) -> bool:
+        """Code the next frame; see `GroupCoder.add`."""
+        added: bool = self._coders[number].add(pixels, step, detect_scene_change)
+        return added
+
+    def finish(self, number: int) -> CodedGroup:
+        """The whole group."""
+        coded: CodedGroup = self._coders.pop(number).finish()
+        return coded
+
+    def begin_decoding(self, number: int, weights: Path, size: tuple[int, int], gop: Gop) -> None:
+        """Begin to decode a group of frames of this height and width."""
+        decoder = self.load(weights).decoder(*size, gop, self._threads)
+        self._coders[number] = decoder.frames()
+
+    def next_frame(self, number: int) -> Pixels | None:
+        """The next frame of a group, None after its last."""
+        return next(self._coders[number], None)
 
     def adopt(self, number: int, weights: Path, grid: TokenGrid, state: GopState) -> None:
-        """Go on with a group from its state."""
-        self._coders[number] = SymbolCoder(self.load(weights), grid, state)
+        """Go on with the entropy coding of a group from its state."""
+        model = self.load(weights)
+        assert isinstance(model, TransformVideoModel)
+        self._coders[number] = SymbolCoder(model.weights.priors, grid, state)
+
+    def release(self, number: int) -> GopState:
+        """Give the entropy coding of a group back, in its present state."""
+        state: GopState = self._coders.pop(number).state
+        return state
 
     def forget(self, numbers: list[int]) -> None:
         """Drop the coders of groups that are done."""
@@ -350,17 +323,18 @@ class _Server:
         known = None
         if motion_before is not None:
             known = IntegerPelMotion(*map(torch.from_numpy, motion_before))
-        device = torch.device("cpu")
-        return _fields(search_frame_integer_pel(grid, device, before, pixels, rate_weight, known))
+        return _fields(
+            search_frame_integer_pel(grid, self._device, before, pixels, rate_weight, known)
+        )
 
 
 def serve() -> None:
     """Run a worker: answer requests until the parent closes the pipe or is gone."""
-    threads, weights = int(sys.argv[1]), Path(sys.argv[2])
+    weights = Path(sys.argv[1])
     requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # a message of a library must not get between the answers
-    torch.set_num_threads(threads)
-    server = _Server({"None": None, "True": True, "False": False}[sys.argv[3]])
+    work_alone()
+    server = _Server({"None": None, "True": True, "False": False}[sys.argv[2]])
     with suppress(EOFError, OSError, BsqError):
         server.load(weights)
         _answer(answers, _READY)
