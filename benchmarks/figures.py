@@ -20,6 +20,8 @@ from benchmarks.measures import (
     MEASURES,
     MS_SSIM,
     OURS,
+    SSIMULACRA2,
+    VMAF,
     Measure,
     curve,
     with_curves,
@@ -46,11 +48,16 @@ STYLES = {
     "jpeg2000": ("#0072B2", "^"),
     "webp": ("#009E73", "D"),
     "avif": ("#CC79A7", "v"),
+    "jpegxl-7": ("#56B4E9", "p"),
+    "jpegxl-9": ("#56B4E9", "h"),
+    "vvc": ("#B8860B", "X"),
     "x264-medium": ("#0072B2", "^"),
     "x264-veryslow": ("#56B4E9", "v"),
     "x265-medium": ("#009E73", "D"),
     "x265-veryslow": ("#8DB600", "s"),
     "svtav1": ("#CC79A7", "P"),
+    "svtav1-preset2": ("#882255", "P"),
+    "libaom": ("#CC79A7", "d"),
 }
 PUBLISHED = (
     ("#000000", "*"),
@@ -58,6 +65,10 @@ PUBLISHED = (
     ("#999999", "1"),
     ("#666666", "2"),
     ("#333333", "+"),
+    ("#332288", "+"),
+    ("#117733", "x"),
+    ("#AA4499", "3"),
+    ("#661100", "4"),
 )
 LEGEND_WIDTH = 34  # characters
 MS_SSIM_TICKS = (0.7, 0.8, 0.85, 0.9, 0.93, 0.95, 0.96, 0.97, 0.98, 0.985, 0.99, 0.993, 0.995)
@@ -206,11 +217,15 @@ def _legend_beside(figure: Figure, panels: Sequence[Axes]) -> None:
 
 
 def all_figures(results: Sequence[RdResult]) -> dict[str, Figure]:
-    """Every figure of a data set by the end of its file's name."""
+    """Every figure of a data set by the end of its file's name.
+
+    One codec alone by SSIMULACRA2 or VMAF has none: nothing stands beside it.
+    """
     published = published_for(results[0].dataset["name"])
     found: dict[str, Figure] = {}
     for measure in MEASURES:
-        if with_points(results, measure):
+        least = 2 if measure in (SSIMULACRA2, VMAF) else 1
+        if len(with_points(results, measure)) >= least:
             found[measure.key] = rd_figure(results, measure, published)
     measure = MS_SSIM if with_curves(results, MS_SSIM) else MEASURES[0]
     speed = speed_figure(results, measure)

@@ -62,7 +62,9 @@ PSNR = Measure("psnr", "PSNR", " (dB)", "PSNR (dB, RGB)", 2)
 PSNR_YUV = Measure("psnr_yuv", "PSNR YUV", " (dB)", "PSNR (dB, YUV 6:1:1)", 2)
 MS_SSIM = Measure("ms_ssim", "MS-SSIM", "", "MS-SSIM (dB)", 4)
 LPIPS = Measure("lpips", "LPIPS", "", f"{lpips.LABEL}, smaller is better", 4, falls=True)
-MEASURES = (PSNR, PSNR_YUV, MS_SSIM, LPIPS)
+SSIMULACRA2 = Measure("ssimulacra2", "SSIMULACRA2", "", "SSIMULACRA2", 1)
+VMAF = Measure("vmaf", "VMAF", "", "VMAF (vmaf_v0.6.1)", 1)
+MEASURES = (PSNR, PSNR_YUV, MS_SSIM, LPIPS, SSIMULACRA2, VMAF)
 
 
 def curve(result: RdResult, measure: Measure) -> Curve:

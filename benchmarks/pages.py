@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import markup, runtime, side_by_side, speed, tables, tokenizer
-from benchmarks.bd_rate import at_bpp, at_quality, bd_rate
+from benchmarks.bd_rate import at_bpp, at_quality
 from benchmarks.markup import Block, Paragraph, Table
 from benchmarks.measures import LPIPS, MS_SSIM, PSNR, SEARCHING, curve, is_ours, with_points
 from benchmarks.measures import OURS as OUR_CODEC
 from benchmarks.published import Published, published_for
 from benchmarks.results import RdResult
 
-SHORT_CODECS = (OUR_CODEC, SEARCHING, "avif", "jpeg2000", "jpeg")
+SHORT_CODECS = (OUR_CODEC, SEARCHING, "vvc", "avif", "jpegxl-7", "jpeg2000", "jpeg")
 SHORT_ANCHOR = "webp"
 PAPER = "BSQ-ViT"  # how the labels of the paper's points begin
 PAPER_CODED = f"{PAPER}, arithmetic coding"
@@ -46,7 +46,7 @@ def sections(found: Mapping[str, Sequence[RdResult]], folder: Path) -> dict[str,
 
 
 def short_blocks(results: Sequence[RdResult]) -> list[Block]:
-    """Five rows for the README: bits at equal quality relative to SHORT_ANCHOR.
+    """Rows for the README: bits at equal quality relative to SHORT_ANCHOR.
 
     Empty if one of the codecs has no result.
     """
@@ -58,8 +58,7 @@ def short_blocks(results: Sequence[RdResult]) -> list[Block]:
     rows = []
     for codec in SHORT_CODECS:
         result = by_codec[codec]
-        rates = [bd_rate(curve(anchor, m), curve(result, m)) for m in measures]
-        rows.append([result.label, *(tables.bd_cell(rate) for rate in rates)])
+        rows.append([result.label, *(tables.certain_cell(anchor, result, m) for m in measures)])
     header = [f"bits relative to {anchor.label}", *(f"by {m.title}" for m in measures)]
     return [Table(header, rows)]
 

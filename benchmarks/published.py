@@ -3,7 +3,8 @@
 A point has `bpp` and the keys of benchmarks.measures. Plots do not show keys that begin with
 `published_`, since these do not compare: `published_lpips` is an LPIPS of another network than that
 of our plots (see benchmarks/lpips.py), `published_lpips_of_webp` what the same source has for WebP
-at that rate, `published_psnr` the PSNR on a data set whose points stand in plots of other clips.
+at that rate, `published_psnr` the PSNR on a data set whose points stand in plots of other clips, or
+of models that were trained for MS-SSIM.
 """
 
 import json

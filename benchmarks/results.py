@@ -24,6 +24,8 @@ DEFINITIONS = {
     "null below 161 pixels a side",
     "ms_ssim_db": "-10 log10(1 - ms_ssim), of the mean",
     "lpips": f"{lpips.LABEL}; of clips every {LPIPS_EVERY}th frame; null where not measured",
+    "ssimulacra2": "package ssimulacra2, of pictures; null where not measured",
+    "vmaf": "libvmaf, vmaf_v0.6.1, of clips, frames not scaled, means; null where not measured",
     "rgb_of_clips": "BT.601 below 720 rows, else BT.709; limited range, chroma linear",
     "seconds": "of coding all frames: wall time, or processor time of all threads where that is "
     "less, so that waiting on a busy machine does not count; one thread for the anchors",
@@ -48,6 +50,8 @@ class Row:
     lpips: float | None
     encode_seconds: float
     decode_seconds: float
+    ssimulacra2: float | None = None  # of pictures, 100 for equal ones
+    vmaf: float | None = None  # of clips, 0 to 100
 
     @property
     def megapixels(self) -> float:
@@ -67,6 +71,8 @@ class Mean:
     lpips: float | None
     encode_seconds: float  # a megapixel
     decode_seconds: float
+    ssimulacra2: float | None = None
+    vmaf: float | None = None
 
 
 @dataclass
@@ -196,4 +202,6 @@ def _mean(rows: Sequence[Row]) -> Mean:
         lpips=average(lambda row: row.lpips),
         encode_seconds=rounded(math.fsum(row.encode_seconds for row in rows) / megapixels),
         decode_seconds=rounded(math.fsum(row.decode_seconds for row in rows) / megapixels),
+        ssimulacra2=average(lambda row: row.ssimulacra2),
+        vmaf=average(lambda row: row.vmaf),
     )

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from benchmarks import lpips, memory_probe, ours, ours_video, results
-from benchmarks.anchors import ANCHORS, VIDEO_ANCHORS
+from benchmarks.anchors import ANCHORS, VIDEO_ANCHORS, missing
 from benchmarks.datasets import CLIP_SETS, PICTURE_SETS, Clip, Dataset, DatasetError, PictureFile
 from benchmarks.environment import portable_command
 from benchmarks.judge import Judge
@@ -45,11 +45,14 @@ def results_option(command: Callable[..., None]) -> Callable[..., None]:
     )(command)
 
 
-def open_judge(data: Path | None) -> Judge:
-    """With LPIPS where its weights are found. Raises click.ClickException if they are broken."""
+def open_judge(data: Path | None, perceptual: bool = True) -> Judge:
+    """With LPIPS where its weights are found. Raises click.ClickException if they are broken.
+
+    perceptual: with SSIMULACRA2 and VMAF, where their packages are.
+    """
     path = lpips.find(data)
     try:
-        return Judge(None if path is None else Lpips.load(path))
+        return Judge(None if path is None else Lpips.load(path), perceptual)
     except ValueError as error:
         raise click.ClickException(str(error)) from error
 
@@ -131,6 +134,11 @@ def _part(dataset: Any, only: str | None, as_name: str | None, limit: int | None
 @click.option("--effort", default=1, show_default=True, help="Encoder effort of bsqcodec.")
 @click.option("--threads", type=click.IntRange(min=1), help="Threads for bsqcodec.")
 @click.option("--memory/--no-memory", default=True, help="Measure peak memory once a codec.")
+@click.option(
+    "--perceptual/--no-perceptual",
+    default=True,
+    help="Measure SSIMULACRA2 of pictures and VMAF of clips, where their packages are.",
+)
 @click.option("--fresh", is_flag=True, help="Measure again what the files already hold.")
 @results_option
 def main(
@@ -147,6 +155,7 @@ def main(
     effort: int,
     threads: int | None,
     memory: bool,
+    perceptual: bool,
     fresh: bool,
     folder: Path,
 ) -> None:
@@ -163,10 +172,10 @@ def main(
     if (only is None) != (as_name is None):
         raise click.UsageError("--only and --name go together: a part must not pass for the whole")
     grid = parse_numbers(qualities, "--qualities") or ours.DEFAULT_QUALITIES
-    judge = open_judge(data)
+    judge = open_judge(data, perceptual)
     common: dict[str, Any] = {
         "command": portable_command("benchmarks", sys.argv[1:]),
-        "lpips": judge.lpips is not None,
+        "measures": judge.picture_measures if stills else judge.clip_measures,
         "fresh": fresh,
         "note": partial(click.echo, err=True),
     }
@@ -178,6 +187,11 @@ def main(
             clips = open_clips(dataset_name, data, only, as_name, limit, frames, allow_short)
             common["hashes"] = clips.hashes()
         for name in names:
+            if reason := missing(name):
+                if codecs:
+                    raise click.ClickException(reason)
+                click.echo(f"left out: {reason}", err=True)
+                continue
             if memory:
                 given = ["--weights", weights] if weights else []
                 common["peak_memory"] = partial(memory_probe.of_item, name, options=given)

@@ -1,5 +1,6 @@
 """Measures codecs on data sets from files written and read back; keeps what was measured."""
 
+import resource
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -16,7 +17,8 @@ from benchmarks.datasets import Clip, Dataset, PictureFile
 from benchmarks.datasets.base import T, digest_of
 from benchmarks.judge import Judge, Quality
 from benchmarks.results import RdResult, Row, rounded, rounded_or_none
-from bsqcodec.encoder.lpips import MIN_SIDE as LPIPS_MIN_SIDE
+from bsqcodec.compare import ssimulacra2_score
+from bsqcodec.encoder import lpips
 
 
 class Codec(Protocol):
@@ -41,11 +43,13 @@ class Clocks:
     """Readings of two clocks, or what passed between them, in seconds."""
 
     wall: float = 0.0
-    processor: float = 0.0  # of all threads of this process
+    processor: float = 0.0  # of all threads of this process and of its ended child processes
 
     @classmethod
     def now(cls) -> "Clocks":
-        return cls(time.perf_counter(), time.process_time())
+        children = resource.getrusage(resource.RUSAGE_CHILDREN)
+        ended = children.ru_utime + children.ru_stime
+        return cls(time.perf_counter(), time.process_time() + ended)
 
     def __add__(self, other: "Clocks") -> "Clocks":
         return Clocks(self.wall + other.wall, self.processor + other.processor)
@@ -131,6 +135,8 @@ def _row(
         lpips=rounded_or_none(quality.lpips),
         encode_seconds=rounded(spent[0].seconds()),
         decode_seconds=rounded(spent[1].seconds()),
+        ssimulacra2=rounded_or_none(quality.ssimulacra2),
+        vmaf=rounded_or_none(quality.vmaf),
     )
 
 
@@ -142,7 +148,7 @@ def run(
     *,
     kind: str,
     command: str,
-    lpips: bool = False,
+    measures: frozenset[str] = frozenset(),
     fresh: bool = False,
     peak_memory: Callable[[T, float], dict[str, Any]] | None = None,
     hashes: dict[str, str] | None = None,
@@ -151,9 +157,10 @@ def run(
     """Measure `codec` at all its settings on all items and keep `target` up to date.
 
     measure(item, setting, folder) makes a row. Rows that `target` already holds for the same
-    codec, options, versions and samples are kept, unless they lack an LPIPS that can be measured
-    now (`lpips`) or `fresh` is set; so a stopped run goes on where it stopped, and a finished one
-    costs nothing. hashes: of the items, if known. `note` gets one line where a file is of no use.
+    codec, options, versions and samples are kept, unless they lack one of `measures`, which can
+    be measured now, or `fresh` is set. So a stopped run goes on where it stopped, and a finished
+    one costs nothing. hashes: of the items, if known. `note` gets one line where a file is of no
+    use.
     """
     hashes = dataset.hashes() if hashes is None else hashes
     result = RdResult(
@@ -181,7 +188,7 @@ def run(
     if target.is_file() and not fresh:
         earlier = RdResult.load(target)
         if result.same_measurement(earlier):
-            known = reusable(earlier, hashes, lpips)
+            known = reusable(earlier, hashes, measures)
             if set(known) == set(wanted) and earlier.hashes == hashes:
                 return earlier
             result.peak_memory = earlier.peak_memory
@@ -204,7 +211,7 @@ def run(
 
 
 def reusable(
-    earlier: RdResult, hashes: dict[str, str], lpips: bool
+    earlier: RdResult, hashes: dict[str, str], measures: frozenset[str]
 ) -> dict[tuple[str, float], Row]:
     """The rows whose item still has the same samples and that lack nothing."""
     return {
@@ -212,5 +219,11 @@ def reusable(
         for row in earlier.rows
         if row.item in hashes
         and earlier.hashes.get(row.item) == hashes[row.item]
-        and not (lpips and row.lpips is None and min(row.width, row.height) >= LPIPS_MIN_SIDE)
+        and not any(getattr(row, name) is None for name in measures if _is_defined(name, row))
     }
+
+
+def _is_defined(measure: str, row: Row) -> bool:
+    """Whether a measure is defined for pictures or frames of this size."""
+    smallest = {"lpips": lpips.MIN_SIDE, "ssimulacra2": ssimulacra2_score.MIN_SIDE}
+    return min(row.width, row.height) >= smallest.get(measure, 1)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from benchmarks import environment, markup, results
+from benchmarks import anchors, environment, markup, results
 from benchmarks.anchors import ANCHORS, StillCodec
 from benchmarks.anchors.base import bpp_of, encode_near
 from benchmarks.markup import Block, Paragraph, Table
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from PIL import Image
 
 FILE = "side_by_side.json"
-PACKAGES = {"JPEG XL, effort 7": "pillow-jxl-plugin", "CompressAI": "compressai"}
-"""What a row needs that may be missing."""
 
 
 @dataclass(frozen=True)
@@ -83,37 +81,6 @@ def still_speed(codec: StillCodec, image: "Image.Image", bpp: float, repeats: in
     )
 
 
-class JpegXl:
-    """JPEG XL as libjxl writes it at its default effort, through pillow-jxl-plugin."""
-
-    name = label = "JPEG XL, effort 7"
-    suffix = ".jxl"
-    setting_name = "quality"
-    settings: tuple[float, ...] = (10, 30, 50, 70, 90)
-    setting_range = (1.0, 95.0)
-    whole_settings = True
-
-    def __init__(self, threads: int) -> None:
-        import pillow_jxl  # registers itself with Pillow
-
-        self._threads, self._decoder = threads, pillow_jxl.Decoder(num_threads=threads)
-
-    def options(self) -> dict[str, str | int | float | bool]:
-        return {"effort": 7}
-
-    def versions(self) -> dict[str, str]:
-        return environment.versions(extra=("pillow-jxl-plugin",))
-
-    def encode(self, image: "Image.Image", setting: float) -> bytes:
-        from benchmarks.anchors import base
-
-        options = {"quality": round(setting), "num_threads": self._threads, **self.options()}
-        return base.save(image, "JXL", options)
-
-    def decode(self, data: bytes) -> Any:
-        return self._decoder(data)[2]
-
-
 def compressai_speeds(image: "Image.Image", repeats: int) -> Iterator[Speed]:
     """Models of CompressAI with random weights, which take the time of trained ones.
 
@@ -144,23 +111,16 @@ def measured(
     """(the rows, sentences on what is missing)."""
     from benchmarks import ours
 
-    missing = []
+    missing = [reason for name in ANCHORS if (reason := anchors.missing(name))]
     codec = ours.open_codec(None, threads)  # sets the threads of torch, for CompressAI too
     rows = [still_speed(ours.BsqStill(codec), image, bpp, repeats)]
-    rows += [still_speed(make(), image, bpp, repeats) for make in ANCHORS.values()]
-    try:
-        rows.append(still_speed(JpegXl(threads), image, bpp, repeats))
-    except ImportError as error:
-        missing.append(_missing(JpegXl.label, error))
+    present = [make for name, make in ANCHORS.items() if not anchors.missing(name)]
+    rows += [still_speed(make(), image, bpp, repeats) for make in present]
     try:
         rows += compressai_speeds(image, repeats)
     except ImportError as error:
-        missing.append(_missing("CompressAI", error))
+        missing.append(f"CompressAI: {error}; pip install compressai")
     return [*rows, *PUBLISHED], missing
-
-
-def _missing(label: str, error: ImportError) -> str:
-    return f"left out: {label}: {error}; pip install {PACKAGES[label]}"
 
 
 def blocks(folder: Path) -> list[Block]:
@@ -225,4 +185,4 @@ def main(picture: Path, bpp: float, threads: int, repeats: int, folder: Path) ->
     results.write_json(folder / FILE, document)
     click.echo(markup.markdown(blocks(folder)))
     for line in missing:
-        click.echo(line, err=True)
+        click.echo(f"left out: {line}", err=True)

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from benchmarks import markup
+from benchmarks import bootstrap, markup
 from benchmarks.bd_rate import BdRate, Range, at_bpp, bd_rate
 from benchmarks.markup import Block, Heading, Paragraph, Table
 from benchmarks.measures import (
@@ -14,11 +14,14 @@ from benchmarks.measures import (
     PSNR,
     SEARCHES,
     SHOWN,
+    SSIMULACRA2,
+    VMAF,
     Measure,
     curve,
     with_curves,
     with_points,
 )
+from benchmarks.published import published_for
 from benchmarks.results import Mean, RdResult, items_text
 
 EQUAL_BPP = {
@@ -27,18 +30,22 @@ EQUAL_BPP = {
 }
 BD_RANGE: Range = (0.1, 0.6)  # bpp of the second BD-rate of pictures
 REFERENCE = "x264-medium"  # of the clips' summary
-SUMMARY = (PSNR, MS_SSIM, LPIPS)
+SUMMARY = (PSNR, MS_SSIM, LPIPS, SSIMULACRA2, VMAF)
 MINUS = "\N{MINUS SIGN}"
 DEFINITIONS = f"""\
 bpp counts whole files, over the pixels of all frames. PSNR is over 8-bit RGB, per picture or frame,
 then the mean; PSNR YUV weighs Y, Cb and Cr 6:1:1 (pictures: BT.601 at full resolution, clips: the
 4:2:0 planes themselves); MS-SSIM is the mean over pictures or frames (RGB, 5 scales), in dB
-{MINUS}10 log10(1 {MINUS} mean); LPIPS is LPIPS-Squeeze (fp16), of clips every seventh frame."""
+{MINUS}10 log10(1 {MINUS} mean); LPIPS is LPIPS-Squeeze (fp16), of clips every seventh frame;
+SSIMULACRA2 is of pictures, VMAF of clips (vmaf_v0.6.1), where they were measured."""
 BD_RATE_DEFINITION = """\
 Bits of the codec in the row relative to the anchor in the column at equal quality (negative: fewer
 bits), over the qualities that both reach, Akima interpolation, MS-SSIM in dB as above, LPIPS as it
 is. Where the shared range of qualities is less than half of the union of both, the share stands
 beside the number."""
+
+
+CERTAINTY = ", in brackets its 95 % interval over pictures by the bootstrap"
 
 
 def equal_bpp_table(results: Sequence[RdResult], measure: Measure) -> Table:
@@ -54,12 +61,25 @@ def equal_bpp_table(results: Sequence[RdResult], measure: Measure) -> Table:
     return Table(header, rows)
 
 
-def bd_cell(value: BdRate) -> str:
-    """Percent with the sign, and the overlap of the curves when it is below one half."""
+def bd_cell(value: BdRate, interval: tuple[float, float] | None = None) -> str:
+    """Percent with the sign, its interval, and the overlap of the curves if below one half."""
     if math.isnan(value.percent):
         return "no overlap"
-    text = f"{value.percent:+.1f} %".replace("-", MINUS)
-    return text if value.overlap >= 0.5 else f"{text} ({100 * value.overlap:.0f} % overlap)"
+    remarks = []
+    if interval is not None:
+        remarks.append(" to ".join(f"{end:+.0f}" for end in interval))
+    if value.overlap < 0.5:
+        remarks.append(f"{100 * value.overlap:.0f} % overlap")
+    remark = f" ({', '.join(remarks)})" if remarks else ""
+    return f"{value.percent:+.1f} %{remark}".replace("-", MINUS)
+
+
+def certain_cell(anchor: RdResult, test: RdResult, measure: Measure) -> str:
+    """The BD-rate with its interval over pictures; empty where a codec lacks the measure."""
+    first, second = curve(anchor, measure), curve(test, measure)
+    if not first or not second:
+        return ""
+    return bd_cell(bd_rate(first, second), bootstrap.interval(anchor, test, measure))
 
 
 def bd_rate_table(
@@ -80,17 +100,20 @@ def bd_rate_table(
 
 
 def codec_table(result: RdResult) -> Table:
-    """All settings of one codec."""
+    """All settings of one codec, without SSIMULACRA2 and VMAF where they were not measured."""
+    means = result.means()
+    rare = (SSIMULACRA2, VMAF)
+    measures = [m for m in MEASURES if m not in rare or any(m.of(mean) for mean in means)]
 
     def cells(mean: Mean) -> list[str]:
-        values = [measure.of(mean) for measure in MEASURES]
-        shown = ["" if v is None else m.text(v) for m, v in zip(MEASURES, values, strict=True)]
+        values = [measure.of(mean) for measure in measures]
+        shown = ["" if v is None else m.text(v) for m, v in zip(measures, values, strict=True)]
         seconds = [f"{mean.encode_seconds:.3f}", f"{mean.decode_seconds:.3f}"]
         return [f"{mean.setting:g}", f"{mean.bpp:.4f}", *shown, *seconds]
 
-    titles = [measure.title + measure.unit for measure in MEASURES]
+    titles = [measure.title + measure.unit for measure in measures]
     header = [result.setting_name, "bpp", *titles, "encode (s/MP)", "decode (s/MP)"]
-    return Table(header, [cells(mean) for mean in result.means()])
+    return Table(header, [cells(mean) for mean in means])
 
 
 def provenance(result: RdResult) -> Paragraph:
@@ -117,40 +140,64 @@ def summary(results: Sequence[RdResult]) -> list[Block]:
 
     BD-rates are those of bsqcodec against the others; without it, of all against REFERENCE.
     """
-    ours = next((result for result in results if result.codec == OURS), None)
     blocks: list[Block] = []
     for measure in SUMMARY:
-        if with_curves([ours or results[0]], measure):
+        if len(with_curves(results, measure)) > 1:
             blocks.append(Paragraph(f"{measure.title}{measure.unit} at equal bpp:"))
             blocks.append(equal_bpp_table(results, measure))
+    return [*blocks, *bd_rate_summary(results), *published_table(results)]
+
+
+def bd_rate_summary(results: Sequence[RdResult]) -> list[Block]:
+    """BD-rates of bsqcodec, with intervals, and of its searches; or of all against REFERENCE."""
+    ours = next((result for result in results if result.codec == OURS), None)
     known = (OURS, *SEARCHES, *SHOWN, REFERENCE)
     others = [r for r in with_curves(results, PSNR) if r.codec not in known]
-    if ours is not None:
-        others += [r for r in results if r.codec == REFERENCE]
-        blocks.append(Paragraph("Bits of bsqcodec relative to others at equal quality (BD-rate):"))
-    else:
-        blocks.append(Paragraph("Bits relative to H.264 medium at equal quality (BD-rate):"))
     reference = next((result for result in results if result.codec == REFERENCE), None)
-    rows = []
-    searching = sorted(
+    if ours is None:
+        pairs = [] if reference is None else [(reference, other) for other in others]
+        title = f"Bits relative to {reference.label if reference else REFERENCE}"
+        return [Paragraph(f"{title} at equal quality (BD-rate):"), _by_codec(pairs, test=True)]
+    others += [] if reference is None else [reference]
+    interval = CERTAINTY if ours.dataset["items"] >= bootstrap.MIN_ITEMS else ""
+    title = f"Bits of bsqcodec relative to others at equal quality (BD-rate{interval}):"
+    blocks: list[Block] = [Paragraph(title), _by_codec([(other, ours) for other in others])]
+    for search in sorted(
         (r for r in results if r.codec in (*SEARCHES, *SHOWN)), key=lambda r: r.codec
-    )
-    for mine in (ours, *searching):
-        search = mine.label.partition(",")[2] if mine else ""
-        with_search = f" with{search}" if search else ""
-        for measure in SUMMARY:
-            cells = []
-            for other in others:
-                anchor, test = (other, mine) if mine else (reference, other)
-                first, second = (curve(r, measure) if r else [] for r in (anchor, test))
-                cells.append(bd_cell(bd_rate(first, second)) if first and second else "")
-            if any(cells):
-                rows.append([f"by {measure.title}{with_search}", *cells])
-    header = ["", *(result.label for result in others)]
-    if len(others) > 5:  # as many rows as codecs reads better than as many columns
-        columns = [header, *rows]
-        header, *rows = [list(row) for row in zip(*columns, strict=True)]
-    return [*blocks, Table(header, rows)]
+    ):
+        blocks.append(Paragraph(f"The same of {search.label}:"))
+        blocks.append(_by_codec([(other, search) for other in others]))
+    return blocks
+
+
+def published_table(results: Sequence[RdResult]) -> list[Block]:
+    """BD-rates of bsqcodec and its searches against curves that others published, where there are.
+
+    Points of one rate have no BD-rate.
+    """
+    ours = [r for r in with_curves(results, PSNR) if r.codec in (OURS, *SEARCHES)]
+    measures = [PSNR, MS_SSIM]
+    rows = [
+        [f"{entry.label}, by {measure.title}", *cells]
+        for measure in measures
+        for entry in published_for(results[0].dataset["name"])
+        if len(entry.curve(measure)) > 1
+        and (cells := [bd_cell(bd_rate(entry.curve(measure), curve(r, measure))) for r in ours])
+    ]
+    if not rows:
+        return []
+    text = "Bits relative to curves that others published (BD-rate; sources in published.json):"
+    return [Paragraph(text), Table(["", *(result.label for result in ours)], rows)]
+
+
+def _by_codec(pairs: Sequence[tuple[RdResult, RdResult]], test: bool = False) -> Table:
+    """A row for each pair of (anchor, codec), named by its anchor or, if `test`, its codec."""
+    measures = [m for m in SUMMARY if any(curve(a, m) and curve(b, m) for a, b in pairs)]
+    rows = [
+        [pair[test].label, *(certain_cell(*pair, measure) for measure in measures)]
+        for pair in pairs
+    ]
+    return Table(["", *(f"by {measure.title}" for measure in measures)], rows)
 
 
 def title(results: Sequence[RdResult]) -> str:

@@ -5,7 +5,7 @@ set -euo pipefail
 
 cd "$(dirname "$0")/.."
 . scripts/environment.sh
-prepare_environment tests,benchmarks
+prepare_environment tests,benchmarks,rivals
 
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import statistics
-import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -12,8 +11,8 @@ from typing import Any, Final
 
 import numpy as np
 import torch
-from PIL import Image
 
+from bsqcodec.compare import ssimulacra2_score
 from bsqcodec.encoder.distortion import TAPS, ms_ssim
 from bsqcodec.encoder.lpips import LPIPS_ENVIRONMENT, LPIPS_FILE, MIN_SIDE, Lpips, find_lpips
 from bsqcodec.encoder.psnr import psnr, psnr_of_error
@@ -85,15 +84,11 @@ class Measures:
                 self._lpips = Lpips.load(path)
             except ValueError as error:
                 raise WeightsError(str(error)) from error
-        try:
-            import ssimulacra2
-        except ImportError:
-            self._ssimulacra2 = None
+        self._has_ssimulacra2 = ssimulacra2_score.is_installed()
+        if not self._has_ssimulacra2:
             self.notes.append(
                 "SSIMULACRA2 is not measured: pip install ssimulacra2 installs what measures it"
             )
-        else:
-            self._ssimulacra2 = ssimulacra2.compute_ssimulacra2
 
     def of(self, reference: Samples, other: Samples, *, perceptual: bool = True) -> Measured:
         """Measure a picture [H, W, 3] against another of the same size.
@@ -120,13 +115,9 @@ class Measures:
             return float(self._lpips(_tensor(reference), _tensor(other))[0])
 
     def _score(self, reference: Samples, other: Samples) -> float | None:
-        if self._ssimulacra2 is None or min(reference.shape[:2]) < 8:
+        if not self._has_ssimulacra2:
             return None
-        with tempfile.TemporaryDirectory() as folder:  # the package takes files only
-            paths = [str(Path(folder) / name) for name in ("reference.png", "other.png")]
-            for path, pixels in zip(paths, (reference, other), strict=True):
-                Image.fromarray(pixels).save(path, compress_level=1)
-            return float(self._ssimulacra2(*paths))
+        return ssimulacra2_score.ssimulacra2_score(reference, other)
 
 
 def structural_similarity(first: Samples, second: Samples) -> float:

