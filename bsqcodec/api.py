@@ -69,7 +69,8 @@ def encode(
     options: strip=True leaves ICC, EXIF and XMP out; verify=True decodes the result and compares;
     effort=0, 1 or 2, see `Codec.encode`; tune="psnr" or "ms-ssim", the measure that effort 2
     searches by, in place of a mix of both; "psnr" has effort 1 choose integers by it too;
-    look="balanced" or "natural", the decoder that the file is made for; max_pixels
+    look="balanced" or "natural", the decoder that the file is made for;
+    pixel_checksum=True writes a checksum of the samples, which decoding compares; max_pixels
     refuses larger pictures.
     Raises ValueError for another effort, tune or device or a target that is none, TypeError for
     arguments of other types, MediaError, LimitError, TargetError, WeightsError, VerifyError or

@@ -56,6 +56,7 @@ class PictureKeywords(CommonKeywords, total=False):
     """Options of encoding a picture that Python takes by name; see `EncodeOptions`."""
 
     look: Look | None
+    pixel_checksum: bool
 
 
 class VideoKeywords(CommonKeywords, total=False):
@@ -97,7 +98,8 @@ class EncodeOptions:
     target: None for the default of the weights' family, which is a quality. effort: 0 rounds
     whatever it costs, 1 weighs rate against what is seen, 2 optimises integers, slowly. tune: the
     measure that this is for, None for a mix. look: the decoder that a picture is made for, and
-    shown by unless who decodes it says otherwise; None for the one that goes with `tune`. gop:
+    shown by unless who decodes it says otherwise; None for the one that goes with `tune`.
+    pixel_checksum: write a checksum of a picture's samples, which decoding compares. gop:
     frames of a video's groups at most, None for about a second. audio: what becomes of a video's
     sound: "copy", "opus", "opus:64k" or "none". strip: leave metadata out. verify: decode the
     result and compare. max_pixels: of a picture or frame that is read.
@@ -107,6 +109,7 @@ class EncodeOptions:
     effort: int = 1
     tune: Tune | None = None
     look: Look | None = None
+    pixel_checksum: bool = False
     gop: int | None = None
     audio: str = "copy"
     strip: bool = False

@@ -117,7 +117,7 @@ def test_the_commands_of_a_page(name: str, capsys: pytest.CaptureFixture[str]) -
     found = commands((ROOT / name).read_text(encoding="utf-8"))
     assert found
     for words in found:
-        force = [] if words[0] == "info" else ["--force"]
+        force = [] if words[0] in ("info", "verify") else ["--force"]
         assert main([*words, *force]) == 0, (words, capsys.readouterr().err)
 
 

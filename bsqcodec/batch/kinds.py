@@ -117,7 +117,7 @@ VIDEO: Final = Kind(
     check=videos.check,
     encode_fields=("target", "gop", "effort", "tune", "strip", "video_weights_sha256"),
     decode_fields=("formats",),
-    ignored_fields=("look", "verify", "max_pixels"),
+    ignored_fields=("look", "pixel_checksum", "verify", "max_pixels"),
 )
 KINDS: Final = (PICTURE, VIDEO)
 KIND_OF_NAME: Final = {kind.name: kind for kind in KINDS}

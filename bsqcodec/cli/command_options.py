@@ -85,6 +85,11 @@ ENCODING_OPTIONS = (
         " balanced]",
     ),
     click.option(
+        "--pixel-checksum",
+        is_flag=True,
+        help="Pictures: write a checksum of the samples too, which decode and verify compare.",
+    ),
+    click.option(
         "--strip",
         is_flag=True,
         help="Leave out the colour profile, EXIF and XMP; a video's title and other texts.",

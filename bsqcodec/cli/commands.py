@@ -15,6 +15,7 @@ COMMANDS: Final = {
     "encode": "Code pictures and videos as .bsq files.",
     "decode": "Decode .bsq files to pictures and videos.",
     "info": "Tell what is in .bsq files.",
+    "verify": "Check .bsq files by all of their checksums, and write nothing.",
     "batch": "Code all the files of folders, and mirror their tree.",
     "compare": "Measure how far B is from A, two pictures or two videos of one size.",
     "sweep": (

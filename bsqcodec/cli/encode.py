@@ -90,7 +90,8 @@ def encode(
     if len(videos) < len(set(inputs)):
         _refuse_for_pictures(encoding, video)
     if videos:
-        refuse({"--look": encoding.look}, "videos")
+        only_pictures = {"--look": encoding.look, "--pixel-checksum": encoding.pixel_checksum}
+        refuse(only_pictures, "videos")
     if raw is None and video.fps is not None and not all(map(_is_series, videos)):
         refuse({"--fps": video.fps}, "videos that tell their own")
     settings = Settings(encoding, video, raw, force, as_json)

@@ -43,6 +43,7 @@ def cli(ctx: click.Context) -> None:
     bsqcodec encode clip.mp4           writes clip.bsq
     bsqcodec decode clip.bsq           writes clip.mkv
     bsqcodec info photo.bsq            tells what is in the file
+    bsqcodec verify photo.bsq          checks it
     bsqcodec view photo.bsq            shows it; plays videos
     bsqcodec batch photos coded        codes all of a folder
     bsqcodec compare a.png a.bsq       measures what was lost

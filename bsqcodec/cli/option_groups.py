@@ -15,7 +15,17 @@ Row: TypeAlias = tuple[str, str]
 
 GROUPS: Final = {
     "Rate": ("quality", "qualities", "bpp", "size", "psnr", "bitrate"),
-    "Quality": ("rivals", "effort", "tune", "look", "model", "levels", "bits", "verify"),
+    "Quality": (
+        "rivals",
+        "effort",
+        "tune",
+        "look",
+        "pixel_checksum",
+        "model",
+        "levels",
+        "bits",
+        "verify",
+    ),
     "Video": (
         *("as_video", "start", "duration", "gop", "audio", "frame_size", "fps", "pix_fmt"),
         *("encoder", "crf", "lossless"),

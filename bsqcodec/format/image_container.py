@@ -48,11 +48,13 @@ class ChunkKind:
     EXIF: Final = b"e"
     XMP: Final = b"x"
     LOOK: Final = b"l"
+    PIXELS: Final = b"p"
     END: Final = b"Z"
 
 
 _METADATA: Final = {
     ChunkKind.LOOK: "look",
+    ChunkKind.PIXELS: "pixel checksum",
     ChunkKind.ICC: "ICC",
     ChunkKind.EXIF: "EXIF",
     ChunkKind.XMP: "XMP",

@@ -24,7 +24,7 @@ from bsqcodec.format.image_container import DEFAULT_MAX_PIXELS, Header, unpack
 from bsqcodec.format.memory_limit import memory_limit
 from bsqcodec.format.token_file import Tokens
 from bsqcodec.image.decode_picture import decode_container
-from bsqcodec.image.looks import Looks
+from bsqcodec.image.looks import Looks, look_of
 from bsqcodec.machine.many import map_each
 from bsqcodec.machine.scope import coding
 from bsqcodec.machine.threads import set_thread_count
@@ -59,7 +59,8 @@ class Decoded:
     header: of the file, also where the picture is a crop. seconds: all the time it took;
     render_seconds: that from symbols to pixels. filled_rows: runs of rows of pixels that were
     damaged, and that the model filled in. look: the decoder that showed it. notes: what is not as
-    the file would have it.
+    the file would have it. pixels_compared: whether the file has a checksum of its samples, which
+    they match.
     """
 
     picture: Picture
@@ -71,6 +72,7 @@ class Decoded:
     filled_rows: tuple[range, ...] = ()
     look: str = OWN_LOOK
     notes: tuple[str, ...] = ()
+    pixels_compared: bool = False
 
 
 def choose_device(name: str) -> torch.device:
@@ -166,7 +168,8 @@ class Codec:
         effort 0 rounds whatever it costs, 1 weighs rate against what is seen, 2 searches (slowly)
         for better integers, and where a quality is asked for takes a coarser step; tune is the
         measure that this is for, above all the search; look is the decoder that the picture is made
-        for, "natural" with tune="lpips" and "balanced" otherwise. progress takes 0..1.
+        for, "natural" with tune="lpips" and "balanced" otherwise; pixel_checksum writes a checksum
+        of the samples, which decoding compares. progress takes 0..1.
         Raises TargetError, VerifyError, LimitError, MediaError for an array that is no picture,
         WeightsError for a look that the weights do not have,
         ValueError for another effort, tune or look, and TypeError for other options.
@@ -236,6 +239,7 @@ class Codec:
                 options.fill,
                 options.reduction,
                 options.crop,
+                compare_pixels=look == look_of(container),
             )
         return Decoded(
             picture=decoded.picture,
@@ -247,6 +251,7 @@ class Codec:
             filled_rows=decoded.filled_rows,
             look=look,
             notes=notes,
+            pixels_compared=decoded.pixels_compared,
         )
 
     def encode_many(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from bsqcodec.errors import FormatError, TruncatedError
 from bsqcodec.format.image_container import ChunkKind, Colour, Container, Header
+from bsqcodec.format.pixel_checksum import check_pixels
 from bsqcodec.image.samples import to_grey
 from bsqcodec.media.crop import Crop
 from bsqcodec.media.image.alpha import unpack_alpha
@@ -23,12 +24,14 @@ class DecodedPicture:
 
     render_seconds: the time from symbols to pixels. filled_rows: runs of rows of pixels, of the
     whole size, of which more was damaged than of others, and that the model filled in.
+    pixels_compared: whether the file has a checksum of its samples, which they match.
     """
 
     picture: Picture
     levels: int
     render_seconds: float
     filled_rows: tuple[range, ...] = ()
+    pixels_compared: bool = False
 
 
 def check_levels(model: PictureModel, header: Header) -> None:
@@ -52,13 +55,16 @@ def decode_container(
     fill: bool = True,
     reduction: int = 1,
     crop: Crop | None = None,
+    compare_pixels: bool = False,
 ) -> DecodedPicture:
     """The picture in a container; model: the one whose id the header names.
 
     levels: only the first so many, for a coarser picture. fill: have the model fill in what is
     missing, if it can. reduction: how many times smaller each side is to be; then no more levels
     than that needs are read. crop: the only pixels wanted, of the whole size; all symbols are read,
-    and of the pixels no others are computed. Raises FormatError and its children, CropError.
+    and of the pixels no others are computed. compare_pixels: if all of the picture is decoded, and
+    exactly, compare its samples with the file's checksum of them. Raises FormatError and
+    its children, CropError.
     """
     header = container.header
     wanted = crop or Crop(0, 0, header.width, header.height)
@@ -87,8 +93,14 @@ def decode_container(
         part = Tile(wanted.top, wanted.bottom, wanted.left, wanted.right)
         pixels = model.render(filled, header, part)
     render_seconds = time.perf_counter() - started
+    pixels = to_grey(pixels) if header.colour == Colour.GRAY else pixels
+    checksum = container.find(ChunkKind.PIXELS)
+    complete = whole and reduction == 1 and crop is None and model.renders_exactly
+    compared = (
+        checksum is not None and compare_pixels and complete and check_pixels(checksum, pixels)
+    )
     picture = Picture(
-        pixels=to_grey(pixels) if header.colour == Colour.GRAY else pixels,
+        pixels=pixels,
         alpha=_alpha(container, wanted, reduction),
         icc=container.find(ChunkKind.ICC),
         exif=container.find(ChunkKind.EXIF),
@@ -98,7 +110,8 @@ def decode_container(
     patch = model.grid(header.height, header.width).patch
     rows = symbols.damaged_rows if filled is not symbols else ()
     runs = (_rows_of(wanted, patch * r.start, patch * r.stop) for r in rows)
-    return DecodedPicture(picture, symbols.levels, render_seconds, tuple(filter(None, runs)))
+    filled_rows = tuple(filter(None, runs))
+    return DecodedPicture(picture, symbols.levels, render_seconds, filled_rows, compared)
 
 
 def _rows_of(crop: Crop, top: int, bottom: int) -> range:

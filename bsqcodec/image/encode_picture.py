@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -20,10 +20,11 @@ from bsqcodec.encoder.target_search import (
     search_psnr,
     search_size,
 )
-from bsqcodec.errors import FormatError, LimitError, VerifyError
+from bsqcodec.errors import FormatError, LimitError, TargetError, VerifyError
 from bsqcodec.format.image_container import Chunk, ChunkKind, Colour, Header, pack, unpack
 from bsqcodec.format.look_chunk import Look, pack_look
 from bsqcodec.format.memory_limit import memory_notes, picture_memory
+from bsqcodec.format.pixel_checksum import PAYLOAD_BYTES, pack_checksum
 from bsqcodec.image.samples import to_grey, to_rgb
 from bsqcodec.machine.scope import coding
 from bsqcodec.media.image.alpha import pack_alpha
@@ -125,6 +126,12 @@ class PictureEncoding:
         self._before, self._after = _side_chunks(picture, options.strip)
         if look is not None:
             self._before.insert(0, Chunk(ChunkKind.LOOK, pack_look(look)))
+        if options.pixel_checksum:
+            if not model.renders_exactly:
+                raise TargetError(
+                    "a checksum of pixels needs weights of the family transform, on the device cpu"
+                )
+            self._before.insert(0, Chunk(ChunkKind.PIXELS, bytes(PAYLOAD_BYTES)))
         self._encoder = picture_encoder(model, to_rgb(picture.pixels), options)
         self._notes += self._encoder.notes
 
@@ -146,6 +153,8 @@ class PictureEncoding:
             assert target is None or isinstance(target, Quality), "a picture has no bitrate"
             quality = None if target is None else target.value
             made = self._attempt(encoder.step_for(quality), encoder.strength, encoder.optimises)
+        if self._options.pixel_checksum:
+            made = self._with_pixel_checksum(made)
         if self._options.verify:
             check_encoded(made, self._model, [*self._before, *self._after])
         measure = partial(
@@ -165,6 +174,16 @@ class PictureEncoding:
             look=OWN_LOOK if self._look is None else self._look.name,
             lazy_psnr=LazyPsnr(measure, db),
         )
+
+    def _with_pixel_checksum(self, made: Attempt) -> Attempt:
+        """The same coding with the checksum of its samples, for which it has room."""
+        pixels = render_samples(self._model, made.header, made.symbols)
+        checksum = Chunk(ChunkKind.PIXELS, pack_checksum(pixels))
+        self._before[0] = checksum
+        container = unpack(made.data, max_pixels=2**62)
+        chunks = [checksum if c.kind == ChunkKind.PIXELS else c for c in container.chunks]
+        assert container.symbols_crc is not None
+        return replace(made, data=pack(made.header, chunks, container.symbols_crc))
 
     @property
     def _area(self) -> int:
@@ -223,9 +242,14 @@ def measure_psnr(
     model: PictureModel, header: Header, symbols: Symbols, pixels: npt.NDArray[np.uint8]
 ) -> float:
     """PSNR in dB of what symbols decode to, over the samples of pixels [H, W] or [H, W, 3]."""
+    return psnr(render_samples(model, header, symbols), pixels)
+
+
+def render_samples(model: PictureModel, header: Header, symbols: Symbols) -> npt.NDArray[np.uint8]:
+    """The samples that symbols decode to, [H, W] or [H, W, 3] as the header says."""
     with coding(model.device, "this picture"):
-        decoded = model.render(symbols, header)
-        return psnr(to_grey(decoded) if pixels.ndim == 2 else decoded, pixels)
+        pixels = model.render(symbols, header)
+        return to_grey(pixels) if header.colour == Colour.GRAY else pixels
 
 
 def check_encoded(made: Attempt, model: PictureModel, beside: Sequence[Chunk]) -> None:

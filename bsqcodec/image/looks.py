@@ -15,6 +15,12 @@ from bsqcodec.options import LOOK_OF_TUNE, LOOKS, OWN_LOOK, EncodeOptions
 from bsqcodec.options import Look as Name
 
 
+def look_of(container: Container) -> str:
+    """The name of the look that a file is made for. Raises FormatError for a malformed chunk."""
+    payload = container.find(ChunkKind.LOOK)
+    return OWN_LOOK if payload is None else unpack_look(payload).name
+
+
 class Looks:
     """Models with other decoders than their own; each is loaded once and kept.
 

@@ -53,6 +53,10 @@ class PictureModel(Protocol):
     def device(self) -> torch.device:
         """Where the networks run."""
 
+    @property
+    def renders_exactly(self) -> bool:
+        """Whether `render` gives the same samples on every machine."""
+
     def grid(self, height: int, width: int) -> TokenGrid:
         """The tokens of a picture of this many pixels."""
 

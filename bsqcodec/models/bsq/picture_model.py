@@ -91,6 +91,10 @@ class BsqModel:
         """Side of a token in pixels."""
         return self.weights.tokenizer.config.patch
 
+    @property
+    def renders_exactly(self) -> bool:
+        return False
+
     def grid(self, height: int, width: int) -> TokenGrid:
         return TokenGrid(height, width, self.patch, WINDOW)
 

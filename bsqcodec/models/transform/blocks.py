@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -62,6 +63,32 @@ BLOCK_WINDOWS = 6
 """Windows of a row of windows, at most, that a thread of a team takes at a time."""
 
 
+def by_tiles(
+    function: Callable[[Tensor, Tile], Tensor], x: Tensor, shown: Tile | None = None
+) -> Tensor:
+    """What a function makes of tiles of x [B, h, w, D], of whole windows; shown: in this tile only.
+
+    The function takes x and a tile of whole windows, and returns what it makes of that tile.
+    """
+    b, h, w, _ = x.shape
+    shown = shown or Tile(0, h, 0, w)
+    h, w = shown.bottom - shown.top, shown.right - shown.left
+    if torch.is_grad_enabled() or (team() is None and b * h * w <= INFERENCE_WINDOWS * WINDOW**2):
+        return function(x, shown)
+    made: Iterable[Tensor]
+    if team() is not None:
+        some = tiles(h, w, WINDOW, BLOCK_WINDOWS * WINDOW)
+        made = in_pieces(lambda tile: function(x, tile.moved(shown.top, shown.left)), some)
+    else:
+        rows = max(1, INFERENCE_WINDOWS * WINDOW // (b * w)) * WINDOW
+        some = [Tile(top, min(top + rows, h), 0, w) for top in range(0, h, rows)]
+        made = (function(x, tile.moved(shown.top, shown.left)) for tile in some)
+    result = x.new_empty(b, h, w, x.shape[3])
+    for tile, part in zip(some, made, strict=True):
+        result[:, tile.rows, tile.columns] = part
+    return result
+
+
 class Block(nn.Module):
     """A 3x3 depthwise convolution (so that windows meet), window attention, and a ReLU^2 MLP."""
 
@@ -79,27 +106,8 @@ class Block(nn.Module):
         nn.init.zeros_(self.down.bias)
 
     def forward(self, x: Tensor, shown: Tile | None = None) -> Tensor:
-        """What the block makes of x [B, h, w, width], of whole windows; shown:
-        in this tile only."""
-        b, h, w, _ = x.shape
-        shown = shown or Tile(0, h, 0, w)
-        h, w = shown.bottom - shown.top, shown.right - shown.left
-        if torch.is_grad_enabled() or (
-            team() is None and b * h * w <= INFERENCE_WINDOWS * WINDOW**2
-        ):
-            return self._tile(x, shown)
-        made: Iterable[Tensor]
-        if team() is not None:
-            some = tiles(h, w, WINDOW, BLOCK_WINDOWS * WINDOW)
-            made = in_pieces(lambda tile: self._tile(x, tile.moved(shown.top, shown.left)), some)
-        else:
-            rows = max(1, INFERENCE_WINDOWS * WINDOW // (b * w)) * WINDOW
-            some = [Tile(top, min(top + rows, h), 0, w) for top in range(0, h, rows)]
-            made = (self._tile(x, tile.moved(shown.top, shown.left)) for tile in some)
-        result = x.new_empty(b, h, w, x.shape[3])
-        for tile, part in zip(some, made, strict=True):
-            result[:, tile.rows, tile.columns] = part
-        return result
+        """What the block makes of x [B, h, w, width], whole windows; shown: in this tile only."""
+        return by_tiles(self._tile, x, shown)
 
     def _tile(self, x: Tensor, tile: Tile) -> Tensor:
         """A tile of whole windows of what the block makes of x [B, h, w, width]."""
@@ -126,20 +134,29 @@ result. Those further away change less than rounding does: of the shipped weight
 """
 
 
+class BlockList(Protocol):
+    """Blocks in their order: an `nn.Sequential`, or a list of what is called like a `Block`."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Callable[..., Tensor]]: ...
+
+
 def reach(blocks: nn.Sequential) -> int:
     """How many tokens around whole windows take part in what blocks make of these."""
     return WINDOW * min(len(blocks), REACH_WINDOWS)
 
 
-def run_blocks(blocks: nn.Sequential, x: Tensor, shown: Tile | None = None) -> Tensor:
+def run_blocks(blocks: BlockList, x: Tensor, shown: Tile | None = None) -> Tensor:
     """What blocks make of x [B, h, w, D]; shown: a tile of whole windows, the only one returned.
 
     x reaches `reach(blocks)` beyond the tile, or to the end of the picture's grid. No block
     computes what the tile does not depend on.
     """
-    if shown is None:
-        return blocks(x)
     for left, block in zip(reversed(range(len(blocks))), blocks, strict=True):
+        if shown is None:
+            x = block(x)
+            continue
         needed = shown.with_margin(left * WINDOW, *x.shape[1:3])
         x = block(x, needed)
         shown = shown.inside(needed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +18,9 @@ from bsqcodec.models.prior.order import levels, stages
 from bsqcodec.models.prior.walk import walk
 from bsqcodec.models.prior.walk_coders import DecodingCoder
 from bsqcodec.models.token_grid import TokenGrid
+from bsqcodec.models.transform.exact_decoder import ExactDecoder, ExactRendering
 from bsqcodec.models.transform.reduced import decode_reduced, spared_planes
-from bsqcodec.models.transform.strips import decode_picture
+from bsqcodec.models.transform.strips import FloatRendering, Rendering, render
 from bsqcodec.models.weight_files import Weights
 
 
@@ -44,6 +46,14 @@ class TransformModel:
         patch = tokenizer.config.patch
         return TokenGrid(height, width, patch, tokenizer.window_pixels // patch)
 
+    @property
+    def renders_exactly(self) -> bool:
+        return self.device.type == "cpu"
+
+    @cached_property
+    def _exact_decoder(self) -> ExactDecoder:
+        return ExactDecoder(self.weights.tokenizer)
+
     def level_count(self, header: Header) -> int:
         prior = self.weights.prior
         return len(levels(stages(prior.config, prior.planes, header.step)))
@@ -68,15 +78,14 @@ class TransformModel:
     def render(
         self, symbols: Symbols, header: Header, crop: Tile | None = None
     ) -> npt.NDArray[np.uint8]:
-        return decode_picture(
-            self.weights.tokenizer,
-            torch.from_numpy(symbols.values).to(self.device),
-            header.step,
-            header.height,
-            header.width,
-            missing_planes=self.level_count(header) - symbols.levels,
-            crop=crop,
-        )
+        missing = self.level_count(header) - symbols.levels
+        rendering: Rendering
+        if self.renders_exactly:
+            rendering = ExactRendering(self._exact_decoder, header.step, missing)
+        else:
+            rendering = FloatRendering(self.weights.tokenizer, header.step, missing)
+        n = torch.from_numpy(symbols.values).to(self.device)
+        return render(rendering, n, header.height, header.width, crop)
 
     def levels_at(self, header: Header, factor: int) -> int:
         return max(1, header.levels - spared_planes(factor))

@@ -8,6 +8,7 @@ depends on its size alone, so that any number of threads gets the same.
 from __future__ import annotations
 
 import math
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +19,7 @@ from torch import Tensor
 from bsqcodec.machine.team import team_of
 from bsqcodec.models.pieces import Tile, in_pieces, tiles
 from bsqcodec.models.transform.blocks import reach
-from bsqcodec.models.transform.tokenizer import MARGIN, STEPS, Tokenizer
+from bsqcodec.models.transform.tokenizer import MARGIN, STEPS, Tokenizer, TokenizerConfig
 from bsqcodec.models.windows import WINDOW
 
 STRIP_TOKENS = 4096
@@ -97,7 +98,50 @@ def _assembled(parts: list[Tensor], some: list[Tile], grid: tuple[int, int]) -> 
     return whole
 
 
-@torch.inference_mode()
+class Rendering(Protocol):
+    """The decoder's networks for one step, in floating point or in exact arithmetic."""
+
+    @property
+    def config(self) -> TokenizerConfig: ...
+
+    @property
+    def reach(self) -> int:
+        """How many tokens around whole windows take part in what the blocks make of these."""
+
+    def dequantize(self, n: Tensor) -> tuple[Tensor, Tensor]:
+        """(latents [B, h, w, C], unit of maps: [B, 1, h 4, w 4], or one number) of integers n."""
+
+    def attend(self, latents: Tensor, shown: Tile) -> Tensor:
+        """The part on tokens, [B, h, w, width], of a tile."""
+
+    def local(self, latents: Tensor, tokens: Tensor, unit: Tensor) -> Tensor:
+        """The rest: samples [B, 3, H, W], neither rounded nor clipped."""
+
+
+class FloatRendering:
+    """The networks of a tokenizer, as they are.
+
+    missing_planes: see `decode_picture`.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, step: int, missing_planes: int = 0) -> None:
+        self.config, self._tokenizer = tokenizer.config, tokenizer
+        device = tokenizer.scale.device
+        self._step = torch.tensor([step], device=device, dtype=torch.float32)
+        self._apparent = (self._step + missing_planes * STEPS_PER_PLANE).clamp(max=STEPS - 1)
+        self.reach = reach(tokenizer.decoder.blocks)
+
+    def dequantize(self, n: Tensor) -> tuple[Tensor, Tensor]:
+        return self._tokenizer.dequantize(n.float(), self._step, self._apparent)
+
+    def attend(self, latents: Tensor, shown: Tile) -> Tensor:
+        tokenizer = self._tokenizer
+        return tokenizer.decoder.attend(latents, self._apparent, tokenizer.scale, shown)
+
+    def local(self, latents: Tensor, tokens: Tensor, unit: Tensor) -> Tensor:
+        return self._tokenizer.decoder.local(latents, tokens, unit)
+
+
 def decode_picture(
     tokenizer: Tokenizer,
     n: Tensor,
@@ -109,32 +153,41 @@ def decode_picture(
 ) -> npt.NDArray[np.uint8]:
     """Integers n [h, w, C] -> pixels uint8 [height, width, 3], or those of a crop alone.
 
-    Tokens wholly outside the picture are taken from the nearest token inside. If the last
-    `missing_planes` digits of n are not known (0), the picture is as good as one with a step that
-    is 3 times larger for each of them, and the networks take that step.
-    crop: pixels of the picture, for which only those tokens are looked at that they depend on.
+    If the last `missing_planes` digits of n are not known (0), the picture is as good as one with a
+    step that is 3 times larger for each of them, and the networks take that step. crop: see
+    `render`.
     """
-    config, decoder = tokenizer.config, tokenizer.decoder
+    return render(FloatRendering(tokenizer, step, missing_planes), n, height, width, crop)
+
+
+@torch.inference_mode()
+def render(
+    rendering: Rendering, n: Tensor, height: int, width: int, crop: Tile | None = None
+) -> npt.NDArray[np.uint8]:
+    """Integers n [h, w, C] -> pixels uint8 [height, width, 3], or those of a crop alone.
+
+    Tokens wholly outside the picture are taken from the nearest token inside. crop: pixels of the
+    picture, for which only those tokens are looked at that they depend on.
+    """
+    config = rendering.config
     grid = n.shape[0], n.shape[1]
     patch, quarter = config.patch, config.patch // 4
     crop = crop or Tile(0, height, 0, width)
     shown = crop.over(patch)
     around = shown.with_margin(MARGIN, *grid).cover(WINDOW)
-    held = around.with_margin(max(reach(decoder.blocks), 1), *grid)  # units see the next token
+    held = around.with_margin(max(rendering.reach, 1), *grid)  # units see the next token
     result = np.empty((crop.bottom - crop.top, crop.right - crop.left, 3), np.uint8)
 
     with torch.autocast(n.device.type, enabled=False), team_of(n.device):
         part = _continued_tokens(n, held, (-(-height // patch), -(-width // patch)))
-        steps = torch.tensor([step], device=n.device, dtype=torch.float32)
-        apparent = (steps + missing_planes * STEPS_PER_PLANE).clamp(max=STEPS - 1)
-        latents, unit = tokenizer.dequantize(part, steps, apparent)
-        tokens = decoder.attend(latents, apparent, tokenizer.scale, around.inside(held))
+        latents, unit = rendering.dequantize(part)
+        tokens = rendering.attend(latents, around.inside(held))
 
         def local(tile: Tile) -> npt.NDArray[np.uint8]:
             seen = tile.with_margin(MARGIN, *grid)
             coarse, deep = seen.inside(held), seen.inside(around)
             fine = coarse.times(quarter)
-            x = decoder.local(
+            x = rendering.local(
                 latents[:, coarse.rows, coarse.columns],
                 tokens[:, deep.rows, deep.columns],
                 unit if unit.numel() == 1 else unit[:, :, fine.rows, fine.columns],
