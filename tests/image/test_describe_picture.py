@@ -27,6 +27,7 @@ def test_facts_of_a_whole_file() -> None:
     assert facts == {
         "format_version": 1,
         "model_id": "0123456789abcdef",
+        "look": None,
         "width": 64,
         "height": 32,
         "colour": "gray",
