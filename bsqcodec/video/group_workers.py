@@ -172,6 +172,7 @@ class GroupWorkers(AbstractContextManager["GroupWorkers"]):
         self._tasks: deque[_Task[Any]] = deque()
         self._changed = threading.Condition()
         self._idle = self._losses = 0
+        self._here_is_idle = False
         self.is_closed = False
         self._served: list[Place] = []
         self._threads: list[threading.Thread] = []
@@ -215,19 +216,26 @@ class GroupWorkers(AbstractContextManager["GroupWorkers"]):
         thread.start()
         self._threads.append(thread)
 
-    def _next(self) -> _Task[Any] | None:
-        """Wait for a task; None when there will be no more."""
+    def _next(self, is_here: bool) -> _Task[Any] | None:
+        """Wait for a task; None when there will be no more.
+
+        A single task is left to this process if it is free, since that can be helped with it.
+        """
         with self._changed:
             self._idle += 1
-            while not self._tasks and not self.is_closed:
+            self._here_is_idle |= is_here
+            while not self.is_closed:
+                if len(self._tasks) > (self._here_is_idle and not is_here):
+                    break
                 self._changed.wait()
             self._idle -= 1
+            self._here_is_idle &= not is_here
             return None if self.is_closed else self._tasks.popleft()
 
     def _code_here(self) -> None:
         """Code groups in this thread."""
         set_own_count(self._count)
-        while (task := self._next()) is not None:
+        while (task := self._next(is_here=True)) is not None:
             self._do(task, None)
             del task
 
@@ -235,7 +243,7 @@ class GroupWorkers(AbstractContextManager["GroupWorkers"]):
         """Have a process code groups, as soon as it is ready, and its successors if it is
         killed."""
         while self._wait_for(place):
-            task = self._next()
+            task = self._next(is_here=False)
             if task is None:
                 return
             place.groups += 1
