@@ -294,6 +294,26 @@ def test_processes_end_with_their_codec(video_weights: Path) -> None:
     assert process.wait(LONG) is not None
 
 
+def test_of_two_threads_one_helps_the_other(
+    video_weights: Path, alone: VideoCodec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    helped, called = with_processes(video_weights, 1), set[str]()
+    original = WorkerProcess.call
+
+    def spied(self: WorkerProcess, name: str, *arguments: Any) -> Any:
+        called.add(name)
+        return original(self, name, *arguments)
+
+    monkeypatch.setattr(WorkerProcess, "call", spied)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    data = coded(helped, reader(), gop=GOP)
+    assert data == coded(alone, reader(), gop=GOP)
+    assert {"search_integer_pel", "encode"} < called and "add" not in called
+    called.clear()
+    assert len(pixels_of(helped, data)) == len(frames())
+    assert "decode" in called and "next_frame" not in called
+
+
 def test_one_group_at_a_time_has_threads(alone: VideoCodec) -> None:
     """Those that work beside the pixels' one; none where processes have groups, too."""
     lanes: list[object] = []
