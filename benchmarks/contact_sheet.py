@@ -100,6 +100,7 @@ def labels(cell: Cell, label: str) -> tuple[str, str]:
     """What stands below a crop: codec and rate, then the qualities of the whole picture."""
     note = " (least)" if cell.bpp > SMALLEST * cell.wanted_bpp else ""
     similarity = "" if cell.ms_ssim is None else f", MS-SSIM {cell.ms_ssim:.3f}"
+    label = label.removeprefix("bsqcodec, --")  # or it reaches into the next column
     return f"{label}, {cell.bpp:.3f} bpp{note}", f"{cell.psnr:.2f} dB{similarity}"
 
 

@@ -28,7 +28,7 @@ from bsqcodec.errors import BsqError
 PREFIX = "crops_"
 RATES = (0.1, 0.2, 0.4)  # bpp
 SIDE = 192  # pixels
-CODECS = (OURS, "avif", "webp", "jpeg2000")
+CODECS = (OURS, "bsqcodec-natural", "avif", "webp", "jpeg2000")
 # A face, lettering and machines, leaves, water.
 KODAK = ("kodim15:396:96", "kodim05:330:10", "kodim07:340:130", "kodim14:500:320")
 

@@ -14,11 +14,12 @@ from benchmarks.colour import Frame, frame_to_rgb, matrix_of, rgb_to_frame
 from benchmarks.datasets.clips import Clip
 from benchmarks.datasets.generated import generated_picture
 from benchmarks.environment import versions
-from benchmarks.measures import FIXED, INTRA, OURS, SEARCHING
+from benchmarks.measures import FIXED, INTRA, OURS, SEARCHING, SHOWN
 from bsqcodec.media.video.video_files import VideoColour, VideoFormat, VideoFrame, VideoReader
 from bsqcodec.targets import DEFAULT_QUALITY
 
 if TYPE_CHECKING:
+    from bsqcodec.options import Look
     from bsqcodec.video.codec import VideoCodec
 
 QUALITIES = (0.0, 7.0, 14.0, 20.0, 26.0, 32.0, 39.0)
@@ -48,14 +49,21 @@ class BsqVideo:
     """Satisfies `VideoCodec`; holds a loaded codec, so that coding times leave out loading.
 
     intra: every frame a group of its own, which is the codec without its temporal context.
-    searching: with the slow search of effort 2.
+    searching: with the slow search of effort 2. look: the decoder that shows frames, None for the
+    weights' own.
     """
 
     suffix = ".bsq"
     setting_name = "quality"
 
-    def __init__(self, codec: "VideoCodec", intra: bool = False, searching: bool = False) -> None:
-        self._codec = codec
+    def __init__(
+        self,
+        codec: "VideoCodec",
+        intra: bool = False,
+        searching: bool = False,
+        look: "Look | None" = None,
+    ) -> None:
+        self._codec, self._look = codec, look
         self._gop = 1 if intra else None
         self._effort = 2 if searching else 1
         self.name, self.label = OURS, "bsqcodec"
@@ -66,9 +74,13 @@ class BsqVideo:
         elif searching:
             self.name, self.label = SEARCHING, "bsqcodec, --effort 2"
             self.settings = SEARCHING_QUALITIES
+        elif look is not None:
+            self.name, self.label = f"{OURS}-{look}", f"bsqcodec, --look {look}"
 
     def options(self) -> Options:
-        more = {"effort": self._effort} if self._effort > 1 else {}
+        more: Options = {"effort": self._effort} if self._effort > 1 else {}
+        if self._look is not None:
+            more = {"look": self._look}
         return {"gop": self._gop or "default", **more, "fingerprint": self._fingerprint()}
 
     def _fingerprint(self) -> str:
@@ -106,7 +118,7 @@ class BsqVideo:
         return sink.getvalue()
 
     def _decoded(self, data: bytes) -> Iterator[Frame]:
-        decoded = self._codec.decode(io.BytesIO(data))
+        decoded = self._codec.decode(io.BytesIO(data), look=self._look)
         for frame in decoded.frames():
             yield rgb_to_frame(frame.pixels, matrix_of(decoded.format.height))
 
@@ -141,7 +153,7 @@ class FixedVideo(BsqVideo):
         return super()._encoded(width, height, rate, frames, self._quality)
 
 
-NAMES = (OURS, INTRA, SEARCHING, *FIXED)
+NAMES = (OURS, INTRA, SEARCHING, *SHOWN, *FIXED)
 
 
 def open_video(name: str, weights: str | None = None, threads: int | None = None) -> BsqVideo:
@@ -151,4 +163,5 @@ def open_video(name: str, weights: str | None = None, threads: int | None = None
     if name in FIXED:
         return FixedVideo(name, VideoCodec(weights, device="cpu", threads=threads, model="bsq"))
     codec = VideoCodec(weights, device="cpu", threads=threads)
-    return BsqVideo(codec, intra=name == INTRA, searching=name == SEARCHING)
+    look = SHOWN.get(name)
+    return BsqVideo(codec, intra=name == INTRA, searching=name == SEARCHING, look=look)

@@ -8,12 +8,21 @@ from typing import Any
 from benchmarks import markup, runtime, side_by_side, speed, tables, tokenizer
 from benchmarks.bd_rate import at_bpp, at_quality
 from benchmarks.markup import Block, Paragraph, Table
-from benchmarks.measures import LPIPS, MS_SSIM, PSNR, SEARCHING, curve, is_ours, with_points
+from benchmarks.measures import (
+    LPIPS,
+    MS_SSIM,
+    PSNR,
+    SEARCHING,
+    SHOWN,
+    curve,
+    is_ours,
+    with_points,
+)
 from benchmarks.measures import OURS as OUR_CODEC
 from benchmarks.published import Published, published_for
 from benchmarks.results import RdResult
 
-SHORT_CODECS = (OUR_CODEC, SEARCHING, "vvc", "avif", "jpegxl-7", "jpeg2000", "jpeg")
+SHORT_CODECS = (OUR_CODEC, *SHOWN, SEARCHING, "vvc", "avif", "jpegxl-7")
 SHORT_ANCHOR = "webp"
 PAPER = "BSQ-ViT"  # how the labels of the paper's points begin
 PAPER_CODED = f"{PAPER}, arithmetic coding"

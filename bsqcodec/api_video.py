@@ -171,7 +171,8 @@ def decode_video(
     destination: appears whole or not at all; for pictures a folder, with the container "png" in
     `options`, or a name pattern such as out%05d.png. options: container, codec, crf, lossless ...
     start, duration: in seconds, of the part that is wanted; sound is cut with the pictures.
-    crop: (left, top, width, height) of the pixels that are wanted of each frame.
+    crop: (left, top, width, height) of the pixels that are wanted of each frame. look: "balanced"
+    or "natural", the decoder that shows them.
     partial: pass over damage, which `missing` of the result lists. overwrite: replace what is
     there. max_memory: bytes that decoding may take, by default 10 GB or what this process can have,
     if that is less. Raises FormatError or one of its children, LimitError, WeightsError, SeekError
@@ -206,8 +207,8 @@ def video_frames(
 ) -> Iterator[Samples]:
     """Yield the frames of a .bsq video, uint8 [H, W, 3] RGB, as they are decoded.
 
-    start, duration, crop, partial, max_memory: as of `decode_video`, whose errors are raised as the
-    frames come.
+    start, duration, crop, look, partial, max_memory: as of `decode_video`, whose errors are raised
+    as the frames come.
     """
     codec = _codec(weights, device, threads)
     with _opened(source) as stream:

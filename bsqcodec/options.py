@@ -71,6 +71,7 @@ class DecodeKeywords(TypedDict, total=False):
 
     partial: bool
     crop: CropLike | None
+    look: Look | None
     max_pixels: int
     max_memory: int | None
 
@@ -81,7 +82,6 @@ class PictureDecodeKeywords(DecodeKeywords, total=False):
     levels: int | None
     fill: bool
     reduction: int
-    look: Look | None
 
 
 class VideoDecodeKeywords(DecodeKeywords, total=False):
@@ -161,7 +161,7 @@ class DecodeOptions:
     took. reduction: one of REDUCTIONS; a picture that is so many times smaller each way is rendered
     from the levels that it needs. start, duration: the part of a video, in seconds from its first
     frame on, None for all. crop: the only pixels wanted, of a picture in its whole size or of each
-    frame. look: the decoder that shows a picture, None for the one that its file names.
+    frame. look: the decoder that shows it, None for the one that a picture's file names.
     max_pixels: of a picture or frame. max_memory: bytes that decoding may
     take, None for 10 GB or what this process can have, if that is less.
     """

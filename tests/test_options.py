@@ -81,7 +81,7 @@ def test_what_python_takes_by_name_are_options_of_decoding() -> None:
         set(keywords.__annotations__) for keywords in (PictureDecodeKeywords, VideoDecodeKeywords)
     )
     assert pictures == names - {"start", "duration"}
-    assert videos == names - {"levels", "fill", "reduction", "look"}
+    assert videos == names - {"levels", "fill", "reduction"}
     crop = Crop(1, 2, 3, 4)
     assert DecodeOptions.for_picture(levels=2, crop="1,2,3x4") == DecodeOptions(2, crop=crop)
     assert DecodeOptions.for_video(start=1, crop=(1, 2, 3, 4)) == DecodeOptions(start=1, crop=crop)

@@ -92,8 +92,8 @@ FORMAT_NAMES: Final = tuple(dict.fromkeys((*PICTURE_FORMAT_NAMES, *VIDEO_CONTAIN
 @click.option(
     "--look",
     type=click.Choice(LOOKS),
-    help="Pictures: show them with this decoder. The bits are the same; natural is for looking at."
-    "  [default: the one that the file names, else balanced]",
+    help="Show pictures and frames with this decoder. The bits are the same; natural is for"
+    " looking at.  [default: the one that a picture's file names, else balanced]",
 )
 @click.option(
     "--crop",
@@ -183,7 +183,6 @@ def _refuse_what_means_nothing(looks: Collection[_Look], settings: DecodingSetti
         only_pictures = {
             "--levels": decoding.levels,
             "--no-fill": not decoding.fill,
-            "--look": decoding.look,
         }
         refuse(only_pictures, "videos")
     if any(look.is_picture for look in looks):

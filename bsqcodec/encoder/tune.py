@@ -12,10 +12,10 @@ DEFAULT_MS_SSIM_WEIGHT = 0.7
 Both are relative to those of the plain coding."""
 
 
-LPIPS_WEIGHT = 0.6
+LPIPS_WEIGHT = 0.12
 """Weight of LPIPS in the distortion that `--tune lpips` optimises."""
 
-LPIPS_TUNE_MS_SSIM_WEIGHT = 0.2
+LPIPS_TUNE_MS_SSIM_WEIGHT = 0.5
 """Weight of 1 - MS-SSIM beside it; squared error has the rest."""
 
 

@@ -27,7 +27,7 @@ _DECODER = "decoder."
 def find_default(model_id: bytes, name: str) -> Path:
     """Return the file of a look that the index names for weights. Raises WeightsError."""
     try:
-        return weight_store.find_default(KIND, _key(model_id, name), "looks", "that look")
+        return weight_store.find_default(KIND, index_key(model_id, name), "looks", "that look")
     except WeightsError as error:
         raise WeightsError(f"the weights {model_id.hex()} have no look {name!r} here") from error
 
@@ -85,9 +85,10 @@ def save(
         "tokenizer": tokenizer.config.to_dict(),
     }
     return weight_store.write(
-        folder, KIND, configs, tensors, default=_key(model_id, name), notes=notes
+        folder, KIND, configs, tensors, default=index_key(model_id, name), notes=notes
     )
 
 
-def _key(model_id: bytes, name: str) -> str:
+def index_key(model_id: bytes, name: str) -> str:
+    """The name in `index.json` of a look of weights."""
     return f"{model_id.hex()}-{name}"

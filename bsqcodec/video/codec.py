@@ -19,7 +19,13 @@ from bsqcodec.machine.scope import coding
 from bsqcodec.machine.threads import thread_count
 from bsqcodec.models.families import DEFAULT_FAMILY
 from bsqcodec.models.video_weight_files import VideoWeights
-from bsqcodec.options import DecodeOptions, EncodeOptions, VideoDecodeKeywords, VideoKeywords
+from bsqcodec.options import (
+    OWN_LOOK,
+    DecodeOptions,
+    EncodeOptions,
+    VideoDecodeKeywords,
+    VideoKeywords,
+)
 from bsqcodec.video.decode_frames import DecodedVideo
 from bsqcodec.video.group_workers import GroupWorkers, WorkerProcesses
 from bsqcodec.video.verify import verify_video
@@ -70,6 +76,7 @@ class VideoCodec:
         if worker_processes and self.device.type == "cpu" and thread_count() > 1:
             self._processes = WorkerProcesses(thread_count(), self.model.path, int8)
         self._loaded = {self.model.id: self.model}
+        self._looks: dict[tuple[bytes, str], VideoModel] = {}
 
     @property
     def weights(self) -> VideoWeights:
@@ -111,6 +118,15 @@ class VideoCodec:
                 f" {model_id.hex()}, go with {model.image_id.hex()}"
             )
         return model
+
+    def _seen_in(self, model: VideoModel, look: str) -> VideoModel:
+        """The model with another look, which is loaded and kept. Raises WeightsError."""
+        if not isinstance(model, TransformVideoModel):
+            raise WeightsError("weights of the family bsq have one look only")
+        key = model.id, look
+        if key not in self._looks:
+            self._looks[key] = model.with_look(look)
+        return self._looks[key]
 
     def encode(
         self,
@@ -158,7 +174,8 @@ class VideoCodec:
 
         options: start, duration: seconds from the first frame's time on, None for all; where the
         source can seek, only groups that hold wanted frames are decoded. crop: return these pixels
-        of each frame alone. partial: pass over damaged groups.
+        of each frame alone. partial: pass over damaged groups. look: the decoder that shows frames,
+        "balanced" by default; others are predicted from the same ones whatever it is.
         max_memory: bytes that decoding may take, by default 10 GB or what this process can have, if
         that is less.
         Raises FormatError and its children, LimitError, WeightsError, CropError, ValueError for
@@ -175,5 +192,7 @@ class VideoCodec:
             max_memory=memory_limit(options.max_memory),
         )
         model = self.model_of(file.header.video_model_id, file.header.image_model_id)
+        if options.look not in (None, OWN_LOOK):
+            model = self._seen_in(model, options.look)
         workers = partial(self.workers, max_memory=options.max_memory)
         return DecodedVideo(self.device, workers, file, model, options)

@@ -18,6 +18,7 @@ from bsqcodec.models.token_grid import TokenGrid
 from bsqcodec.models.transform.compensation import compensate
 from bsqcodec.models.transform.inter_network import InterNetwork
 from bsqcodec.models.transform.tokenizer import Tokenizer
+from bsqcodec.models.video_look_files import VideoLook
 from bsqcodec.models.windows import continued
 
 Pixels = npt.NDArray[np.uint8]
@@ -28,7 +29,7 @@ class DecodingLoop:
     """Reconstructs the frames of a group, in order.
 
     reference: the last decoded frame, [3, H, W] padded by its edge to whole tokens; None before the
-    intra frame.
+    intra frame. look: networks that show frames; they are predicted from others all the same.
     """
 
     def __init__(
@@ -37,7 +38,9 @@ class DecodingLoop:
         inter_network: InterNetwork,
         grid: TokenGrid,
         device: torch.device,
+        look: VideoLook | None = None,
     ) -> None:
+        self._look = look
         self.tokenizer, self.inter_network = tokenizer, inter_network
         self.grid, self.device = grid, device
         self.reference: Tensor | None = None
@@ -57,13 +60,16 @@ class DecodingLoop:
         """The context in which the networks run, in the precision of their layers."""
         return autocast(self.device, self.inter_network.dtype)
 
-    def _keep(self, decoded: Tensor) -> Pixels:
-        """Make a decoded frame [1, 3, ...] the reference; return its pixels."""
+    def _keep(self, decoded: Tensor, shown: Tensor | None = None) -> Pixels:
+        """Make a decoded frame [1, 3, ...] the reference; return its pixels, or those of `shown`,
+        which is the same frame for looking at."""
         height, width = self.grid.height, self.grid.width
         picture = decoded[0, :, :height, :width].clamp(0, 255)
         bottom, right = self.grid.pixels
         padded = continued(picture, 0, bottom - height, 0, right - width)
         self.reference = padded.contiguous()
+        if shown is not None:
+            picture = shown[0, :, :height, :width].clamp(0, 255)
         self._shown = picture.round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
         return self._shown
 
@@ -79,9 +85,12 @@ class DecodingLoop:
         h, w = self.grid.padded_shape
         inside = n[:rows, :columns].permute(2, 0, 1)[None].float()
         padded = continued(inside, 0, h - rows, 0, w - columns)
+        tokens, at_step, shown = padded.permute(0, 2, 3, 1), self.step_tensor(step), None
         with self.autocast():
-            decoded = self.tokenizer.decode(padded.permute(0, 2, 3, 1), self.step_tensor(step))
-        return self._keep(decoded.float())
+            decoded = self.tokenizer.decode(tokens, at_step)
+            if self._look is not None:
+                shown = self._look.tokenizer.decode(tokens, at_step).float()
+        return self._keep(decoded.float(), shown)
 
     @torch.inference_mode()
     def predict(self, vectors: Tensor) -> Tensor:
@@ -96,9 +105,10 @@ class DecodingLoop:
         p = self.windows(prediction)
         if self._prediction is None or self._prediction[0] is not prediction:
             self._prediction = prediction, self.inter_network.latents(p - 127.5)
-        latents = self._prediction[1]
+        frame = p, self._prediction[1], n[None].float(), self.step_tensor(step)
+        shown = None
         with self.autocast():
-            decoded = self.inter_network.reconstruct(
-                p, latents, n[None].float(), self.step_tensor(step)
-            )
-        return self._keep(decoded.float())
+            decoded = self.inter_network.reconstruct(*frame)
+            if self._look is not None:
+                shown = self._look.inter_network.reconstruct(*frame).float()
+        return self._keep(decoded.float(), shown)

@@ -12,11 +12,12 @@ from typing import Any, Protocol
 import torch
 
 from bsqcodec.format.video_gop import Gop
-from bsqcodec.models import video_weight_files, weight_store
+from bsqcodec.models import look_files, video_look_files, video_weight_files, weight_store
 from bsqcodec.models.bsq import weight_files as bsq_weight_files
 from bsqcodec.models.bsq.picture_model import BsqModel
 from bsqcodec.models.families import BSQ, TRANSFORM, default_weights, family_in_file
 from bsqcodec.models.token_grid import TokenGrid
+from bsqcodec.models.video_look_files import VideoLook
 from bsqcodec.models.video_weight_files import VideoWeights
 from bsqcodec.video.bit_accounting import BsqLevelMeter, LevelMeter
 from bsqcodec.video.bsq_group_decoder import BsqGroupDecoder
@@ -73,10 +74,24 @@ class VideoModel(Protocol):
 
 
 class TransformVideoModel:
-    """Weights of the family `transform`; a `VideoModel`."""
+    """Weights of the family `transform`; a `VideoModel`.
 
-    def __init__(self, weights: VideoWeights, device: torch.device) -> None:
-        self.weights, self._device = weights, device
+    look: networks that show frames in place of those of the weights.
+    """
+
+    def __init__(
+        self, weights: VideoWeights, device: torch.device, look: VideoLook | None = None
+    ) -> None:
+        self.weights, self._device, self._look = weights, device, look
+
+    def with_look(self, name: str) -> TransformVideoModel:
+        """The same weights with frames shown in another look.
+
+        Raises WeightsError where they have none of that name, LimitError for lack of memory.
+        """
+        path = look_files.find_default(self.id, name)
+        look = video_look_files.load(path, self.weights)
+        return TransformVideoModel(self.weights, self._device, look)
 
     @property
     def id(self) -> bytes:
@@ -88,7 +103,7 @@ class TransformVideoModel:
 
     @property
     def path(self) -> Path:
-        return self.weights.path.absolute()
+        return (self._look or self.weights).path.absolute()
 
     @property
     def can_be_helped(self) -> bool:
@@ -96,7 +111,8 @@ class TransformVideoModel:
 
     def decoder(self, height: int, width: int, gop: Gop, threads: CodingThreads) -> FrameSource:
         weights, grid = self.weights, TokenGrid(height, width)
-        loop = DecodingLoop(weights.image.tokenizer, weights.inter_network, grid, self._device)
+        networks = weights.image.tokenizer, weights.inter_network
+        loop = DecodingLoop(*networks, grid, self._device, self._look)
         return GroupDecoder(loop, weights.priors, gop.frames, threads)
 
     def check(self, height: int, width: int, gop: Gop) -> None:
@@ -137,12 +153,15 @@ class BsqVideoModel:
 
 
 def load_video_model(path: Path, device: torch.device, int8: bool | None = None) -> VideoModel:
-    """Load and check a file of weights for videos, of whichever family.
+    """Load and check a file of weights for videos, of whichever family, or of a look of them.
 
     int8: see `IntegerPrior`. Raises WeightsError, MachineError, LimitError for lack of memory.
     """
     if family_in_file(path) == BSQ:
         return BsqVideoModel(BsqModel(bsq_weight_files.load(path, device, int8)))
+    if path.stem.startswith(look_files.KIND):
+        weights = video_weight_files.load(video_look_files.weights_of(path), device, int8)
+        return TransformVideoModel(weights, device, video_look_files.load(path, weights))
     return TransformVideoModel(video_weight_files.load(path, device, int8), device)
 
 

@@ -43,3 +43,16 @@ image=$(sed -n 's/.*"default": *"\([0-9a-f]*\)".*/\1/p' "$OUT/index.json")
 command_of_training export-video --image "$OUT/image-$image.safetensors" \
     --inter-network "$RUNS/inter-joint" --inter "$RUNS/inter-prior-joint" \
     --group-cache "$RUNS/groups-joint" --out "$OUT" --default
+
+# 6. A further decoder of inter frames, which shows them and from which none is predicted, for LPIPS
+# too: where the recipe of pictures made the look, and LPIPS names its file.
+natural=$(sed -n "s/.*\"$image-natural\": *\"\([0-9a-f]*\)\".*/\1/p" "$OUT/index.json")
+if [ -n "${LPIPS:-}" ] && [ -n "$natural" ]; then
+    video=$(sed -n 's/.*"video": *"\([0-9a-f]*\)".*/\1/p' "$OUT/index.json")
+    stage natural-video 32 video "${shared[@]}" --init "$OUT/video-$video.safetensors" --shown \
+        --lpips "$LPIPS" --perceptual 0.6 --ms-ssim 0.5 --frames 3 --batch 8 --rate 1e-3 --decay 0.5 \
+        --average 0.995
+    command_of_training export-look --weights "$OUT/video-$video.safetensors" \
+        --inter-network "$RUNS/natural-video" "$OUT/video-$video.safetensors" \
+        --picture-look "$OUT/look-$natural.safetensors" --look natural --out "$OUT"
+fi

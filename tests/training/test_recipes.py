@@ -46,6 +46,7 @@ PICTURE_STAGES = [
     *("prior", "joint", "prior", "tokenizer", "export", "searched", "tokenizer", "export"),
 ]
 LOOK_STAGES = ["tokenizer", "export-look"]
+VIDEO_LOOK_STAGES = ["video", "export-look"]
 VIDEO_STAGES = ["video", "video", "inter", "video", "inter", "export-video"]
 BSQ_STAGES = ["bsq", "bsq", "bsq", "bit-prior", "export-bsq"]
 SIZE = {k: v for k, v in asdict(TOKENIZER).items() if not k.endswith("_blocks")}
@@ -127,7 +128,7 @@ def test_the_recipes_from_pictures_to_coded_videos(
     assert shown.look == "natural" and shown.picture.pixels.shape == picture.shape
 
     names = run(train, "video.sh", "data", "runs", "out")
-    assert names == VIDEO_STAGES
+    assert names == [*VIDEO_STAGES, *VIDEO_LOOK_STAGES]
     (video,) = (folder / "out").glob("video-*.safetensors")
     assert load_video(video, codec.device).image.id == load(image, codec.device).id
     frames, sink = clip(3), io.BytesIO()
@@ -135,6 +136,8 @@ def test_the_recipes_from_pictures_to_coded_videos(
     video_codec.encode(ListReader(frames), sink)
     decoded = list(video_codec.decode(sink.getvalue()).frames())
     assert [frame.pixels.shape for frame in decoded] == [frame.shape for frame in frames]
+    natural = video_codec.decode(sink.getvalue(), look="natural")
+    assert [frame.pixels.shape for frame in natural.frames()] == [f.shape for f in frames]
 
     runs = sorted((folder / "runs").glob("inter-*"))
     steps = [checkpoint(path)["count"] for path in runs]
@@ -180,16 +183,21 @@ def test_all_recipes_in_one_command(
 
     def pretend(*words: str) -> None:
         commands.append(words)
-        if words[0] == "export":
+        names = {"export": "default", "export-look": "0a-natural", "export-video": "video"}
+        if words[0] in names:
             folder = Path(words[words.index("--out") + 1])
             folder.mkdir(exist_ok=True, parents=True)
             (folder / "image-0a.safetensors").touch()
-            (folder / "index.json").write_text('{"default": "0a"}')
+            index = folder / "index.json"
+            known = json.loads(index.read_text()) if index.exists() else {}
+            index.write_text(json.dumps(known | {names[words[0]]: "0a"}))
 
     monkeypatch.setitem(TINY, "LPIPS", lpips)
     names = run(pretend, "all.sh", "data", "held_out", "runs", "out", "clips.tar")
-    looks, bsq_stages = (LOOK_STAGES, BSQ_STAGES) if lpips else ([], [])
-    assert names == [*PICTURE_STAGES, *looks, *VIDEO_STAGES, *bsq_stages]
+    looks, frames, bsq_stages = (
+        (LOOK_STAGES, VIDEO_LOOK_STAGES, BSQ_STAGES) if lpips else ([], [], [])
+    )
+    assert names == [*PICTURE_STAGES, *looks, *VIDEO_STAGES, *frames, *bsq_stages]
     outputs = [words[words.index("--out") + 1] for words in commands]
     assert {words[0] for words, out in zip(commands, outputs, strict=True) if out == "out"} == {
         *("export", "export-video"),

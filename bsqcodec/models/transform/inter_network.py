@@ -107,6 +107,7 @@ class InterNetwork(nn.Module):
         config = tokenizer.config
         if decoder_blocks is not None:
             config = replace(config, decoder_blocks=decoder_blocks)
+        self.config = config
         self.encoder = InterEncoder(config, encoder_blocks) if encoder_blocks else None
         self.decoder = InterDecoder(config)
         self.decoder.load_state_dict(tokenizer.decoder.state_dict(), strict=False)
