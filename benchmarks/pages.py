@@ -22,7 +22,7 @@ from benchmarks.measures import OURS as OUR_CODEC
 from benchmarks.published import Published, published_for
 from benchmarks.results import RdResult
 
-SHORT_CODECS = (OUR_CODEC, *SHOWN, SEARCHING, "vvc", "avif", "jpegxl-7")
+SHORT_CODECS = (OUR_CODEC, *SHOWN, SEARCHING, "avif", "jpegxl-7")
 SHORT_ANCHOR = "webp"
 PAPER = "BSQ-ViT"  # how the labels of the paper's points begin
 PAPER_CODED = f"{PAPER}, arithmetic coding"

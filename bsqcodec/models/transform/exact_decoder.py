@@ -5,7 +5,7 @@ every order of summation gives the same: products of matrices and convolutions h
 partial sums stay below 2^24 in float32, or below 2^53 in float64. Sums over channels that are no
 integers are added in a stated order, and all else is single IEEE operations (add, multiply, divide,
 square root, round half to even), each an eager operation of its own, that no compiler fuses. The
-exponential of the softmax and the loudness of companding are tables.
+exponential of the softmax and the step scale of companding are tables.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from bsqcodec.models.transform.blocks import (
     unshuffle,
 )
 from bsqcodec.models.transform.tokenizer import (
+    BUSY,
     COMPANDED_FROM,
     FLAT,
-    LOUD,
     STEPS,
     StepTable,
     Tokenizer,
@@ -61,8 +61,8 @@ SCORE, SCORES = 32, 256
 LATENT_BITS, LATENT_LIMIT, BASIS_BITS = 12, 2.0**28, 18
 """Fractional bits and largest magnitude of integer latents; fractional bits of the transform."""
 
-LOUDNESS_STEPS, LOUDEST = 1024, 2560
-"""Steps of loudness for 1, and the largest loudness, in steps."""
+STEP_SCALE_UNITS, MAX_STEP_SCALE = 1024, 2560
+"""How many units of a step scale are 1, and the largest step scale, in these units."""
 
 ENERGY_STEPS, ENERGY_LIMIT = 16, 2.0**44
 """Steps of a squared latent for 1, and the most of them that count."""
@@ -284,7 +284,7 @@ class ExactDecoder:
         self._basis = torch.round(decoder.transform.weight.double().t() * 2.0**BASIS_BITS)
         if float(self._basis.abs().long().sum(0).max()) * LATENT_LIMIT >= 2.0**53:
             raise WeightsError("a decoder is not exact: its transform is too large")
-        self._least_loudness, self._thresholds = _loudness_table(self.config)
+        self._least_step_scale, self._thresholds = _step_scale_table(self.config)
 
     def constants(self, step: int, apparent: Decimal) -> StepConstants:
         """What follows from the step of integers and from the one that the networks take."""
@@ -303,23 +303,23 @@ class ExactDecoder:
 
         def dequantized(band: tuple[int, int]) -> tuple[Tensor, Tensor]:
             y = n[:, band[0] : band[1]].double().mul_(constants.units)
-            loudness = self._loudness(y[..., COMPANDED_FROM:])
-            y[..., COMPANDED_FROM:] *= loudness.double()[..., None] / LOUDNESS_STEPS
+            step_scale = self._step_scale(y[..., COMPANDED_FROM:])
+            y[..., COMPANDED_FROM:] *= step_scale.double()[..., None] / STEP_SCALE_UNITS
             y.mul_(2.0**LATENT_BITS).clamp_(-LATENT_LIMIT, LATENT_LIMIT).round_()
-            return y.int(), loudness
+            return y.int(), step_scale
 
         made = in_pieces(dequantized, bands(*n.shape[1:3]))
-        latents, loudness = (torch.cat(parts, 1) for parts in zip(*made, strict=True))
-        smooth = _smooth(loudness, self._unit) / LOUDNESS_STEPS
+        latents, step_scale = (torch.cat(parts, 1) for parts in zip(*made, strict=True))
+        smooth = _smooth(step_scale, self._unit) / STEP_SCALE_UNITS
         return latents, smooth.mul_(constants.size)[:, None]
 
-    def _loudness(self, companded: Tensor) -> Tensor:
-        """`Tokenizer.loudness` of tokens as their integers have it, in steps, [B, h, w]."""
+    def _step_scale(self, companded: Tensor) -> Tensor:
+        """`Tokenizer.step_scale` of tokens as their integers have it, in units, [B, h, w]."""
         if not self.config.companding:
-            return torch.full(companded.shape[:3], float(LOUDNESS_STEPS))
+            return torch.full(companded.shape[:3], float(STEP_SCALE_UNITS))
         energy = (companded.square() * ENERGY_STEPS).clamp_(max=ENERGY_LIMIT).round_().sum(-1)
         found = torch.bucketize(energy, self._thresholds, right=True)
-        return (found + self._least_loudness).float()
+        return (found + self._least_step_scale).float()
 
     def attend(
         self, latents: Tensor, constants: StepConstants, shown: Tile | None = None
@@ -400,22 +400,22 @@ def _exponential() -> Tensor:
 
 
 @cache
-def _loudness_table(config: TokenizerConfig) -> tuple[int, Tensor]:
-    """(the least loudness, in steps; the energies from which on it is a step more each, float64).
+def _step_scale_table(config: TokenizerConfig) -> tuple[int, Tensor]:
+    """(the least step scale, in units; the energies from which on it is a unit more each, float64).
 
     Energies are those of the companded channels of a token, summed, in steps.
     """
     if not config.companding:
-        return LOUDNESS_STEPS, torch.zeros(0, dtype=torch.float64)
+        return STEP_SCALE_UNITS, torch.zeros(0, dtype=torch.float64)
     samples = 3 * config.patch**2
     with localcontext(prec=DIGITS):
         half = Decimal(config.companding) / 2
-        quiet, loud = Decimal(FLAT) ** 2, Decimal(LOUD) ** 2
-        least = int((LOUDNESS_STEPS * ((quiet / loud).ln() * half).exp()).to_integral_value())
+        quiet, busy = Decimal(FLAT) ** 2, Decimal(BUSY) ** 2
+        least = int((STEP_SCALE_UNITS * ((quiet / busy).ln() * half).exp()).to_integral_value())
         thresholds = []
-        for steps in range(least, LOUDEST):
-            log = (Decimal(2 * steps + 1) / (2 * LOUDNESS_STEPS)).ln()
-            companded = ((log / half).exp() * loud - quiet) / (2 * log).exp()
+        for steps in range(least, MAX_STEP_SCALE):
+            log = (Decimal(2 * steps + 1) / (2 * STEP_SCALE_UNITS)).ln()
+            companded = ((log / half).exp() * busy - quiet) / (2 * log).exp()
             thresholds.append(float(companded * samples * ENERGY_STEPS))
     return least, torch.tensor(thresholds, dtype=torch.float64)
 

@@ -144,11 +144,13 @@ class InterNetwork(nn.Module):
         tokenizer = self.tokenizer[0]
         units = tokenizer.units(step)
         size = step_size(step.float())[:, None, None, None]
-        loudness = tokenizer.loudness(tokenizer._energy(predicted))
+        step_scale = tokenizer.step_scale(tokenizer.energy_of(predicted))
         smooth = F.interpolate(
-            loudness.permute(0, 3, 1, 2), scale_factor=tokenizer.config.patch // 4, mode="bilinear"
+            step_scale.permute(0, 3, 1, 2),
+            scale_factor=tokenizer.config.patch // 4,
+            mode="bilinear",
         )
-        return tokenizer._scaled(units.expand_as(predicted), loudness), size * smooth
+        return tokenizer.scaled(units.expand_as(predicted), step_scale), size * smooth
 
     def encode(self, pixels: Tensor, prediction: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
         """(z [B, h, w, C], the prediction's latents) of pixels and prediction [B, 3, H, W]."""

@@ -49,7 +49,7 @@ def step_size(index: Tensor | float) -> Any:
 class TokenizerConfig:
     """Shape of a tokenizer; saved with its weights. No encoder blocks: the transform alone.
 
-    companding: see `Tokenizer.loudness`; 0 for none, below 1.
+    companding: see `Tokenizer.step_scale`; 0 for none, below 1.
     """
 
     patch: int = 16
@@ -81,7 +81,7 @@ LATENT_LIMIT = 4.0
 COMPANDED_FROM = 3
 """Companding leaves the first channels alone, the means of tokens and their broadest slopes."""
 
-FLAT, LOUD = 10.0, 20.0
+FLAT, BUSY = 10.0, 20.0
 """Deviations inside a token: about where companding begins, and where it changes nothing."""
 
 
@@ -234,7 +234,7 @@ class Tokenizer(nn.Module):
     def compand(self, y: Tensor, step: Tensor) -> Tensor:
         """Latents y [B, h, w, C] in pixel units -> z."""
         if self.config.companding:
-            y = self._scaled(y, 1 / self.loudness(self._energy(y)))
+            y = self.scaled(y, 1 / self.step_scale(self.energy_of(y)))
         return y / self.units(step)
 
     def decode(self, n: Tensor, step: Tensor) -> Tensor:
@@ -253,19 +253,19 @@ class Tokenizer(nn.Module):
         size = step_size((step if apparent is None else apparent).float())[:, None, None, None]
         if not self.config.companding:
             return u, size
-        loudness = self.loudness(self.expanded_energy(self._energy(u)))
+        step_scale = self.step_scale(self.expanded_energy(self.energy_of(u)))
         smooth = F.interpolate(
-            loudness.permute(0, 3, 1, 2), scale_factor=self.config.patch // 4, mode="bilinear"
+            step_scale.permute(0, 3, 1, 2), scale_factor=self.config.patch // 4, mode="bilinear"
         )
-        return self._scaled(u, loudness), size * smooth
+        return self.scaled(u, step_scale), size * smooth
 
-    def loudness(self, energy: Tensor) -> Tensor:
+    def step_scale(self, energy: Tensor) -> Tensor:
         """What companding divides the channels of a token by, given their energy a sample.
 
-        A power of it: a loud token gets a larger step, since structural similarity divides errors
+        A power of it: a busy token gets a larger step, since structural similarity divides errors
         by the local variance. The decoder knows it from the integers, by `expanded_energy`.
         """
-        return ((energy + FLAT**2) / LOUD**2) ** (self.config.companding / 2)
+        return ((energy + FLAT**2) / BUSY**2) ** (self.config.companding / 2)
 
     def expanded_energy(self, companded: Tensor) -> Tensor:
         """The energy of which `companded` is left after companding; by Newton's method."""
@@ -273,16 +273,16 @@ class Tokenizer(nn.Module):
         log_energy = wanted
         for _ in range(8):
             energy = torch.exp(log_energy)
-            found = log_energy - 2 * torch.log(self.loudness(energy))
+            found = log_energy - 2 * torch.log(self.step_scale(energy))
             slope = 1 - self.config.companding * energy / (energy + FLAT**2)
             log_energy = log_energy - (found - wanted) / slope
         return torch.exp(log_energy)
 
-    def _energy(self, y: Tensor) -> Tensor:
+    def energy_of(self, y: Tensor) -> Tensor:
         """Energy [B, h, w, 1] of the companded channels, for each sample of a token."""
         return y[..., COMPANDED_FROM:].square().sum(-1, keepdim=True) / (3 * self.config.patch**2)
 
-    def _scaled(self, y: Tensor, factor: Tensor) -> Tensor:
+    def scaled(self, y: Tensor, factor: Tensor) -> Tensor:
         """y with the companded channels times a factor [B, h, w, 1]."""
         return torch.cat([y[..., :COMPANDED_FROM], y[..., COMPANDED_FROM:] * factor], dim=-1)
 

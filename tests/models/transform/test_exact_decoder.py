@@ -149,10 +149,10 @@ def test_weights_that_are_not_finite_are_an_error(tokenizer: Tokenizer) -> None:
         ExactDecoder(broken)
 
 
-def test_loudness_is_that_of_the_tokenizer(tokenizer: Tokenizer) -> None:
+def test_the_step_scale_is_that_of_the_tokenizer(tokenizer: Tokenizer) -> None:
     energy = torch.logspace(-1, 4, 200)[:, None]
-    least, thresholds = exact_decoder._loudness_table(CONFIG)
+    least, thresholds = exact_decoder._step_scale_table(CONFIG)
     steps = exact_decoder.ENERGY_STEPS * 3 * CONFIG.patch**2
     found = torch.bucketize(energy.double() * steps, thresholds, right=True) + least
-    expected = tokenizer.loudness(tokenizer.expanded_energy(energy))
-    assert (found / exact_decoder.LOUDNESS_STEPS - expected).abs().max() < 0.6 / 1024
+    expected = tokenizer.step_scale(tokenizer.expanded_energy(energy))
+    assert (found / exact_decoder.STEP_SCALE_UNITS - expected).abs().max() < 0.6 / 1024

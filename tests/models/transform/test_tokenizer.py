@@ -265,8 +265,8 @@ def companded(strength: float) -> Tokenizer:
 @pytest.mark.parametrize("strength", [0.1, 0.3, 0.9])
 def test_companding_can_be_undone(strength: float) -> None:
     tokenizer = companded(strength)
-    loudness = torch.logspace(-3, 4, 64)[:, None]
-    y = loudness * torch.randn(64, 16, generator=torch.Generator().manual_seed(0))
+    step_scale = torch.logspace(-3, 4, 64)[:, None]
+    y = step_scale * torch.randn(64, 16, generator=torch.Generator().manual_seed(0))
     y = y.view(1, 8, 8, 16)
     step = torch.tensor([100.0])
     latents, unit = tokenizer.dequantize(tokenizer.compand(y, step), step)
@@ -275,7 +275,7 @@ def test_companding_can_be_undone(strength: float) -> None:
     assert torch.isfinite(unit).all() and unit.max() > 1.5 * unit.min() > 0
 
 
-def test_companding_gives_loud_tokens_larger_steps() -> None:
+def test_companding_gives_busy_tokens_larger_steps() -> None:
     tokenizer = companded(0.5)
     step = torch.tensor([100.0])
     y = torch.zeros(1, 8, 8, 16)
@@ -292,7 +292,7 @@ def test_companding_gives_loud_tokens_larger_steps() -> None:
 def test_companding_changes_nothing_at_its_reference() -> None:
     tokenizer = companded(0.5)
     energy = torch.tensor([300.0])  # 20^2 - 10^2
-    torch.testing.assert_close(tokenizer.loudness(energy), torch.ones(1))
+    torch.testing.assert_close(tokenizer.step_scale(energy), torch.ones(1))
     torch.testing.assert_close(tokenizer.expanded_energy(energy), energy)
 
 
