@@ -178,10 +178,12 @@ class TransformTokenizer:
 
     def __init__(self, codec: "Codec") -> None:
         from bsqcodec.models import weight_files as weights
+        from bsqcodec.models.transform.exact_decoder import ExactDecoder
 
         self._codec = codec
         model_id = bytes.fromhex(weights_id(codec))
         self._weights = weights.load(weights.find(model_id), codec.device)
+        self._exact = ExactDecoder(self._weights.tokenizer)
         self.weights_id = model_id.hex()
 
     @property
@@ -221,14 +223,15 @@ class TransformTokenizer:
         """Pixels [height, width, 3] of integers [h, w, C]."""
         import torch
 
-        from bsqcodec.models.transform.strips import decode_picture, grid_size
+        from bsqcodec.models.transform.exact_decoder import ExactRendering
+        from bsqcodec.models.transform.strips import grid_size, render
 
         tokenizer = self._weights.tokenizer
         rows, columns = grid_size(height, width, tokenizer.window_pixels, tokenizer.config.patch)
         padded = np.zeros((rows, columns, integers.shape[2]), np.int32)
         padded[: integers.shape[0], : integers.shape[1]] = integers
         n = torch.from_numpy(padded).to(self._codec.device)
-        return decode_picture(tokenizer, n, self.step(quality), height, width)
+        return render(ExactRendering(self._exact, self.step(quality)), n, height, width)
 
     def coded_bits(self, pixels: Pixels, quality: float) -> float:
         """Bits that the prior promises for the same integers."""

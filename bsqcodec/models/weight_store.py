@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from platformdirs import user_data_path
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -91,6 +90,8 @@ def identity(config: dict[str, Any], tensors: dict[str, Tensor]) -> bytes:
 
 def folders() -> list[Path]:
     """Return where weights are looked for, in order: the environment's, the shipped, the user's."""
+    from platformdirs import user_data_path  # not at the top: trainers go without it
+
     result = []
     if os.environ.get(ENVIRONMENT):
         result.append(Path(os.environ[ENVIRONMENT]))

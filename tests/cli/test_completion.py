@@ -74,8 +74,8 @@ def test_a_bash_completes_options(tmp_path: Path, capsys: pytest.CaptureFixture[
     program.chmod(0o755)
     assert main(["completion", "bash"]) == 0
     script = capsys.readouterr().out + (
-        "COMP_WORDS=(bsqcodec encode --pix); COMP_CWORD=2\n"
-        '_bsqcodec_completion bsqcodec --pix encode; printf "%s\\n" "${COMPREPLY[@]}"\n'
+        "COMP_WORDS=(bsqcodec encode --pix-); COMP_CWORD=2\n"
+        '_bsqcodec_completion bsqcodec --pix- encode; printf "%s\\n" "${COMPREPLY[@]}"\n'
     )
     environment = ENVIRONMENT | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
     done = subprocess.run(

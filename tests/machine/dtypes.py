@@ -6,17 +6,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
+from bsqcodec.video.group_workers import GroupWorkers
+
 
 class _Recorder(TorchDispatchMode):
-    """Keeps the floating types of all that operations of this thread return, by operation."""
+    """Keeps the floating types of all that operations of a thread return, by operation."""
 
-    def __init__(self) -> None:
+    def __init__(self, seen: dict[torch.dtype, set[str]]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.seen: dict[torch.dtype, set[str]] = {}
+        self.seen = seen
 
     def __torch_dispatch__(
         self, function: Any, types: Any, args: Any = (), kwargs: Any = None
@@ -30,7 +33,15 @@ class _Recorder(TorchDispatchMode):
 
 @contextmanager
 def recorded_dtypes() -> Iterator[dict[torch.dtype, set[str]]]:
-    """A dictionary that fills with the operations of this thread,
-    by the floating type they give."""
-    with _Recorder() as recorder:
-        yield recorder.seen
+    """A dictionary that fills with the operations of this thread, and of those that code groups of
+    videos here, by the floating type they give."""
+    seen: dict[torch.dtype, set[str]] = {}
+    code_here = GroupWorkers._code_here
+
+    def recorded(workers: GroupWorkers) -> None:
+        with _Recorder(seen):
+            code_here(workers)
+
+    with _Recorder(seen), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(GroupWorkers, "_code_here", recorded)
+        yield seen

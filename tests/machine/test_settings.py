@@ -80,22 +80,28 @@ def test_torchs_default_type_matters_to_no_video(
 def test_no_operation_takes_torchs_default_type(
     golden: Path, video_weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing computes with doubles but the loading of weights, which asks for them."""
-    codec = Codec(model_path(), device="cpu")
-    video_codec = VideoCodec(video_weights, device="cpu", worker_processes=False)
-    torch.set_default_dtype(torch.float64)
-    try:
-        with recorded_dtypes() as seen:
-            for effort in (0, 1, 2):
-                data = codec.encode(PICTURE, Quality(30), effort=effort).data
-                codec.decode(data)
-            for effort in (1, 2):
-                video = coded(video_codec, ListReader(FRAMES), effort=effort)
-                list(video_codec.decode(video).frames())
-    finally:
-        torch.set_default_dtype(torch.float32)
-    assert torch.float32 in seen
-    assert seen.get(torch.float64, set()) <= {"aten.zeros.default"}
+    """Only that computes with doubles which asks for them: the loading of weights, and the exact
+    rendering of pictures."""
+    found = []
+    for dtype in (torch.float32, torch.float64):
+        codec = Codec(model_path(), device="cpu")
+        video_codec = VideoCodec(video_weights, device="cpu", worker_processes=False)
+        torch.set_default_dtype(dtype)
+        try:
+            with recorded_dtypes() as pictures:
+                for effort in (0, 1, 2):
+                    data = codec.encode(PICTURE, Quality(30), effort=effort).data
+                    codec.decode(data)
+            with recorded_dtypes() as videos:
+                for effort in (1, 2):
+                    video = coded(video_codec, ListReader(FRAMES), effort=effort)
+                    list(video_codec.decode(video).frames())
+        finally:
+            torch.set_default_dtype(torch.float32)
+        assert torch.float32 in pictures and torch.float32 in videos
+        assert videos.get(torch.float64, set()) <= {"aten.zeros.default"}
+        found.append(pictures.get(torch.float64, set()))
+    assert found[1] - found[0] <= {"aten.zeros.default"}
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

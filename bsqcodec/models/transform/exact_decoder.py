@@ -316,7 +316,8 @@ class ExactDecoder:
     def _step_scale(self, companded: Tensor) -> Tensor:
         """`Tokenizer.step_scale` of tokens as their integers have it, in units, [B, h, w]."""
         if not self.config.companding:
-            return torch.full(companded.shape[:3], float(STEP_SCALE_UNITS))
+            one = float(STEP_SCALE_UNITS)
+            return torch.full(companded.shape[:3], one, dtype=torch.float32)
         energy = (companded.square() * ENERGY_STEPS).clamp_(max=ENERGY_LIMIT).round_().sum(-1)
         found = torch.bucketize(energy, self._thresholds, right=True)
         return (found + self._least_step_scale).float()
@@ -396,7 +397,7 @@ def _exponential() -> Tensor:
     """HEAD times exp(-k / SCORE) for k = 0 .. SCORES - 1, rounded."""
     with localcontext(prec=DIGITS):
         exact = [HEAD * (-Decimal(k) / SCORE).exp() for k in range(SCORES)]
-        return torch.tensor([float(x.to_integral_value()) for x in exact])
+        return torch.tensor([float(x.to_integral_value()) for x in exact], dtype=torch.float32)
 
 
 @cache
