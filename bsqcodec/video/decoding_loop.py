@@ -8,6 +8,8 @@ may differ a little in a sample, never in an integer.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -18,8 +20,10 @@ from bsqcodec.models.token_grid import TokenGrid
 from bsqcodec.models.transform.compensation import compensate
 from bsqcodec.models.transform.inter_network import InterNetwork
 from bsqcodec.models.transform.tokenizer import Tokenizer
-from bsqcodec.models.video_look_files import VideoLook
 from bsqcodec.models.windows import continued
+
+if TYPE_CHECKING:
+    from bsqcodec.models.video_look_files import VideoLook
 
 Pixels = npt.NDArray[np.uint8]
 """A frame [H, W, 3], R, G, B."""
