@@ -75,10 +75,8 @@ def save(
 
     Half precision where it does no harm. notes: see `weight_store.write`.
     """
-    tensors = {
-        _DECODER + key: tensor.float() if tensor.ndim < 2 else tensor.half()
-        for key, tensor in tokenizer.decoder.state_dict().items()
-    }
+    state = weight_store.halved(tokenizer.decoder.state_dict())
+    tensors = {_DECODER + key: tensor for key, tensor in state.items()}
     configs = {
         "look": name,
         "weights": model_id.hex(),

@@ -10,14 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from torch import nn
-
 from bsqcodec.errors import WeightsError
 from bsqcodec.format.look_chunk import Look
 from bsqcodec.machine.memory import memory_guard
-from bsqcodec.models import look_files, weight_store
+from bsqcodec.models import look_files, video_weight_files, weight_store
 from bsqcodec.models.look_files import KIND
-from bsqcodec.models.transform.inter_network import InterNetwork, blocks_in
+from bsqcodec.models.transform.inter_network import InterNetwork
 from bsqcodec.models.transform.tokenizer import Tokenizer
 from bsqcodec.models.video_weight_files import VideoWeights
 
@@ -38,9 +36,8 @@ class VideoLook:
 def weights_of(path: Path) -> Path:
     """Return the file of the video weights that a look is for. Raises WeightsError."""
     with weight_store.wrong_is_error(f"{path} is not a file of {_WHAT}"):
-        name = f"video-{bytes.fromhex(weight_store.read_configs(path)['weights']).hex()}"
-    here = path.parent / f"{name}.safetensors"
-    return here if here.is_file() else weight_store.find(("video",), bytes.fromhex(name[6:]), _WHAT)
+        video_id = bytes.fromhex(weight_store.read_configs(path)["weights"])
+    return weight_store.find_beside(path, video_weight_files.KIND, video_id, "the video weights")
 
 
 def load(path: Path, weights: VideoWeights) -> VideoLook:
@@ -59,18 +56,12 @@ def load(path: Path, weights: VideoWeights) -> VideoLook:
             raise WeightsError(
                 f"the look {look.name!r} is of the weights {video_id.hex()}, not {weights.id.hex()}"
             )
-        here = path.parent / f"{KIND}-{picture.id.hex()}.safetensors"
-        found = here if here.is_file() else look_files.find(picture)
+        found = weight_store.find_beside(path, KIND, picture.id, f"the look {picture.name!r}")
         image = look_files.load(found, weights.image)[1]
         with weight_store.wrong_is_error(f"{path} does not fit this version"):
-            state = {k: v.float() for k, v in file.tensors.items() if k.startswith(_DECODER)}
-            network = InterNetwork(weights.image.tokenizer, 0, blocks_in(state, "decoder"))
-            network.load_state_dict(state, assign=True)
-    weight_store.restore_indices(network)
-    for module in network.modules():
-        if isinstance(module, nn.Linear | nn.Conv2d):
-            module.to(weights.inter_network.dtype)
-    network = network.to(weights.image.prior.device).eval().requires_grad_(False)
+            network = video_weight_files.load_inter_network(
+                weights.image, file.tensors, weights.inter_network.dtype
+            )
     return VideoLook(look, image.tokenizer, network, path)
 
 
@@ -87,10 +78,8 @@ def save(
 
     picture_id: of the look that shows intra frames. notes: see `weight_store.write`.
     """
-    tensors = {
-        _DECODER + key: tensor.float() if tensor.ndim < 2 else tensor.half()
-        for key, tensor in inter_network.decoder.state_dict().items()
-    }
+    state = weight_store.halved(inter_network.decoder.state_dict())
+    tensors = {_DECODER + key: tensor for key, tensor in state.items()}
     configs = {"look": name, "weights": video_id.hex(), "picture": picture_id.hex()}
     key = look_files.index_key(video_id, name)
     return weight_store.write(folder, KIND, configs, tensors, default=key, notes=notes)

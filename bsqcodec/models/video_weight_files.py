@@ -85,35 +85,38 @@ def _load(path: Path, device: torch.device, int8: bool | None, dtype: torch.dtyp
         image_id = bytes.fromhex(file.configs["image"])
         prior_config = PriorConfig(**file.configs["prior"])
         vectors = file.tensors[VECTORS].numpy()
-    image = image_weights.load(_beside(path, image_id), device, int8)
+    image = image_weights.load(
+        weight_store.find_beside(path, image_weights.KIND, image_id, "the weights"), device, int8
+    )
     with weight_store.wrong_is_error(f"{path} does not fit this version"):
         if vectors.shape != (TABLE,) or vectors.min() < 1 or vectors.max() > 65535:
             raise ValueError("the probabilities of vectors are not what they should be")
         prior_count = file.configs["patience"]  # older weights lack it, and code vectors otherwise
         if not isinstance(prior_count, int) or not 0 <= prior_count <= MAX_PRIOR_COUNT:
             raise ValueError(f"the prior count {prior_count} is not within 0..{MAX_PRIOR_COUNT}")
-        tensors = file.tensors
-        state = {k: v.float() for k, v in tensors.items() if k.startswith((ENCODER, DECODER))}
-        blocks = (blocks_in(state, part) for part in ("encoder", "decoder"))
-        inter_network = InterNetwork(image.tokenizer, *blocks)
-        inter_network.load_state_dict(
-            state, assign=True
-        )  # in float32, whatever the default type is
+        inter_network = load_inter_network(image, file.tensors, dtype)
         prior = IntegerPrior(prior_config, file.part(PRIOR), device, int8)
-    weight_store.restore_indices(inter_network)
-    for module in inter_network.modules():
-        if isinstance(module, nn.Linear | nn.Conv2d):  # as frames are decoded; once, not each time
-            module.to(dtype)
-    inter_network = inter_network.to(device).eval().requires_grad_(False)
     return VideoWeights(
         file.id, image, inter_network, VideoPriors(image.prior, prior, vectors, prior_count), path
     )
 
 
-def _beside(path: Path, image_id: bytes) -> Path:
-    """The weights of pictures, in the same folder or where those are looked for."""
-    here = path.parent / f"{image_weights.KIND}-{image_id.hex()}.safetensors"
-    return here if here.is_file() else image_weights.find(image_id)
+def load_inter_network(
+    image: image_weights.Weights, tensors: dict[str, Tensor], dtype: torch.dtype
+) -> InterNetwork:
+    """Return the networks of inter frames among the tensors of a file, beside weights of pictures.
+
+    dtype: in which they run. Raises what torch does for tensors that do not fit.
+    """
+    state = {k: v.float() for k, v in tensors.items() if k.startswith((ENCODER, DECODER))}
+    blocks = (blocks_in(state, part) for part in ("encoder", "decoder"))
+    network = InterNetwork(image.tokenizer, *blocks)
+    network.load_state_dict(state, assign=True)  # in float32, whatever the default type is
+    weight_store.restore_indices(network)
+    for module in network.modules():
+        if isinstance(module, nn.Linear | nn.Conv2d):  # as frames are decoded; once, not each time
+            module.to(dtype)
+    return network.to(image.prior.device).eval().requires_grad_(False)
 
 
 def save(
@@ -133,8 +136,7 @@ def save(
     default, notes: see `weight_store.write`.
     """
     tensors: dict[str, Tensor] = {VECTORS: vectors}
-    for name, tensor in inter_network.state_dict().items():
-        tensors[name] = tensor.float() if tensor.ndim < 2 else tensor.half()
+    tensors |= weight_store.halved(inter_network.state_dict())
     tensors |= {PRIOR + name: tensor for name, tensor in prior.items()}
     configs = {"image": image_id.hex(), "prior": prior_config.to_dict(), "patience": prior_count}
     key = "video" if default else None

@@ -143,6 +143,20 @@ def find(kinds: tuple[str, ...], model_id: bytes, what: str) -> Path:
     )
 
 
+def find_beside(path: Path, kind: str, model_id: bytes, what: str) -> Path:
+    """Return the file of a kind with this identity: that in the folder of `path`, else as `find`.
+
+    Raises WeightsError, saying which file is missing.
+    """
+    here = path.parent / f"{kind}-{model_id.hex()}.safetensors"
+    return here if here.is_file() else find((kind,), model_id, what)
+
+
+def halved(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return tensors in half precision, vectors and numbers among them in float32."""
+    return {name: t.float() if t.ndim < 2 else t.half() for name, t in tensors.items()}
+
+
 def read_configs(path: Path) -> dict[str, Any]:
     """Read the configurations in a file of weights, which is not checked. Raises WeightsError."""
     with wrong_is_error(f"{path} is no file of weights"):

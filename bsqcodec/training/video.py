@@ -174,12 +174,11 @@ class ShownObjective:
         model: InterNetwork,
         loop: InterNetwork,
         tokenizer: Tokenizer,
+        lpips: Lpips | None,
         device: torch.device,
     ) -> None:
         self._args, self._model, self._loop = args, model, loop
-        self._tokenizer, self._device = tokenizer, device
-        lpips = Lpips.load(args.lpips).to(device) if args.lpips else None
-        self._lpips = lpips
+        self._tokenizer, self._lpips, self._device = tokenizer, lpips, device
         self._coded, self._shown = self._code, self._show
         if not args.no_compile:
             self._coded, self._shown = torch.compile(self._code), torch.compile(self._show)
@@ -371,10 +370,12 @@ def train(args: argparse.Namespace, world: World) -> None:
     if loop.writes:
         write_config(args.out, asdict(tokenizer.config), args)
     loop.resume()
-    objective: Objective | ShownObjective = Objective(args, model, tokenizer, rate, device)
-    if inner is not None:
-        objective = ShownObjective(args, model, inner, tokenizer, device)
     lpips = Lpips.load(args.lpips).to(device) if args.lpips else None
+    objective: Objective | ShownObjective
+    if inner is None:
+        objective = Objective(args, model, tokenizer, rate, device)
+    else:
+        objective = ShownObjective(args, model, inner, tokenizer, lpips, device)
 
     def step(generator: np.random.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         drawn = [clips.draw(args.frames, args.crop, generator) for _ in range(args.batch)]
