@@ -3,8 +3,8 @@
 import resource
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,6 +19,9 @@ from benchmarks.judge import Judge, Quality
 from benchmarks.results import RdResult, Row, rounded, rounded_or_none
 from bsqcodec.compare import ssimulacra2_score
 from bsqcodec.encoder import lpips
+
+Key = tuple[str, float]
+"""The item and the setting of a row."""
 
 
 class Codec(Protocol):
@@ -157,10 +160,10 @@ def run(
     """Measure `codec` at all its settings on all items and keep `target` up to date.
 
     measure(item, setting, folder) makes a row. Rows that `target` already holds for the same
-    codec, options, versions and samples are kept, unless they lack one of `measures`, which can
-    be measured now, or `fresh` is set. So a stopped run goes on where it stopped, and a finished
-    one costs nothing. hashes: of the items, if known. `note` gets one line where a file is of no
-    use.
+    codec, options, versions and samples are kept, unless `fresh` is set. Those that lack one of
+    `measures`, which can be measured now, are coded again and get what they lack (see
+    `completed`). So a stopped run goes on where it stopped, and a finished one costs nothing.
+    hashes: of the items, if known. `note` gets one line where a file is of no use.
     """
     hashes = dataset.hashes() if hashes is None else hashes
     result = RdResult(
@@ -184,25 +187,25 @@ def run(
         machine=environment.machine(),
     )
     wanted = [(item.name, setting) for item in dataset.items for setting in codec.settings]
-    known: dict[tuple[str, float], Row] = {}
-    if target.is_file() and not fresh:
-        earlier = RdResult.load(target)
-        if result.same_measurement(earlier):
-            known = reusable(earlier, hashes, measures)
-            if set(known) == set(wanted) and earlier.hashes == hashes:
-                return earlier
-            result.peak_memory = earlier.peak_memory
-        else:
-            note(f"{target.name}: of another version or other options; measuring again")
-    result.rows = [known[key] for key in wanted if key in known]
-    order = {key: index for index, key in enumerate(wanted)}
+    earlier = None if fresh else _comparable(result, target, note)
+    rows = {} if earlier is None else reusable(earlier, hashes, wanted)
+    missing = [key for key in wanted if key not in rows or _lacks(rows[key], measures)]
+    if earlier is not None:
+        if not missing and len(earlier.rows) == len(wanted) and earlier.hashes == hashes:
+            return earlier
+        result.peak_memory = earlier.peak_memory
+        if len(rows) == len(wanted):
+            result.machine = earlier.machine  # which all times are of
+    items = {item.name: item for item in dataset.items}
     with tempfile.TemporaryDirectory(prefix="bsqcodec-bench-") as folder:
-        for item in tqdm(dataset.items, desc=codec.name, unit="item", disable=None):
-            for setting in codec.settings:
-                if (item.name, setting) not in known:
-                    result.rows.append(measure(item, setting, Path(folder)))
-                    result.rows.sort(key=lambda row: order[row.item, row.setting])
-                    result.save(target)
+        for key in tqdm(missing, desc=codec.name, unit="row", disable=None):
+            row = measure(items[key[0]], key[1], Path(folder))
+            rows[key] = completed(rows[key], row) if key in rows else row
+            if rows[key] is row:
+                result.machine = environment.machine()
+            result.rows = [rows[key] for key in wanted if key in rows]
+            result.save(target)
+    result.rows = [rows[key] for key in wanted]
     if peak_memory is not None and result.peak_memory is None:
         middle = codec.settings[len(codec.settings) // 2]
         result.peak_memory = peak_memory(dataset.items[0], middle)
@@ -210,17 +213,41 @@ def run(
     return result
 
 
-def reusable(
-    earlier: RdResult, hashes: dict[str, str], measures: frozenset[str]
-) -> dict[tuple[str, float], Row]:
-    """The rows whose item still has the same samples and that lack nothing."""
+def _comparable(result: RdResult, target: Path, note: Callable[[str], None]) -> RdResult | None:
+    """What `target` holds, if it was measured as `result` will be."""
+    if not target.is_file():
+        return None
+    earlier = RdResult.load(target)
+    if result.same_measurement(earlier):
+        return earlier
+    note(f"{target.name}: of another version or other options; measuring again")
+    return None
+
+
+def reusable(earlier: RdResult, hashes: dict[str, str], wanted: Sequence[Key]) -> dict[Key, Row]:
+    """The wanted rows whose item still has the same samples."""
+    rows = {(row.item, row.setting): row for row in earlier.rows}
     return {
-        (row.item, row.setting): row
-        for row in earlier.rows
-        if row.item in hashes
-        and earlier.hashes.get(row.item) == hashes[row.item]
-        and not any(getattr(row, name) is None for name in measures if _is_defined(name, row))
+        key: rows[key]
+        for key in wanted
+        if key in rows and earlier.hashes.get(key[0]) == hashes[key[0]]
     }
+
+
+def completed(earlier: Row, again: Row) -> Row:
+    """The earlier row with what it lacks from `again`, or `again` if the file has another size.
+
+    So times stay those of the first measurement, as do measures that cannot be taken here.
+    """
+    if earlier.bytes != again.bytes:
+        return again
+    lacking = [entry.name for entry in fields(Row) if getattr(earlier, entry.name) is None]
+    return replace(earlier, **{name: getattr(again, name) for name in lacking})
+
+
+def _lacks(row: Row, measures: frozenset[str]) -> bool:
+    """Whether one of the measures is defined for the row's item but was not taken."""
+    return any(getattr(row, name) is None for name in measures if _is_defined(name, row))
 
 
 def _is_defined(measure: str, row: Row) -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks import metrics, ours, results
+from benchmarks import environment, metrics, ours, results
 from benchmarks.datasets import Dataset, PictureFile, generated_clip, open_folder
 from benchmarks.judge import Judge
 from benchmarks.results import RdResult
@@ -191,26 +191,65 @@ def test_older_metrics_are_measured_again(
     assert still.encodes == 8
 
 
-def test_rows_without_lpips_are_measured_again_once_it_can_be(
+def measured_with_lpips(
+    still: FakeStill, item: PictureFile, setting: float, folder: Path
+) -> results.Row:
+    return dataclasses.replace(
+        measure_picture(still, Judge(), item, setting, folder), lpips=0.25, encode_seconds=1e6
+    )
+
+
+LPIPS: dict[str, Any] = {
+    "kind": "pictures",
+    "command": "test",
+    "measures": frozenset({"lpips"}),
+}
+
+
+def test_rows_without_lpips_get_it_once_it_can_be_measured(
+    still: FakeStill, dataset: Dataset[PictureFile], tmp_path: Path
+) -> None:
+    target = tmp_path / "pair_fake.json"
+    before = go(still, dataset, target)
+    before.machine = {"cpu": "another"}
+    before.save(target)
+    measure = partial(measured_with_lpips, still)
+    again = run(still, dataset, target, measure, **LPIPS)
+    assert still.encodes == 8
+    # The files are the same, so all else is what it was: also the times, and whose they are.
+    assert again.rows == [dataclasses.replace(row, lpips=0.25) for row in before.rows]
+    assert again.machine == {"cpu": "another"}
+    run(still, dataset, target, measure, **LPIPS)
+    assert still.encodes == 8
+
+
+def test_rows_whose_files_have_another_size_are_replaced(
+    still: FakeStill, dataset: Dataset[PictureFile], tmp_path: Path
+) -> None:
+    target = tmp_path / "pair_fake.json"
+    before = go(still, dataset, target)
+    before.machine = {"cpu": "another"}
+    before.rows[1] = dataclasses.replace(before.rows[1], bytes=before.rows[1].bytes + 1)
+    before.save(target)
+    again = run(still, dataset, target, partial(measured_with_lpips, still), **LPIPS)
+    assert [row.encode_seconds == 1e6 for row in again.rows] == [False, True, False, False]
+    assert again.machine == environment.machine()
+
+
+def test_a_stopped_run_loses_no_rows_that_lack_something(
     still: FakeStill, dataset: Dataset[PictureFile], tmp_path: Path
 ) -> None:
     target = tmp_path / "pair_fake.json"
     go(still, dataset, target)
 
-    def with_lpips(item: PictureFile, setting: float, folder: Path) -> results.Row:
-        row = measure_picture(still, Judge(), item, setting, folder)
-        return dataclasses.replace(row, lpips=0.25)
+    def stop(item: PictureFile, setting: float, folder: Path) -> results.Row:
+        if still.encodes == 5:
+            raise KeyboardInterrupt
+        return measured_with_lpips(still, item, setting, folder)
 
-    options: dict[str, Any] = {
-        "kind": "pictures",
-        "command": "test",
-        "measures": frozenset({"lpips"}),
-    }
-    again = run(still, dataset, target, with_lpips, **options)
-    assert still.encodes == 8
-    assert [mean.lpips for mean in again.means()] == [0.25, 0.25]
-    run(still, dataset, target, with_lpips, **options)
-    assert still.encodes == 8
+    with pytest.raises(KeyboardInterrupt):
+        run(still, dataset, target, stop, **LPIPS)
+    assert [row.lpips for row in RdResult.load(target).rows] == [0.25, None, None, None]
 
 
 def test_other_json_is_not_taken_for_a_result(tmp_path: Path) -> None:
