@@ -32,4 +32,13 @@ def completion(console: Console, shell: str) -> None:
     if found is None:
         raise click.UsageError(f"there is no completion for {shell}")
     script = found(root.command, {}, root.info_name or "", _VARIABLE).source()
-    console.answer(script.rstrip())
+    console.answer((_registered(script) if shell == "zsh" else script).rstrip())
+
+
+def _registered(script: str) -> str:
+    """A script for zsh that names its function to zsh as soon as it is loaded from $fpath.
+
+    Click's does so only when zsh calls the loaded file once more, which then completes nothing.
+    """
+    first, rest = script.split("\n", 1)  # zsh wants #compdef in the first line
+    return f"{first}\ncompdef _bsqcodec_completion bsqcodec\n{rest}"
