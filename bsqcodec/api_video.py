@@ -81,8 +81,7 @@ def encode_video(
     overwrite: replace the destination. raw: what a file of bare samples does not say. frame_rate:
     of numbered pictures. start, duration: in seconds, of the part that is wanted, which begins at
     time 0; sound and subtitles are cut with the frames. max_pixels: of one frame. weights: a file;
-    model: the family of the weights to use without one, "transform" or "bsq", which takes a quality
-    and no other target.
+    model: the family of the weights to use without one, "transform" or "bsq".
     Raises ValueError for another effort, tune or gop, or a part that begins or lasts less than 0
     seconds, TypeError for arguments of other types, MediaError, LimitError, TargetError,
     WeightsError, VerifyError, OutputError for a destination of another name, OutputExistsError or

@@ -10,13 +10,12 @@ from typing import IO, Protocol, TypeVar
 
 from bsqcodec.encoder.rate_control import (
     GROUPS_IN_FLIGHT,
-    INITIAL_STEP,
-    STEPS_PER_HALVING,
+    QUANTIZER_STEPS,
     CodedGroup,
     GroupControl,
+    StepScale,
     groups_known,
 )
-from bsqcodec.encoder.target_search import FINEST, LAST_STEP
 from bsqcodec.errors import TargetError
 from bsqcodec.media.files import temporary_file
 
@@ -62,8 +61,15 @@ class SizeBudget:
     finest: whether all groups have that step.
     """
 
-    def __init__(self, size: int, frames: int, slack: float, group: int = 1) -> None:
-        self._total, self._slack, self._group = frames, slack, group
+    def __init__(
+        self,
+        size: int,
+        frames: int,
+        slack: float,
+        group: int = 1,
+        scale: StepScale = QUANTIZER_STEPS,
+    ) -> None:
+        self._total, self._slack, self._group, self.scale = frames, slack, group, scale
         self._known = [_Spent(size, frames)]  # after so many groups
         self.coarsest = self.finest = True
 
@@ -73,11 +79,12 @@ class SizeBudget:
 
     def begin(self, index: int, first_frame: int) -> GroupControl:
         is_open = self._total - first_frame
-        return _BudgetOfGroup(self._known[self.needs(index, first_frame)], self._slack, is_open)
+        spent = self._known[self.needs(index, first_frame)]
+        return _BudgetOfGroup(spent, self._slack, is_open, self.scale)
 
     def accept(self, step: int, coded: CodedGroup, seconds: float) -> None:
         before, frames = self._known[-1], len(coded.payloads)
-        cost = coded.size * 2 ** (step / STEPS_PER_HALVING)
+        cost = coded.size * 2 ** (step / self.scale.per_halving)
         self._known.append(
             _Spent(
                 before.left - coded.size,
@@ -86,8 +93,8 @@ class SizeBudget:
                 before.done + frames,
             )
         )
-        self.coarsest &= step == LAST_STEP
-        self.finest &= step == FINEST
+        self.coarsest &= step == self.scale.coarsest
+        self.finest &= step == self.scale.finest
 
 
 class _BudgetOfGroup:
@@ -95,20 +102,20 @@ class _BudgetOfGroup:
 
     dry = False
 
-    def __init__(self, spent: _Spent, slack: float, frames: int) -> None:
-        self._spent, self._slack, self._frames = spent, slack, frames
+    def __init__(self, spent: _Spent, slack: float, frames: int, scale: StepScale) -> None:
+        self._spent, self._slack, self._frames, self._scale = spent, slack, frames, scale
         self._codings = 0
-        self._large, self._small = FINEST - 1, LAST_STEP + 1  # steps known to be too fine, coarse
+        self._large, self._small = scale.finest - 1, scale.coarsest + 1  # too fine, too coarse
 
     def first_step(self) -> int:
         spent = self._spent
         if not spent.done:
-            return INITIAL_STEP
+            return self._scale.initial
         if spent.left <= 0:
-            return LAST_STEP
+            return self._scale.coarsest
         cost = spent.cost / spent.done * spent.frames
-        step = math.ceil(STEPS_PER_HALVING * math.log2(cost / spent.left))
-        return min(max(step, FINEST), LAST_STEP)
+        step = math.ceil(self._scale.per_halving * math.log2(cost / spent.left))
+        return self._scale.nearest(step)
 
     def judge(self, step: int, coded: CodedGroup, seconds: float) -> int | None:
         spent, frames = self._spent, len(coded.payloads)
@@ -135,10 +142,10 @@ class _BudgetOfGroup:
         if good:
             return None
         if self._small - self._large <= 1:
-            return None if step == self._small or self._small > LAST_STEP else self._small
-        guess = step + round(STEPS_PER_HALVING * math.log2(size / wanted))
-        guess = min(max(guess, self._large + 1), self._small - 1)
-        return min(max(guess, FINEST), LAST_STEP)
+            found = step == self._small or self._small > self._scale.coarsest
+            return None if found else self._small
+        guess = step + round(self._scale.per_halving * math.log2(size / wanted))
+        return self._scale.nearest(min(max(guess, self._large + 1), self._small - 1))
 
 
 class CodedSize(Protocol):
@@ -159,15 +166,16 @@ def code_to_size(
     rest: int,
     limit: int,
     group: int = 1,
+    scale: StepScale = QUANTIZER_STEPS,
 ) -> tuple[T, IO[bytes]]:
     """Code a video as a file of at most `limit` bytes, at most SIZE_TOLERANCE below it if possible.
 
     code: codes the whole video by a budget into a file. frames: how many there are. rest: about
-    how many bytes of the file will not be of frames. group: see `SizeBudget`. Mostly
+    how many bytes of the file will not be of frames. group, scale: see `SizeBudget`. Mostly
     one coding suffices, sometimes two.
     Returns what `code` returned, and a temporary file that stands at its start. Raises TargetError.
     """
-    scale = 1.0
+    factor = 1.0
     with ExitStack() as cleanup:
         best: T | None = None
         kept: IO[bytes] | None = None
@@ -176,8 +184,8 @@ def code_to_size(
                 raise TargetError(
                     f"without any frames the file takes {rest} bytes of the {limit} asked for"
                 )
-            room = math.ceil((limit - rest) * scale)
-            budget = SizeBudget(room, frames, limit * SIZE_TOLERANCE / 2, group)
+            room = math.ceil((limit - rest) * factor)
+            budget = SizeBudget(room, frames, limit * SIZE_TOLERANCE / 2, group, scale)
             file = cleanup.enter_context(temporary_file())
             coded = code(budget, file)
             estimate, rest = rest, coded.size - coded.picture_bytes
@@ -190,7 +198,7 @@ def code_to_size(
             if coded.size > limit:
                 file.close()
                 if ratio < 1:
-                    scale *= min(0.99, ratio)
+                    factor *= min(0.99, ratio)
                 continue
             if best is None or coded.size > best.size:
                 if kept is not None:
@@ -201,7 +209,7 @@ def code_to_size(
             if (
                 estimate - rest < limit * SIZE_TOLERANCE / 4
             ):  # the estimate was right, so the groups missed
-                scale *= ratio
+                factor *= ratio
         if best is None or kept is None:
             raise TargetError(f"no way was found to code the video in {limit} bytes")
         kept.seek(0)

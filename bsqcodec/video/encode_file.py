@@ -27,6 +27,7 @@ from bsqcodec.options import EncodeOptions
 from bsqcodec.targets import Size
 from bsqcodec.video.codec import VideoCodec
 from bsqcodec.video.encode_frames import EncodedVideo, default_gop, encode_reader
+from bsqcodec.video.family_encoders import group_encoders_of
 
 Progress = Callable[[int], None]
 
@@ -225,16 +226,18 @@ def _to_size(
     if not source.can_reopen:
         raise TargetError("a size needs a source that can be read more than once, not a pipe")
     with source.open() as reader:
+        form = reader.format
+        encoders = group_encoders_of(codec.model, form.height, form.width, options, codec.device)
         for _ in reader.frames():
             reader.take_side_bytes()
         reader.take_side_bytes()
         frames = reader.frame_count
-        group = options.gop or default_gop(reader.format)
+        group = options.gop or default_gop(form)
         groups = math.ceil(frames / group)
-        rest = reader.side_bytes + container_bytes(reader.format.metadata, groups, frames)
+        rest = reader.side_bytes + container_bytes(form.metadata, groups, frames)
 
     def code(budget: SizeBudget, file: IO[bytes]) -> CodedVideo:
         return _code(codec, source, file, options, progress, budget)
 
-    coded, file = code_to_size(code, frames, rest, limit, group)
+    coded, file = code_to_size(code, frames, rest, limit, group, encoders.scale)
     return replace(coded, notes=(*coded.notes, *shortfall(coded.size, limit))), file

@@ -83,8 +83,8 @@ def encode_reader(
     encoders = group_encoders_of(codec.model, form.height, form.width, options, codec.device)
     if rate_control is None:
         rate_control = encoders.rate_control(options.target or DEFAULT_TARGET)
-    else:
-        encoders.check(rate_control)
+    elif rate_control.scale != encoders.scale:
+        raise ValueError("the rate control has other steps than the family of the weights")
     area = form.height * form.width
     optimised = is_optimised(options.effort, area)
     notes = (*codec.notes, *notes_on(options.effort, area, "each frame"))

@@ -8,8 +8,17 @@ from typing import Protocol
 import torch
 
 from bsqcodec.encoder.bsq_encoder import check_bsq_options
+from bsqcodec.encoder.depth_steps import scale_of_depths, step_of_depth
 from bsqcodec.encoder.effort import is_optimised
-from bsqcodec.encoder.rate_control import CodedGroup, ConstantStep, RateControl, make_rate_control
+from bsqcodec.encoder.rate_control import (
+    QUANTIZER_STEPS,
+    CodedGroup,
+    ConstantStep,
+    RateControl,
+    StepScale,
+    make_rate_control,
+    rate_control_on,
+)
 from bsqcodec.encoder.target_search import step_among
 from bsqcodec.errors import TargetError
 from bsqcodec.models.bsq.picture_model import BsqModel
@@ -23,8 +32,6 @@ from bsqcodec.video.decoding_loop import Pixels
 from bsqcodec.video.encoding_loop import EncodingLoop
 from bsqcodec.video.group_encoder import GroupEncoder
 from bsqcodec.video.video_model import BsqVideoModel, TransformVideoModel, VideoModel
-
-QUALITY_ONLY = "videos of the family bsq take a quality, no rate, size or PSNR"
 
 
 class GroupCoder(Protocol):
@@ -50,11 +57,12 @@ class GroupCoder(Protocol):
 class GroupEncoders(Protocol):
     """The encoder's half of a family, for one video."""
 
+    @property
+    def scale(self) -> StepScale:
+        """The steps with which groups are coded."""
+
     def rate_control(self, target: Target) -> RateControl:
         """What chooses the steps for a target. Raises TargetError for one that cannot be had."""
-
-    def check(self, rate_control: RateControl) -> None:
-        """Raise TargetError for a rate control that the family cannot follow."""
 
     def start(self, threads: CodingThreads, *, dry: bool) -> GroupCoder:
         """The encoder of the next group; dry: see `GroupEncoder`."""
@@ -65,6 +73,8 @@ class TransformGroupEncoders:
 
     Raises TargetError for a tune that videos do not have.
     """
+
+    scale = QUANTIZER_STEPS
 
     def __init__(
         self, weights: VideoWeights, grid: TokenGrid, options: EncodeOptions, device: torch.device
@@ -77,9 +87,6 @@ class TransformGroupEncoders:
 
     def rate_control(self, target: Target) -> RateControl:
         return make_rate_control(target, self._grid)
-
-    def check(self, rate_control: RateControl) -> None:
-        pass
 
     def start(self, threads: CodingThreads, *, dry: bool) -> GroupCoder:
         weights = self._weights
@@ -99,17 +106,19 @@ class BsqGroupEncoders:
         check_bsq_options(options)
         self._model, self._height, self._width = model, height, width
 
-    def rate_control(self, target: Target) -> RateControl:
-        if not isinstance(target, Quality):
-            raise TargetError(QUALITY_ONLY)
-        return ConstantStep(step_among(self._model.steps, target.value))
+    @property
+    def scale(self) -> StepScale:
+        return scale_of_depths(len(self._model.steps))
 
-    def check(self, rate_control: RateControl) -> None:
-        if not isinstance(rate_control, ConstantStep):
-            raise TargetError(QUALITY_ONLY)
+    def rate_control(self, target: Target) -> RateControl:
+        if isinstance(target, Quality):
+            depths = range(len(self._model.steps))
+            return ConstantStep(step_of_depth(step_among(depths, target.value)), self.scale)
+        grid = self._model.grid(self._height, self._width)
+        return rate_control_on(self.scale, target, grid, strict=True)
 
     def start(self, threads: CodingThreads, *, dry: bool) -> GroupCoder:
-        return BsqGroupEncoder(self._model, self._height, self._width)
+        return BsqGroupEncoder(self._model, self._height, self._width, dry)
 
 
 def group_encoders_of(

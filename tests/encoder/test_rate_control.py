@@ -11,7 +11,7 @@ from typing import IO
 import numpy as np
 import pytest
 
-from bsqcodec.encoder.rate_control import CodedGroup, RateControl, make_rate_control
+from bsqcodec.encoder.rate_control import CodedGroup, make_rate_control
 from bsqcodec.encoder.size_budget import (
     SIZE_TOLERANCE,
     SizeBudget,
@@ -19,47 +19,14 @@ from bsqcodec.encoder.size_budget import (
     container_bytes,
     shortfall,
 )
-from bsqcodec.encoder.target_search import FINEST, LAST_STEP, step_of_quality
+from bsqcodec.encoder.target_search import LAST_STEP, step_of_quality
 from bsqcodec.errors import TargetError
 from bsqcodec.models.token_grid import TokenGrid
 from bsqcodec.targets import Bitrate, BitsPerPixel, Psnr, Quality, Size
 
+from .driving import drive, group
+
 GRID = TokenGrid(288, 352)
-
-
-def group(step: int, weight: float, frames: int = 25) -> CodedGroup:
-    """A group as a codec might give it: bits fall and errors grow with the step."""
-    size = max(1, round(weight * 40000 * 2 ** (-step / 26)))
-    error = weight * 2.0 ** (step / 22) / 4
-    return CodedGroup((bytes(size),) * frames, (error,) * frames)
-
-
-def dry_group(step: int, weight: float, frames: int = 25) -> CodedGroup:
-    return CodedGroup((), group(step, weight, frames).errors)
-
-
-def drive(
-    rate_control: RateControl, weights: list[float], frames: int = 25
-) -> list[tuple[int, CodedGroup]]:
-    """Run a control over groups; (step, group) of each, and at most 30 codings for one."""
-    result: list[tuple[int, CodedGroup]] = []
-    for index, weight in enumerate(weights):
-        assert rate_control.needs(index, index * frames) <= index
-        control = rate_control.begin(index, index * frames)
-        step = control.first_step()
-        for _ in range(30):
-            assert FINEST <= step <= LAST_STEP
-            made = dry_group if control.dry else group
-            coded = made(step, weight, frames)
-            following = control.judge(step, coded, frames / 25)
-            if following is None:
-                break
-            step = following
-        else:
-            pytest.fail("the control never agrees")
-        rate_control.accept(step, coded, frames / 25)
-        result.append((step, coded))
-    return result
 
 
 def weights_of(kind: str, count: int = 40) -> list[float]:

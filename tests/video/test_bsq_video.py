@@ -221,17 +221,83 @@ def test_a_part_of_a_video(codec: VideoCodec, data: bytes) -> None:
     assert len(found) == 2 and np.array_equal(found, whole[6:8])
 
 
-@pytest.mark.parametrize("target", [Bitrate(1e5), BitsPerPixel(0.2), Psnr(30.0)])
-def test_targets_but_a_quality_are_refused(codec: VideoCodec, target: Target) -> None:
-    with pytest.raises(TargetError, match="take a quality, no rate, size or PSNR"):
-        coded(codec, clip(2, *SIZE), target)
+def moving(count: int) -> list[np.ndarray]:
+    return [*clip(count, *SIZE)]
+
+
+def frame_bits(data: bytes) -> int:
+    return 8 * sum(len(payload) for gop in groups_of(data) for payload in gop.frames)
+
+
+def steps_of(data: bytes) -> list[int]:
+    """The step in each frame's payload."""
+    return [
+        payload[0]
+        for gop in groups_of(data)
+        for payload in (gop.frames[0][4:], *gop.frames[1:])
+        if payload
+    ]
+
+
+def test_a_rate_between_two_depths_is_met_with_frames_of_both(
+    codec: VideoCodec, bsq_weights: Path
+) -> None:
+    frames = moving(24)
+    short, longer = (frame_bits(coded(codec, frames, Quality(quality))) for quality in (0, 50))
+    wanted = 0.6 * short + 0.4 * longer
+    by_pixel = coded(codec, frames, BitsPerPixel(wanted / (24 * SIZE[0] * SIZE[1])))
+    by_second = coded(codec, frames, Bitrate(wanted / 24 * 25))
+    for data in (by_pixel, by_second):
+        assert frame_bits(data) == pytest.approx(wanted, rel=0.3)  # which a group alone may differ
+        steps = steps_of(data)
+        assert len(set(steps)) == 2 and max(steps) - min(steps) == 1
+        codec.verify(io.BytesIO(data), 24)
+    (gop,) = groups_of(by_pixel)
+    found = decode_group(ReferencePrior(bsq_weights), 8, SIZE[1], SIZE[0], gop.frames, gop.types)
+    mine = BsqGroupDecoder(model_of(codec), *SIZE, gop).symbols()
+    assert all(
+        np.array_equal(signs, symbols.values)
+        for signs, (symbols, _) in zip(found, mine, strict=True)
+    )
+
+
+def test_a_still_frame_keeps_the_depth_of_the_one_before(codec: VideoCodec) -> None:
+    """Though frames of its number would have another one at the step of the group."""
+    frames = moving(1) * 20
+    bits = [frame_bits(coded(codec, frames, Quality(quality))) for quality in (0, 50, 100)]
+    for wanted in (bits[0] * 1.2, bits[2] * 0.9):
+        data = coded(codec, frames, BitsPerPixel(wanted / (20 * SIZE[0] * SIZE[1])))
+        assert frame_bits(data) in bits and len(steps_of(data)) == 1
+        codec.verify(io.BytesIO(data), 20)
+
+
+def test_a_psnr_is_reached_by_the_fewest_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the weights that ship, since random ones are no better with more bits."""
+    monkeypatch.delenv("BSQCODEC_WEIGHTS", raising=False)
+    codec = VideoCodec(model="bsq", device="cpu")
+    frames = clip(3, 64, 64)
+
+    def psnr_of(target: Target) -> float:
+        return codec.encode(ListReader(frames), io.BytesIO(), target).psnr
+
+    short, longer = (psnr_of(Quality(quality)) for quality in (25, 50))
+    wanted = 0.6 * short + 0.4 * longer
+    assert short < wanted <= psnr_of(Psnr(wanted)) < longer
+    with pytest.raises(TargetError, match="dB is out of reach: the finest step gives"):
+        psnr_of(Psnr(90.0))
+
+
+@pytest.mark.parametrize("target", [Bitrate(1000.0), BitsPerPixel(0.001)])
+def test_a_rate_below_the_shortest_codes_is_an_error(codec: VideoCodec, target: Target) -> None:
+    with pytest.raises(TargetError, match="the fewest bits that these frames take are"):
+        coded(codec, moving(2), target)
 
 
 def test_what_the_family_does_not_have_is_refused(codec: VideoCodec) -> None:
     reader = ListReader(clip(2, *SIZE))
     with pytest.raises(TargetError, match="no effort 2"):
         codec.encode(reader, io.BytesIO(), effort=2)
-    with pytest.raises(TargetError, match="take a quality"):
+    with pytest.raises(ValueError, match="other steps than the family"):
         codec.encode(reader, io.BytesIO(), rate_control=AverageRate(per_frame=1000))
     with pytest.raises(WeightsError, match="no part of their own"):
         assert codec.weights
@@ -272,8 +338,14 @@ def test_commands(
     (batch,) = Path("coded").rglob("*.bsq")
     assert batch.read_bytes() == Path("a.bsq").read_bytes()
     capsys.readouterr()
-    assert main(["encode", "clips/a.y4m", "-o", "b.bsq", "--model", "bsq", "--size", "9k"]) == 1
-    assert "take a quality" in capsys.readouterr().err and not Path("b.bsq").exists()
+    for target in (["--size", "350"], ["--bitrate", "2k"], ["--bpp", ".001"], ["--psnr", "90"]):
+        assert main(["encode", "clips/a.y4m", "-o", "b.bsq", "--model", "bsq", *target]) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith("bsqcodec: error: clips/a.y4m: ") and not Path("b.bsq").exists()
+    size = facts["output_bytes"]
+    wanted = ["--size", str(size), "--json"]
+    assert main(["encode", "clips/a.y4m", "-o", "d.bsq", "--model", "bsq", *wanted]) == 0
+    assert 0.9 * size <= json.loads(capsys.readouterr().out)["output_bytes"] <= size
     made = bsqcodec.encode_video("clips/a.y4m", "c.bsq", 100, model="bsq")
     assert made.frames == 3 and made.size > facts["output_bytes"]
     assert struct.unpack("<B", groups_of(Path("c.bsq").read_bytes())[0].frames[0][4:5]) == (0,)
