@@ -82,7 +82,10 @@ def datasets_command(data: Path | None) -> None:
 @click.command("stand-in")
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--only", metavar="PATTERN", default="*", help="Only sequences with such names.")
-def stand_in_command(folder: Path, only: str) -> None:
+@click.option(
+    "--frames", type=click.IntRange(min=1), help="So many frames, for `run --allow-short`."
+)
+def stand_in_command(folder: Path, only: str, frames: int | None) -> None:
     """Write generated files in the place of UVG and MCL-JCV into FOLDER, to try the way out.
 
     They have the published names, geometry and lengths: 1.9 GB a sequence of 600 frames. What is
@@ -93,7 +96,7 @@ def stand_in_command(folder: Path, only: str) -> None:
     if not chosen:
         raise click.ClickException(f"no sequence of UVG or MCL-JCV is called {only}")
     for sequence in chosen:
-        click.echo(write_stand_in(sequence, folder))
+        click.echo(write_stand_in(sequence, folder, frames))
 
 
 for command in (

@@ -349,10 +349,18 @@ def _transform_codec(weights: str | None, threads: int | None) -> "Codec":
     return codec
 
 
-def make_video(name: str, weights: str | None = None, threads: int | None = None) -> VideoCodec:
-    """A video codec by its name, an anchor or bsqcodec. Raises KeyError for another name."""
+def make_video(
+    name: str,
+    weights: str | None = None,
+    threads: int | None = None,
+    qualities: tuple[float, ...] | None = None,
+) -> VideoCodec:
+    """A video codec by its name, an anchor or bsqcodec. Raises KeyError for another name.
+
+    qualities: for bsqcodec, None for its own.
+    """
     if name in ours_video.NAMES:
-        return ours_video.open_video(name, weights, threads)
+        return ours_video.open_video(name, weights, threads, qualities)
     return VIDEO_ANCHORS[name]
 
 

@@ -156,12 +156,19 @@ class FixedVideo(BsqVideo):
 NAMES = (OURS, INTRA, SEARCHING, *SHOWN, *FIXED)
 
 
-def open_video(name: str, weights: str | None = None, threads: int | None = None) -> BsqVideo:
-    """One of NAMES, on the CPU."""
+def open_video(
+    name: str,
+    weights: str | None = None,
+    threads: int | None = None,
+    qualities: tuple[float, ...] | None = None,
+) -> BsqVideo:
+    """One of NAMES, on the CPU. qualities: to measure, None for its own; FIXED have but one."""
     from bsqcodec.video.codec import VideoCodec
 
     if name in FIXED:
         return FixedVideo(name, VideoCodec(weights, device="cpu", threads=threads, model="bsq"))
     codec = VideoCodec(weights, device="cpu", threads=threads)
     look = SHOWN.get(name)
-    return BsqVideo(codec, intra=name == INTRA, searching=name == SEARCHING, look=look)
+    video = BsqVideo(codec, intra=name == INTRA, searching=name == SEARCHING, look=look)
+    video.settings = qualities or video.settings
+    return video

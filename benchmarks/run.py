@@ -66,14 +66,22 @@ def parse_numbers(text: str | None, option: str) -> tuple[float, ...]:
 
 
 def summary(result: RdResult) -> str:
-    """One line per setting, for a terminal."""
-    lines = [f"{result.label}: {result.setting_name}, bpp, PSNR dB, MS-SSIM, LPIPS"]
+    """One line per setting, and one for the memory where it was measured, for a terminal."""
+    columns = "bpp, PSNR dB, MS-SSIM, LPIPS, seconds a megapixel in and out"
+    lines = [f"{result.label}: {result.setting_name}, {columns}"]
     for mean in result.means():
         rest = [
             f"{value:8.4f}" if value is not None else "       -"
             for value in (mean.ms_ssim, mean.lpips)
         ]
+        rest += [f"{value:8.3f}" for value in (mean.encode_seconds, mean.decode_seconds)]
         lines.append(f"  {mean.setting:8g} {mean.bpp:8.4f} {mean.psnr:8.3f} " + " ".join(rest))
+    if (memory := result.peak_memory) is not None:
+        lines.append(
+            f"  memory for {memory['item']} at {memory['setting']:g}, MiB: in"
+            f" {memory['encode_mib']:.0f}, out {memory['decode_mib']:.0f},"
+            f" before it {memory['idle_mib']:.0f}"
+        )
     return "\n".join(lines)
 
 
@@ -95,7 +103,8 @@ def open_clips(
 ) -> Dataset[Clip]:
     """A set of clips, or part of one, or of the first frames of each. Raises DatasetError."""
     open_set: Any = CLIP_SETS[name]
-    found: Dataset[Clip] = open_set(data) if name == "videos" else open_set(data, allow_short)
+    chosen = () if name == "videos" else (allow_short, only or "*")
+    found: Dataset[Clip] = open_set(data, *chosen)
     found = _part(found, only, as_name, limit)
     if frames is None:
         return found
@@ -171,7 +180,7 @@ def main(
             raise click.UsageError(f"no codec {name} for this; there are {', '.join(possible)}")
     if (only is None) != (as_name is None):
         raise click.UsageError("--only and --name go together: a part must not pass for the whole")
-    grid = parse_numbers(qualities, "--qualities") or ours.DEFAULT_QUALITIES
+    grid = parse_numbers(qualities, "--qualities") or None
     judge = open_judge(data, perceptual)
     common: dict[str, Any] = {
         "command": portable_command("benchmarks", sys.argv[1:]),
@@ -197,7 +206,9 @@ def main(
                 common["peak_memory"] = partial(memory_probe.of_item, name, options=given)
             if stills:
                 try:
-                    still = ours.make_still(name, weights, threads, effort, grid)
+                    still = ours.make_still(
+                        name, weights, threads, effort, grid or ours.DEFAULT_QUALITIES
+                    )
                 except WeightsError as error:
                     if codecs:
                         raise click.ClickException(f"{name}: {error}") from error
@@ -207,7 +218,7 @@ def main(
                 look = partial(measure_picture, still, judge)
                 result = run_codec(still, pictures, target, look, kind="pictures", **common)
             else:
-                video = ours.make_video(name, weights, threads)
+                video = ours.make_video(name, weights, threads, grid)
                 target = folder / f"{clips.name}_{name}.json"
                 watch = partial(measure_clip, video, judge)
                 result = run_codec(video, clips, target, watch, kind="clips", **common)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -62,13 +63,18 @@ def open_sequences(
     folder: Path | None,
     source: str,
     allow_short: bool = False,
+    only: str = "*",
 ) -> Dataset[Clip]:
     """Published sequences, from anywhere below `folder`.
 
     allow_short: take files with another number of frames as well, as a set of another name.
+    only: a shell pattern; sequences with other names are left out and need not be there.
     Raises DatasetError naming what is missing, or the frames expected and found.
     """
     folder = existing_folder(folder, name, source)
+    sequences = [sequence for sequence in sequences if fnmatch(sequence.name, only)]
+    if not sequences:
+        raise DatasetError(f"{name} has nothing that matches {only}")
     found = {path.name: path for path in sorted(folder.rglob("*.yuv"))}
     missing = [sequence.file for sequence in sequences if sequence.file not in found]
     if missing:
@@ -88,31 +94,33 @@ def open_sequences(
     return Dataset(f"{name}-short" if short else name, tuple(clips))
 
 
-def open_uvg(folder: Path | None, allow_short: bool = False) -> Dataset[Clip]:
+def open_uvg(folder: Path | None, allow_short: bool = False, only: str = "*") -> Dataset[Clip]:
     """The seven UVG sequences at 1080p, 8 bits, 120 frames a second. Raises DatasetError.
 
     Mercat, Viitanen, Vanne, "UVG dataset: 50/120fps 4K sequences for video codec analysis and
     development", MMSys 2020.
     """
-    return open_sequences("uvg", UVG, folder, UVG_SOURCE, allow_short)
+    return open_sequences("uvg", UVG, folder, UVG_SOURCE, allow_short, only)
 
 
-def open_mcl_jcv(folder: Path | None, allow_short: bool = False) -> Dataset[Clip]:
+def open_mcl_jcv(folder: Path | None, allow_short: bool = False, only: str = "*") -> Dataset[Clip]:
     """The thirty MCL-JCV sequences at 1080p. Raises DatasetError.
 
     Wang et al., "MCL-JCV: a JND-based H.264/AVC video quality assessment dataset", ICIP 2016.
     """
-    return open_sequences("mcl-jcv", MCL_JCV, folder, MCL_JCV_SOURCE, allow_short)
+    return open_sequences("mcl-jcv", MCL_JCV, folder, MCL_JCV_SOURCE, allow_short, only)
 
 
-def open_mcl_jcv_360p(folder: Path | None, allow_short: bool = False) -> Dataset[Clip]:
+def open_mcl_jcv_360p(
+    folder: Path | None, allow_short: bool = False, only: str = "*"
+) -> Dataset[Clip]:
     """MCL-JCV scaled down to 640x360, the size at which BSQ-ViT was measured."""
-    return _at_360p(open_mcl_jcv(folder, allow_short), "mcl-jcv")
+    return _at_360p(open_mcl_jcv(folder, allow_short, only), "mcl-jcv")
 
 
-def open_uvg_360p(folder: Path | None, allow_short: bool = False) -> Dataset[Clip]:
+def open_uvg_360p(folder: Path | None, allow_short: bool = False, only: str = "*") -> Dataset[Clip]:
     """UVG scaled down to 640x360. Raises DatasetError."""
-    return _at_360p(open_uvg(folder, allow_short), "uvg")
+    return _at_360p(open_uvg(folder, allow_short, only), "uvg")
 
 
 def _at_360p(large: Dataset[Clip], name: str) -> Dataset[Clip]:
@@ -121,12 +129,13 @@ def _at_360p(large: Dataset[Clip], name: str) -> Dataset[Clip]:
     return Dataset(large.name.replace(name, f"{name}-360p"), clips, preparation)
 
 
-def write_stand_in(sequence: Sequence1080, folder: Path) -> Path:
+def write_stand_in(sequence: Sequence1080, folder: Path, frames: int | None = None) -> Path:
     """Write a file that stands in for a published sequence, and return its path.
 
-    It has the published name, geometry and length, and shows a generated picture that moves.
+    It has the published name, geometry and length, or so many frames, and shows a generated
+    picture that moves.
     """
-    clip = generated_clip(sequence.width, sequence.height, sequence.frames)
+    clip = generated_clip(sequence.width, sequence.height, frames or sequence.frames)
     path = folder / sequence.file
     with open(path, "wb") as file:
         file.writelines(frame.tobytes() for frame in clip.read())

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from benchmarks import __main__ as main_module
 from benchmarks import ours_video
 from benchmarks.__main__ import main
 from benchmarks.datasets import sequences
@@ -69,6 +70,34 @@ def test_short_ones_of_a_small_size(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     small = [replace(UVG[0], frames=2, width=192, height=176)]
     monkeypatch.setattr(sequences, "UVG", tuple(small))
     take_the_way(tmp_path, small, ["bsqcodec"], "--no-memory")
+
+
+@pytest.mark.usefixtures("tiny_video_weights")
+def test_the_first_frames_of_one_tell_time_and_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the commands of benchmarks/README.md, with no other sequence there."""
+    small = [replace(sequence, width=192, height=176) for sequence in UVG]
+    for module in (sequences, main_module):
+        monkeypatch.setattr(module, "UVG", tuple(small))
+    written = CliRunner().invoke(
+        main, ["stand-in", str(tmp_path), "--only", "Jockey", "--frames", "3"]
+    )
+    assert written.exit_code == 0 and written.output.count("\n") == 1
+    out = tmp_path / "results"
+    arguments = ["--dataset", "uvg", "--data", str(tmp_path), "--only", "Jockey", "--allow-short"]
+    arguments += ["--name", "jockey", "--codecs", "bsqcodec", "--qualities", "30"]
+    done = CliRunner().invoke(main, ["run", *arguments, "--results", str(out)])
+    assert done.exit_code == 0, done.output
+    result = RdResult.load(out / "jockey_bsqcodec.json")
+    (row,) = result.rows
+    assert (row.item, row.frames, row.setting) == ("Jockey", 3, 30)
+    (mean,) = result.means()
+    assert f"{mean.encode_seconds:.3f} {mean.decode_seconds:8.3f}" in done.output
+    assert result.peak_memory is not None
+    assert f"memory for Jockey at 30, MiB: in {result.peak_memory['encode_mib']:.0f}, out" in (
+        done.output
+    )
 
 
 @pytest.mark.skipif(

@@ -19,7 +19,7 @@ from benchmarks.datasets import (
     write_y4m,
 )
 from benchmarks.datasets.clips import read_raw, scaled
-from benchmarks.datasets.sequences import MCL_JCV, UVG, Sequence1080
+from benchmarks.datasets.sequences import MCL_JCV, UVG, Sequence1080, write_stand_in
 
 FRAME_BYTES = 1920 * 1080 * 3 // 2
 
@@ -88,6 +88,16 @@ def test_what_is_missing_is_named_with_its_source(tmp_path: Path) -> None:
         open_mcl_jcv(tmp_path)
     with pytest.raises(DatasetError, match=r"folder of uvg .*BSQCODEC_DATA; published at https"):
         open_uvg(None)
+
+
+def test_only_what_is_asked_for_must_be_there(tmp_path: Path) -> None:
+    write_stand_in(UVG[0], tmp_path, frames=1)
+    found = open_uvg(tmp_path, allow_short=True, only="B*y")
+    assert [clip.name for clip in found.items] == ["Beauty"]
+    with pytest.raises(DatasetError, match=r"1 of 2 files of uvg are missing: Bosphorus"):
+        open_uvg(tmp_path, allow_short=True, only="B*")
+    with pytest.raises(DatasetError, match=r"uvg has nothing that matches Z\*"):
+        open_uvg(tmp_path, only="Z*")
 
 
 def test_half_a_frame_is_noticed(tmp_path: Path) -> None:
