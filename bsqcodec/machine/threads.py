@@ -3,12 +3,17 @@
 A fork copies memory but no threads. OpenMP's, which torch's operations wait for, are missing in the
 child: one large operation there would wait for ever. So torch works with one thread in a process
 that was forked after a codec had been made.
+
+A thread that ends gives back the buffers of MKL, which multiplies matrices for torch, under a lock
+(torch 2.13). A fork at that moment leaves the lock taken in the child for ever. So a fork waits a
+little if threads of a codec have just ended.
 """
 
 from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,10 +22,15 @@ import torch
 
 from bsqcodec.machine.processor import clamp_threads
 
+SECONDS_TO_END = 0.2
+"""How long a thread may take to leave the system after Python has let it go."""
+
 
 @dataclass
 class _Threads:
     """in_use: whether a codec was made. lost: torch's number of threads before the fork, if any.
+
+    ended: when threads of a codec last ended, by `time.monotonic`.
 
     inside: threads of Python that are in `operations_on_one_thread`; outside: torch's number of
     threads when the first of them came there.
@@ -28,6 +38,7 @@ class _Threads:
 
     in_use: bool = False
     lost: int | None = None
+    ended: float = float("-inf")
     inside: int = 0
     outside: int = 1
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -98,6 +109,16 @@ def operations_on_one_thread() -> Iterator[None]:
                 set_own_count(_threads.outside)
 
 
+def threads_have_ended() -> None:
+    """Take note that threads that worked for a codec have just ended."""
+    _threads.ended = time.monotonic()
+
+
+def _before_fork() -> None:
+    """Wait until threads that have just ended are gone."""
+    time.sleep(max(0.0, _threads.ended + SECONDS_TO_END - time.monotonic()))
+
+
 def _after_fork() -> None:
     """In a new child: go without torch's threads, which are not there."""
     _threads.lock = threading.Lock()
@@ -108,4 +129,4 @@ def _after_fork() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(before=_before_fork, after_in_child=_after_fork)

@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import torch
 
+from bsqcodec.machine.threads import set_own_count
 from bsqcodec.models.token_grid import TokenGrid
 from bsqcodec.models.video_priors import VideoPriors
 from bsqcodec.video.frame_symbols import SymbolCoder
@@ -106,12 +108,14 @@ class CodingThreads:
         is_shared: see `Lane`.
         """
         threads = torch.get_num_threads()
-        torch.set_num_threads(max(1, threads // 2) if side_by_side else threads)
+        inside = max(1, threads // 2) if side_by_side else threads
+        executor = partial(ThreadPoolExecutor, 1, initializer=set_own_count, initargs=(inside,))
+        set_own_count(inside)
         try:
-            with ThreadPoolExecutor(1) as entropy, ThreadPoolExecutor(1) as ahead:
+            with executor() as entropy, executor() as ahead:
                 yield CodingThreads(Lane(entropy, is_shared), Lane(ahead, is_shared), helper)
         finally:
-            torch.set_num_threads(threads)
+            set_own_count(threads)
 
     def coder(self, priors: VideoPriors, grid: TokenGrid) -> SymbolCoder | MovingSymbolCoder:
         """A coder for the tokens of a group."""

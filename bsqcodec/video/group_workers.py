@@ -24,7 +24,7 @@ import torch
 
 from bsqcodec.format.memory_limit import FIXED, available
 from bsqcodec.machine.team import working_alone
-from bsqcodec.machine.threads import set_own_count
+from bsqcodec.machine.threads import set_own_count, threads_have_ended
 from bsqcodec.video.coding_threads import CodingThreads, Helper
 from bsqcodec.video.worker_process import WorkerError, WorkerProcess
 
@@ -330,6 +330,7 @@ class GroupWorkers(AbstractContextManager["GroupWorkers"]):
                     place.process.close()  # rather than wait for it
         for thread in self._threads:
             thread.join()
+        threads_have_ended()
         atexit.unregister(self._stop)
         for task in self._tasks:
             task.future.cancel()

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from bsqcodec.machine import threads
 
 ROOT = Path(__file__).parents[2]
 
@@ -15,16 +18,21 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has
 
 
 def finish(code: str, *arguments: str) -> None:
-    """Run code in a fresh process; fails where it does not end well within two minutes."""
-    done = subprocess.run(
+    """Run code in a fresh process; fails where it does not end well within ten minutes."""
+    with subprocess.Popen(
         [sys.executable, "-c", code, *arguments],
         env=os.environ | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=120,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
+        start_new_session=True,
+    ) as process:
+        try:
+            _, errors = process.communicate(timeout=600)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)  # its children too, which hold the pipe
+            raise
+    assert (process.returncode, errors) == (0, "")
 
 
 FORK = """
@@ -127,3 +135,13 @@ print(torch.get_num_threads(), thread_count())
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["3", "3"]
+
+
+def test_a_fork_waits_for_threads_that_have_just_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr(threads.time, "sleep", waited.append)
+    monkeypatch.setattr(threads._threads, "ended", float("-inf"))
+    threads._before_fork()
+    threads.threads_have_ended()
+    threads._before_fork()
+    assert waited[0] == 0 and 0 < waited[1] <= threads.SECONDS_TO_END
