@@ -57,6 +57,10 @@ class MachineError(BsqError):
     """The machine, or a setting that is about it, does not allow what was asked for."""
 
 
+class ClusterError(BsqError):
+    """A scheduler of workers is not there, or its workers cannot do what was asked of them."""
+
+
 class WeightsError(BsqError):
     """The weights that a file needs are missing or wrong; the text names their id."""
 

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from functools import partial
 from typing import TYPE_CHECKING
 
 from bsqcodec.encoder.effort import is_optimised, notes_on
@@ -23,14 +22,12 @@ from bsqcodec.machine.scope import coding
 from bsqcodec.media.video.video_files import VideoFormat, VideoFrame, VideoReader
 from bsqcodec.options import EncodeOptions
 from bsqcodec.targets import DEFAULT_TARGET
-from bsqcodec.video.coding_threads import CodingThreads
 from bsqcodec.video.encode_groups import GroupsInFlight
-from bsqcodec.video.family_encoders import GroupCoder, GroupEncoders, group_encoders_of
+from bsqcodec.video.family_encoders import GroupEncoders, group_encoders_of
 from bsqcodec.video.frame_window import FrameWindow
-from bsqcodec.video.group_workers import GroupWorkers
+from bsqcodec.video.group_coding import GroupCoders
+from bsqcodec.video.local_coders import LocalCoders
 from bsqcodec.video.stream_format import header_for
-from bsqcodec.video.video_model import VideoModel
-from bsqcodec.video.worker_process import RemoteGroupCoder, WorkerProcess
 
 if TYPE_CHECKING:
     from bsqcodec.video.codec import VideoCodec
@@ -91,16 +88,13 @@ def encode_reader(
     notes = (*notes, *memory_notes("frames", form.width, form.height, video_memory))
     with (
         coding(codec.device, "this video"),
-        codec.workers(
-            codec.model, (form.width, form.height), reader.expected_frames, not optimised
-        ) as workers,
+        _coders(codec, encoders, reader, options, side_by_side=not optimised) as coders,
     ):
         writer = VideoFileWriter(
             sink, header_for(form, codec.model.id, codec.model.image_id), form.metadata
         )
         times = ShownTimes(writer.header)
-        encoding = _Encoding(codec.model, encoders, options, rate_control, workers)
-        totals = _write_groups(encoding, reader, writer, times, progress)
+        totals = _write_groups(coders, rate_control, options.gop, reader, writer, times, progress)
         writer.close(totals.duration)
     count = sum(totals.groups)
     missed = None
@@ -119,6 +113,20 @@ def encode_reader(
         seconds=time.perf_counter() - started,
         notes=(*reader.notes, *notes, *times.notes),
     )
+
+
+def _coders(
+    codec: VideoCodec,
+    encoders: GroupEncoders,
+    reader: VideoReader,
+    options: EncodeOptions,
+    *,
+    side_by_side: bool,
+) -> GroupCoders:
+    """Those who code the groups of a video."""
+    width, height = reader.format.width, reader.format.height
+    workers = codec.workers(codec.model, (width, height), reader.expected_frames, side_by_side)
+    return LocalCoders(workers, codec.model, encoders, (height, width), options)
 
 
 @dataclass
@@ -148,28 +156,10 @@ class _Totals:
         self.picture_bytes += coded.size
 
 
-@dataclass(frozen=True)
-class _Encoding:
-    """How the groups of a video are coded, and by whom."""
-
-    model: VideoModel
-    encoders: GroupEncoders
-    options: EncodeOptions
-    rate_control: RateControl
-    workers: GroupWorkers
-
-    def start(
-        self, form: VideoFormat, process: WorkerProcess | None, threads: CodingThreads, dry: bool
-    ) -> GroupCoder:
-        """Start a group, in a process or, for None, here."""
-        if process is None:
-            return self.encoders.start(threads, dry=dry)
-        size = form.height, form.width
-        return RemoteGroupCoder(process, self.model.path, size, self.options, dry)
-
-
 def _write_groups(
-    encoding: _Encoding,
+    coders: GroupCoders,
+    rate_control: RateControl,
+    gop: int | None,
     reader: VideoReader,
     writer: VideoFileWriter,
     times: ShownTimes,
@@ -178,15 +168,14 @@ def _write_groups(
     """Code all groups and write them, each followed by the side stream's bytes that
     came with it."""
     form = reader.format
-    gop, slack = encoding.options.gop, 0
+    slack = 0
     if gop is None:
         gop = default_gop(form)
         slack = gop // LAST_GOP_EXTENSION
     window = FrameWindow(_growing(reader.frames(), times), _nominal_step(form))
     groups = GroupsInFlight(
-        encoding.workers,
-        partial(encoding.start, form),
-        encoding.rate_control,
+        coders,
+        rate_control,
         window,
         gop,
         slack,

@@ -9,7 +9,7 @@ however many groups are coded at a time.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import CancelledError, Future, wait
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -18,17 +18,8 @@ from functools import partial
 from bsqcodec.encoder.frame_types import is_unlike
 from bsqcodec.encoder.rate_control import CodedGroup, GroupControl, RateControl
 from bsqcodec.media.video.video_files import VideoFrame
-from bsqcodec.video.coding_threads import CodingThreads
-from bsqcodec.video.family_encoders import GroupCoder
 from bsqcodec.video.frame_window import FrameWindow
-from bsqcodec.video.group_workers import GroupWorkers
-from bsqcodec.video.worker_process import WorkerProcess
-
-MAX_BYTES_AHEAD = 2**29
-"""Bytes of frames up to which frames are read that the group in front does not need."""
-
-StartGroup = Callable[["WorkerProcess | None", CodingThreads, bool], GroupCoder]
-"""Starts a group in a process, or None: here. The last argument says whether it is a dry run."""
+from bsqcodec.video.group_coding import CodeGroup, GroupCoders, GroupCoding, GroupFrame
 
 
 @dataclass(frozen=True)
@@ -65,8 +56,7 @@ class GroupsInFlight:
 
     def __init__(
         self,
-        workers: GroupWorkers,
-        start: StartGroup,
+        coders: GroupCoders,
         rate_control: RateControl,
         window: FrameWindow,
         frames: int,
@@ -74,7 +64,7 @@ class GroupsInFlight:
         time_base: Fraction,
         tell: Callable[[int], None],
     ) -> None:
-        self._workers, self._start, self._rate_control = workers, start, rate_control
+        self._coders, self._rate_control = coders, rate_control
         self._window, self._most, self._slack = window, frames, slack
         self._time_base, self._tell = time_base, tell
         self._groups: list[_Group] = []
@@ -143,7 +133,7 @@ class GroupsInFlight:
 
     def _begin_group(self) -> bool:
         """Begin the next group if that can be done now; return whether it was."""
-        if len(self._groups) > self._workers.most or (self._workers.most == 1 and self._groups):
+        if len(self._groups) > self._coders.most or (self._coders.most == 1 and self._groups):
             return False
         first = self._expected_end(self._groups[-1]) if self._groups else self._written
         if first is None or first >= self._window.count:
@@ -154,14 +144,14 @@ class GroupsInFlight:
         group = _Group(first, partial(self._rate_control.begin, index, first))
         with self._lock:
             self._groups.append(group)
-        group.future = self._workers.submit(partial(self._code, group))
+        group.future = self._coders.submit(partial(self._code, group))
         return True
 
     def _look_at(self, frame: VideoFrame | None) -> None:
         """Take note of whether a frame that was just read looks like a new scene."""
         number = self._window.count - 1
         before = self._window.known(number - 1)
-        if frame is None or before is None or self._workers.most == 1:
+        if frame is None or before is None or self._coders.most == 1:
             return
         if is_unlike(frame.pixels, before.pixels):
             self._cuts.add(number)
@@ -191,44 +181,51 @@ class GroupsInFlight:
         if count < self._groups[0].first + reach:
             return True
         kept = (count - self._window.first) * frame.pixels.nbytes
-        return count < self._groups[-1].first + reach and kept < MAX_BYTES_AHEAD
+        return count < self._groups[-1].first + reach and kept < self._coders.max_bytes_ahead
 
-    # In the threads of the workers ----------------------------------------------------------------
+    # In the threads of the coders -----------------------------------------------------------------
 
-    def _code(
-        self, group: _Group, process: WorkerProcess | None, threads: CodingThreads
-    ) -> tuple[int, CodedGroup, float]:
+    def _code(self, group: _Group, code: CodeGroup) -> tuple[int, CodedGroup, float]:
         """Code a group, again with other steps until its control accepts it.
 
         Returns the step, the group, and how many seconds it is shown.
         """
         control = group.begin()
-        step, count = control.first_step(), None
+        step = control.first_step()
+        group.has_ended = False  # where this is done again, since a coder was lost
+        coded = code(self._first_coding(group, step, control.dry))
+        group.has_ended = True
         while True:
-            coder = self._start(process, threads, control.dry)
-            if count is None:
-                self._add_new_frames(group, coder, step)
-                count = group.frames
-            else:
-                for number in range(group.first, group.first + count):
-                    self._add(group, coder, number, step, detect_scene_change=False)
-            coded, seconds = coder.finish(), self._seconds(group)
+            seconds = self._seconds(group)
             following = control.judge(step, coded, seconds)
             if following is None:
                 return step, coded, seconds
             step = following
+            coded = code(self._further_coding(group, step, control.dry))
 
-    def _add_new_frames(self, group: _Group, coder: GroupCoder, step: int) -> None:
-        """Code the frames of a group for the first time, which tells how many there are."""
+    def _first_coding(self, group: _Group, step: int, dry: bool) -> GroupCoding:
+        """The coding of the frames of a group that tells how many there are."""
         group.frames = 0
-        number = group.first
-        while self._may_take(group, number) and self._add(group, coder, number, step):
-            number += 1
-            self._workers.count_frame()
+
+        def tell(done: int) -> None:
             with self._lock:
-                group.frames += 1
+                group.frames = done
                 self._report()
-        group.has_ended = True
+
+        return GroupCoding(self._possible_frames(group), step, dry, True, tell)
+
+    def _further_coding(self, group: _Group, step: int, dry: bool) -> GroupCoding:
+        """Another coding of the same frames."""
+        numbers = range(group.first, group.first + group.frames)
+        frames = (self._frame(group, number) for number in numbers)
+        return GroupCoding(frames, step, dry, False, lambda done: None)
+
+    def _possible_frames(self, group: _Group) -> Iterator[GroupFrame]:
+        """The frames that belong to a group unless a new scene begins before."""
+        number = group.first
+        while self._may_take(group, number):
+            yield self._frame(group, number)
+            number += 1
 
     def _may_take(self, group: _Group, number: int) -> bool:
         """Whether a group may take in a frame, if there is one: its length permits, or the video
@@ -239,20 +236,12 @@ class GroupsInFlight:
             return True
         return self._window.wait_for(number + self._slack) is None
 
-    def _add(
-        self,
-        group: _Group,
-        coder: GroupCoder,
-        number: int,
-        step: int,
-        detect_scene_change: bool = True,
-    ) -> bool:
-        """Code a frame; return False if it begins a new scene. Raises CancelledError."""
+    def _frame(self, group: _Group, number: int) -> GroupFrame:
+        """A frame of a group. Raises CancelledError."""
         frame, following = self._window.wait_for(number), self._window.known(number + 1)
         if group.is_cancelled or frame is None:
             raise CancelledError
-        ahead = None if following is None else following.pixels
-        return coder.add(frame.pixels, step, detect_scene_change, ahead)
+        return GroupFrame(number, frame, None if following is None else following.pixels)
 
     def _report(self) -> None:
         """Tell how many frames are coded, if these are more than before."""
