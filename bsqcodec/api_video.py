@@ -60,6 +60,7 @@ def encode_video(
     model: str = "transform",
     device: str = "auto",
     threads: int | None = None,
+    scheduler: str | None = None,
     **options: Unpack[VideoKeywords],
 ) -> CodedVideo:
     """Code a video as a .bsq file, with its sound and subtitles; tell what came of it.
@@ -81,11 +82,13 @@ def encode_video(
     overwrite: replace the destination. raw: what a file of bare samples does not say. frame_rate:
     of numbered pictures. start, duration: in seconds, of the part that is wanted, which begins at
     time 0; sound and subtitles are cut with the frames. max_pixels: of one frame. weights: a file;
-    model: the family of the weights to use without one, "transform" or "bsq".
+    model: the family of the weights to use without one, "transform" or "bsq". scheduler: the
+    address of a dask.distributed scheduler, whose workers code the groups of frames.
     Raises ValueError for another effort, tune or gop, or a part that begins or lasts less than 0
     seconds, TypeError for arguments of other types, MediaError, LimitError, TargetError,
-    WeightsError, VerifyError, OutputError for a destination of another name, OutputExistsError or
-    OSError. What is wrong with the destination is raised before any work is done.
+    WeightsError, ClusterError, VerifyError, OutputError for a destination of another name,
+    OutputExistsError or OSError. What is wrong with the destination is raised before any work is
+    done.
     """
     from bsqcodec.media.video.part import Part
     from bsqcodec.video.encode_file import VideoInput, encode_video_file
@@ -103,7 +106,7 @@ def encode_video(
         part=Part.of(start, duration),
     )
     video.check()
-    codec = _codec(weights, device, threads, model)
+    codec = _codec(weights, device, threads, model, scheduler)
     with _output(destination, overwrite) as file:
         return encode_video_file(codec, video, file, chosen)
 
@@ -122,6 +125,7 @@ def encode_frames(
     model: str = "transform",
     device: str = "auto",
     threads: int | None = None,
+    scheduler: str | None = None,
     **options: Unpack[VideoKeywords],
 ) -> EncodedVideo:
     """Code frames, Pillow images or arrays [H, W] or [H, W, C], as a .bsq video as they come.
@@ -144,7 +148,7 @@ def encode_frames(
     )
     count = len(frames) if isinstance(frames, Sized) else None
     reader = PicturesReader(pictures, _frame_rate(frame_rate), count)
-    codec = _codec(weights, device, threads, model)
+    codec = _codec(weights, device, threads, model, scheduler)
     with _output(destination, overwrite) as file:
         if not chosen.verify:
             return encode_reader(codec, reader, file, chosen)
@@ -273,9 +277,13 @@ def _opened(source: str | Path | bytes | BinaryIO) -> Iterator[SupportsRead]:
 
 @lru_cache(maxsize=1)
 def _codec(
-    weights: str | Path | None, device: str, threads: int | None, model: str = "transform"
+    weights: str | Path | None,
+    device: str,
+    threads: int | None,
+    model: str = "transform",
+    scheduler: str | None = None,
 ) -> VideoCodec:
     """The codec that was used last, as long as it is asked for with the same arguments."""
     from bsqcodec.video.codec import VideoCodec
 
-    return VideoCodec(weights, device=device, threads=threads, model=model)
+    return VideoCodec(weights, device=device, threads=threads, model=model, scheduler=scheduler)

@@ -12,8 +12,12 @@ import hypothesis
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from bsqcodec.image.codec import Codec
     from bsqcodec.video.codec import VideoCodec
+
+    from .dask_processes import Dask
 
 # a busy machine makes no test wrong
 hypothesis.settings.register_profile(
@@ -101,3 +105,17 @@ def tiny_video_weights(video_weights: Path, monkeypatch: pytest.MonkeyPatch) -> 
     """Makes the tiny models of pictures and video the default ones; returns their folder."""
     monkeypatch.setenv("BSQCODEC_WEIGHTS", str(video_weights.parent))
     return video_weights.parent
+
+
+@pytest.fixture
+def dask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dask]:
+    """A real scheduler with two workers."""
+    from .dask_processes import Dask
+
+    dask = Dask(tmp_path_factory.mktemp("dask"))
+    try:
+        dask.start_worker("first")
+        dask.start_worker("second")
+        yield dask
+    finally:
+        dask.stop()

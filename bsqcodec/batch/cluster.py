@@ -6,10 +6,8 @@ every few cores. All machines must see inputs and output under the same paths.
 
 from __future__ import annotations
 
-import importlib
-import logging
 import threading
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
@@ -17,17 +15,16 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Final
 
-from bsqcodec import __version__
 from bsqcodec.batch.errors import BatchError
 from bsqcodec.batch.executor import Advance, Event
 from bsqcodec.batch.journal import NAME
 from bsqcodec.batch.work import Failure, Job, Outcome, attempt, throttled
+from bsqcodec.errors import ClusterError
+from bsqcodec.machine.dask_scheduler import CONNECT_SECONDS, check_versions, connect
 
 if TYPE_CHECKING:
     from distributed import Client, Future
 
-_CONNECT_SECONDS: Final = 10
-_WORKER_SECONDS: Final = 30
 _LOOK_SECONDS: Final = 1.0
 _JOBS_A_WORKER: Final = 2
 """Jobs handed out to a worker process: one in work, and the next, so that it need not wait."""
@@ -49,17 +46,23 @@ class Cluster:
         """
         if not jobs:
             return
-        client = _connect(self._address)
         try:
-            _check_workers(client, jobs[0])
+            client = connect(self._address)
+        except ClusterError as error:
+            raise BatchError(str(error)) from error
+        try:
+            check_versions(client)
+            _check_folder(client, jobs[0])
             yield from _Session(client, jobs).events()
         except BatchError:
             raise
+        except ClusterError as error:
+            raise BatchError(str(error)) from error
         except Exception as error:  # whatever dask makes of a lost scheduler
             raise BatchError(f"the scheduler at {self._address} is gone") from error
         finally:
             with suppress(Exception):  # whatever a lost scheduler makes of it
-                client.close(timeout=_CONNECT_SECONDS)
+                client.close(timeout=CONNECT_SECONDS)
 
 
 class _Session:
@@ -121,7 +124,7 @@ class _Session:
         """The outcome that a worker gave, or why it could not."""
         self._check_scheduler()
         try:
-            outcome: Outcome = future.result(timeout=_CONNECT_SECONDS)
+            outcome: Outcome = future.result(timeout=CONNECT_SECONDS)
         except ModuleNotFoundError as error:
             return Failure(BatchError(f"a worker has no module {error.name}"))
         except Exception as error:  # noqa: BLE001 -- dask's, such as KilledWorker
@@ -142,65 +145,21 @@ def code_remotely(job: Job, index: int, topic: str) -> Outcome:
         return attempt(job, report)
 
 
-def _connect(address: str) -> Client:
-    try:
-        distributed = importlib.import_module("distributed")
-    except ModuleNotFoundError as error:
-        raise BatchError(
-            f"a scheduler needs the package {error.name}: pip install 'bsqcodec[cluster]'"
-        ) from error
-    for name in ("distributed", "distributed.client", "distributed.core", "distributed.comm"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)  # what it would say, our errors say
-    try:
-        client = distributed.Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)
-    except (OSError, ValueError) as error:
-        raise BatchError(
-            f"no scheduler answers at {address}; `dask scheduler` starts one"
-        ) from error
-    try:
-        client.wait_for_workers(1, timeout=_WORKER_SECONDS)
-    except TimeoutError as error:
-        client.close()
-        raise BatchError(
-            f"the scheduler at {address} has no workers; `dask worker {address}` starts some"
-        ) from error
-    return client
-
-
-def _check_workers(client: Client, job: Job) -> None:
-    """Refuse workers that cannot do the jobs. Those that join later are found out by a job."""
-    journal = str(Path(job.output) / NAME)
-    answers: dict[str, dict[str, Any]] = client.run(_probe(), journal)
-    for address, answer in sorted(answers.items()):
-        if answer["missing"] is not None:
-            raise BatchError(f"the worker {address} has no module {answer['missing']}")
-        if answer["version"] != __version__:
-            raise BatchError(
-                f"the worker {address} has bsqcodec {answer['version']}, not {__version__}; install"
-                " the same on all machines"
-            )
-        if job.journal_id not in answer["journal"]:
+def _check_folder(client: Client, job: Job) -> None:
+    """Refuse workers that do not see the output. Those that join later are found out by a job."""
+    journals: dict[str, str] = client.run(_first_line, str(Path(job.output) / NAME))
+    for address, first in sorted(journals.items()):
+        if job.journal_id not in first:
             raise BatchError(
                 f"the worker {address} does not see the folder {job.output}; all machines need the"
                 " same folders"
             )
 
 
-def _probe() -> Callable[[str], dict[str, Any]]:
-    """A function for workers that may have no bsqcodec:
-    a local one is sent as code, not by name."""
-
-    def probe(journal: str) -> dict[str, Any]:
-        try:
-            import bsqcodec
-        except ModuleNotFoundError as error:
-            return {"missing": error.name}
-        found = {"missing": None, "version": bsqcodec.__version__, "journal": ""}
-        try:
-            with open(journal, encoding="utf-8", errors="replace") as file:
-                found["journal"] = file.readline()
-        except OSError:
-            pass
-        return found
-
-    return probe
+def _first_line(path: str) -> str:
+    """The first line of a file; empty where it cannot be read."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.readline()
+    except OSError:
+        return ""

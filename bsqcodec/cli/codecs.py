@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Codecs:
-    """What --weights, --device, --threads and --model say, and the codecs that follow from it.
+    """What --weights, --device, --threads, --model and --scheduler say, and the codecs of it.
 
     Loading raises WeightsError, LimitError for lack of memory.
     """
@@ -24,6 +24,7 @@ class Codecs:
     device: str
     threads: int | None
     model: str = "transform"
+    scheduler: str | None = None
 
     @cached_property
     def picture(self) -> Codec:
@@ -39,4 +40,10 @@ class Codecs:
         check_address_space()
         from bsqcodec.video.codec import VideoCodec
 
-        return VideoCodec(self.weights, device=self.device, threads=self.threads, model=self.model)
+        return VideoCodec(
+            self.weights,
+            device=self.device,
+            threads=self.threads,
+            model=self.model,
+            scheduler=self.scheduler,
+        )

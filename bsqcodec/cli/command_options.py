@@ -241,9 +241,15 @@ class MachineOptions:
     threads: int | None
     weights: str | None
 
-    def codecs(self, console: Console, model: str = FAMILIES[0]) -> Codecs:
-        """The codecs of a run with these options and a family of weights."""
-        return Codecs(self.weights, self.device, limit_threads(console, self.threads), model)
+    def codecs(
+        self, console: Console, model: str = FAMILIES[0], scheduler: str | None = None
+    ) -> Codecs:
+        """The codecs of a run with these options and a family of weights.
+
+        scheduler: of the workers that code videos, if not this machine does.
+        """
+        threads = self.threads if scheduler else limit_threads(console, self.threads)
+        return Codecs(self.weights, self.device, threads, model, scheduler)
 
 
 def machine_options(command: Command) -> Command:

@@ -58,6 +58,12 @@ if TYPE_CHECKING:
 @command_options.encoding_options
 @command_options.model_option
 @video_encoding_options
+@click.option(
+    "--scheduler",
+    metavar="ADDRESS",
+    help="Videos: have the workers of this dask.distributed scheduler (tcp://host:8786) code the"
+    " groups of frames.",
+)
 @command_options.force_option
 @command_options.machine_options
 @command_options.max_pixels_option
@@ -72,6 +78,7 @@ def encode(
     encoding: EncodeOptions,
     model: str,
     video: InputOptions,
+    scheduler: str | None,
     force: bool,
     machine: command_options.MachineOptions,
     as_json: bool,
@@ -89,6 +96,7 @@ def encode(
     videos = {source for source in inputs if _is_video(source, video.as_video, raw)}
     if len(videos) < len(set(inputs)):
         _refuse_for_pictures(encoding, video)
+        refuse({"--scheduler": scheduler}, "pictures; bsqcodec batch has it for many of them")
     if videos:
         only_pictures = {"--look": encoding.look, "--pixel-checksum": encoding.pixel_checksum}
         refuse(only_pictures, "videos")
@@ -96,7 +104,7 @@ def encode(
         refuse({"--fps": video.fps}, "videos that tell their own")
     settings = Settings(encoding, video, raw, force, as_json)
     command_options.check_model(model, machine.weights)
-    codecs = machine.codecs(console, model)
+    codecs = machine.codecs(console, model, scheduler)
 
     def encode_one(job: Job) -> None:
         if job.source in videos:

@@ -33,7 +33,7 @@ GROUPS: Final = {
     "Drawing": ("drawn_size", "source", "mask", "seed", "steps", "temperature"),
     "Part": ("crop",),
     "Damage": ("partial", "no_fill"),
-    "Batch": ("direction", "hidden", "resume", "dry_run", "workers", "scheduler"),
+    "Batch": ("direction", "hidden", "resume", "dry_run"),
     "Output": (
         *(
             "thumbnail",
@@ -48,7 +48,16 @@ GROUPS: Final = {
         ),
         *("as_json", "log", "quiet", "verbose", "version", "help"),
     ),
-    "Machine": ("device", "threads", "weights", "lpips", "max_pixels", "max_memory"),
+    "Machine": (
+        "workers",
+        "scheduler",
+        "device",
+        "threads",
+        "weights",
+        "lpips",
+        "max_pixels",
+        "max_memory",
+    ),
 }
 """Names of parameters by the title of their group, in the order of the help."""
 

@@ -52,7 +52,9 @@ class VideoCodec:
     "transform" or "bsq". device: "auto", "cpu" or "cuda". threads: of the CPU, as for `Codec`.
     worker_processes: with two or more threads on a CPU, code the groups of longer videos in
     processes too (`bsqcodec.video.group_workers`), one for each thread but the first; they end with
-    the codec. Raises WeightsError.
+    the codec. scheduler: the address of a dask.distributed scheduler, whose workers code the groups
+    of videos in place of this machine (`bsqcodec.video.cluster_coders`); `threads` are those of a
+    worker then, too, by default as many as it was started with. Raises WeightsError.
 
     The attribute `model` holds the weights that videos are coded with; `notes`,
     sentences that every coded video gets.
@@ -67,9 +69,10 @@ class VideoCodec:
         int8: bool | None = None,
         worker_processes: bool = True,
         model: str = DEFAULT_FAMILY,
+        scheduler: str | None = None,
     ) -> None:
-        self.device, self.notes = set_up_machine(device, threads)
-        self._int8 = int8
+        self.device, self.notes = set_up_machine(device, threads if scheduler is None else None)
+        self.int8, self.threads, self.scheduler = int8, threads, scheduler
         path = default_video_weights(model) if weights is None else Path(weights)
         self.model = load_video_model(path, self.device, int8)
         self._processes: WorkerProcesses | None = None
@@ -110,7 +113,7 @@ class VideoCodec:
         Raises WeightsError.
         """
         if model_id not in self._loaded:
-            self._loaded[model_id] = find_video_model(model_id, image_id, self.device, self._int8)
+            self._loaded[model_id] = find_video_model(model_id, image_id, self.device, self.int8)
         model = self._loaded[model_id]
         if model.image_id != image_id:
             raise WeightsError(

@@ -8,6 +8,7 @@ checked if that is wanted.
 from __future__ import annotations
 
 import math
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -22,7 +23,9 @@ from bsqcodec.format.byte_source import SupportsWrite
 from bsqcodec.format.video_times import DEFAULT_FRAME_RATE
 from bsqcodec.media.files import temporary_file
 from bsqcodec.media.video.bare_samples import check_bare_samples
+from bsqcodec.media.video.frame_sequence import find_pictures
 from bsqcodec.media.video.video_files import Part, RawVideo, VideoFrame, VideoReader, open_video
+from bsqcodec.media.video.video_source import is_sequence
 from bsqcodec.options import EncodeOptions
 from bsqcodec.targets import Size
 from bsqcodec.video.codec import VideoCodec
@@ -61,6 +64,44 @@ class VideoInput:
     def can_reopen(self) -> bool:
         """Whether `open` can be called more than once."""
         return isinstance(self._source, (str, Path)) or self._start is not None
+
+    def elsewhere(self) -> VideoInput | None:
+        """The same frames, without the sound, as another process may read them: by absolute paths.
+
+        None for a stream, and for a pipe that has a name.
+        """
+        if not self.files():
+            return None
+        return VideoInput(
+            Path(os.path.abspath(cast("str | Path", self._source))),
+            replace(self._options, audio="none"),
+            raw=self._raw,
+            frame_rate=self._frame_rate,
+            allow_damage=self._allow_damage,
+            part=self._part,
+        )
+
+    def files(self) -> list[Path]:
+        """The file, or those of the pictures. Raises MediaError where there are no pictures."""
+        if not isinstance(self._source, (str, Path)):
+            return []
+        path = Path(self._source)
+        if path.is_dir() or is_sequence(path):
+            return find_pictures(path)
+        return [path] if path.is_file() else []
+
+    def starting_at(self, seconds: Fraction) -> VideoInput | None:
+        """The frames from so many seconds after the first one on; None where this is a part."""
+        if self._part is not None:
+            return None
+        return VideoInput(
+            self._source,
+            self._options,
+            raw=self._raw,
+            frame_rate=self._frame_rate,
+            allow_damage=self._allow_damage,
+            part=Part(seconds),
+        )
 
     def check(self) -> int | None:
         """Raise what `open` would, where the video can be opened twice.
@@ -203,7 +244,13 @@ def _code(
     """Code a video once."""
     with source.open() as reader:
         encoded = encode_reader(
-            codec, reader, sink, options, rate_control=rate_control, progress=progress
+            codec,
+            reader,
+            sink,
+            options,
+            source=source,
+            rate_control=rate_control,
+            progress=progress,
         )
         return CodedVideo(
             **vars(encoded),

@@ -31,6 +31,7 @@ from bsqcodec.video.stream_format import header_for
 
 if TYPE_CHECKING:
     from bsqcodec.video.codec import VideoCodec
+    from bsqcodec.video.encode_file import VideoInput
 
 DEFAULT_GOP_SECONDS = 1.0
 """Length of a group of pictures, unless a scene ends before."""
@@ -68,12 +69,14 @@ def encode_reader(
     sink: SupportsWrite,
     options: EncodeOptions,
     *,
+    source: VideoInput | None = None,
     rate_control: RateControl | None = None,
     progress: Progress | None = None,
 ) -> EncodedVideo:
     """Code all frames of a reader into a sink, with the weights, device and threads of a codec.
 
-    See `bsqcodec.video.codec.VideoCodec.encode`.
+    source: what the reader reads, for workers of a cluster that see it too. All else is as of
+    `bsqcodec.video.codec.VideoCodec.encode`.
     """
     started = time.perf_counter()
     form = reader.format
@@ -83,12 +86,11 @@ def encode_reader(
     elif rate_control.scale != encoders.scale:
         raise ValueError("the rate control has other steps than the family of the weights")
     area = form.height * form.width
-    optimised = is_optimised(options.effort, area)
     notes = (*codec.notes, *notes_on(options.effort, area, "each frame"))
     notes = (*notes, *memory_notes("frames", form.width, form.height, video_memory))
     with (
         coding(codec.device, "this video"),
-        _coders(codec, encoders, reader, options, side_by_side=not optimised) as coders,
+        _coders(codec, encoders, reader, options, source) as coders,
     ):
         writer = VideoFileWriter(
             sink, header_for(form, codec.model.id, codec.model.image_id), form.metadata
@@ -111,7 +113,7 @@ def encode_reader(
         bpp=8 * writer.bytes_written / max(count * area, 1),
         psnr=psnr_of_error(totals.squared_error / max(count, 1)),
         seconds=time.perf_counter() - started,
-        notes=(*reader.notes, *notes, *times.notes),
+        notes=(*reader.notes, *notes, *times.notes, *coders.notes),
     )
 
 
@@ -120,11 +122,15 @@ def _coders(
     encoders: GroupEncoders,
     reader: VideoReader,
     options: EncodeOptions,
-    *,
-    side_by_side: bool,
+    source: VideoInput | None,
 ) -> GroupCoders:
-    """Those who code the groups of a video."""
+    """Those who code the groups of a video: here, or on a cluster if the codec has one."""
     width, height = reader.format.width, reader.format.height
+    if codec.scheduler is not None:
+        from bsqcodec.video.cluster_coders import ClusterCoders, session_of
+
+        return ClusterCoders(codec.scheduler, session_of(codec, (height, width), options, source))
+    side_by_side = not is_optimised(options.effort, height * width)
     workers = codec.workers(codec.model, (width, height), reader.expected_frames, side_by_side)
     return LocalCoders(workers, codec.model, encoders, (height, width), options)
 

@@ -212,13 +212,14 @@ class GroupsInFlight:
                 group.frames = done
                 self._report()
 
-        return GroupCoding(self._possible_frames(group), step, dry, True, tell)
+        frames = self._possible_frames(group)
+        return GroupCoding(frames, step, dry, True, tell, lambda: group.is_cancelled)
 
     def _further_coding(self, group: _Group, step: int, dry: bool) -> GroupCoding:
         """Another coding of the same frames."""
         numbers = range(group.first, group.first + group.frames)
         frames = (self._frame(group, number) for number in numbers)
-        return GroupCoding(frames, step, dry, False, lambda done: None)
+        return GroupCoding(frames, step, dry, False, lambda done: None, lambda: group.is_cancelled)
 
     def _possible_frames(self, group: _Group) -> Iterator[GroupFrame]:
         """The frames that belong to a group unless a new scene begins before."""

@@ -7,7 +7,7 @@ coding and does not know who does it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from types import TracebackType
@@ -36,7 +36,7 @@ class GroupCoding:
 
     frames: in order, each as soon as it is read. step: of the quantizer. dry: see `GroupEncoder`.
     detect_scene_change: end the group in front of a new scene; without it all frames belong to it.
-    tell: takes the number of frames that are coded.
+    tell: takes the number of frames that are coded. is_cancelled: whether nobody needs it any more.
     """
 
     frames: Iterable[GroupFrame]
@@ -44,6 +44,7 @@ class GroupCoding:
     dry: bool
     detect_scene_change: bool
     tell: Callable[[int], None]
+    is_cancelled: Callable[[], bool]
 
 
 CodeGroup: TypeAlias = Callable[[GroupCoding], CodedGroup]
@@ -62,6 +63,9 @@ class GroupCoders(Protocol):
 
     @property
     def max_bytes_ahead(self) -> int: ...
+
+    @property
+    def notes(self) -> Sequence[str]: ...
 
     def submit(self, work: Callable[[CodeGroup], Result]) -> Future[Result]:
         """Have a group coded by whoever is free next.

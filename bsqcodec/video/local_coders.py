@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from functools import partial
@@ -31,6 +31,7 @@ class LocalCoders:
     """
 
     max_bytes_ahead = MAX_BYTES_AHEAD
+    notes: Sequence[str] = ()
 
     def __init__(
         self,

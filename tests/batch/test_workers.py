@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
-import os
-import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -27,21 +22,12 @@ from bsqcodec.batch.journal import Journal
 from bsqcodec.batch.plan import make_plan
 from bsqcodec.batch.pool import ProcessPool
 from bsqcodec.batch.work import Coded, Failure, Job, attempt
+from bsqcodec.machine import dask_scheduler
 from bsqcodec.media.image.image_reader import read_picture
 
 from ..batch_tools import Inline, Watch, options, save_picture, temporary_files, tree
+from ..dask_processes import Dask, wait_until
 from ..golden_files import model_path
-
-ROOT = Path(bsqcodec.__file__).parents[1]
-PATIENCE = 300
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Wait for a condition, and fail if it does not come about."""
-    end = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.05)
 
 
 @pytest.fixture
@@ -123,57 +109,6 @@ def test_too_few_workers() -> None:
 # A cluster ----------------------------------------------------------------------------------------
 
 
-class Dask:
-    """A scheduler and workers, each a process of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.processes: dict[str, subprocess.Popen[bytes]] = {}
-        self.file = folder / "scheduler.json"
-        self._start("scheduler", "dask_scheduler", "--host", "127.0.0.1", "--port", "0")
-        wait_until(lambda: self.file.exists() and self.file.read_text().endswith("}"))
-        self.address: str = json.loads(self.file.read_text())["address"]
-
-    def start_worker(self, name: str, path: Path = ROOT) -> None:
-        """Start a worker that finds bsqcodec at `path`."""
-        local = self.folder / name
-        arguments = ("--no-nanny", "--nthreads", "1", "--local-directory", str(local))
-        self._start(name, "dask_worker", *arguments, "--name", name, path=path)
-
-    def _start(self, name: str, module: str, *arguments: str, path: Path = ROOT) -> None:
-        environment = os.environ | {"PYTHONPATH": str(path), "OMP_NUM_THREADS": "1"}
-        with open(self.folder / f"{name}.log", "wb") as log:
-            self.processes[name] = subprocess.Popen(
-                [
-                    *(sys.executable, "-m", f"distributed.cli.{module}", *arguments),
-                    *("--scheduler-file", str(self.file), "--no-dashboard"),
-                ],
-                cwd=self.folder,
-                env=environment,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
-
-    def kill(self, name: str) -> None:
-        """End one of the processes at once."""
-        process = self.processes.pop(name)
-        process.kill()
-        process.wait()
-
-
-@pytest.fixture
-def dask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dask]:
-    """A real scheduler with two workers."""
-    dask = Dask(tmp_path_factory.mktemp("dask"))
-    try:
-        dask.start_worker("first")
-        dask.start_worker("second")
-        yield dask
-    finally:
-        for name in list(dask.processes):
-            dask.kill(name)
-
-
 class KillAfterFirst(Watch):
     """Kills one of the processes once a file is done."""
 
@@ -202,7 +137,7 @@ def test_a_cluster(folder: Path, dask: Dask, monkeypatch: pytest.MonkeyPatch) ->
     run_batch(there, chosen, Inline(), again)
     assert again.begun == ["bad.png"]
     for name in ("first", "second"):
-        assert (dask.folder / f"{name}.log").read_text().count("Run out-of-band function") == 1
+        assert (dask.folder / f"{name}.log").read_text().count("Run out-of-band function") == 2
 
     watch = KillAfterFirst(dask, "second")  # a worker dies: another one does its files
     run_batch(make_plan(["in"], Path("killed")), chosen, Cluster(dask.address), watch)
@@ -221,7 +156,8 @@ def test_a_cluster(folder: Path, dask: Dask, monkeypatch: pytest.MonkeyPatch) ->
     assert f"has bsqcodec 0.0.9, not {bsqcodec.__version__}" in str(watch.results["a.png"].error)
     dask.kill("other")
 
-    monkeypatch.setattr(cluster_module, "_CONNECT_SECONDS", 1)
+    for module in (cluster_module, dask_scheduler):
+        monkeypatch.setattr(module, "CONNECT_SECONDS", 1)
     watch = KillAfterFirst(dask, "scheduler")
     plan = make_plan(["in"], Path("lost"))
     run_batch(plan, chosen, Cluster(dask.address), watch)
@@ -237,34 +173,23 @@ def test_a_cluster(folder: Path, dask: Dask, monkeypatch: pytest.MonkeyPatch) ->
 class FakeClient:
     """A client whose workers give this answer."""
 
-    def __init__(self, answer: dict[str, object]) -> None:
+    def __init__(self, answer: object) -> None:
         self._answer = answer
 
-    def run(self, function: object, *arguments: object) -> dict[str, dict[str, object]]:
+    def run(self, function: object, *arguments: object) -> dict[str, object]:
         return {"tcp://there:1": self._answer}
 
 
-@pytest.mark.parametrize(
-    ("answer", "message"),
-    [
-        ({"missing": "bsqcodec"}, "the worker tcp://there:1 has no module bsqcodec"),
-        (
-            {"missing": None, "version": bsqcodec.__version__, "journal": ""},
-            "the worker tcp://there:1 does not see the folder",
-        ),
-    ],
-)
-def test_workers_that_cannot_help(folder: Path, answer: dict[str, object], message: str) -> None:
-    with pytest.raises(BatchError, match=message):
-        cluster_module._check_workers(cast(Any, FakeClient(answer)), jobs(folder)[0])
+def test_workers_that_do_not_see_the_folder(folder: Path) -> None:
+    with pytest.raises(BatchError, match="the worker tcp://there:1 does not see the folder"):
+        cluster_module._check_folder(cast(Any, FakeClient("")), jobs(folder)[0])
 
 
 def test_a_worker_looks_at_the_journal(folder: Path) -> None:
     job = jobs(folder)[0]
     journal = Journal(Path("out"), locked=False)
-    answer = cluster_module._probe()(str(journal.path))
-    assert answer["version"] == bsqcodec.__version__ and job.journal_id in answer["journal"]
-    assert cluster_module._probe()("absent")["journal"] == ""
+    assert job.journal_id in cluster_module._first_line(str(journal.path))
+    assert cluster_module._first_line("absent") == ""
 
 
 def test_a_job_of_another_version(folder: Path) -> None:
