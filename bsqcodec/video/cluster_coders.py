@@ -116,19 +116,23 @@ class _Place:
         first = frames[0].number
         request = GroupRequest(first, coding.step, coding.dry, coding.detect_scene_change)
         answer = self._ask(request, inputs, coding)
-        if isinstance(answer, UnreadableError):
+        if isinstance(answer, Failure) and isinstance(answer.error, UnreadableError):
             self._reads_file = False
             self._inputs.clear()
             answer = self._ask(request, list(map(self._input, frames)), coding)
         if isinstance(answer, Failure):
             raise answer.error
+        if answer is None:
+            raise WorkerError(f"the worker {self.address} was asked to stop")
         coding.tell(len(answer.errors))
-        coded: CodedGroup = answer
-        return coded
+        return answer
 
-    def _ask(self, request: GroupRequest, inputs: list[Any], coding: GroupCoding) -> Any:
+    def _ask(
+        self, request: GroupRequest, inputs: list[Any], coding: GroupCoding
+    ) -> CodedGroup | Failure | None:
         future = self._submit(code_group, self._video, request, inputs)
-        return self._result(future, coding.is_cancelled)
+        answer: CodedGroup | Failure | None = self._result(future, coding.is_cancelled)
+        return answer
 
     def _input(self, each: GroupFrame) -> FrameInput | DaskFuture[Any]:
         """What the worker takes for a frame; pixels are sent to it, once for a group."""

@@ -152,10 +152,11 @@ def prepare(video: WorkerVideo) -> bool | Failure:
 
 def code_group(
     video: WorkerVideo, request: GroupRequest, inputs: Sequence[FrameInput]
-) -> CodedGroup | UnreadableError | Failure:
-    """Code a group. inputs: the frames that may belong to it.
+) -> CodedGroup | Failure | None:
+    """Code a group; return None as soon as nobody wants it any more.
 
-    Raises CancelledError as soon as nobody wants the group any more.
+    inputs: the frames that may belong to it. The error is an UnreadableError where the pixels
+    themselves are needed. No exception gets out, since its traceback would keep the weights.
     """
     from distributed import get_worker
 
@@ -183,9 +184,7 @@ def code_group(
             )
             return code_frames(coder, asked)
     except CancelledError:
-        raise
-    except UnreadableError as error:
-        return error
+        return None
     except Exception as error:  # noqa: BLE001 - who waits for the group raises it
         return _failure(error)
 
@@ -193,7 +192,8 @@ def code_group(
 def _failure(error: Exception) -> Failure:
     """An error as it can be sent: one of the program's own, or what another one says."""
     if isinstance(error, (BsqError, OSError)):
-        return Failure(error)
+        error.__context__ = error.__cause__ = None
+        return Failure(error.with_traceback(None))
     return Failure(ClusterError(f"unexpected {type(error).__name__}: {error}"))
 
 
