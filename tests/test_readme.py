@@ -121,7 +121,7 @@ def test_the_commands_of_a_page(name: str, capsys: pytest.CaptureFixture[str]) -
         assert main([*words, *force]) == 0, (words, capsys.readouterr().err)
 
 
-@pytest.mark.parametrize("name", WITH_COMMANDS)
+@pytest.mark.parametrize("name", [*WITH_COMMANDS, "docs/CLUSTER.md"])
 def test_the_commands_that_need_others_have_options_that_exist(name: str) -> None:
     for words in piped((ROOT / name).read_text(encoding="utf-8")):
         command = cli.commands[words[0]]

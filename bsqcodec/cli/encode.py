@@ -95,8 +95,7 @@ def encode(
     check_standard_input(inputs)
     videos = {source for source in inputs if _is_video(source, video.as_video, raw)}
     if len(videos) < len(set(inputs)):
-        _refuse_for_pictures(encoding, video)
-        refuse({"--scheduler": scheduler}, "pictures; bsqcodec batch has it for many of them")
+        _refuse_for_pictures(encoding, video, scheduler)
     if videos:
         only_pictures = {"--look": encoding.look, "--pixel-checksum": encoding.pixel_checksum}
         refuse(only_pictures, "videos")
@@ -128,7 +127,9 @@ def encode(
     run(console, jobs, encode_one, check=check, folder=new_folder(output))
 
 
-def _refuse_for_pictures(encoding: EncodeOptions, video: InputOptions) -> None:
+def _refuse_for_pictures(
+    encoding: EncodeOptions, video: InputOptions, scheduler: str | None
+) -> None:
     """Raise click.UsageError for an option that only videos have."""
     only_videos = {
         "--bitrate": isinstance(encoding.target, Bitrate),
@@ -138,6 +139,7 @@ def _refuse_for_pictures(encoding: EncodeOptions, video: InputOptions) -> None:
         "--partial": video.partial,
         "--start": video.start,
         "--duration": video.duration,
+        "--scheduler": scheduler,
     }
     refuse(only_videos, "pictures")
 

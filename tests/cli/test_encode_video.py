@@ -6,6 +6,7 @@ import io
 import os
 import re
 import resource
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -352,6 +353,8 @@ def test_a_full_disk(capsys: Output) -> None:
         ("clip.mkv --frame-size 3by4", 2, "is not a size such as"),
         ("clip.mkv --pix-fmt gray", 2, "need --frame-size too"),
         ("photo.png --bitrate 5k", 2, "--bitrate is not for pictures"),
+        ("photo.png --scheduler tcp://x:1", 2, "--scheduler is not for pictures"),
+        ("clip.mkv --scheduler nowhere://x", 1, "no scheduler answers at nowhere://x"),
         ("clip.mkv --effort 3", 2, "'3' is not a whole number from 0 to 2"),
         ("clip.mkv --fps 30", 2, "--fps is not for videos that tell their own"),
         ("empty.mp4", 1, "empty.mp4: the file is empty"),
@@ -383,6 +386,16 @@ def test_errors_are_one_line_and_leave_nothing(
     assert err.startswith("bsqcodec: error: ") and message in err
     assert err.count("\n") == 1
     assert sorted(os.listdir()) == before
+
+
+def test_a_scheduler_needs_a_package(monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    assert main(["encode", "clip.mkv", "--scheduler", "tcp://x:1"]) == 1
+    assert capsys.readouterr().err == (
+        "bsqcodec: error: clip.mkv: a scheduler needs the package distributed: pip install"
+        " 'bsqcodec[cluster]'\n"
+    )
+    assert os.listdir() == ["clip.mkv"]
 
 
 def test_existing_files_are_kept_without_f(capsys: Output) -> None:
