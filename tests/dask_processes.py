@@ -13,7 +13,7 @@ from pathlib import Path
 import bsqcodec
 
 ROOT = Path(bsqcodec.__file__).parents[1]
-PATIENCE = 100
+PATIENCE = 300
 
 
 def wait_until(condition: Callable[[], bool]) -> None:

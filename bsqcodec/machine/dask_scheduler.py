@@ -53,11 +53,15 @@ def connect(address: str) -> Client:
 def check_versions(client: Client, workers: Collection[str] | None = None) -> None:
     """Raise ClusterError for a worker with another bsqcodec, or none.
 
-    workers: their addresses, None for all that there are.
+    workers: their addresses, None for all that there are. One that is lost meanwhile is passed
+    over.
     """
     asked = None if workers is None else list(workers)
-    answers: dict[str, tuple[str | None, str]] = client.run(_version_probe(), workers=asked)
-    for address, (version, missing) in sorted(answers.items()):
+    answers = client.run(_version_probe(), workers=asked, on_error="return")
+    for address, answer in sorted(answers.items()):
+        if isinstance(answer, BaseException):
+            continue
+        version, missing = answer
         if version is None:
             raise ClusterError(f"the worker {address} has no module {missing}")
         if version != __version__:

@@ -39,6 +39,7 @@ def test_a_worker_with_the_same_version() -> None:
     probe = dask_scheduler._version_probe()
     assert probe() == (bsqcodec.__version__, "")
     check_versions(cast(Any, FakeClient(probe())))
+    check_versions(cast(Any, FakeClient(OSError("it was lost meanwhile"))))
 
 
 def test_a_worker_without_bsqcodec(monkeypatch: pytest.MonkeyPatch) -> None:
