@@ -119,3 +119,18 @@ def dask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dask]:
         yield dask
     finally:
         dask.stop()
+
+
+@pytest.fixture(params=[False, True], ids=["tensors", "loops"])
+def loops(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Runs a test by tensor operations, and by compiled loops; returns which."""
+    use_loops(monkeypatch, request.param)
+    return bool(request.param)
+
+
+def use_loops(monkeypatch: pytest.MonkeyPatch, wanted: bool) -> None:
+    """Have compiled loops used, or tensor operations."""
+    from bsqcodec.machine import compiled
+
+    monkeypatch.setattr(compiled, "is_installed", lambda: wanted)
+    monkeypatch.setenv(compiled.ENVIRONMENT, "1")

@@ -9,7 +9,8 @@ rate weight times the estimated bits of the vectors.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,10 +18,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from bsqcodec.machine.compiled import count_tokens, loops_pay
 from bsqcodec.models.token_grid import TokenGrid
 from bsqcodec.models.transform.compensation import (
     AFTER,
     BEFORE,
+    MARGIN,
     QUARTERS,
     TOKEN,
     block_positions,
@@ -46,6 +49,12 @@ times the cost of one."""
 
 WINDOW_PIXELS = 3
 """The search tries every vector of whole pixels within so many pixels of a start."""
+
+SUBPEL_QUARTERS = 2
+"""The subpel refinement tries every vector within so many quarters of one of whole pixels."""
+
+COARSE_WEIGHT = 0.02
+"""What the square root of a component of a coarse vector costs, in mean differences of luma."""
 
 DOWNSAMPLING = 4
 """The search begins on frames smaller by twice this factor,
@@ -73,13 +82,26 @@ def luma(frame: Tensor) -> Tensor:
     return (0.299 * r + 0.587 * g + 0.114 * b)[None]
 
 
+def _samples(luma: Tensor) -> Tensor:
+    """Luma [1, H, W] in whole quarters, so that sums of differences are exact in float32."""
+    return torch.round(4 * luma)
+
+
 @cache
 def _hadamard(size: int, device: torch.device) -> Tensor:
-    """The orthonormal transform of each 8 of `size` samples, [size, size], symmetric."""
+    """The transform of each 8 of `size` samples, [size, size], symmetric, of 1, -1 and 0."""
     h = torch.ones(1, 1, device=device, dtype=torch.float32)
     while len(h) < 8:
         h = torch.cat([torch.cat([h, h], 1), torch.cat([h, -h], 1)])
-    return torch.block_diag(*[h / 8**0.5] * (size // 8))
+    return torch.block_diag(*[h] * (size // 8))
+
+
+@cache
+def _component_bits(device: torch.device) -> Tensor:
+    """Estimated bits of a component of a vector by its distance from what was predicted."""
+    distance = np.arange(2 * QUARTERS * MARGIN)
+    bits = OCTAVE_BITS * np.log2(1 + distance)
+    return torch.from_numpy(bits.astype(np.float32)).to(device)
 
 
 @dataclass(frozen=True)
@@ -124,6 +146,8 @@ def search_integer_pel(
     not wait for the decoded frame. rate_weight: of a bit, in sums of absolute differences.
     motion_before: the result for the previous frame, whose vectors become further candidates.
     """
+    count_tokens(current.numel() // TOKEN**2)
+    current, reference = _samples(current), _samples(reference)
     of_tokens = _BlockSearch(current, reference, TOKEN, rate_weight)
     of_quarters = _BlockSearch(current, reference, TOKEN // 2, rate_weight)
     coarse = _search_downsampled(current, reference, TOKEN)
@@ -148,6 +172,7 @@ def refine_subpel(
     current: luma [1, H, W] of a frame; reference: that of the decoded frame before it. The four
     blocks of a token have the same vector unless four vectors cost less.
     """
+    current, reference = _samples(current), _samples(reference)
     of_tokens = _BlockSearch(current, reference, TOKEN, rate_weight, transformed=True)
     of_quarters = _BlockSearch(current, reference, TOKEN // 2, rate_weight, transformed=True)
     found = of_tokens.best_subpel(start.tokens)
@@ -221,25 +246,57 @@ def _search_downsampled(current: Tensor, reference: Tensor, block: int) -> Tenso
 
     Then every vector near the best one is tried on frames 4 times smaller.
     """
-    small, other = (F.avg_pool2d(x[None], DOWNSAMPLING)[0] for x in (current, reference))
-    tiny, tiny_other = (F.avg_pool2d(x[None], 2)[0, 0] for x in (small, other))
+    small, other = (_added(x, DOWNSAMPLING) for x in (current, reference))
+    tiny, tiny_other = (_added(x, 2)[0] for x in (small, other))
     reach = MAX_VECTOR_PIXELS // (2 * DOWNSAMPLING)
-    extended = continued(tiny_other, reach, reach, reach, reach)
-    h, w = tiny.shape
+    extended = continued(tiny_other[None], reach, reach, reach, reach)[0]
     size = block // (2 * DOWNSAMPLING)
     count = 2 * reach + 1
-    across = torch.arange(-reach, reach + 1, device=current.device)
-    costs = []
-    for down in range(-reach, reach + 1):
-        band = extended[down + reach : down + reach + h]
-        moved = band.unfold(1, w, 1).transpose(0, 1)  # [count, h, w], without a copy
-        error = F.avg_pool2d((moved - tiny).abs_(), size + 4, size, 2, count_include_pad=False)
-        costs.append(error + 0.02 * (abs(down) + across.abs().float()[:, None, None]).sqrt())
-    best = torch.cat(costs).argmin(0)
+    errors = _window_errors(tiny, extended, reach, size)
+    longer = np.sqrt(np.abs(np.arange(-reach, reach + 1)))
+    length = torch.from_numpy(np.add.outer(longer, longer).ravel().astype(np.float32))
+    samples = 4 * (2 * DOWNSAMPLING) ** 2  # quarters of luma, added up
+    cost = errors + length.to(errors.device)[:, None, None] * (COARSE_WEIGHT * samples)
+    best = cost.argmin(0)
     field = torch.stack([best // count - reach, best % count - reach], dim=-1) * (2 * QUARTERS)
     search = _BlockSearch(small, other, block // DOWNSAMPLING, 0.0, beside=1)
     chosen = search.choose([field, torch.zeros_like(field)], field)
     return search.best_integer_pel(chosen, WINDOW_PIXELS) * DOWNSAMPLING
+
+
+def _added(x: Tensor, size: int) -> Tensor:
+    """Sums of squares of samples of x [1, H, W]: [1, H / size, W / size], exact."""
+    return F.avg_pool2d(x[None], size)[0] * size**2
+
+
+def _window_errors(tiny: Tensor, other: Tensor, reach: int, size: int) -> Tensor:
+    """Mean differences [shifts, h, w] of blocks with two samples around them, for every shift.
+
+    tiny [H, W]: a frame; other [H + 2 reach, W + 2 reach]: another, continued; size: of a block.
+    """
+    h, w = tiny.shape
+    count = 2 * reach + 1
+    loops = _loops(tiny)
+    if loops is not None:
+        out = torch.empty(count**2, h // size, w // size, dtype=torch.float32)
+        planes = tiny.to(torch.int32).contiguous(), other.to(torch.int32).contiguous()
+        loops.window_errors(*(plane.numpy() for plane in planes), reach, size, out.numpy())
+        return out
+    errors = []
+    for down in range(count):
+        moved = other[down : down + h].unfold(1, w, 1).transpose(0, 1)  # without a copy
+        apart = (moved - tiny).abs_()[:, None]
+        errors.append(F.avg_pool2d(apart, size + 4, size, 2, count_include_pad=False)[:, 0])
+    return torch.cat(errors)
+
+
+def _loops(x: Tensor) -> Any:
+    """The compiled loops for tensors as x, if there are any; else None."""
+    if x.device.type != "cpu" or not loops_pay():
+        return None
+    from bsqcodec.encoder import motion_loops
+
+    return motion_loops
 
 
 def _block_indices(where: Tensor | None, count: int, device: torch.device) -> Tensor:
@@ -268,39 +325,57 @@ class _BlockSearch:
         rows, columns = current.shape[1] // block, current.shape[2] // block
         self.top, self.left = block_positions(rows, columns, block, current.device)
         self.top, self.left = self.top - beside, self.left - beside
-        block += 2 * beside
-        self.reference, self.block, self.rate_weight = extended_frame(reference), block, rate_weight
-        self.blocks = patches_at(extended_frame(current), self.top, self.left, block)[:, 0]
-        self.filters = interpolation_filters(block, current.device)
+        self.block, self.rate_weight = block + 2 * beside, rate_weight
         self.transformed = transformed
-        if transformed:  # the filters give transformed samples at no further cost
-            h = _hadamard(block, current.device)
-            self.blocks = h @ self.blocks @ h
-            self.filters = h @ self.filters
+        self.unit = 1 / 4 / (8 if transformed else 1)  # quarters of luma, orthonormal transforms
+        self.current, self.reference = extended_frame(current), extended_frame(reference)
+        self._loops = _loops(current)
+        if self._loops is not None:
+            planes = self.current, self.reference
+            self._planes = tuple(plane[0].to(torch.int16).numpy() for plane in planes)
+            self._places = torch.stack([self.top, self.left], 1).numpy()
+
+    @cached_property
+    def blocks(self) -> Tensor:
+        """The blocks [n, block, block] of the current frame."""
+        return patches_at(self.current, self.top, self.left, self.block)[:, 0]
 
     def rate_cost(self, vectors: Tensor, predicted: Tensor) -> Tensor:
         """Estimated bits of vectors [..., 2] beside predicted ones, times the rate weight."""
-        distance = (vectors - predicted).abs().float()
-        bits = OCTAVE_BITS * torch.log2(1 + distance).sum(-1)
+        distance = (vectors - predicted).abs()
+        bits = _component_bits(vectors.device)[distance].sum(-1)
         return self.rate_weight * (bits + DIFFERENT_BITS * (distance > 0).any(-1).float())
 
     def error(self, vectors: Tensor, where: Tensor | None = None) -> Tensor:
         """Sum of absolute differences of vectors [n, 2] of blocks `where` [n], or of all."""
+        if self._loops is not None:
+            places = self._places if where is None else self._places[where.numpy()]
+            sums = torch.empty(len(vectors), dtype=torch.int64)
+            mine = vectors.contiguous().numpy()
+            self._loops.errors(
+                *self._planes, places, mine, self.block, self.transformed, sums.numpy()
+            )
+            return sums.float() * self.unit
         top, left, blocks = self.top, self.left, self.blocks
         if where is not None:
             top, left, blocks = top[where], left[where], blocks[where]
         top, left = top + (vectors[:, 0] >> 2), left + (vectors[:, 1] >> 2)
         f = vectors & 3
         if not f.any():
-            return (
-                (patches_at(self.reference, top, left, self.block)[:, 0] - blocks)
-                .abs_()
-                .sum((1, 2))
-            )
-        size = self.block + BEFORE + AFTER
-        patches = patches_at(self.reference, top - BEFORE, left - BEFORE, size)[:, 0]
-        found = self.filters[f[:, 0]] @ patches @ self.filters[f[:, 1]].transpose(-1, -2)
-        return (found - blocks).abs_().sum((1, 2))
+            found = patches_at(self.reference, top, left, self.block)[:, 0]
+        else:
+            size = self.block + BEFORE + AFTER
+            patches = patches_at(self.reference, top - BEFORE, left - BEFORE, size)[:, 0]
+            filters = interpolation_filters(self.block, vectors.device)
+            found = filters[f[:, 0]] @ patches @ filters[f[:, 1]].transpose(-1, -2)
+        return self._sums(_half_up(found) - blocks) * self.unit
+
+    def _sums(self, differences: Tensor) -> Tensor:
+        """Sums of the magnitudes of differences [..., block, block], transformed if wanted."""
+        if self.transformed:
+            h = _hadamard(self.block, differences.device)
+            differences = h @ differences @ h
+        return differences.abs().sum((-1, -2))
 
     def of_tokens(self, field: Tensor, where: Tensor | None = None) -> Tensor:
         """Costs [h, w] of tokens: the sums over the quarters of a field [2 h, 2 w, 2].
@@ -342,19 +417,27 @@ class _BlockSearch:
         """Vectors [k, n, 2] of whole pixels within `near` pixels of a field,
         and their errors [k, n]."""
         centre = (field.reshape(-1, 2) + 2) >> 2
+        steps = torch.arange(-near, near + 1, device=field.device)
+        offsets = torch.cartesian_prod(steps, steps)
+        limit = QUARTERS * MAX_VECTOR_PIXELS
+        vectors = QUARTERS * (centre + offsets[:, None])
+        if self._loops is not None:
+            sums = torch.empty(vectors.shape[:2], dtype=torch.int64)
+            middle = (QUARTERS * centre).numpy()
+            self._loops.errors_around(
+                *self._planes, self._places, middle, self.block, near, sums.numpy()
+            )
+            return vectors.clamp(-limit, limit), sums.float() * self.unit
         size = self.block + 2 * near
         patches = patches_at(
             self.reference, self.top + centre[:, 0] - near, self.left + centre[:, 1] - near, size
         )[:, 0]
-        offsets, errors = [], []
+        errors = []
         for down in range(2 * near + 1):
             for right in range(2 * near + 1):
                 found = patches[:, down : down + self.block, right : right + self.block]
-                errors.append((found - self.blocks).abs_().sum((1, 2)))
-                offsets.append([down - near, right - near])
-        limit = QUARTERS * MAX_VECTOR_PIXELS
-        vectors = QUARTERS * (centre + torch.tensor(offsets)[:, None])
-        return vectors.clamp(-limit, limit), torch.stack(errors)
+                errors.append(self._sums(found - self.blocks))
+        return vectors.clamp(-limit, limit), torch.stack(errors) * self.unit
 
     def best_integer_pel(self, field: Tensor, near: int) -> Tensor:
         """The cheapest vectors of whole pixels within `near` pixels of a field."""
@@ -373,6 +456,30 @@ class _BlockSearch:
         index = _block_indices(where, len(flat), flat.device)
         predicted = _median(field).reshape(-1, 2)[index]
         centre = (flat[index] + 2) >> 2
+        offset = torch.arange(-SUBPEL_QUARTERS, SUBPEL_QUARTERS + 1, device=flat.device)
+        cost = self._subpel_errors(index, centre)
+        down = QUARTERS * centre[:, 0, None] + offset
+        right = QUARTERS * centre[:, 1, None] + offset
+        grid = torch.stack(torch.broadcast_tensors(down[:, :, None], right[:, None, :]), -1)
+        cost = cost + self.rate_cost(grid, predicted[:, None, None])
+        count = len(offset) ** 2
+        best = cost.view(-1, count).argmin(1)
+        limit = QUARTERS * MAX_VECTOR_PIXELS
+        chosen = grid.view(-1, count, 2)[torch.arange(len(best)), best]
+        result = flat.clone()
+        result[index] = chosen.clamp(-limit, limit)
+        return result.view(field.shape)
+
+    def _subpel_errors(self, index: Tensor, centre: Tensor) -> Tensor:
+        """Errors [n, 5, 5] of blocks `index` [n] for vectors around centres [n, 2] in pixels."""
+        if self._loops is not None:
+            side = 2 * SUBPEL_QUARTERS + 1
+            sums = torch.empty(len(index), side, side, dtype=torch.int64)
+            places, middle = self._places[index.numpy()], (QUARTERS * centre).numpy()
+            self._loops.subpel_errors(
+                *self._planes, places, middle, self.block, SUBPEL_QUARTERS, sums.numpy()
+            )
+            return sums.float() * self.unit
         size = self.block + 1 + BEFORE + AFTER
         patches = patches_at(
             self.reference,
@@ -380,28 +487,20 @@ class _BlockSearch:
             self.left[index] + centre[:, 1] - 1 - BEFORE,
             size,
         )[:, 0]
-        shifts = range(-2, 3)
-        matrices = torch.zeros(
-            len(shifts), self.block, size, device=flat.device, dtype=torch.float32
-        )
+        filters = interpolation_filters(self.block, centre.device)
+        shifts = range(-SUBPEL_QUARTERS, SUBPEL_QUARTERS + 1)
+        matrices = torch.zeros(len(shifts), self.block, size, device=centre.device)
         for i, shift in enumerate(shifts):
             start = 1 + (shift >> 2)
-            matrices[i, :, start : start + size - 1] = self.filters[shift & 3]
+            matrices[i, :, start : start + size - 1] = filters[shift & 3]
         stacked = matrices.view(-1, size)
         found = (stacked @ patches @ stacked.t()).view(
             -1, len(shifts), self.block, len(shifts), self.block
         )
-        found -= self.blocks[index, None, :, None, :]
-        cost = found.abs_().sum((2, 4))
-        offset = torch.tensor(list(shifts), device=flat.device)
-        down = QUARTERS * centre[:, 0, None] + offset
-        right = QUARTERS * centre[:, 1, None] + offset
-        grid = torch.stack(torch.broadcast_tensors(down[:, :, None], right[:, None, :]), -1)
-        cost = cost + self.rate_cost(grid, predicted[:, None, None])
-        count = len(shifts) ** 2
-        best = cost.view(-1, count).argmin(1)
-        limit = QUARTERS * MAX_VECTOR_PIXELS
-        chosen = grid.view(-1, count, 2)[torch.arange(len(best)), best]
-        result = flat.clone()
-        result[index] = chosen.clamp(-limit, limit)
-        return result.view(field.shape)
+        blocks = self.blocks[index, None, None]
+        return self._sums(_half_up(found.transpose(2, 3)) - blocks) * self.unit
+
+
+def _half_up(x: Tensor) -> Tensor:
+    """x in whole numbers, halves up."""
+    return torch.floor(x + 0.5)

@@ -20,6 +20,7 @@ from bsqcodec.entropy.motion_vectors import SlotProbabilities, code_vectors
 from bsqcodec.entropy.range_coder import BitDecoder, BitEncoder
 from bsqcodec.errors import FormatError
 from bsqcodec.models.prior.integer import IntegerPrior
+from bsqcodec.models.prior.integer_blocks import compiled_loops
 from bsqcodec.models.prior.order import planes_needed
 from bsqcodec.models.prior.walk import (
     Position,
@@ -102,6 +103,7 @@ class FrameSymbolWriter:
         self._v = np.zeros_like(n)
         self._probabilities = probabilities
         self._encoder = BitEncoder()
+        self._loops = compiled_loops()
 
     @property
     def ideal_bits(self) -> float:
@@ -124,15 +126,25 @@ class FrameSymbolWriter:
         return True
 
     def stops(self, at: Position, probability: Probabilities) -> npt.NDArray[np.bool_]:
-        stops = (self._n[at.tokens] == self._v[at.tokens]).all(1)
+        if self._loops is not None:
+            stops = np.empty(len(at.tokens), bool)
+            self._loops.have_arrived(self._n, self._v, at.tokens, stops)
+        else:
+            stops = (self._n[at.tokens] == self._v[at.tokens]).all(1)
         self._encoder.encode(stops, probability)
-        return np.asarray(stops)
+        return stops
 
     def digits(
         self, at: Position, v: npt.NDArray[np.float32], nonzero: Probabilities, positive: Signs
     ) -> npt.NDArray[np.int8]:
-        where = np.ix_(at.tokens, at.stage.channels)
         power = 3**at.stage.plane
+        if self._loops is not None:
+            digit = np.empty((len(at.tokens), len(at.stage.channels)), np.int8)
+            places = at.tokens, at.stage.channels
+            self._loops.take_next_digits(self._n, self._v, *places, power, digit)
+            write_digits(self._encoder, digit, nonzero, positive)
+            return digit
+        where = np.ix_(at.tokens, at.stage.channels)
         begun = self._v[where]
         # the target's prefix down to this plane is its nearest multiple of 3^plane
         digit = np.rint((self._n[where] - begun) / power).astype(np.int8)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
 from torch import Tensor
@@ -16,8 +18,11 @@ from bsqcodec.encoder.motion_estimation import (
 )
 from bsqcodec.models.transform.compensation import compensate
 
+from ..conftest import use_loops
 from ..motion_fields import field, texture
 from ..tiny_models import seeded
+
+pytestmark = pytest.mark.usefixtures("loops")
 
 
 def search(current: Tensor, reference: Tensor, rate_weight: float = 14.0) -> Tensor:
@@ -84,3 +89,22 @@ def test_vectors_of_the_frame_before_are_candidates() -> None:
     assert not (alone.tokens[..., 1] == 4 * 63).any()
     assert (found.tokens[..., 1] == 4 * 63).any()
     assert (search(current, reference)[..., 1].abs() <= 4 * MAX_VECTOR_PIXELS).all()
+
+
+def test_loops_find_the_same_vectors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of textures that move by fractions of pixels, with noise, over two frames."""
+    with seeded(5):
+        large = texture(160, 192) + 3 * torch.randn(3, 160, 192)
+    frames = [large[:, 16 + d : 112 + d, 16 + 2 * d : 144 + 2 * d] for d in (0, 3, 5)]
+    frames[2] = (frames[2] + torch.roll(frames[2], 1, 2)) / 2
+    found: list[list[Tensor]] = []
+    for wanted in (False, True):
+        use_loops(monkeypatch, wanted)
+        motion, results = None, []
+        for before, frame in pairwise(frames):
+            motion = search_integer_pel(luma(frame), luma(before), 14.0, motion)
+            vectors = refine_subpel(motion, luma(frame), luma(before) + 0.3, 14.0)
+            results += [motion.tokens, motion.quarters, motion.split_candidates, vectors]
+        found.append(results)
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
+    assert (found[0][-1] & 3).any()

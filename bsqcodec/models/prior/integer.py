@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable
-from typing import cast
+from typing import Any, cast
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from bsqcodec.errors import WeightsError
 from bsqcodec.models.pieces import in_pieces
 from bsqcodec.models.prior.integer_blocks import (
+    COMPILED_TOKENS,
     LOGIT_LIMIT,
     IntegerBlocks,
     probability_table,
@@ -103,15 +106,19 @@ class IntegerPrior(IntegerBlocks):
         tokens whose stream matters, the others' is not to be used.
         """
         b, h, w, c = v.shape
-        width = self.config.width
-        x = self._embedding(v.view(-1, c), power).view(b, h, w, width)
         constant = self._t["embed_pass"][kind] + self._t["embed_bucket"][bucket]
         token = self._t["embed_token"] + constant
-        rows = self._rows_at_once(b, h, w)
-        for part, each in zip(x.split(rows, 1), flags.split(rows, 1), strict=True):
-            part += token[each]
-        if context is not None:
-            x += context
+        loops = self.loops()
+        if loops is not None:
+            x = self._embedded(loops, v.view(-1, c), power, flags, token, context)
+            x = x.view(b, h, w, -1)
+        else:
+            x = self._embedding(v.view(-1, c), power).view(b, h, w, self.config.width)
+            rows = self._rows_at_once(b, h, w)
+            for part, each in zip(x.split(rows, 1), flags.split(rows, 1), strict=True):
+                part += token[each]
+            if context is not None:
+                x += context
         self._run_blocks(x, self._depths[kind // 2], wanted)
         return x
 
@@ -131,6 +138,68 @@ class IntegerPrior(IntegerBlocks):
             x[some] = made
         return x
 
+    def _embedded(
+        self,
+        loops: Any,
+        v: Tensor,
+        power: int,
+        flags: Tensor,
+        of_flag: Tensor,
+        context: Tensor | None,
+    ) -> Tensor:
+        """The stream [n, width] before the blocks, by compiled loops.
+
+        v [n, C]: partial values; of_flag [4, width]: what each value of the flags adds.
+        """
+        width, count = self.config.width, self.config.channels
+        nothing = self._product("embed", v.new_zeros(8, 2 * count))[0].round_()
+        begun = torch.from_numpy(loops.begun_tokens(v.numpy()))
+        x = torch.empty(len(v), width, dtype=torch.float32)
+        added = x.new_empty(0, width) if context is None else context.reshape(-1, width)
+        loops.fill_stream(
+            flags.reshape(-1).numpy(),
+            of_flag.numpy(),
+            added.numpy(),
+            begun.numpy(),
+            nothing.numpy(),
+            x.numpy(),
+        )
+
+        def add(some: Tensor) -> None:
+            operands = self._new_operand(len(some), 2 * count)
+            loops.embedding_operands(v.numpy(), some.numpy(), np.float32(power), operands.numpy())
+            sums = self._sums("embed", operands).numpy()
+            loops.add_rounded_product(x.numpy(), some.numpy(), sums, *self._arrays("embed"))
+
+        if len(begun):
+            in_pieces(add, begun.split(COMPILED_TOKENS))
+        return x
+
+    def head_of(self, x: Tensor, tokens: Tensor, channels: Tensor) -> Tensor:
+        """`head` of tokens [n] of a stream x [T, width]."""
+        loops = self.loops()
+        if loops is None:
+            return self.head(x[tokens], channels)
+        operands = self._new_operand(len(tokens), self.config.width)
+        gain = self._t["gain"].numpy()
+        loops.activate_tokens(x.numpy(), tokens.numpy(), gain, operands.numpy())
+        rows = self._head_rows(channels)
+        sums = self._sums("head", operands, rows).numpy()
+        logits = torch.empty(len(tokens), 2 * len(channels) + 1, dtype=torch.float32)
+        loops.rounded_product(sums, *self._arrays("head", rows), logits.numpy())
+        return logits
+
+    def _head_rows(self, channels: Tensor | None) -> Tensor | None:
+        """The rows of the head for some channels [k], None for all: of digits, of signs, the stop.
+
+        Their number is a multiple of 8, as int8 products want it.
+        """
+        count = self.config.channels
+        if channels is None or len(channels) == count:
+            return None
+        stop = torch.full((1 + -(2 * len(channels) + 1) % 8,), 2 * count, device=self.device)
+        return torch.cat([channels, count + channels, stop])
+
     def head(self, x: Tensor, channels: Tensor | None = None) -> Tensor:
         """Logits of tokens x [n, width], in 1/64 nat, without the tables.
 
@@ -138,12 +207,9 @@ class IntegerPrior(IntegerBlocks):
         stop: [n, 2 k + 1].
         """
         a = self._activation(x * self._t["gain"])
-        count = self.config.channels
-        if channels is None or len(channels) == count:
-            return self._product("head", a).round_()[:, : 2 * count + 1]
-        stop = torch.full((1 + -(2 * len(channels) + 1) % 8,), 2 * count, device=self.device)
-        rows = torch.cat([channels, count + channels, stop])  # int8 products want multiples of 8
-        return self._product("head", a, rows).round_()[:, : 2 * len(channels) + 1]
+        count = self.config.channels if channels is None else len(channels)
+        rows = self._head_rows(channels)
+        return self._product("head", a, rows).round_()[:, : 2 * count + 1]
 
     def digit_contexts(
         self, v: Tensor, magnitude: Tensor, trend: Tensor, channels: Tensor, power: int
@@ -159,6 +225,17 @@ class IntegerPrior(IntegerBlocks):
         """
         found = self._digit_tables[int(sign)][stage_index].index_select(0, places.view(-1))
         return found.view(places.shape)
+
+    def table_array(self, stage_index: int, sign: bool) -> npt.NDArray[np.int16]:
+        """The table of `digit_table` of a stage, for compiled loops."""
+        table: npt.NDArray[np.int16] = self._digit_tables[int(sign)][stage_index].numpy()
+        return table
+
+    @property
+    def probability_array(self) -> npt.NDArray[np.int32]:
+        """Probabilities of logits from the lowest to the highest, for compiled loops."""
+        table: npt.NDArray[np.int32] = self._t["probability"].numpy()
+        return table
 
     def stop_table(self, stage_index: int, bucket: int) -> Tensor:
         return self._t["stop_table"][stage_index, bucket].float()

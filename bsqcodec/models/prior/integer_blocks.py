@@ -15,14 +15,17 @@ import math
 import platform
 from collections.abc import Iterable
 from functools import cache, partial
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from bsqcodec.entropy.range_coder import PRECISION
 from bsqcodec.errors import WeightsError
+from bsqcodec.machine.compiled import loops_pay
 from bsqcodec.machine.team import team
 from bsqcodec.models.pieces import exact_tokens, in_pieces
 from bsqcodec.models.prior.network import (
@@ -39,6 +42,8 @@ from bsqcodec.models.prior.network import (
 )
 from bsqcodec.models.windows import WINDOW, from_windows, relative_index, to_windows
 
+Floats = npt.NDArray[np.float32]
+
 EXACT = 2**24
 """Integers up to this magnitude are exact in float32."""
 
@@ -47,6 +52,9 @@ LOGIT_LIMIT = 12 * LOGIT
 
 CHUNK = 64
 """Windows that go through a layer at once, which bounds the memory; no result depends on it."""
+
+COMPILED_TOKENS = 384
+"""Tokens that pass a layer at once in compiled loops, few enough for a processor's cache."""
 
 FULL_BLOCK_FRACTION = 0.85
 """From this fraction of the tokens on, a block computes all tokens, not the wanted ones alone."""
@@ -119,6 +127,15 @@ def int8_products_are_exact(device: torch.device) -> bool:
         )
     except (AttributeError, RuntimeError):  # not made for this device or version
         return False
+
+
+def compiled_loops() -> Any:
+    """The compiled loops, `bsqcodec.models.prior.loops`, or None where they do not pay."""
+    if not loops_pay():
+        return None
+    from bsqcodec.models.prior import loops
+
+    return loops
 
 
 TABLES = ("table", "stop_table", "probability", "planes")
@@ -208,20 +225,34 @@ class IntegerBlocks:
 
         Returns float32 [n, N], not yet rounded; with only these rows of the layer, if given.
         """
-        names = (f"{name}.weight", f"{name}.bias", f"{name}.multiplier")
-        bias, multiplier = (self._t[n] if rows is None else self._t[n][rows] for n in names[1:])
+        bias, multiplier = self._scales(name, rows)
+        y = self._sums(name, self._operand(a), rows)
+        return (y.float() if self.int8 else y).add_(bias).mul_(multiplier)
+
+    def _scales(self, name: str, rows: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Bias and multiplier [N] of a layer, or of these rows of it."""
+        both = self._t[f"{name}.bias"], self._t[f"{name}.multiplier"]
+        return both if rows is None else (both[0][rows], both[1][rows])
+
+    def _sums(self, name: str, a: Tensor, rows: Tensor | None = None) -> Tensor:
+        """Operands a [n, K] times the layer's weights: int32 or float32 [n, N]."""
         if self.int8:
-            weight = self._int8_weight[names[0]]
-            weight = weight if rows is None else weight.t()[rows].t()
-            y = torch._int_mm(self._operand(a), weight).float()
-        else:
-            weight = self._t[names[0]]
-            y = a @ (weight if rows is None else weight[rows]).t()
-        return y.add_(bias).mul_(multiplier)
+            weight = self._int8_weight[f"{name}.weight"]
+            return torch._int_mm(a, weight if rows is None else weight.t()[rows].t())
+        weight = self._t[f"{name}.weight"]
+        return a @ (weight if rows is None else weight[rows]).t()
 
     def _operand(self, x: Tensor) -> Tensor:
         """Integers within int8 as the products take them."""
         return x.to(torch.int8) if self.int8 else x
+
+    def _new_operand(self, *shape: int) -> Tensor:
+        """Memory for operands."""
+        return torch.empty(shape, dtype=torch.int8 if self.int8 else torch.float32)
+
+    def loops(self) -> Any:
+        """See `compiled_loops`; None where the weights are not on the CPU."""
+        return compiled_loops() if self.device.type == "cpu" else None
 
     @staticmethod
     def _activation(x: Tensor, low: int = -127) -> Tensor:
@@ -266,6 +297,10 @@ class IntegerBlocks:
         used; None for all.
         """
         b, h, w, width = x.shape
+        loops = None if self.shape.attention else self.loops()
+        if loops is not None:
+            self._run_compiled(loops, x, depth, wanted)
+            return
         rows = self._rows_at_once(b, h, w)
         parts = x.split(rows, 1)
         tops = range(0, h, rows)
@@ -289,6 +324,44 @@ class IntegerBlocks:
                     some, in_pieces(partial(self._mlp_of, i, a), some), strict=True
                 ):
                     stream.index_add_(0, each, more)
+
+    def _run_compiled(self, loops: Any, x: Tensor, depth: int, wanted: Tensor | None) -> None:
+        """`_run_blocks` by compiled loops, for blocks without attention."""
+        b, h, w, width = x.shape
+        stream = x.view(-1, width)
+        margined = self._new_operand(b, h + 2, w + 2, width).zero_()
+        rows = max(1, COMPILED_TOKENS // (b * w))
+        bands = [(top, min(top + rows, h)) for top in range(0, h, rows)]
+        everything = torch.arange(b * h * w)
+        for i, region in enumerate(self._regions(wanted, (b, h, w), depth)):
+            gain = self._t[f"blocks.{i}.mlp_gain"].numpy()
+            in_pieces(partial(self._activate_band, loops, gain, x, margined), bands)
+            tokens = everything if region is None else region
+            add = partial(self._add_mlp, loops, i, margined, stream)
+            in_pieces(add, tokens.split(COMPILED_TOKENS))
+
+    @staticmethod
+    def _activate_band(
+        loops: Any, gain: Floats, x: Tensor, margined: Tensor, band: tuple[int, int]
+    ) -> None:
+        """Make operands of a band of rows of a stream x [B, h, w, width]."""
+        loops.activate_rows(x.numpy(), gain, margined.numpy(), *band)
+
+    def _add_mlp(self, loops: Any, i: int, a: Tensor, stream: Tensor, tokens: Tensor) -> None:
+        """Add to tokens [n] of a stream what an MLP contributes; a: operands, with a margin."""
+        up, down = f"blocks.{i}.up", f"blocks.{i}.down"
+        around = self._new_operand(len(tokens), 2 * self.shape.width)
+        loops.gather_neighbours(a.numpy(), tokens.numpy(), around.numpy())
+        hidden = self._new_operand(len(tokens), len(self._t[f"{up}.bias"]))
+        sums = self._sums(up, around)
+        loops.hidden_operands(sums.numpy(), *self._arrays(up), hidden.numpy())
+        sums = self._sums(down, hidden)
+        loops.add_rounded_product(stream.numpy(), tokens.numpy(), sums.numpy(), *self._arrays(down))
+
+    def _arrays(self, name: str, rows: Tensor | None = None) -> tuple[Floats, Floats]:
+        """Bias and multiplier of a layer as arrays."""
+        bias, multiplier = self._scales(name, rows)
+        return bias.numpy(), multiplier.numpy()
 
     def _attention_of_rows(self, i: int, x: Tensor) -> Tensor:
         """What attention contributes to whole windows of rows x [B, h, w, width]."""

@@ -19,9 +19,9 @@ OWN, MAGNITUDE, TREND = 4, 8, 5
 CONTEXTS = OWN * MAGNITUDE * TREND
 """Number of contexts of a digit: own value so far, size and trend of the neighbours' values."""
 
-_MAGNITUDE_EDGES = (1.0, 3.0, 6.0, 10.0, 16.0, 26.0, 44.0)
-_TREND_EDGES = (-12.0, -4.0, 5.0, 13.0)
-_OWN = (3, 2, 2, 2, 2, 0, 1, 1, 1, 1, 3)
+MAGNITUDE_EDGES = (1.0, 3.0, 6.0, 10.0, 16.0, 26.0, 44.0)
+TREND_EDGES = (-12.0, -4.0, 5.0, 13.0)
+OWN_KINDS = (3, 2, 2, 2, 2, 0, 1, 1, 1, 1, 3)
 """Kinds of own values -5 or less, -4 .. 4, 5 or more: 0 zero, 1 and 2 the signs, 3 larger."""
 
 
@@ -80,6 +80,6 @@ def contexts(v: Tensor, magnitude: Tensor, trend: Tensor, power: Tensor) -> Tens
 
 @cache
 def _tables(device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    edges = (_MAGNITUDE_EDGES, _TREND_EDGES)
+    edges = (MAGNITUDE_EDGES, TREND_EDGES)
     sizes, slopes = (torch.tensor(e, dtype=torch.float32, device=device) for e in edges)
-    return torch.tensor(_OWN, dtype=torch.int32, device=device), sizes, slopes
+    return torch.tensor(OWN_KINDS, dtype=torch.int32, device=device), sizes, slopes

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from bsqcodec.machine.compiled import count_tokens
 from bsqcodec.machine.team import team
 from bsqcodec.models.pieces import PIECES_AT_ONCE, exact_tokens, in_pieces
 from bsqcodec.models.prior.integer import IntegerPrior
@@ -69,23 +70,50 @@ class Signs:
 
     def __init__(self, prior: IntegerPrior, stage_index: int) -> None:
         self._prior, self._index = prior, stage_index
-        self._parts: list[tuple[Tensor, Tensor]] = []
+        self._parts: list[tuple[Tensor, Tensor, Tensor]] = []
 
-    def append(self, head: Tensor, places: Tensor) -> None:
-        """The next tokens: their logits [m, k], contiguous,
-        and where their contexts are in the table [m, k]."""
-        self._parts.append((head, places))
+    def append(self, head: Tensor, rows: Tensor, places: Tensor) -> None:
+        """The next tokens: their rows [m] of a head [.., 2 k + 1] of logits, of which those of
+        signs follow k others, and where their contexts are in the table [m, k]."""
+        self._parts.append((head, rows, places))
 
     def of(self, wanted: npt.NDArray[np.bool_]) -> Probabilities:
         """65536 * P(digit > 0 | digit != 0) of the wanted [n, k], in their order."""
         prior, found, first = self._prior, [], 0
-        for head, places in self._parts:
-            mine = np.flatnonzero(wanted[first : first + len(head)])
-            first += len(head)
-            index = torch.from_numpy(mine).to(prior.device)
+        loops = prior.loops()
+        for head, rows, places in self._parts:
+            mine = wanted[first : first + len(rows)]
+            first += len(rows)
+            if loops is not None:
+                found.append(self._compiled(loops, mine, head, rows, places))
+                continue
+            k = places.shape[1]
+            index = torch.from_numpy(np.flatnonzero(mine)).to(prior.device)
             table = prior.digit_table(self._index, places.view(-1)[index], sign=True)
-            found.append(prior.probabilities(head.view(-1)[index] + table))
-        return torch.cat(found).cpu().numpy()
+            logits = head[rows[index // k], k + index % k]
+            found.append(prior.probabilities(logits + table).cpu().numpy())
+        return np.concatenate(found)
+
+    def _compiled(
+        self,
+        loops: Any,
+        wanted: npt.NDArray[np.bool_],
+        head: Tensor,
+        rows: Tensor,
+        places: Tensor,
+    ) -> Probabilities:
+        """The same of one part, by compiled loops."""
+        out = np.empty(np.count_nonzero(wanted), np.int32)
+        loops.sign_probabilities(
+            wanted,
+            head.numpy(),
+            rows.numpy(),
+            places.numpy(),
+            self._prior.table_array(self._index, sign=True),
+            self._prior.probability_array,
+            out,
+        )
+        return out
 
 
 def write_digits(
@@ -141,6 +169,7 @@ def walk(
     multiples of 8. context [1, h, w, K]: what integers about each
     token for a prior with context. most_planes: planes that are coded, None for all.
     """
+    count_tokens(inside.size)
     # a caller's autocast would round the integers
     with torch.inference_mode(), torch.autocast(prior.device.type, enabled=False):
         stream = None if context is None else prior.context_stream(context.to(prior.device))
@@ -220,8 +249,10 @@ def _code_pass(
     strips = _strips(at.tokens, (v.shape[1], v.shape[2]))
     stop_table = prior.stop_table(stage.index, bucket(step))
 
+    loops = prior.loops()
+
     def heads_of(strip: Strip) -> tuple[Tensor, Tensor]:
-        head = prior.head(x[tokens[strip.chosen]], channels)
+        head = prior.head_of(x, tokens[strip.chosen], channels)
         return head, prior.probabilities(head[:, -1] + stop_table)
 
     heads = in_pieces(heads_of, strips)
@@ -230,16 +261,29 @@ def _code_pass(
     going = ~stops
     if not going.any():
         return
+    values = v if k == v.shape[-1] or loops is None else v.index_select(-1, channels)
 
-    def contexts_of(piece: tuple[Strip, Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    def digits_of(piece: tuple[Strip, Tensor]) -> _Digits:
         strip, head = piece
-        goes = torch.from_numpy(np.flatnonzero(going[strip.chosen])).to(device)
-        some, head = tokens[strip.chosen][goes], head[goes]
-        own, magnitude, trend = _around(v, strip, some, channels)
-        places = prior.digit_contexts(own, magnitude, trend, channels, power)
-        table = prior.digit_table(stage.index, places, sign=False)
-        nonzero = prior.probabilities(head[:, :k] + table)
-        return some, own, nonzero, head[:, k : 2 * k].contiguous(), places
+        rows = torch.from_numpy(np.flatnonzero(going[strip.chosen])).to(device)
+        some = tokens[strip.chosen][rows]
+        if loops is not None:
+            own, places = _contexts_compiled(loops, values[0], some, channels, power)
+            nonzero = torch.empty_like(places)
+            loops.digit_probabilities(
+                head.numpy(),
+                rows.numpy(),
+                places.numpy(),
+                prior.table_array(stage.index, sign=False),
+                prior.probability_array,
+                nonzero.numpy(),
+            )
+        else:
+            own, magnitude, trend = _around(v, strip, some, channels)
+            places = prior.digit_contexts(own, magnitude, trend, channels, power)
+            table = prior.digit_table(stage.index, places, sign=False)
+            nonzero = prior.probabilities(head[rows, :k] + table)
+        return _Digits(some, own, nonzero, head, rows, places)
 
     pieces = [
         (strip, head)
@@ -247,28 +291,57 @@ def _code_pass(
         if going[strip.chosen].any()
     ]
     del heads
-    parts = []
+    parts: list[_Digits] = []
     while pieces:  # so that there is not both of all tokens
         next_ones, pieces = pieces[:PIECES_AT_ONCE], pieces[PIECES_AT_ONCE:]
-        parts += in_pieces(contexts_of, next_ones)
+        parts += in_pieces(digits_of, next_ones)
     signs = Signs(prior, stage.index)
-    for _, _, _, head, places in parts:
-        signs.append(head, places)
+    for part in parts:
+        signs.append(part.head, part.rows, part.places)
     digits = coder.digits(
         Position(at.level, stage, at.tokens[going]),
-        torch.cat([own for _, own, *_ in parts]).cpu().numpy(),
-        torch.cat([nonzero for _, _, nonzero, *_ in parts]).cpu().numpy(),
+        torch.cat([part.own for part in parts]).cpu().numpy(),
+        torch.cat([part.nonzero for part in parts]).cpu().numpy(),
         signs,
     )
     first = 0
-    for some, own, *_ in parts:
-        mine = torch.from_numpy(digits[first : first + len(some)]).to(device)
-        first += len(some)
-        new = own + power * mine.float()
+    for part in parts:
+        mine = digits[first : first + len(part.tokens)]
+        first += len(mine)
+        if loops is not None:
+            places_of = part.tokens.numpy(), channels.numpy()
+            loops.add_digits(flat.numpy(), *places_of, mine, np.float32(power))
+            continue
+        new = part.own + power * torch.from_numpy(mine).to(device).float()
         if k == flat.shape[1]:
-            flat.index_copy_(0, some, new)
+            flat.index_copy_(0, part.tokens, new)
         else:
-            flat[some[:, None], channels] = new
+            flat[part.tokens[:, None], channels] = new
+
+
+@dataclass(frozen=True)
+class _Digits:
+    """What is known of digits before they are coded: of tokens [n], values [n, k] so far,
+    probabilities that they are not 0, rows [n] of a head of logits, places of contexts."""
+
+    tokens: Tensor
+    own: Tensor
+    nonzero: Tensor
+    head: Tensor
+    rows: Tensor
+    places: Tensor
+
+
+def _contexts_compiled(
+    loops: Any, values: Tensor, tokens: Tensor, channels: Tensor, power: int
+) -> tuple[Tensor, Tensor]:
+    """(values [n, k] of tokens [n], places [n, k] of their contexts); values [h, w, k]."""
+    k = len(channels)
+    places = torch.empty(len(tokens), k, dtype=torch.int32)
+    loops.digit_contexts(
+        values.numpy(), tokens.numpy(), channels.numpy(), np.float32(power), places.numpy()
+    )
+    return values.reshape(-1, k).index_select(0, tokens), places
 
 
 def _around(

@@ -2,18 +2,32 @@
 
 import hashlib
 from collections import defaultdict
+from contextlib import nullcontext
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
 
-from bsqcodec.models.prior.integer import IntegerPrior
+from bsqcodec.machine.team import team_of
+from bsqcodec.models.prior.integer import IntegerPrior, quantize_prior
 from bsqcodec.models.prior.order import levels, limits, stages
 from bsqcodec.models.prior.walk import Position, Probabilities, Signs, walk
 from bsqcodec.models.prior.walk_coders import DecodingCoder, EncodingCoder
 
-from ...tiny_models import PRIOR, fixed_tensors, integer_prior, random_values, some_planes
+from ...conftest import use_loops
+from ...tiny_models import (
+    PRIOR,
+    fixed_tensors,
+    integer_prior,
+    random_prior,
+    random_values,
+    seeded,
+    some_planes,
+)
+
+pytestmark = pytest.mark.usefixtures("loops")
 
 Values = npt.NDArray[np.int32]
 INSIDE = [(1, 1), (1, 13), (5, 7), (8, 8), (9, 3), (16, 17)]
@@ -281,3 +295,30 @@ def test_the_walk_does_not_change_the_prior(prior: IntegerPrior) -> None:
     inside = grid_of(4, 4)
     encode(prior, some_values(inside, 0), 0, inside)
     assert all(torch.equal(before[name], t) for name, t in prior._t.items())
+
+
+@pytest.mark.parametrize("int8", [False, True])
+@pytest.mark.parametrize("depths", [(), (2, 1, 0)])
+@pytest.mark.parametrize("has_context", [False, True])
+def test_loops_code_the_same_bytes(
+    monkeypatch: pytest.MonkeyPatch, int8: bool, depths: tuple[int, ...], has_context: bool
+) -> None:
+    """Of a prior without attention, whose blocks loops run too, at every step and with a team."""
+    config = replace(PRIOR, attention=False, depths=depths, context=8 * has_context)
+    exact = IntegerPrior(config, quantize_prior(random_prior(3, config)), int8=int8)
+    inside = grid_of(21, 18)
+    with seeded(2):
+        context = torch.randint(-7, 8, (1, *inside.shape, 8)) if has_context else None
+    for step in STEPS:
+        n = some_values(inside, step)
+        n[5:9, 3:] = 0
+        found = []
+        for wanted, has_team in ((False, False), (True, False), (True, True)):
+            use_loops(monkeypatch, wanted)
+            coder = plain_encoder(n, step)
+            with team_of(exact.device) if has_team else nullcontext():
+                walk(exact, step, inside, coder, context=context)
+            found.append(coder.payloads())
+        assert found[0] == found[1] == found[2]
+        decoded = walk(exact, step, inside, DecodingCoder(found[0]), context=context)
+        assert np.array_equal(decoded, n)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 
-from bsqcodec.models.transform.compensation import compensate
+from bsqcodec.models.transform.compensation import SAMPLE_UNITS, compensate
 
+from ...conftest import use_loops
 from ...motion_fields import field, texture
 from ...tiny_models import seeded
+
+pytestmark = pytest.mark.usefixtures("loops")
 
 BLOCK = 8
 
@@ -34,3 +37,18 @@ def test_constant_frames_stay_constant_to_the_border(size: tuple[int, int]) -> N
         vectors = torch.randint(-384, 385, (size[0] // BLOCK, size[1] // BLOCK, 2))
     frame = torch.full((3, *size), 77.0)
     torch.testing.assert_close(compensate(frame, vectors), frame, rtol=0, atol=1e-3)
+
+
+def test_loops_make_the_same_prediction(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of noise, with vectors of all fractions, of tokens and of quarters, beyond the borders."""
+    with seeded(4):
+        reference = 255 * torch.rand(3, 64, 80)
+        vectors = torch.randint(-368, 369, (8, 10, 2))
+    vectors[:4] = vectors[:4:2, ::2].repeat_interleave(2, 0).repeat_interleave(2, 1)
+    found = []
+    for wanted in (False, True):
+        use_loops(monkeypatch, wanted)
+        found.append(compensate(reference, vectors))
+    assert torch.equal(*found)
+    with_gradient = compensate(reference.clone().requires_grad_(), vectors).detach()
+    assert 0 < (found[0] - with_gradient).abs().max() < 2 / SAMPLE_UNITS
