@@ -46,12 +46,14 @@ BEFORE, AFTER = 3, 4
 @cache
 def interpolation_filters(size: int, device: torch.device) -> Tensor:
     """Matrices [4, size, size + 7] that interpolate `size` samples at each quarter of a pixel."""
-    result = torch.zeros(QUARTERS, size, size + BEFORE + AFTER, device=device, dtype=torch.float32)
-    for fraction, taps in enumerate(TAPS):
-        for i in range(size):
-            result[fraction, i, i : i + 8] = (
-                torch.tensor(taps, device=device, dtype=torch.float32) / 64
-            )
+    with torch.inference_mode(False):  # they are kept, also for where gradients are wanted
+        result = torch.zeros(
+            QUARTERS, size, size + BEFORE + AFTER, device=device, dtype=torch.float32
+        )
+        for fraction, taps in enumerate(TAPS):
+            row = torch.tensor(taps, device=device, dtype=torch.float32) / 64
+            for i in range(size):
+                result[fraction, i, i : i + 8] = row
     return result
 
 
