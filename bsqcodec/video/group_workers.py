@@ -37,12 +37,6 @@ MIN_FRAMES_FOR_PROCESS = 48
 """A worker process is started when so many frames are expected or have been coded. With 640x360 on
 two cores it takes three seconds to start, and then saves .05 to .1 seconds on each frame."""
 
-MIN_THREADS_FOR_GROUPS = 3
-"""From so many threads on groups are coded side by side where a process could also help with one.
-
-Two processes are kept as busy by a group that they share, and take less memory.
-"""
-
 MAX_LOSSES = 3
 """How often a process that was killed is replaced, and a group done again, in one video."""
 
@@ -174,8 +168,6 @@ class GroupWorkers(AbstractContextManager["GroupWorkers"]):
         self._helper = None
         if processes is not None and weights is not None and side_by_side:
             self._helper = Helper(self._find_helper, weights)
-            if possible < MIN_THREADS_FOR_GROUPS:
-                self.most = 1
         self._count = torch.get_num_threads()
         self._tasks: deque[_Task[Any]] = deque()
         self._changed = threading.Condition()

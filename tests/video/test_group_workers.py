@@ -293,7 +293,7 @@ def test_processes_end_with_their_codec(video_weights: Path) -> None:
     assert process.wait(LONG) is not None
 
 
-def test_of_two_threads_one_helps_the_other(
+def test_a_process_without_a_group_helps_with_the_only_one(
     video_weights: Path, alone: VideoCodec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     helped, called = with_processes(video_weights, 1), set[str]()
@@ -305,11 +305,13 @@ def test_of_two_threads_one_helps_the_other(
 
     monkeypatch.setattr(WorkerProcess, "call", spied)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
-    data = coded(helped, reader(), gop=GOP)
-    assert data == coded(alone, reader(), gop=GOP)
+    one_group = ListReader(clip(6))
+    one_group.expected_frames = MIN_FRAMES_FOR_PROCESS
+    data = coded(helped, one_group, gop=6)
+    assert data == coded(alone, ListReader(clip(6)), gop=6)
     assert {"search_integer_pel", "encode"} < called and "add" not in called
     called.clear()
-    assert len(pixels_of(helped, data)) == len(frames())
+    assert len(pixels_of(helped, data)) == 6
     assert "decode" in called and "next_frame" not in called
 
 
