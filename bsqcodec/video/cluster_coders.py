@@ -234,6 +234,9 @@ class ClusterCoders:
         """One group for each worker, and two for a single one, so that it need not wait."""
         return max(2, len(self._places))
 
+    def expect_at_least(self, frames: int) -> None:
+        """The workers are there, however many frames come."""
+
     def submit(self, work: Callable[[CodeGroup], Result]) -> Future[Result]:
         task = _Task(work, Future[Result]())
         with self._changed:

@@ -87,6 +87,7 @@ class GroupsInFlight:
                     continue
                 elif self._may_read():
                     self._look_at(read())
+                    self._coders.expect_at_least(self._window.count)
                 elif self._groups:
                     wait([self._groups[0].future])
                 else:

@@ -67,6 +67,9 @@ class GroupCoders(Protocol):
     @property
     def notes(self) -> Sequence[str]: ...
 
+    def expect_at_least(self, frames: int) -> None:
+        """Expect so many frames of the video at least, since they have been read."""
+
     def submit(self, work: Callable[[CodeGroup], Result]) -> Future[Result]:
         """Have a group coded by whoever is free next.
 

@@ -48,6 +48,9 @@ class LocalCoders:
     def most(self) -> int:
         return self._workers.most
 
+    def expect_at_least(self, frames: int) -> None:
+        self._workers.expect_at_least(frames)
+
     def submit(self, work: Callable[[CodeGroup], Result]) -> Future[Result]:
         return self._workers.submit(
             lambda process, threads: work(partial(self._code, process, threads))

@@ -270,6 +270,31 @@ def test_only_longer_videos_get_a_process(
     assert not processes.places and processes.free() is None
 
 
+@pytest.mark.parametrize(("before", "read"), [(0, 48), (20, 28)])
+def test_frames_that_are_read_are_expected(
+    monkeypatch: pytest.MonkeyPatch, before: int, read: int
+) -> None:
+    """So that a process is there in time where no file says how many frames there are.
+
+    before: frames of earlier videos, which count too.
+    """
+    started = itertools.count()
+
+    def start(*_: object) -> WorkerProcess:
+        next(started)
+        raise PermissionError("no more processes")
+
+    monkeypatch.setattr(group_workers, "WorkerProcess", start)
+    processes = WorkerProcesses(2, Path("weights"))
+    processes._frames = before
+    processes.expect(None)
+    assert before + read == MIN_FRAMES_FOR_PROCESS
+    processes.expect_at_least(read - 1)
+    assert next(started) == 0
+    processes.expect_at_least(read)
+    assert next(started) == 2
+
+
 def test_where_no_process_can_be_started(
     video_weights: Path, alone: VideoCodec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
