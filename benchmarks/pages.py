@@ -63,13 +63,9 @@ def short_blocks(results: Sequence[RdResult]) -> list[Block]:
     if not {SHORT_ANCHOR, *SHORT_CODECS} <= set(by_codec):
         return []
     anchor = by_codec[SHORT_ANCHOR]
-    measures = (PSNR, MS_SSIM, LPIPS)
-    rows = []
-    for codec in SHORT_CODECS:
-        result = by_codec[codec]
-        rows.append([result.label, *(tables.certain_cell(anchor, result, m) for m in measures)])
-    header = [f"bits relative to {anchor.label}", *(f"by {m.title}" for m in measures)]
-    return [Table(header, rows)]
+    pairs = [(anchor, by_codec[codec]) for codec in SHORT_CODECS]
+    table = tables.by_codec(pairs, test=True)
+    return [Table([f"bits relative to {anchor.label}", *table.header[1:]], table.rows)]
 
 
 def paper_blocks(results: Sequence[RdResult]) -> list[Block]:

@@ -149,7 +149,10 @@ def summary(results: Sequence[RdResult]) -> list[Block]:
 
 
 def bd_rate_summary(results: Sequence[RdResult]) -> list[Block]:
-    """BD-rates of bsqcodec, with intervals, and of its searches; or of all against REFERENCE."""
+    """BD-rates of bsqcodec, with intervals, and of its searches and looks, also against itself.
+
+    Without bsqcodec, of all against REFERENCE.
+    """
     ours = next((result for result in results if result.codec == OURS), None)
     known = (OURS, *SEARCHES, *SHOWN, REFERENCE)
     others = [r for r in with_curves(results, PSNR) if r.codec not in known]
@@ -157,16 +160,16 @@ def bd_rate_summary(results: Sequence[RdResult]) -> list[Block]:
     if ours is None:
         pairs = [] if reference is None else [(reference, other) for other in others]
         title = f"Bits relative to {reference.label if reference else REFERENCE}"
-        return [Paragraph(f"{title} at equal quality (BD-rate):"), _by_codec(pairs, test=True)]
+        return [Paragraph(f"{title} at equal quality (BD-rate):"), by_codec(pairs, test=True)]
     others += [] if reference is None else [reference]
     interval = CERTAINTY if ours.dataset["items"] >= bootstrap.MIN_ITEMS else ""
     title = f"Bits of bsqcodec relative to others at equal quality (BD-rate{interval}):"
-    blocks: list[Block] = [Paragraph(title), _by_codec([(other, ours) for other in others])]
+    blocks: list[Block] = [Paragraph(title), by_codec([(other, ours) for other in others])]
     for search in sorted(
         (r for r in results if r.codec in (*SEARCHES, *SHOWN)), key=lambda r: r.codec
     ):
         blocks.append(Paragraph(f"The same of {search.label}:"))
-        blocks.append(_by_codec([(other, search) for other in others]))
+        blocks.append(by_codec([(anchor, search) for anchor in (ours, *others)]))
     return blocks
 
 
@@ -190,7 +193,7 @@ def published_table(results: Sequence[RdResult]) -> list[Block]:
     return [Paragraph(text), Table(["", *(result.label for result in ours)], rows)]
 
 
-def _by_codec(pairs: Sequence[tuple[RdResult, RdResult]], test: bool = False) -> Table:
+def by_codec(pairs: Sequence[tuple[RdResult, RdResult]], test: bool = False) -> Table:
     """A row for each pair of (anchor, codec), named by its anchor or, if `test`, its codec."""
     measures = [m for m in SUMMARY if any(curve(a, m) and curve(b, m) for a, b in pairs)]
     rows = [

@@ -114,10 +114,13 @@ def both_families(
 @pytest.mark.usefixtures("both_families", "folder")
 @pytest.mark.parametrize("name", WITH_COMMANDS)
 def test_the_commands_of_a_page(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Those of the README one after the other in one folder, as people may type them."""
     found = commands((ROOT / name).read_text(encoding="utf-8"))
     assert found
+    if name == "README.md":
+        Path("photo.png").unlink()
     for words in found:
-        force = [] if words[0] in ("info", "verify") else ["--force"]
+        force = [] if name == "README.md" or words[0] in ("info", "verify") else ["--force"]
         assert main([*words, *force]) == 0, (words, capsys.readouterr().err)
 
 

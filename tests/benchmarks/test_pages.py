@@ -40,6 +40,16 @@ def test_the_short_table_is_relative_to_webp(kodak: list[RdResult]) -> None:
     assert len(rows) == 5
 
 
+def test_a_measure_that_some_codecs_lack_leaves_their_cells_empty(kodak: list[RdResult]) -> None:
+    for result in kodak:
+        if result.codec != "bsqcodec-effort2":
+            result.rows = [dataclasses.replace(row, ssimulacra2=row.psnr) for row in result.rows]
+    header, _, *rows = markup.markdown(pages.short_blocks(kodak)).strip().splitlines()
+    assert header.endswith("| by LPIPS | by SSIMULACRA2 |")
+    assert rows[0] == "| bsqcodec | −20.0 % | −20.0 % | −20.0 % | −20.0 % |"
+    assert rows[2] == "| bsqcodec, --effort 2 | −30.0 % | −30.0 % | −30.0 % |  |"
+
+
 def test_there_is_no_short_table_without_all_codecs(kodak: list[RdResult]) -> None:
     assert pages.short_blocks(kodak[:-1]) == []
     assert pages.short_blocks([]) == []
