@@ -16,6 +16,7 @@ from bsqcodec.models.pieces import in_pieces
 from bsqcodec.models.prior.integer_blocks import (
     COMPILED_TOKENS,
     LOGIT_LIMIT,
+    Floats,
     IntegerBlocks,
     probability_table,
     quantize_blocks,
@@ -165,14 +166,14 @@ class IntegerPrior(IntegerBlocks):
             x.numpy(),
         )
 
-        def add(some: Tensor) -> None:
+        def embedded(some: Tensor) -> Floats:
             operands = self._new_operand(len(some), 2 * count)
             loops.embedding_operands(v.numpy(), some.numpy(), np.float32(power), operands.numpy())
-            sums = self._sums("embed", operands).numpy()
-            loops.add_rounded_product(x.numpy(), some.numpy(), sums, *self._arrays("embed"))
+            return self._rounded_compiled(loops, "embed", operands, width)
 
-        if len(begun):
-            in_pieces(add, begun.split(COMPILED_TOKENS))
+        pieces = begun.split(COMPILED_TOKENS) if len(begun) else ()
+        for some, more in zip(pieces, in_pieces(embedded, pieces), strict=True):
+            loops.add_rows(x.numpy(), some.numpy(), more)
         return x
 
     def head_of(self, x: Tensor, tokens: Tensor, channels: Tensor) -> Tensor:
@@ -183,11 +184,8 @@ class IntegerPrior(IntegerBlocks):
         operands = self._new_operand(len(tokens), self.config.width)
         gain = self._t["gain"].numpy()
         loops.activate_tokens(x.numpy(), tokens.numpy(), gain, operands.numpy())
-        rows = self._head_rows(channels)
-        sums = self._sums("head", operands, rows).numpy()
-        logits = torch.empty(len(tokens), 2 * len(channels) + 1, dtype=torch.float32)
-        loops.rounded_product(sums, *self._arrays("head", rows), logits.numpy())
-        return logits
+        rows, count = self._head_rows(channels), 2 * len(channels) + 1
+        return torch.from_numpy(self._rounded_compiled(loops, "head", operands, count, rows))
 
     def _head_rows(self, channels: Tensor | None) -> Tensor | None:
         """The rows of the head for some channels [k], None for all: of digits, of signs, the stop.

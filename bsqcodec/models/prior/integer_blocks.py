@@ -326,37 +326,49 @@ class IntegerBlocks:
                     stream.index_add_(0, each, more)
 
     def _run_compiled(self, loops: Any, x: Tensor, depth: int, wanted: Tensor | None) -> None:
-        """`_run_blocks` by compiled loops, for blocks without attention."""
+        """`_run_blocks` by compiled loops, for blocks without attention.
+
+        A piece may be worked on twice, so none of them changes what they share.
+        """
         b, h, w, width = x.shape
         stream = x.view(-1, width)
-        margined = self._new_operand(b, h + 2, w + 2, width).zero_()
         rows = max(1, COMPILED_TOKENS // (b * w))
-        bands = [(top, min(top + rows, h)) for top in range(0, h, rows)]
+        parts = x.split(rows, 1)
         everything = torch.arange(b * h * w)
         for i, region in enumerate(self._regions(wanted, (b, h, w), depth)):
             gain = self._t[f"blocks.{i}.mlp_gain"].numpy()
-            in_pieces(partial(self._activate_band, loops, gain, x, margined), bands)
+            a = torch.cat(in_pieces(partial(self._gained_compiled, loops, gain), parts), 1)
             tokens = everything if region is None else region
-            add = partial(self._add_mlp, loops, i, margined, stream)
-            in_pieces(add, tokens.split(COMPILED_TOKENS))
+            some = tokens.split(COMPILED_TOKENS)
+            made = in_pieces(partial(self._mlp_compiled, loops, i, padded(a)), some)
+            for each, more in zip(some, made, strict=True):
+                loops.add_rows(stream.numpy(), each.numpy(), more)
 
-    @staticmethod
-    def _activate_band(
-        loops: Any, gain: Floats, x: Tensor, margined: Tensor, band: tuple[int, int]
-    ) -> None:
-        """Make operands of a band of rows of a stream x [B, h, w, width]."""
-        loops.activate_rows(x.numpy(), gain, margined.numpy(), *band)
+    def _gained_compiled(self, loops: Any, gain: Floats, x: Tensor) -> Tensor:
+        """A part x [B, h, w, width] of the stream as the operand of a layer."""
+        flat = x.reshape(-1, x.shape[-1])
+        operands = self._new_operand(*x.shape)
+        loops.activate(flat.numpy(), gain, operands.view(flat.shape).numpy())
+        return operands
 
-    def _add_mlp(self, loops: Any, i: int, a: Tensor, stream: Tensor, tokens: Tensor) -> None:
-        """Add to tokens [n] of a stream what an MLP contributes; a: operands, with a margin."""
+    def _mlp_compiled(self, loops: Any, i: int, a: Tensor, tokens: Tensor) -> Floats:
+        """What an MLP contributes to tokens [n]: [n, width]; a: operands, with a margin."""
         up, down = f"blocks.{i}.up", f"blocks.{i}.down"
         around = self._new_operand(len(tokens), 2 * self.shape.width)
         loops.gather_neighbours(a.numpy(), tokens.numpy(), around.numpy())
         hidden = self._new_operand(len(tokens), len(self._t[f"{up}.bias"]))
         sums = self._sums(up, around)
         loops.hidden_operands(sums.numpy(), *self._arrays(up), hidden.numpy())
-        sums = self._sums(down, hidden)
-        loops.add_rounded_product(stream.numpy(), tokens.numpy(), sums.numpy(), *self._arrays(down))
+        return self._rounded_compiled(loops, down, hidden, self.shape.width)
+
+    def _rounded_compiled(
+        self, loops: Any, name: str, operands: Tensor, count: int, rows: Tensor | None = None
+    ) -> Floats:
+        """The first `count` outputs [n, count] of a layer, or of these rows of it, in integers."""
+        made = np.empty((len(operands), count), np.float32)
+        sums = self._sums(name, operands, rows)
+        loops.rounded_product(sums.numpy(), *self._arrays(name, rows), made)
+        return made
 
     def _arrays(self, name: str, rows: Tensor | None = None) -> tuple[Floats, Floats]:
         """Bias and multiplier of a layer as arrays."""

@@ -43,18 +43,11 @@ _CLIP = np.float32(CLIP)
 
 
 @compiled
-def activate_rows(x: Floats, gain: Floats, out: Operands, first: int, last: int) -> None:
-    """Operands of rows of grids x [B, h, w, W], each channel times its gain.
-
-    They go to out [B, h + 2, w + 2, W], which has a margin around each grid.
-    """
-    b, _, w, width = x.shape
-    for grid in range(b):
-        for i in range(first, last):
-            for j in range(w):
-                for c in range(width):
-                    y = np.rint(x[grid, i, j, c] * gain[c])
-                    out[grid, i + 1, j + 1, c] = min(max(y, _LOWEST), _HIGHEST)
+def activate(x: Floats, gain: Floats, out: Operands) -> None:
+    """Operands [T, W] of a stream x [T, W], each channel times its gain."""
+    for t in range(x.shape[0]):
+        for c in range(x.shape[1]):
+            out[t, c] = min(max(np.rint(x[t, c] * gain[c]), _LOWEST), _HIGHEST)
 
 
 @compiled
@@ -102,14 +95,12 @@ def rounded_product(y: Operands, bias: Floats, multiplier: Floats, out: Floats) 
 
 
 @compiled
-def add_rounded_product(
-    x: Floats, tokens: Ints, y: Operands, bias: Floats, multiplier: Floats
-) -> None:
-    """Add to tokens [n] of a stream x [T, W] the integers that a product y [n, W] gives."""
+def add_rows(x: Floats, tokens: Ints, more: Floats) -> None:
+    """Add rows [n, W] to tokens [n] of a stream x [T, W]."""
     for t in range(len(tokens)):
         token = tokens[t]
         for c in range(x.shape[1]):
-            x[token, c] += np.rint((np.float32(y[t, c]) + bias[c]) * multiplier[c])
+            x[token, c] += more[t, c]
 
 
 @compiled

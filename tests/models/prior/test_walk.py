@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from bsqcodec.machine.team import team_of
+from bsqcodec.machine.threads import set_thread_count, thread_count
 from bsqcodec.models.prior.integer import IntegerPrior, quantize_prior
 from bsqcodec.models.prior.order import levels, limits, stages
 from bsqcodec.models.prior.walk import Position, Probabilities, Signs, walk
@@ -322,3 +323,24 @@ def test_loops_code_the_same_bytes(
         assert found[0] == found[1] == found[2]
         decoded = walk(exact, step, inside, DecodingCoder(found[0]), context=context)
         assert np.array_equal(decoded, n)
+
+
+def test_pieces_that_are_worked_on_twice_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A team does pieces again that seem late; here all of them do."""
+    monkeypatch.setattr("bsqcodec.machine.team.OVERDUE", 0)
+    monkeypatch.setattr("bsqcodec.machine.team.MAX_LOST_SECONDS", 10**9)
+    monkeypatch.setattr("bsqcodec.models.prior.integer_blocks.COMPILED_TOKENS", 16)
+    monkeypatch.setattr("bsqcodec.models.prior.integer.COMPILED_TOKENS", 16)
+    config = replace(PRIOR, attention=False)
+    exact = IntegerPrior(config, quantize_prior(random_prior(3, config)))
+    inside = grid_of(40, 40)
+    n = some_values(inside, 100)
+    expected = encode(exact, n, 100, inside)[0]
+    before = thread_count()
+    set_thread_count(3)
+    try:
+        for _ in range(3):
+            with team_of(exact.device):
+                assert encode(exact, n, 100, inside)[0] == expected
+    finally:
+        set_thread_count(before)
