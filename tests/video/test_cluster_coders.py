@@ -194,7 +194,7 @@ def test_workers_that_are_killed_cost_time_only(
 
     def result(self: Any, future: Any, is_cancelled: Any) -> Any:
         if self.address in names and "code_group" in str(future.key):
-            wait_until(cluster.is_executing)
+            wait_until(lambda: future.done() or cluster.is_executing())
             time.sleep(0.1)
             cluster.kill(names[self.address])
             killed.add(names.pop(self.address))
