@@ -24,6 +24,10 @@ Key = tuple[str, float]
 """The item and the setting of a row."""
 
 
+PROVENANCE = ("command", "commit", "date", "versions", "machine")
+"""The fields of a result that tell when, how and where its rows were measured."""
+
+
 class Codec(Protocol):
     """What a still and a video codec have in common."""
 
@@ -194,15 +198,16 @@ def run(
         if not missing and len(earlier.rows) == len(wanted) and earlier.hashes == hashes:
             return earlier
         result.peak_memory = earlier.peak_memory
-        if len(rows) == len(wanted):
-            result.machine = earlier.machine  # which all times are of
+    now = result
+    if earlier is not None and len(rows) == len(wanted):
+        result = replace(now, **{name: getattr(earlier, name) for name in PROVENANCE})
     items = {item.name: item for item in dataset.items}
     with tempfile.TemporaryDirectory(prefix="bsqcodec-bench-") as folder:
         for key in tqdm(missing, desc=codec.name, unit="row", disable=None):
             row = measure(items[key[0]], key[1], Path(folder))
             rows[key] = completed(rows[key], row) if key in rows else row
             if rows[key] is row:
-                result.machine = environment.machine()
+                result = now
             result.rows = [rows[key] for key in wanted if key in rows]
             result.save(target)
     result.rows = [rows[key] for key in wanted]
@@ -237,7 +242,8 @@ def reusable(earlier: RdResult, hashes: dict[str, str], wanted: Sequence[Key]) -
 def completed(earlier: Row, again: Row) -> Row:
     """The earlier row with what it lacks from `again`, or `again` if the file has another size.
 
-    So times stay those of the first measurement, as do measures that cannot be taken here.
+    So times stay those of the first measurement, as do measures that cannot be taken here; a
+    result of such rows alone keeps its PROVENANCE.
     """
     if earlier.bytes != again.bytes:
         return again

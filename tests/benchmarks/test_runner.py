@@ -211,14 +211,14 @@ def test_rows_without_lpips_get_it_once_it_can_be_measured(
 ) -> None:
     target = tmp_path / "pair_fake.json"
     before = go(still, dataset, target)
-    before.machine = {"cpu": "another"}
+    before.machine, before.date = {"cpu": "another"}, "2020-01-01"
     before.save(target)
     measure = partial(measured_with_lpips, still)
     again = run(still, dataset, target, measure, **LPIPS)
     assert still.encodes == 8
     # The files are the same, so all else is what it was: also the times, and whose they are.
-    assert again.rows == [dataclasses.replace(row, lpips=0.25) for row in before.rows]
-    assert again.machine == {"cpu": "another"}
+    rows = [dataclasses.replace(row, lpips=0.25) for row in before.rows]
+    assert again == dataclasses.replace(before, rows=rows)
     run(still, dataset, target, measure, **LPIPS)
     assert still.encodes == 8
 
@@ -228,12 +228,12 @@ def test_rows_whose_files_have_another_size_are_replaced(
 ) -> None:
     target = tmp_path / "pair_fake.json"
     before = go(still, dataset, target)
-    before.machine = {"cpu": "another"}
+    before.machine, before.date = {"cpu": "another"}, "2020-01-01"
     before.rows[1] = dataclasses.replace(before.rows[1], bytes=before.rows[1].bytes + 1)
     before.save(target)
     again = run(still, dataset, target, partial(measured_with_lpips, still), **LPIPS)
     assert [row.encode_seconds == 1e6 for row in again.rows] == [False, True, False, False]
-    assert again.machine == environment.machine()
+    assert again.machine == environment.machine() and again.date == environment.today()
 
 
 def test_a_stopped_run_loses_no_rows_that_lack_something(
