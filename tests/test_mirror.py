@@ -26,7 +26,7 @@ BEHAVIOURS = {
     "media/side": "damaged_side",
     "media/video": "video_trim",
     "training": "main precision recipes",
-    "video": "bsq_video groups shipped_weights times",
+    "video": "bsq_earlier_frames bsq_video groups shipped_weights times",
 }
 """Names of the tests of behaviours, by their folder."""
 

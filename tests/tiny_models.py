@@ -7,6 +7,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -156,13 +157,21 @@ BSQ_PRIOR = BitPriorConfig(width=32, heads=2, blocks=2, hidden=64, lattices=(4, 
 
 
 def random_bsq_tokenizer(
-    seed: int = 0, blocks: int = 1, depths: tuple[int, ...] = ()
+    seed: int = 0, blocks: int = 1, depths: tuple[int, ...] = (), earlier_frames: int = 0
 ) -> BsqTokenizer:
-    """A BSQ tokenizer whose every part matters."""
+    """A BSQ tokenizer whose every part matters.
+
+    earlier_frames: that its decoder attends to; all else is the same without any.
+    """
     config = BsqConfig(8, 18, 64, blocks, blocks, fine_width=8, fine_convs=1, depths=depths)
     with seeded(seed):
         model = BsqTokenizer(config)
         shake(model, 0.05)
+        if earlier_frames:
+            plain = model.state_dict()
+            model = BsqTokenizer(replace(config, earlier_frames=earlier_frames, earlier_convs=1))
+            shake(model, 0.05)
+            model.load_state_dict(plain, strict=False)
     return model
 
 
@@ -175,11 +184,17 @@ def random_bit_prior(seed: int = 0, config: BitPriorConfig = BSQ_PRIOR) -> BitPr
 
 
 def save_bsq_weights(
-    folder: Path, depths: tuple[int, ...] = (), config: BitPriorConfig = BSQ_PRIOR
+    folder: Path,
+    depths: tuple[int, ...] = (),
+    config: BitPriorConfig = BSQ_PRIOR,
+    earlier_frames: int = 0,
 ) -> Path:
-    """Save tiny default weights of the BSQ family into a folder."""
+    """Save tiny default weights of the BSQ family into a folder.
+
+    earlier_frames: that the decoder of frames attends to.
+    """
     prior = quantize_bit_prior(random_bit_prior(config=config))
-    tokenizer = random_bsq_tokenizer(depths=depths)
+    tokenizer = random_bsq_tokenizer(depths=depths, earlier_frames=earlier_frames)
     return bsq_weights.save(folder, tokenizer, config, prior, default=True)
 
 

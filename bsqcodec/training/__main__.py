@@ -8,6 +8,7 @@ import logging
 from bsqcodec.training import (
     bit_prior,
     bsq,
+    bsq_video,
     exactness,
     export,
     export_bsq,
@@ -32,6 +33,7 @@ def main() -> None:
         "searched": searched,
         "joint": joint,
         "bsq": bsq,
+        "bsq-video": bsq_video,
         "bit-prior": bit_prior,
         "video": video,
         "inter": inter,

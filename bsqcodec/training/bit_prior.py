@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from bsqcodec.models.bsq.bit_prior import BitPrior, cost_in_bits
 from bsqcodec.models.bsq.network import BsqConfig, BsqTokenizer, bits_of
 from bsqcodec.models.windows import WINDOW
 from bsqcodec.training.checkpoints import averaged, bsq_state, part_of, shipped
-from bsqcodec.training.clips import Clips
+from bsqcodec.training.clips import Clips, add_clip_arguments, load_clips
 from bsqcodec.training.dequantized import dequantized_bit_prior
 from bsqcodec.training.distributed import World
 from bsqcodec.training.loop import Loop, write_config
@@ -260,15 +260,6 @@ def start_from(prior: BitPrior, other: BitPrior) -> None:
     prior.embed_pass.weight[-1] = random
 
 
-def shards_in(paths: Sequence[Path]) -> list[Path]:
-    """Tar shards, those of folders by name."""
-    return [
-        shard
-        for path in paths
-        for shard in (sorted(path.glob("*.tar")) if path.is_dir() else [path])
-    ]
-
-
 def frames_of(bits: Tensor, generator: np.random.Generator) -> tuple[Tensor, Tensor]:
     """(bits [B, h, w, L] of the last frames, signs [B, h, w, F, L] of the ones before).
 
@@ -299,9 +290,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--tokenizer", type=Path, required=True, help="run folder, or exported file")
     add("--config", type=json.loads, default={}, help="JSON of BitPriorConfig")
-    add("--clips", type=Path, nargs="*", default=[], help="shards of clips, for earlier_frames")
-    add("--clip-cache", type=Path, default=Path("runs/clips"))
-    add("--moving", type=int, default=700, help="synthetic clips")
+    add_clip_arguments(parser)
     add("--clip-share", type=float, default=0.5, help="of the steps that are of clips")
     add("--clip-batch", type=int, default=10, help="clips a step")
 
@@ -335,8 +324,7 @@ def train(args: argparse.Namespace, world: World) -> None:
 
     clips = None
     if config.earlier_frames:
-        clips = Clips.load(shards_in(args.clips), pictures, args.clip_cache, args.moving)
-        log.info("%d clips", len(clips))
+        clips = load_clips(args, pictures, vectors=False)
 
     def step(generator: np.random.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         if clips is not None and generator.random() < args.clip_share:

@@ -11,14 +11,12 @@ import logging
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bsqcodec.encoder.distortion import distortion
 from bsqcodec.encoder.lpips import Lpips
 from bsqcodec.machine.precision import autocast
 from bsqcodec.models.bsq.klt import start_from_klt
@@ -37,6 +35,7 @@ from bsqcodec.training.distributed import World
 from bsqcodec.training.longer_code import start_longer_code
 from bsqcodec.training.loop import Loop, write_config
 from bsqcodec.training.optim import make_optimizers
+from bsqcodec.training.picture_loss import PictureLoss, add_loss_arguments
 from bsqcodec.training.tokenizer import quality_of, validation_pictures
 from bsqcodec.training.trainer_options import (
     add_shared_arguments,
@@ -178,6 +177,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_shared_arguments(parser)
     parser.set_defaults(rate=2e-3)
     add = parser.add_argument
+    add_loss_arguments(parser)
     shape = BsqConfig()
     add("--patch", type=int, choices=(8, 16), default=shape.patch, help="side of a token, pixels")
     add("--bits", type=int, default=shape.bits, help="of a token")
@@ -197,9 +197,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="train the decoder alone, for codes as they are",
     )
-    add("--ms-ssim", type=float, default=0.0, help="weight of MS-SSIM in the squared error")
-    add("--lpips", type=Path, help="file of LPIPS weights")
-    add("--perceptual", type=float, default=1.0, help="weight of LPIPS, if --lpips is given")
     add("--adversarial", type=float, default=0.0, help="weight of the adversary")
     add("--adversarial-after", type=float, default=0.0, help="minutes until it begins to learn")
     add("--r1", type=float, default=0.1, help="weight of the adversary's penalty R1")
@@ -236,9 +233,7 @@ class Objective(nn.Module):
 
     def __init__(self, args: argparse.Namespace, lpips: Lpips | None) -> None:
         super().__init__()
-        self.lpips = lpips
-        self.perceptual: float = args.perceptual
-        self.ms_ssim: float = args.ms_ssim
+        self.pictures = PictureLoss(args, lpips)
         self.entropy: float = args.entropy
         self.temperature: float = args.temperature
         self.group: int = args.group
@@ -249,13 +244,7 @@ class Objective(nn.Module):
         """(loss, figures to log, reconstruction)."""
         v = model.encoder(pixels)
         decoded = model.decoder(nested_signs(v, kept))
-        d = distortion(decoded, pixels, self.ms_ssim)
-        loss = torch.log1p(d).mean()
-        figures = {"rmse": d.clamp_min(0).sqrt().mean()}
-        if self.lpips is not None:
-            distance = self.lpips(decoded, pixels).mean()
-            loss = loss + self.perceptual * distance
-            figures["lpips"] = distance
+        loss, figures = self.pictures(decoded, pixels)
         if self.entropy and v.requires_grad:
             penalty = regulariser(to_sphere(v), self.temperature, self.group)
             loss = loss + self.entropy * penalty

@@ -2,10 +2,12 @@
 
 A cache folder has the frames of all clips one after the other (`frames.npy`), the vectors from each
 frame to the one before (`vectors.npy`, zero for first frames), and their sizes (`clips.json`).
+Vectors, which take most of the time, are made when a trainer first needs them.
 """
 
 from __future__ import annotations
 
+import argparse
 import io
 import json
 import logging
@@ -144,13 +146,35 @@ def vectors_of(frames: Frames) -> npt.NDArray[np.int16]:
     return np.stack(fields)
 
 
+def add_clip_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of trainers that work on clips."""
+    add = parser.add_argument
+    add("--clips", type=Path, nargs="*", default=[], help="shards of clips, or folders of them")
+    add("--clip-cache", type=Path, default=Path("runs/clips"))
+    add("--moving", type=int, default=700, help="synthetic clips")
+
+
+def load_clips(args: argparse.Namespace, pictures: Pictures, *, vectors: bool) -> Clips:
+    """The clips that the arguments name; vectors: whether they are needed."""
+    shards = [
+        shard
+        for path in args.clips
+        for shard in (sorted(path.glob("*.tar")) if path.is_dir() else [path])
+    ]
+    clips = Clips.load(shards, pictures, args.clip_cache, args.moving, vectors=vectors)
+    log.info("%d clips", len(clips))
+    return clips
+
+
 class Clips:
-    """Clips with their vectors, memory-mapped."""
+    """Clips with their vectors, memory-mapped; the vectors are zero where the cache has none."""
 
     def __init__(self, cache: Path) -> None:
         self.shapes: list[list[int]] = parse_json((cache / "clips.json").read_text())
         self.frames = np.load(cache / "frames.npy", mmap_mode="r")
-        self.vectors = np.load(cache / "vectors.npy", mmap_mode="r")
+        self.vectors: npt.NDArray[np.int16] | None = None
+        if (cache / "vectors.npy").exists():
+            self.vectors = np.load(cache / "vectors.npy", mmap_mode="r")
         sizes = np.array([math.prod(s) for s in self.shapes])
         self.starts = np.concatenate([[0], np.cumsum(sizes)])
 
@@ -162,17 +186,29 @@ class Clips:
         count, height, width = self.shapes[index]
         first, last = self.starts[index : index + 2]
         frames = self.frames[3 * first : 3 * last].reshape(count, height, width, 3)
-        vectors = self.vectors[2 * first // 64 : 2 * last // 64]
-        return frames, vectors.reshape(count, height // 8, width // 8, 2)
+        shape = (count, height // 8, width // 8, 2)
+        if self.vectors is None:
+            return frames, np.zeros(shape, np.int16)
+        return frames, self.vectors[2 * first // 64 : 2 * last // 64].reshape(shape)
 
     @classmethod
     def load(
-        cls, shards: list[Path], pictures: Pictures, cache: Path, moving: int, size: int = 256
+        cls,
+        shards: list[Path],
+        pictures: Pictures,
+        cache: Path,
+        moving: int,
+        size: int = 256,
+        *,
+        vectors: bool = True,
     ) -> Clips:
-        """The clips of the shards and `moving` synthetic ones, made once into the cache folder."""
+        """The clips of the shards and `moving` synthetic ones, made once into the cache folder.
+
+        vectors: whether they are needed.
+        """
         if not (cache / "clips.json").exists():
             cache.mkdir(parents=True, exist_ok=True)
-            shapes, frames, vectors = [], [], []
+            shapes, frames = [], []
             generator = np.random.default_rng(0)
 
             def clips() -> Iterator[Frames]:
@@ -186,12 +222,17 @@ class Clips:
                     continue
                 shapes.append(list(clip.shape[:3]))
                 frames.append(clip.ravel())
-                vectors.append(vectors_of(clip).ravel())
-                if len(shapes) % 50 == 0:
-                    log.info("%d clips", len(shapes))
             np.save(cache / "frames.npy", np.concatenate(frames))
-            np.save(cache / "vectors.npy", np.concatenate(vectors))
             (cache / "clips.json").write_text(json.dumps(shapes))
+        result = cls(cache)
+        if not vectors or result.vectors is not None:
+            return result
+        fields = []
+        for number in range(len(result)):
+            fields.append(vectors_of(result[number][0].copy()).ravel())
+            if (number + 1) % 50 == 0:
+                log.info("vectors of %d clips", number + 1)
+        np.save(cache / "vectors.npy", np.concatenate(fields))
         return cls(cache)
 
     def to_validate(self) -> list[tuple[Tensor, Tensor]]:

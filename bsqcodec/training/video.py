@@ -23,7 +23,7 @@ from bsqcodec.models.transform.quantizer import quantize_beyond
 from bsqcodec.models.transform.temporal_context import TemporalContext, context_of
 from bsqcodec.models.transform.tokenizer import Tokenizer, step_size
 from bsqcodec.training.checkpoints import averaged, shipped, tokenizer_of
-from bsqcodec.training.clips import Clips
+from bsqcodec.training.clips import add_clip_arguments, load_clips
 from bsqcodec.training.distributed import World
 from bsqcodec.training.loop import Loop, write_config
 from bsqcodec.training.optim import make_optimizers
@@ -110,9 +110,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_shared_arguments(parser)
     parser.set_defaults(batch=5, decay=0.5)
     parser.add_argument("--tokenizer", type=Path, required=True, help="of pictures")
-    parser.add_argument("--clips", type=Path, nargs="*", default=[], help="shards of clips")
-    parser.add_argument("--clip-cache", type=Path, default=Path("runs/clips"))
-    parser.add_argument("--moving", type=int, default=700, help="synthetic clips")
+    add_clip_arguments(parser)
     parser.add_argument("--frames", type=int, default=4, help="of a clip, the first included")
     parser.add_argument("--prior", type=Path, help="inter prior: train an encoder's network by it")
     parser.add_argument("--encoder-blocks", type=int, default=2, help="of that network")
@@ -359,7 +357,7 @@ def evaluate(
 
 def train(args: argparse.Namespace, world: World) -> None:
     device = world.device
-    clips = Clips.load(args.clips, load_pictures(args, world), args.clip_cache, args.moving)
+    clips = load_clips(args, load_pictures(args, world), vectors=True)
     tokenizer = tokenizer_of(args.tokenizer).to(device)
     model = model_of(args, tokenizer).to(device)
     inner = inter_network_of(args.init, tokenizer).to(device) if args.shown else None

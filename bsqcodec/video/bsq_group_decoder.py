@@ -125,7 +125,9 @@ class BsqGroupDecoder:
         """The frames [H, W, 3] of the group, one by one. Raises FormatError and its children."""
         shown: Symbols | None = None
         pixels: Pixels | None = None
+        renderer = self._model.frame_renderer()
         for symbols, header in self.symbols():
             if symbols is not shown or pixels is None:
-                shown, pixels = symbols, self._model.render(symbols, header)
+                shown = symbols
+                pixels = renderer.render(symbols.values, header.height, header.width)
             yield pixels

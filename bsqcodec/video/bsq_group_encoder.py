@@ -50,6 +50,7 @@ class BsqGroupEncoder:
         self._model, self._dry = model, dry
         self._inside = model.grid(height, width).inside
         self._memory = FrameMemory(model)
+        self._renderer = model.frame_renderer()
         self._latest: _Coded | None = None
         self._payloads: list[bytes] = []
         self._types: list[FrameType] = []
@@ -82,7 +83,7 @@ class BsqGroupEncoder:
             symbols = model.symbols_of_bits(bits, header.height, header.width)
             kind = self._type_of(symbols)
             payload = b"" if self._dry else self._payload(bits, header_step, kind)
-        decoded = model.render(symbols, header)
+        decoded = self._renderer.render(symbols.values, header.height, header.width)
         error = float(np.mean((decoded.astype(np.float32) - pixels) ** 2))
         self._keep(_Coded(pixels, symbols, header, error), payload, kind)
         return True

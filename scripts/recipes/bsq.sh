@@ -42,4 +42,9 @@ stage adversarial 200 bsq "${pictures[@]}" "${losses[@]}" $NETWORK $DEPTHS \
 stage prior 300 bit-prior "${pictures[@]}" --tokenizer "$RUNS/adversarial" --config "$PRIOR" \
     --batch 16 --crop 256 --clips "$@" --clip-cache "$RUNS/clips" --moving "$MOVING"
 
-command_of_training export-bsq --tokenizer "$RUNS/adversarial" --prior "$RUNS/prior" --out "$OUT" --default
+# 5. What the frames before add to a frame's picture, on clips.
+stage frames 60 bsq-video --data "$DATA" --cache "$RUNS/pictures" "${losses[@]}" \
+    --init "$RUNS/adversarial" --perceptual 0.6 --batch 8 --crop 128 \
+    --clips "$@" --clip-cache "$RUNS/clips" --moving "$MOVING"
+
+command_of_training export-bsq --tokenizer "$RUNS/frames" --prior "$RUNS/prior" --out "$OUT" --default

@@ -48,7 +48,7 @@ PICTURE_STAGES = [
 LOOK_STAGES = ["tokenizer", "export-look"]
 VIDEO_LOOK_STAGES = ["video", "export-look"]
 VIDEO_STAGES = ["video", "video", "inter", "video", "inter", "export-video"]
-BSQ_STAGES = ["bsq", "bsq", "bsq", "bit-prior", "export-bsq"]
+BSQ_STAGES = ["bsq", "bsq", "bsq", "bit-prior", "bsq-video", "export-bsq"]
 SIZE = {k: v for k, v in asdict(TOKENIZER).items() if not k.endswith("_blocks")}
 INTER = {"width": 32, "heads": 2, "hidden": 32, "blocks": 1, "bands": [[16]], "depths": [1, 0]}
 TINY = {
@@ -169,7 +169,8 @@ def test_the_recipe_of_bsq(folder: Path, train: Train, monkeypatch: pytest.Monke
     codec.encode(ListReader(clip(3)), sink)
     codec.verify(sink.getvalue(), 3)
     assert json.loads((folder / "weights/index.json").read_text()) == {"bsq": path.stem[4:]}
-    for stage in ("short", "tokenizer", "adversarial", "prior"):
+    assert codec.model.model.weights.tokenizer.config.earlier_frames == 2
+    for stage in ("short", "tokenizer", "adversarial", "prior", "frames"):
         assert checkpoint(folder / "runs" / stage)["count"] >= 1
 
 

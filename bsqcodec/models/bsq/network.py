@@ -19,6 +19,8 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from bsqcodec.models.bsq.bit_order import MAX_EARLIER_FRAMES
+from bsqcodec.models.bsq.earlier_frames import EarlierFrames
 from bsqcodec.models.bsq.spherical_quantizer import binary_spherical_quantize
 from bsqcodec.models.config_checks import check_counts
 from bsqcodec.models.pieces import Tile
@@ -41,7 +43,9 @@ class BsqConfig:
     patch: side of a token in pixels. bits: length L of a code. width: dimensions of a token in
     the ViT. fine_width, fine_convs: channels and number of the residual convolutions that end the
     decoder, at half a patch. depths: numbers of first bits to which codes can be cut, so that each
-    is a code of its own, ascending to `bits`; by default the whole alone.
+    is a code of its own, ascending to `bits`; by default the whole alone. earlier_frames: how many
+    frames of a video before a frame add to its picture, by `earlier_convs` residual convolutions
+    of fine_width channels; 0 for each frame as a picture.
     """
 
     patch: int = 8
@@ -52,6 +56,8 @@ class BsqConfig:
     fine_width: int = 64
     fine_convs: int = 2
     depths: tuple[int, ...] = ()
+    earlier_frames: int = 0
+    earlier_convs: int = 0
 
     def __post_init__(self) -> None:
         check_counts(self)
@@ -63,6 +69,10 @@ class BsqConfig:
             raise ValueError(f"depths {depths!r:.40} do not rise to {self.bits} bits")
         if self.patch % 2:
             raise ValueError(f"a patch of {self.patch} pixels has no half")
+        if self.earlier_frames > MAX_EARLIER_FRAMES:
+            raise ValueError(
+                f"{self.earlier_frames} earlier frames are more than {MAX_EARLIER_FRAMES}"
+            )
         if self.width % HEAD_WIDTH:
             raise ValueError(f"a width of {self.width} is no multiple of {HEAD_WIDTH}")
 
@@ -154,7 +164,8 @@ class BsqDecoderNetwork(nn.Module):
 class BsqTokenizer(nn.Module):
     """Pixels [B, 3, H, W] to codes [B, H / patch, W / patch, bits] and back.
 
-    H and W are multiples of `config.window` (whole windows of tokens).
+    H and W are multiples of `config.window` (whole windows of tokens). `earlier`, if it is there,
+    is what frames of a video add to the pictures of later ones.
     """
 
     def __init__(self, config: BsqConfig) -> None:
@@ -162,6 +173,11 @@ class BsqTokenizer(nn.Module):
         self.config = config
         self.encoder = BsqEncoderNetwork(config)
         self.decoder = BsqDecoderNetwork(config)
+        self.earlier: EarlierFrames | None = None
+        if config.earlier_frames:
+            self.earlier = EarlierFrames(
+                config.earlier_frames, config.fine_width, config.earlier_convs
+            )
 
     def encode(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """(code, u): the code +-1 / sqrt(bits), straight-through, of pixels 0..255;

@@ -29,6 +29,7 @@ from bsqcodec.models.bsq.coding import (
     read_bits,
     slices,
 )
+from bsqcodec.models.bsq.frame_renderer import FrameRenderer
 from bsqcodec.models.bsq.generation import Drawing, expected_signs, fill
 from bsqcodec.models.bsq.level_payload import salvage_slices, unpack_slices
 from bsqcodec.models.bsq.weight_files import BsqWeights, steps_of
@@ -163,6 +164,10 @@ class BsqModel:
             kept = crop.inside(shown.times(self.patch))
             pixels[mask[kept.rows, kept.columns]] = UNKNOWN_GREY
         return pixels
+
+    def frame_renderer(self) -> FrameRenderer:
+        """What renders the frames of a video's next group."""
+        return FrameRenderer(self.weights.tokenizer)
 
     def levels_at(self, header: Header, factor: int) -> int:
         return header.levels  # a sub-code is a part of what a token shows, not a coarser picture
