@@ -181,9 +181,7 @@ class IntegerPrior(IntegerBlocks):
         loops = self.loops()
         if loops is None:
             return self.head(x[tokens], channels)
-        operands = self._new_operand(len(tokens), self.config.width)
-        gain = self._t["gain"].numpy()
-        loops.activate_tokens(x.numpy(), tokens.numpy(), gain, operands.numpy())
+        operands = self._gained_compiled(loops, self._t["gain"].numpy(), x[tokens])
         rows, count = self._head_rows(channels), 2 * len(channels) + 1
         return torch.from_numpy(self._rounded_compiled(loops, "head", operands, count, rows))
 

@@ -51,15 +51,6 @@ def activate(x: Floats, gain: Floats, out: Operands) -> None:
 
 
 @compiled
-def activate_tokens(x: Floats, tokens: Ints, gain: Floats, out: Operands) -> None:
-    """Operands [n, W] of tokens [n] of a stream x [T, W], each channel times its gain."""
-    for t in range(len(tokens)):
-        token = tokens[t]
-        for c in range(x.shape[1]):
-            out[t, c] = min(max(np.rint(x[token, c] * gain[c]), _LOWEST), _HIGHEST)
-
-
-@compiled
 def gather_neighbours(a: Operands, tokens: Ints, out: Operands) -> None:
     """Operands [n, 2 W] of tokens [n]: their own, and each eighth of one of the 8 neighbours'.
 
@@ -191,6 +182,16 @@ def digit_contexts(
 
 
 @compiled
+def probability_of(
+    logit: np.float32, more: np.int16, probability: npt.NDArray[np.int32]
+) -> np.int32:
+    """The probability of a logit and what a table adds to it."""
+    limit = len(probability) // 2
+    total = int(logit) + int(more)
+    return probability[min(max(total, -limit), limit) + limit]
+
+
+@compiled
 def digit_probabilities(
     logits: Floats,
     rows: Ints,
@@ -200,11 +201,9 @@ def digit_probabilities(
     out: npt.NDArray[np.int32],
 ) -> None:
     """Probabilities [n, k] of rows [n] of logits, with what a table has at places [n, k]."""
-    limit = len(probability) // 2
     for t in range(out.shape[0]):
         for c in range(out.shape[1]):
-            logit = np.int32(logits[rows[t], c]) + table[places[t, c]]
-            out[t, c] = probability[min(max(logit, -limit), limit) + limit]
+            out[t, c] = probability_of(logits[rows[t], c], table[places[t, c]], probability)
 
 
 @compiled
@@ -216,21 +215,19 @@ def sign_probabilities(
     table: npt.NDArray[np.int16],
     probability: npt.NDArray[np.int32],
     out: npt.NDArray[np.int32],
-) -> int:
-    """Probabilities that the wanted digits [n, k] are positive, in order; returns how many.
+) -> None:
+    """Probabilities that the wanted digits [n, k] are positive, in order.
 
     rows [n]: of the logits, of which those of signs come after k others.
     """
-    limit = len(probability) // 2
     count = 0
     k = places.shape[1]
     for t in range(places.shape[0]):
         for c in range(k):
             if wanted[t, c]:
-                logit = np.int32(logits[rows[t], k + c]) + table[places[t, c]]
-                out[count] = probability[min(max(logit, -limit), limit) + limit]
+                logit, more = logits[rows[t], k + c], table[places[t, c]]
+                out[count] = probability_of(logit, more, probability)
                 count += 1
-    return count
 
 
 @compiled
