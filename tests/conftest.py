@@ -30,6 +30,12 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Names bytes by their number: the processes of pytest-xdist must find the same names."""
+    return f"{len(val)} bytes" if isinstance(val, bytes) else None
+
+
 REGENERATE = "BSQCODEC_REGENERATE_GOLDEN"
 """Set this environment variable to 1 to have tests/golden made anew before the tests."""
 

@@ -38,7 +38,7 @@ OTHERS = {
     "a.y4m": (make_clip("yuv4mpegpipe", "rawvideo"), "a y4m video"),
     "clip.yuv": (make_clip("mp4", "libx264"), "a video of the MP4 family"),
     "clip.ts": (make_clip("mpegts", "libx264"), "an MPEG transport stream"),
-    "clip.yuv.gz": (gzip.compress(bytes(192)), "a gzip archive, no bare samples"),
+    "clip.yuv.gz": (gzip.compress(bytes(192), mtime=0), "a gzip archive, no bare samples"),
     "clip.bsq": (b"\x89BSQ\r\n\x1a\n\x02" + bytes(183), "a .bsq file, no bare samples"),
     "clip.dv": (bytes(192), "by its name a dv file, no bare samples"),
     "a.tga": (bytes(192), "by its name a tga file, no bare samples"),
