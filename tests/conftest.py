@@ -134,9 +134,19 @@ def loops(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bo
     return bool(request.param)
 
 
-def use_loops(monkeypatch: pytest.MonkeyPatch, wanted: bool) -> None:
-    """Have compiled loops used, or tensor operations."""
+def use_loops(monkeypatch: pytest.MonkeyPatch, wanted: bool, *, shorts: bool = False) -> None:
+    """Have compiled loops used, or tensor operations.
+
+    shorts: with the loops products of int16, where the processor has what they need.
+    """
     from bsqcodec.machine import compiled
 
     monkeypatch.setattr(compiled, "is_installed", lambda: wanted)
     monkeypatch.setenv(compiled.ENVIRONMENT, "1")
+    products = None
+    if shorts:
+        from bsqcodec.machine import integer_products
+
+        if integer_products.are_supported():
+            products = integer_products
+    monkeypatch.setattr(compiled, "_short_products", lambda: products)

@@ -53,6 +53,19 @@ def loops_pay() -> bool:
     return _work.tokens >= MIN_TOKENS
 
 
+def short_products() -> Any:
+    """Return `bsqcodec.machine.integer_products` where compiled loops and its products pay, or
+    None."""
+    return _short_products() if loops_pay() else None
+
+
+@cache
+def _short_products() -> Any:
+    from bsqcodec.machine import integer_products
+
+    return integer_products if integer_products.pay() else None
+
+
 def compiled(function: Function) -> Function:
     """Have numba compile a function when it is first called; it runs without Python's lock.
 

@@ -2,7 +2,8 @@
 
 Every tensor holds integers. Matrix products have int8 operands and partial sums below 2^24, which
 makes them exact in float32 in any order of summation (and even if a backend rounds the operands to
-bfloat16 or TF32, which hold 8 bits); on CPUs that do so exactly they run as int8 products.
+bfloat16 or TF32, which hold 8 bits); on CPUs that do so exactly they run as int8 products, and on
+others with AVX2, beside compiled loops, as int16 products.
 Everything else is single IEEE operations (multiply, divide, round half to even, compare) on float32
 numbers that hold integers or stored constants; they are correctly rounded everywhere and never
 fused, because each is an eager operation of its own. There is no exponential and no float
@@ -15,7 +16,7 @@ import math
 import platform
 from collections.abc import Iterable
 from functools import cache, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +26,7 @@ from torch import Tensor
 
 from bsqcodec.entropy.range_coder import PRECISION
 from bsqcodec.errors import WeightsError
-from bsqcodec.machine.compiled import loops_pay
+from bsqcodec.machine.compiled import loops_pay, short_products
 from bsqcodec.machine.team import team
 from bsqcodec.models.pieces import exact_tokens, in_pieces
 from bsqcodec.models.prior.network import (
@@ -41,6 +42,9 @@ from bsqcodec.models.prior.network import (
     with_neighbours_of,
 )
 from bsqcodec.models.windows import WINDOW, from_windows, relative_index, to_windows
+
+if TYPE_CHECKING:
+    from bsqcodec.machine.integer_products import ShortMatrix
 
 Floats = npt.NDArray[np.float32]
 
@@ -143,7 +147,7 @@ TABLES = ("table", "stop_table", "probability", "planes")
 
 
 class IntegerBlocks:
-    """Integer weights on a device, run by int8 or by float32 products: the results are the same.
+    """Integer weights on a device, run by int8, int16 or float32 products: the same results.
 
     shape: what the weights' configuration says of blocks. largest: the magnitude of the inputs of
     each layer beside the blocks. embeddings: tensors of which one row each is added to the stream.
@@ -166,6 +170,7 @@ class IntegerBlocks:
         self.int8 = wanted and int8_products_are_exact(self.device)
         self._check_bounds(tensors, largest, embeddings)
         self._int8_weight: dict[str, Tensor] = {}
+        self._short_weight: dict[tuple[str, bytes], ShortMatrix] = {}
         self._t: dict[str, Tensor] = {}
         for name, tensor in tensors.items():
             if name.endswith(".weight") and self.int8:
@@ -236,19 +241,32 @@ class IntegerBlocks:
 
     def _sums(self, name: str, a: Tensor, rows: Tensor | None = None) -> Tensor:
         """Operands a [n, K] times the layer's weights: int32 or float32 [n, N]."""
+        if a.dtype == torch.int16:
+            return self._short_matrix(name, rows).times(a)
         if self.int8:
             weight = self._int8_weight[f"{name}.weight"]
             return torch._int_mm(a, weight if rows is None else weight.t()[rows].t())
         weight = self._t[f"{name}.weight"]
         return a @ (weight if rows is None else weight[rows]).t()
 
+    def _short_matrix(self, name: str, rows: Tensor | None) -> ShortMatrix:
+        """The weights of a layer, or these rows of it, for products of int16."""
+        key = name, b"" if rows is None else rows.numpy().tobytes()
+        found = self._short_weight.get(key)
+        if found is None:
+            weight = self._t[f"{name}.weight"]
+            found = short_products().ShortMatrix(weight if rows is None else weight[rows])
+            self._short_weight[key] = found
+        return found
+
     def _operand(self, x: Tensor) -> Tensor:
         """Integers within int8 as the products take them."""
         return x.to(torch.int8) if self.int8 else x
 
     def _new_operand(self, *shape: int) -> Tensor:
-        """Memory for operands."""
-        return torch.empty(shape, dtype=torch.int8 if self.int8 else torch.float32)
+        """Memory for operands of compiled loops."""
+        kind = torch.int16 if short_products() else torch.float32
+        return torch.empty(shape, dtype=torch.int8 if self.int8 else kind)
 
     def loops(self) -> Any:
         """See `compiled_loops`; None where the weights are not on the CPU."""

@@ -4,7 +4,7 @@ Every number is an integer or a stored constant in float32, and every operation 
 IEEE 754, correctly rounded, as described in `integer_blocks`. No loop adds what it multiplies
 without rounding to an integer between, so that fused instructions would change nothing.
 
-Arrays are contiguous. Operands of products are int8, or float32 where products are.
+Arrays are contiguous. Operands of products are int8, int16 or float32, as products are.
 """
 
 from __future__ import annotations

@@ -13,13 +13,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
 from functools import cache
-from typing import cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bsqcodec.errors import WeightsError
+from bsqcodec.machine.compiled import short_products
 from bsqcodec.models.pieces import Tile, bands, by_rows, in_pieces
 from bsqcodec.models.transform.blocks import (
     Block,
@@ -39,6 +40,9 @@ from bsqcodec.models.transform.tokenizer import (
     TokenizerConfig,
 )
 from bsqcodec.models.windows import WINDOW, from_windows, to_windows
+
+if TYPE_CHECKING:
+    from bsqcodec.machine.integer_products import ShortMatrix
 
 EXACT = 2**24
 """Integers up to this magnitude are exact in float32."""
@@ -89,10 +93,28 @@ class ExactLinear:
         self.weight = whole.float()
         self.multiplier = (scale * (unit * 2.0**-30)).float()
         self.bias = None if bias is None else bias.float()
+        self._short: ShortMatrix | None = None
 
     def __call__(self, a: Tensor, unit: Tensor | float = 1.0) -> Tensor:
         """a [..., K], integers, and what 1 stands for -> float32 [..., N]."""
-        return self.scaled(matrix_product(a, self.weight.t()), unit)
+        return self.scaled(self._sums(a), unit)
+
+    def _sums(self, a: Tensor) -> Tensor:
+        short = self._short_matrix()
+        return matrix_product(a, self.weight.t()) if short is None else short.times(a)
+
+    def _short_matrix(self) -> ShortMatrix | None:
+        """The weights for products of int16, where these pay and have a shape that fits."""
+        products = short_products()
+        if products is None or len(self.weight) % products.LANES or self.weight.shape[1] % 2:
+            return None
+        if self._short is None:
+            self._short = self._packed(products)
+        return self._short
+
+    def _packed(self, products: Any) -> ShortMatrix:
+        packed: ShortMatrix = products.ShortMatrix(self.weight)
+        return packed
 
     def scaled(self, sums: Tensor, unit: Tensor | float) -> Tensor:
         """The result [..., N] from exact sums, in their place."""
@@ -107,9 +129,15 @@ class ExactConv(ExactLinear):
         super().__init__(conv.weight.flatten(1), conv.bias, MAP, 1.0)
         self._kernel = self.weight.view(conv.weight.shape)
 
-    def __call__(self, a: Tensor, unit: Tensor | float = 1.0) -> Tensor:
-        sums = convolution(a.permute(0, 3, 1, 2), self._kernel).permute(0, 2, 3, 1)
-        return self.scaled(sums, unit)
+    def _sums(self, a: Tensor) -> Tensor:
+        short = self._short_matrix()
+        if short is not None:
+            return short.convolved(a)
+        return convolution(a.permute(0, 3, 1, 2), self._kernel).permute(0, 2, 3, 1)
+
+    def _packed(self, products: Any) -> ShortMatrix:
+        packed: ShortMatrix = products.ShortMatrix.of_kernel(self._kernel)
+        return packed
 
 
 def matrix_product(a: Tensor, b: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from bsqcodec.errors import WeightsError
+from bsqcodec.machine import integer_products
 from bsqcodec.models.pieces import Tile
 from bsqcodec.models.transform import exact_decoder, strips
 from bsqcodec.models.transform.exact_decoder import (
@@ -27,6 +28,7 @@ from bsqcodec.models.transform.exact_decoder import (
 from bsqcodec.models.transform.strips import decode_picture, encode_picture, render
 from bsqcodec.models.transform.tokenizer import Tokenizer
 
+from ...conftest import use_loops
 from ...exact_pixels import HEIGHT, STEP, WIDTH, integers
 from ...golden_files import model_path, scene
 from ...tiny_models import TOKENIZER, random_tokenizer
@@ -90,7 +92,8 @@ def test_tiles_and_crops_are_cut_from_the_whole(
 @pytest.mark.parametrize(
     "environment",
     [
-        {"OMP_NUM_THREADS": "1"},
+        {"OMP_NUM_THREADS": "1", "BSQCODEC_COMPILED": "0"},
+        {"OMP_NUM_THREADS": "1", "BSQCODEC_COMPILED": "1", "ATEN_CPU_CAPABILITY": "avx2"},
         {"OMP_NUM_THREADS": "2", "ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"},
         {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41", "MKL_CBWR": "COMPATIBLE"},
         pytest.param(
@@ -101,7 +104,7 @@ def test_tiles_and_crops_are_cut_from_the_whole(
             ),
         ),
     ],
-    ids=["one-thread", "avx2-two-threads", "no-avx", "avx512"],
+    ids=["one-thread", "int16-products", "avx2-two-threads", "no-avx", "avx512"],
 )
 def test_another_process_has_the_same_samples(environment: dict[str, str]) -> None:
     root = Path(__file__).parents[3]
@@ -114,6 +117,23 @@ def test_another_process_has_the_same_samples(environment: dict[str, str]) -> No
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.split() == PIXELS
+
+
+@pytest.mark.parametrize("size", [(130, 250), (500, 600)])
+def test_products_of_int16_make_the_same_samples(
+    decoder: ExactDecoder, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not integer_products.are_supported():
+        pytest.skip("the processor has no AVX2")
+    n = integers(TOKENIZER.channels, 32, 40)
+    found = []
+    for shorts in (False, True):
+        use_loops(monkeypatch, shorts, shorts=shorts)
+        found.append(render(ExactRendering(decoder, STEP), n, *size))
+    assert (found[0] == found[1]).all()
+    monkeypatch.setattr(integer_products.ShortMatrix, "times", lambda matrix, a: 1 / 0)
+    with pytest.raises(ZeroDivisionError):  # so these products it was
+        render(ExactRendering(decoder, STEP), n, *size)
 
 
 def extremes(seed: int, shape: tuple[int, ...], limit: int) -> torch.Tensor:
