@@ -1,9 +1,9 @@
 """From integers and motion vectors to frames, each inter frame from the frame decoded before it.
 
 The decoder runs this loop, and the encoder runs it too (`bsqcodec.video.encoding_loop`), so that
-both have the same reference. Nothing here touches the entropy coder. Networks run in the precision
-that suits the machine (see `bsqcodec.machine.precision`), everything else in float32; two machines
-may differ a little in a sample, never in an integer.
+both have the same reference. Nothing here touches the entropy coder. Where networks run in float32
+on a CPU, all is exact arithmetic. In bfloat16 (see `bsqcodec.machine.precision`) and on a GPU two
+machines may differ a little in a sample, never in an integer.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from bsqcodec.machine.precision import autocast
 from bsqcodec.models.token_grid import TokenGrid
 from bsqcodec.models.transform.compensation import compensate
+from bsqcodec.models.transform.frame_networks import frame_networks
 from bsqcodec.models.transform.inter_network import InterNetwork
 from bsqcodec.models.transform.tokenizer import Tokenizer
 from bsqcodec.models.windows import continued
@@ -44,7 +44,8 @@ class DecodingLoop:
         device: torch.device,
         look: VideoLook | None = None,
     ) -> None:
-        self._look = look
+        self._networks = frame_networks(tokenizer, inter_network)
+        self._look = None if look is None else frame_networks(look.tokenizer, look.inter_network)
         self.tokenizer, self.inter_network = tokenizer, inter_network
         self.grid, self.device = grid, device
         self.reference: Tensor | None = None
@@ -59,10 +60,6 @@ class DecodingLoop:
     def step_tensor(self, step: int) -> Tensor:
         """A step index [1] as the networks take it."""
         return torch.tensor([step], device=self.device, dtype=torch.float32)
-
-    def autocast(self) -> torch.autocast:
-        """The context in which the networks run, in the precision of their layers."""
-        return autocast(self.device, self.inter_network.dtype)
 
     def _keep(self, decoded: Tensor, shown: Tensor | None = None) -> Pixels:
         """Make a decoded frame [1, 3, ...] the reference; return its pixels, or those of `shown`,
@@ -89,12 +86,9 @@ class DecodingLoop:
         h, w = self.grid.padded_shape
         inside = n[:rows, :columns].permute(2, 0, 1)[None].float()
         padded = continued(inside, 0, h - rows, 0, w - columns)
-        tokens, at_step, shown = padded.permute(0, 2, 3, 1), self.step_tensor(step), None
-        with self.autocast():
-            decoded = self.tokenizer.decode(tokens, at_step)
-            if self._look is not None:
-                shown = self._look.tokenizer.decode(tokens, at_step).float()
-        return self._keep(decoded.float(), shown)
+        tokens = padded.permute(0, 2, 3, 1)
+        shown = None if self._look is None else self._look.intra(tokens, step)
+        return self._keep(self._networks.intra(tokens, step), shown)
 
     @torch.inference_mode()
     def predict(self, vectors: Tensor) -> Tensor:
@@ -108,11 +102,7 @@ class DecodingLoop:
         it becomes the reference."""
         p = self.windows(prediction)
         if self._prediction is None or self._prediction[0] is not prediction:
-            self._prediction = prediction, self.inter_network.latents(p - 127.5)
-        frame = p, self._prediction[1], n[None].float(), self.step_tensor(step)
-        shown = None
-        with self.autocast():
-            decoded = self.inter_network.reconstruct(*frame)
-            if self._look is not None:
-                shown = self._look.inter_network.reconstruct(*frame).float()
-        return self._keep(decoded.float(), shown)
+            self._prediction = prediction, self._networks.latents(p)
+        frame = p, self._prediction[1], n[None].float(), step
+        shown = None if self._look is None else self._look.inter(*frame)
+        return self._keep(self._networks.inter(*frame), shown)

@@ -16,6 +16,7 @@ from bsqcodec.encoder.motion_estimation import (
     refine_subpel,
     search_frame_integer_pel,
 )
+from bsqcodec.machine.precision import autocast
 from bsqcodec.video.decoding_loop import DecodingLoop, Pixels
 
 
@@ -83,9 +84,10 @@ class EncodingLoop(DecodingLoop):
     def inter_latents(self, frame: Tensor, prediction: Tensor, step: int) -> Tensor:
         """z [h, w, C] of an inter frame [3, H, W] beside its prediction."""
         x, p = self.windows(frame), self.windows(prediction)
-        with self.autocast():
+        with autocast(self.device, self.inter_network.dtype):
             z, latents = self.inter_network.encode(x, p, self.step_tensor(step))
-        self._prediction = prediction, latents
+        if not self._networks.are_exact:
+            self._prediction = prediction, latents
         return z[0]
 
     def inter_integers(self, frame: Tensor, prediction: Tensor, step: int, limit: Tensor) -> Tensor:

@@ -35,6 +35,7 @@ from bsqcodec.models.transform.tokenizer import (
     COMPANDED_FROM,
     FLAT,
     STEPS,
+    Decoder,
     StepTable,
     Tokenizer,
     TokenizerConfig,
@@ -55,6 +56,9 @@ TOKEN, HIDDEN, HEAD, MAP = 1023, 511, 511, 1279
 
 NORMAL_RANGE, EMBED_RANGE = 16.0, 32.0
 """What TOKEN stands for behind a normalisation, which bounds its results, and in the latents."""
+
+EMBED_UNIT = EMBED_RANGE / TOKEN
+"""What an operand of 1 stands for in the embedding."""
 
 PIXEL = 4.0
 """Integers of the first maps for each unit of pixel values."""
@@ -286,33 +290,27 @@ class StepConstants:
     embedded: Tensor
 
 
-class ExactDecoder:
-    """The decoder of a tokenizer in exact arithmetic, on a CPU.
+class ExactNetworks:
+    """What the exact decoders of pictures and of inter frames have in common, on a CPU.
 
     Raises WeightsError for weights that cannot be made exact.
     """
 
-    @torch.no_grad()
-    def __init__(self, tokenizer: Tokenizer) -> None:
+    def __init__(self, decoder: Decoder, tokenizer: Tokenizer) -> None:
         self.config = tokenizer.config
-        decoder, exponential = tokenizer.decoder, _exponential()
+        exponential = _exponential()
         for name, tensor in [*decoder.state_dict().items(), ("log_gain", tokenizer.log_gain.table)]:
             if not bool(torch.isfinite(tensor).all()):
                 raise WeightsError(f"a decoder has a value that is not finite in {name}")
         self.blocks = [ExactBlock(cast(Block, block), exponential) for block in decoder.blocks]
         self._embed_scale = (TOKEN / EMBED_RANGE) * 2.0**-LATENT_BITS / tokenizer.scale.double()
-        unit = EMBED_RANGE / TOKEN
-        self._embed = ExactLinear(decoder.embed.weight, decoder.embed.bias, TOKEN, unit)
+        self._embed = ExactLinear(decoder.embed.weight, decoder.embed.bias, TOKEN, EMBED_UNIT)
         self._step, self._log_gain = decoder.step, tokenizer.log_gain
         self._eps, self._expand = decoder.norm.eps, _normalised(decoder.norm, decoder.expand)
         self._unit = decoder.unit
         self._stem, self._out = ExactConv(decoder.stem), ExactConv(decoder.out)
         convs = [cast(ResidualConv, conv) for conv in decoder.convs]
         self._convs = [(ExactConv(conv.first), ExactConv(conv.second)) for conv in convs]
-        self._basis = torch.round(decoder.transform.weight.double().t() * 2.0**BASIS_BITS)
-        if float(self._basis.abs().long().sum(0).max()) * LATENT_LIMIT >= 2.0**53:
-            raise WeightsError("a decoder is not exact: its transform is too large")
-        self._least_step_scale, self._thresholds = _step_scale_table(self.config)
 
     def constants(self, step: int, apparent: Decimal) -> StepConstants:
         """What follows from the step of integers and from the one that the networks take."""
@@ -326,29 +324,70 @@ class ExactDecoder:
                 torch.tensor([float(x) for x in embedded], dtype=torch.float64).float(),
             )
 
+    def _operand(self, latents: Tensor) -> Tensor:
+        """Integer latents as the embedding takes them."""
+        return (latents * self._embed_scale).clamp_(-TOKEN, TOKEN).round_().float()
+
+    def _step_scale(self, channels: Tensor, *, companded: bool = True) -> Tensor:
+        """`Tokenizer.step_scale` of tokens, in units, [B, h, w], from their channels, float64.
+
+        companded: whether these are what companding has left, of which it is found.
+        """
+        if not self.config.companding:
+            one = float(STEP_SCALE_UNITS)
+            return torch.full(channels.shape[:3], one, dtype=torch.float32)
+        energy = (channels.square() * ENERGY_STEPS).clamp_(max=ENERGY_LIMIT).round_().sum(-1)
+        least, thresholds = _step_scale_table(self.config, companded)
+        return (torch.bucketize(energy, thresholds, right=True) + least).float()
+
+    def _unit_of_maps(self, step_scale: Tensor, constants: StepConstants) -> Tensor:
+        """The unit of the maps [B, 1, h 4, w 4]."""
+        smooth = _smooth(step_scale, self._unit) / STEP_SCALE_UNITS
+        return smooth.mul_(constants.size)[:, None]
+
+    def _correction(self, maps: Tensor, stream: Tensor, unit: Tensor, base: float) -> Tensor:
+        """What convolutions make of maps [B, h, w, K] and of the stream of the blocks: what is
+        added to the samples, [B, h, w, 48]. unit [B, h, w, 1]; base: what maps are scaled by."""
+        one = 1 / base
+        expanded = self._expand(normalise(stream, self._eps)).permute(0, 3, 1, 2)
+        maps = maps + shuffle(expanded, self._unit).permute(0, 2, 3, 1)
+        for first, second in self._convs:
+            maps = maps + second(_mapped(first(_mapped(maps, base), one), base), one)
+        return self._out(_mapped(maps, base), one) * (unit / 8)
+
+
+def map_base(constants: StepConstants) -> float:
+    """What maps are multiplied by at a step, so that their integers are within MAP."""
+    return 8.0 + constants.size / 2
+
+
+def map_operand(linear: Tensor, unit: Tensor, base: float) -> Tensor:
+    """Samples [B, h, w, 48] around 0 as the first convolutions take them; unit [B, h, w, 1]."""
+    return (linear / (8.0 + unit / 2)).mul_(PIXEL * base).round_().clamp_(-MAP, MAP)
+
+
+class ExactDecoder(ExactNetworks):
+    """The decoder of a tokenizer in exact arithmetic, on a CPU.
+
+    Raises WeightsError for weights that cannot be made exact.
+    """
+
+    @torch.no_grad()
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        super().__init__(tokenizer.decoder, tokenizer)
+        self._basis = exact_basis(tokenizer.decoder.transform.weight.t())
+
     def dequantize(self, n: Tensor, constants: StepConstants) -> tuple[Tensor, Tensor]:
         """(latents [B, h, w, C], int32, unit of the maps [B, 1, 4 h, 4 w]) of integers."""
 
         def dequantized(band: tuple[int, int]) -> tuple[Tensor, Tensor]:
             y = n[:, band[0] : band[1]].double().mul_(constants.units)
             step_scale = self._step_scale(y[..., COMPANDED_FROM:])
-            y[..., COMPANDED_FROM:] *= step_scale.double()[..., None] / STEP_SCALE_UNITS
-            y.mul_(2.0**LATENT_BITS).clamp_(-LATENT_LIMIT, LATENT_LIMIT).round_()
-            return y.int(), step_scale
+            return scaled_latents(y, step_scale), step_scale
 
         made = in_pieces(dequantized, bands(*n.shape[1:3]))
         latents, step_scale = (torch.cat(parts, 1) for parts in zip(*made, strict=True))
-        smooth = _smooth(step_scale, self._unit) / STEP_SCALE_UNITS
-        return latents, smooth.mul_(constants.size)[:, None]
-
-    def _step_scale(self, companded: Tensor) -> Tensor:
-        """`Tokenizer.step_scale` of tokens as their integers have it, in units, [B, h, w]."""
-        if not self.config.companding:
-            one = float(STEP_SCALE_UNITS)
-            return torch.full(companded.shape[:3], one, dtype=torch.float32)
-        energy = (companded.square() * ENERGY_STEPS).clamp_(max=ENERGY_LIMIT).round_().sum(-1)
-        found = torch.bucketize(energy, self._thresholds, right=True)
-        return (found + self._least_step_scale).float()
+        return latents, self._unit_of_maps(step_scale, constants)
 
     def attend(
         self, latents: Tensor, constants: StepConstants, shown: Tile | None = None
@@ -356,8 +395,7 @@ class ExactDecoder:
         """The part on tokens: the stream [B, h, w, width], of a tile alone, if given."""
 
         def embedded(latents: Tensor) -> Tensor:
-            a = (latents * self._embed_scale).clamp_(-TOKEN, TOKEN).round_().float()
-            return self._embed(a).add_(constants.embedded)
+            return self._embed(self._operand(latents)).add_(constants.embedded)
 
         return run_blocks(self.blocks, by_rows(embedded, latents), shown)
 
@@ -365,20 +403,39 @@ class ExactDecoder:
         self, latents: Tensor, stream: Tensor, unit: Tensor, constants: StepConstants
     ) -> Tensor:
         """The rest, on maps at 1/4 of the resolution: samples [B, 3, H, W], as `Decoder.local`."""
-        linear = (latents.double() @ self._basis).mul_(2.0 ** -(LATENT_BITS + BASIS_BITS)).float()
+        linear = inverse_transform(latents, self._basis)
         linear = unshuffle(shuffle(linear.permute(0, 3, 1, 2), 4 * self._unit), 4)
-        linear = linear.permute(0, 2, 3, 1)
-        unit = unit.permute(0, 2, 3, 1)
-        expanded = self._expand(normalise(stream, self._eps)).permute(0, 3, 1, 2)
-        features = shuffle(expanded, self._unit).permute(0, 2, 3, 1)
-        base = 8.0 + constants.size / 2
-        one = 1 / base
-        scaled = (linear / (8.0 + unit / 2)).mul_(PIXEL * base).round_().clamp_(-MAP, MAP)
-        maps = self._stem(scaled, 1 / (PIXEL * base)) + features
-        for first, second in self._convs:
-            maps = maps + second(_mapped(first(_mapped(maps, base), one), base), one)
-        correction = self._out(_mapped(maps, base), one) * (unit / 8)
+        linear, unit = linear.permute(0, 2, 3, 1), unit.permute(0, 2, 3, 1)
+        base = map_base(constants)
+        maps = self._stem(map_operand(linear, unit, base), 1 / (PIXEL * base))
+        correction = self._correction(maps, stream, unit, base)
         return shuffle((linear + correction).permute(0, 3, 1, 2), 4) + 127.5
+
+
+def exact_basis(basis: Tensor) -> Tensor:
+    """The rows [C, N] of a transform in fixed point, float64.
+
+    Raises WeightsError for one that is too large.
+    """
+    fixed = torch.round(basis.double() * 2.0**BASIS_BITS)
+    if float(fixed.abs().long().sum(0).max()) * LATENT_LIMIT >= 2.0**53:
+        raise WeightsError("a decoder is not exact: its transform is too large")
+    return fixed
+
+
+def scaled_latents(y: Tensor, step_scale: Tensor) -> Tensor:
+    """Integer latents, int32, of y [B, h, w, C], float64, in pixel units, which is overwritten.
+
+    The companded channels are multiplied by a step scale [B, h, w], in its units.
+    """
+    y[..., COMPANDED_FROM:] *= step_scale.double()[..., None] / STEP_SCALE_UNITS
+    y.mul_(2.0**LATENT_BITS).clamp_(-LATENT_LIMIT, LATENT_LIMIT).round_()
+    return y.int()
+
+
+def inverse_transform(latents: Tensor, basis: Tensor) -> Tensor:
+    """Samples [B, h, w, N] of integer latents [B, h, w, C]; basis: see `exact_basis`."""
+    return (latents.double() @ basis).mul_(2.0 ** -(LATENT_BITS + BASIS_BITS)).float()
 
 
 class ExactRendering:
@@ -429,13 +486,12 @@ def _exponential() -> Tensor:
 
 
 @cache
-def _step_scale_table(config: TokenizerConfig) -> tuple[int, Tensor]:
+def _step_scale_table(config: TokenizerConfig, companded: bool = True) -> tuple[int, Tensor]:
     """(the least step scale, in units; the energies from which on it is a unit more each, float64).
 
-    Energies are those of the companded channels of a token, summed, in steps.
+    Energies are those of the channels that are companded in a token, summed, in steps; companded:
+    as companding leaves them, not as they are before.
     """
-    if not config.companding:
-        return STEP_SCALE_UNITS, torch.zeros(0, dtype=torch.float64)
     samples = 3 * config.patch**2
     with localcontext(prec=DIGITS):
         half = Decimal(config.companding) / 2
@@ -444,8 +500,10 @@ def _step_scale_table(config: TokenizerConfig) -> tuple[int, Tensor]:
         thresholds = []
         for steps in range(least, MAX_STEP_SCALE):
             log = (Decimal(2 * steps + 1) / (2 * STEP_SCALE_UNITS)).ln()
-            companded = ((log / half).exp() * busy - quiet) / (2 * log).exp()
-            thresholds.append(float(companded * samples * ENERGY_STEPS))
+            energy = (log / half).exp() * busy - quiet
+            if companded:
+                energy /= (2 * log).exp()
+            thresholds.append(float(energy * samples * ENERGY_STEPS))
     return least, torch.tensor(thresholds, dtype=torch.float64)
 
 
