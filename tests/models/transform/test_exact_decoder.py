@@ -33,13 +33,17 @@ from ...exact_pixels import HEIGHT, STEP, WIDTH, integers
 from ...golden_files import model_path, scene
 from ...tiny_models import TOKENIZER, random_tokenizer
 
-SHIPPED = Path(__file__).parents[3] / "weights" / "image-781a029040f1ae05.safetensors"
+WEIGHTS = Path(__file__).parents[3] / "weights"
+SHIPPED = WEIGHTS / "image-781a029040f1ae05.safetensors"
+SHIPPED_VIDEO = WEIGHTS / "video-b9002723f5367176.safetensors"
 
 PIXELS = [
     "b0249d198565726f08ed80a26c8051116470d4b89be7131bbe46a2e707d82de0",
     "fa8a22f8899c95992b9e942e0c180eb2960f377e6984c651f645e46ca68823d5",
+    "cbb094c1afd4eb8d5db6e68fa1f143f4de9b0e265a39ba11f86aff782f6154c7",
 ]
-"""SHA-256 of the samples by the weights of tests/golden and by the shipped ones."""
+"""SHA-256 of the samples by the weights of tests/golden and by the shipped ones, and of those of a
+group of frames by the shipped ones."""
 
 CONFIG = replace(TOKENIZER, companding=0.3, decoder_blocks=2)
 
@@ -108,8 +112,9 @@ def test_tiles_and_crops_are_cut_from_the_whole(
 )
 def test_another_process_has_the_same_samples(environment: dict[str, str]) -> None:
     root = Path(__file__).parents[3]
+    script, weights = root / "tests" / "exact_pixels.py", (model_path(), SHIPPED, SHIPPED_VIDEO)
     done = subprocess.run(
-        [sys.executable, "-W", "error", root / "tests" / "exact_pixels.py", model_path(), SHIPPED],
+        [sys.executable, "-W", "error", script, *weights],
         env=os.environ | {"PYTHONPATH": str(root)} | environment,
         capture_output=True,
         text=True,
