@@ -28,6 +28,13 @@ Floats = npt.NDArray[np.float32]
 ROWS, PANEL, LANES = 6, 16, 8
 """Rows and columns of a result that registers hold at once; columns in one register."""
 
+WIDE, ROWS_AT_ONCE = 64, 48
+"""Columns that registers hold at once of a row that is mostly 0, and rows that pass them before the
+next columns are loaded."""
+
+CACHE_LINE = 64
+"""Bytes."""
+
 _PAIR_BYTES = 4 * PANEL
 """Bytes of a pair of factors of each column of a panel."""
 
@@ -74,6 +81,93 @@ def _kernel(rows: int, vectors: int) -> Any:
     return multiply
 
 
+def _sparse_kernel() -> Any:
+    """A function of numba that multiplies chosen pairs of factors of a row by 64 columns.
+
+    Arguments: address of the row, address of the numbers of its pairs, how many they are, address
+    of the columns, address of the result.
+    """
+
+    @intrinsic
+    def multiply(context: Any, a: Any, chosen: Any, count: Any, columns: Any, out: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            _generate_sparse(builder, *arguments)
+            return context.get_dummy_value()
+
+        return types.void(*[types.intp] * 5), generate
+
+    return multiply
+
+
+class _Writer:
+    """Writes code of both kinds of kernels."""
+
+    word, number = ir.IntType(64), ir.IntType(32)
+    sums = ir.VectorType(number, LANES)
+    factors = ir.VectorType(ir.IntType(16), 2 * LANES)
+    floats = ir.VectorType(ir.FloatType(), LANES)
+
+    def __init__(self, builder: Any) -> None:
+        self._builder = builder
+        name = "llvm.x86.avx2.pmadd.wd"
+        self._multiply_add = builder.module.globals.get(name) or ir.Function(
+            builder.module, ir.FunctionType(self.sums, [self.factors, self.factors]), name
+        )
+
+    def away(self, base: Any, index: Any, size: Any) -> Any:
+        """The address of an element of a size in bytes."""
+        index, size = (
+            ir.Constant(self.word, x) if isinstance(x, int) else x for x in (index, size)
+        )
+        return self._builder.add(base, self._builder.mul(index, size))
+
+    def load(self, base: Any, index: Any, size: int, kind: Any) -> Any:
+        """An element of a size in bytes."""
+        place = self._builder.inttoptr(self.away(base, index, size), kind.as_pointer())
+        return self._builder.load(place, align=2)
+
+    def total(self) -> Any:
+        """A place for a sum, which becomes a register."""
+        return cgutils.alloca_once_value(  # type: ignore[no-untyped-call]
+            self._builder, ir.Constant(self.sums, None)
+        )
+
+    def spread(self, pair: Any) -> Any:
+        """A pair of factors in all places of a register."""
+        nothing = ir.Constant(self.sums, ir.Undefined)
+        one = self._builder.insert_element(nothing, pair, ir.Constant(self.number, 0))
+        everywhere = ir.Constant(self.sums, [0] * LANES)
+        spread = self._builder.shuffle_vector(one, nothing, everywhere)
+        return self._builder.bitcast(spread, self.factors)
+
+    def add_products(self, total: Any, operand: Any, column: Any) -> None:
+        """Add the products of pairs to a sum."""
+        more = self._builder.call(self._multiply_add, [operand, column])
+        self._builder.store(self._builder.add(self._builder.load(total), more), total)
+
+    def store(self, totals: list[Any], out: Any) -> None:
+        """Store sums side by side, in float32."""
+        for v, total in enumerate(totals):
+            value = self._builder.sitofp(self._builder.load(total), self.floats)
+            address = self.away(out, v, 4 * LANES)
+            place = self._builder.inttoptr(address, self.floats.as_pointer())
+            self._builder.store(value, place, align=4)
+
+
+def _generate_sparse(builder: Any, a: Any, chosen: Any, count: Any, columns: Any, out: Any) -> None:
+    """Write the code of `_sparse_kernel`."""
+    write = _Writer(builder)
+    totals = [write.total() for _ in range(WIDE // LANES)]
+    with cgutils.for_range(builder, count) as loop:
+        pair = builder.sext(write.load(chosen, loop.index, 4, write.number), write.word)
+        operand = write.spread(write.load(a, pair, 4, write.number))
+        place = write.away(columns, pair, 4 * WIDE)
+        for v, total in enumerate(totals):
+            column = write.load(place, v, 4 * LANES, write.factors)
+            write.add_products(total, operand, column)
+    write.store(totals, out)
+
+
 def _generate(
     builder: Any,
     rows: int,
@@ -88,55 +182,24 @@ def _generate(
     out_row: Any,
 ) -> None:
     """Write the code of `_kernel`: sums in registers, loops over parts and pairs, the stores."""
-    word, number = ir.IntType(64), ir.IntType(32)
-    sums = ir.VectorType(number, LANES)
-    factors = ir.VectorType(ir.IntType(16), 2 * LANES)
-    floats = ir.VectorType(ir.FloatType(), LANES)
-    name = "llvm.x86.avx2.pmadd.wd"
-    multiply_add = builder.module.globals.get(name) or ir.Function(
-        builder.module, ir.FunctionType(sums, [factors, factors]), name
-    )
-
-    def away(base: Any, index: Any, size: Any) -> Any:
-        """The address of an element of a size in bytes."""
-        index, size = (ir.Constant(word, x) if isinstance(x, int) else x for x in (index, size))
-        return builder.add(base, builder.mul(index, size))
-
-    def at(base: Any, index: Any, size: int, kind: Any) -> Any:
-        return builder.inttoptr(away(base, index, size), kind.as_pointer())
-
-    def total() -> Any:
-        """A place for a sum, which becomes a register."""
-        return cgutils.alloca_once_value(  # type: ignore[no-untyped-call]
-            builder, ir.Constant(sums, None)
-        )
-
-    totals = [[total() for _ in range(vectors)] for _ in range(rows)]
+    write = _Writer(builder)
+    totals = [[write.total() for _ in range(vectors)] for _ in range(rows)]
     with cgutils.for_range(builder, parts) as outer:
-        part = away(a, outer.index, a_part)
-        starts = [away(part, row, a_row) for row in range(rows)]
-        first = away(panel, builder.mul(outer.index, pairs), _PAIR_BYTES)
+        part = write.away(a, outer.index, a_part)
+        starts = [write.away(part, row, a_row) for row in range(rows)]
+        first = write.away(panel, builder.mul(outer.index, pairs), _PAIR_BYTES)
         with cgutils.for_range(builder, pairs) as inner:
-            place = away(first, inner.index, _PAIR_BYTES)
-            columns = [
-                builder.load(at(place, v, 4 * LANES, factors), align=2) for v in range(vectors)
-            ]
+            place = write.away(first, inner.index, _PAIR_BYTES)
+            columns = [write.load(place, v, 4 * LANES, write.factors) for v in range(vectors)]
             for start, row in zip(starts, totals, strict=True):
-                pair = builder.load(at(start, inner.index, 4, number), align=2)
-                nothing = ir.Constant(sums, ir.Undefined)
-                one = builder.insert_element(nothing, pair, ir.Constant(number, 0))
-                spread = builder.shuffle_vector(one, nothing, ir.Constant(sums, [0] * LANES))
-                operand = builder.bitcast(spread, factors)
-                for so_far, column in zip(row, columns, strict=True):
-                    more = builder.call(multiply_add, [operand, column])
-                    builder.store(builder.add(builder.load(so_far), more), so_far)
+                operand = write.spread(write.load(start, inner.index, 4, write.number))
+                for total, column in zip(row, columns, strict=True):
+                    write.add_products(total, operand, column)
     for index, row in enumerate(totals):
-        place = away(out, index, out_row)
-        for v, so_far in enumerate(row):
-            value = builder.sitofp(builder.load(so_far), floats)
-            builder.store(value, at(place, v, 4 * LANES, floats), align=4)
+        write.store(row, write.away(out, index, out_row))
 
 
+_chosen = _sparse_kernel()
 _six_wide, _one_wide = _kernel(ROWS, 2), _kernel(1, 2)
 _six_narrow, _one_narrow = _kernel(ROWS, 1), _kernel(1, 1)
 
@@ -183,6 +246,33 @@ def _multiply(a: Shorts, panels: Shorts, out: Floats) -> None:
 
 
 @compiled
+def _multiply_sparse(a: Shorts, columns: Shorts, out: Floats) -> None:
+    """out [n, N] = a [n, K], mostly 0, times columns [N / 64, K / 2, 64, 2]."""
+    pairs = columns.shape[1]
+    both = a.view(np.int32)  # a pair of factors as one number
+    chosen, counts = np.empty((ROWS_AT_ONCE, pairs), np.int32), np.empty(ROWS_AT_ONCE, np.int64)
+    first, result, lists = a.ctypes.data, out.ctypes.data, chosen.ctypes.data
+    for top in range(0, len(a), ROWS_AT_ONCE):
+        bottom = min(top + ROWS_AT_ONCE, len(a))
+        for row in range(top, bottom):
+            count = 0
+            for pair in range(pairs):
+                chosen[row - top, count] = pair
+                count += both[row, pair] != 0
+            counts[row - top] = count
+        for i in range(len(columns)):
+            place = columns.ctypes.data + i * pairs * 4 * WIDE
+            for row in range(top, bottom):
+                _chosen(
+                    first + 4 * row * pairs,
+                    lists + 4 * (row - top) * pairs,
+                    counts[row - top],
+                    place,
+                    result + 4 * (row * out.shape[1] + i * WIDE),
+                )
+
+
+@compiled
 def _convolve(maps: Shorts, panels: Shorts, out: Floats) -> None:
     """out [B, h, w, N] = maps [B, h + 2, w + 2, K] under kernels of 3x3, packed as [N, 3, 3, K].
 
@@ -202,6 +292,23 @@ def _convolve(maps: Shorts, panels: Shorts, out: Floats) -> None:
                 _times_panel(width, wide, a, 2 * depth, 3, a_part, pairs, panel, place, 4 * count)
 
 
+def _packed(weight: torch.Tensor, columns: int) -> Shorts:
+    """A matrix [N, K], int16, as [N / columns, K / 2, columns, 2], with zeros behind the last.
+
+    It begins where a line of the processor's cache does, so that no load crosses from one to the
+    next.
+    """
+    count, depth = weight.shape
+    padded = np.zeros((-(-count // columns) * columns, depth), np.int16)
+    padded[:count] = weight.numpy()
+    memory = np.empty(padded.nbytes + CACHE_LINE, np.uint8)
+    first = -memory.ctypes.data % CACHE_LINE
+    packed = memory[first : first + padded.nbytes].view(np.int16)
+    packed = packed.reshape(-1, depth // 2, columns, 2)
+    packed[:] = padded.reshape(-1, columns, depth // 2, 2).transpose(0, 2, 1, 3)
+    return packed
+
+
 class ShortMatrix:
     """A matrix [N, K] of integers within int16, packed for products; K is even, N of eights.
 
@@ -213,11 +320,9 @@ class ShortMatrix:
         whole = weight.to(torch.int16)
         if depth % 2 or count % LANES or not torch.equal(whole.to(weight.dtype), weight):
             raise ValueError(f"a matrix [{count}, {depth}] cannot be packed")
-        padded = np.zeros((-(-count // PANEL) * PANEL, depth), np.int16)
-        padded[:count] = whole.numpy()
-        panels = padded.reshape(-1, PANEL, depth // 2, 2).transpose(0, 2, 1, 3)
-        self.shape = count, depth
-        self._panels: Shorts = np.ascontiguousarray(panels)
+        self.shape, self._weight = (count, depth), whole
+        self._panels = _packed(whole, PANEL)
+        self._columns: Shorts | None = None
 
     @classmethod
     def of_kernel(cls, kernel: torch.Tensor) -> ShortMatrix:
@@ -232,6 +337,17 @@ class ShortMatrix:
         rows = a.reshape(-1, self.shape[1]).to(torch.int16)
         out = np.empty((len(rows), self.shape[0]), np.float32)
         _multiply(rows.numpy(), self._panels, out)
+        return torch.from_numpy(out).view(*a.shape[:-1], self.shape[0])
+
+    def times_sparse(self, a: torch.Tensor) -> torch.Tensor:
+        """`times` of operands most of which are 0, faster where N is a multiple of 64."""
+        if self.shape[0] % WIDE:
+            return self.times(a)
+        if self._columns is None:
+            self._columns = _packed(self._weight, WIDE)
+        rows = a.reshape(-1, self.shape[1]).to(torch.int16)
+        out = np.empty((len(rows), self.shape[0]), np.float32)
+        _multiply_sparse(rows.numpy(), self._columns, out)
         return torch.from_numpy(out).view(*a.shape[:-1], self.shape[0])
 
     def convolved(self, maps: torch.Tensor) -> torch.Tensor:

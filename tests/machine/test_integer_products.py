@@ -38,6 +38,15 @@ def test_products_are_exact(rows: int, columns: int, depth: int) -> None:
 
 
 @needs_avx2
+@pytest.mark.parametrize("columns", [64, 192, 72])
+@pytest.mark.parametrize("density", [0.0, 0.1, 1.0])
+def test_products_of_what_is_mostly_zero_are_exact(columns: int, density: float) -> None:
+    weight, a = integers(1, columns, 96, limit=127), integers(2, 3, 7, 96, limit=127)
+    a *= torch.rand(a.shape, generator=torch.Generator().manual_seed(3)) < density
+    assert torch.equal(ShortMatrix(weight).times_sparse(a), a @ weight.t())
+
+
+@needs_avx2
 def test_sums_up_to_the_limit_are_exact() -> None:
     """Factors as large as int16 has them, and sums of either sign near 2^24."""
     weight = torch.full((16, 512), 32.0)
