@@ -178,3 +178,11 @@ def test_a_run_learns_and_resumes(
     assert encoded.ideal_bits / tokens.codes.size == pytest.approx(
         float(coded_bits(float_prior, bits).sum()), rel=0.02
     )
+
+    # of shipped weights the integers are taken as they are
+    made = ["--tokenizer", str(path), "--prior", str(path), "--out", "again"]
+    export_bsq.main(export.parse_args(made))
+    (again,) = Path("again").glob("bsq-*.safetensors")
+    (shape, integers), (same_shape, same) = map(export_bsq.integer_prior_of, (path, again))
+    assert shape == same_shape and integers.keys() == same.keys()
+    assert all(torch.equal(same[name], tensor) for name, tensor in integers.items())
