@@ -44,6 +44,13 @@ def dead_zones(variance: Tensor) -> Tensor:
     return (TYPICAL_DEAD_ZONE + DEAD_ZONE_SLOPE * octaves).clamp(MIN_DEAD_ZONE, MAX_DEAD_ZONE)
 
 
-def dead_zones_of(pixels: Tensor, patch: int) -> Tensor:
-    """Dead zones [B, h, w, 1] of pixels [B, 3, H, W]; H and W are multiples of the patch."""
-    return dead_zones(token_variance(pixels, patch))[..., None]
+def dead_zones_of(pixels: Tensor, patch: int, *, masked: bool = True) -> Tensor:
+    """Dead zones [B, h, w, 1] of pixels [B, 3, H, W]; H and W are multiples of the patch.
+
+    masked: by what tokens hide; otherwise the typical one for all, since squared error does not
+    reward that busy tokens lose more.
+    """
+    if masked:
+        return dead_zones(token_variance(pixels, patch))[..., None]
+    shape = len(pixels), pixels.shape[2] // patch, pixels.shape[3] // patch, 1
+    return torch.full(shape, TYPICAL_DEAD_ZONE, device=pixels.device)

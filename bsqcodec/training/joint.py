@@ -68,7 +68,8 @@ def hold_transform(tokenizer: Tokenizer) -> None:
 class Objective:
     """Bits and distortion of crops, each relative to typical ones at their step.
 
-    ms_ssim: weight of MS-SSIM in the distortion; passes: of the prior, drawn for each crop.
+    ms_ssim: weight of MS-SSIM in the distortion; without it all tokens have the typical dead zone,
+    as with `--tune psnr`. passes: of the prior, drawn for each crop.
     """
 
     def __init__(
@@ -83,7 +84,8 @@ class Objective:
 
     def _encode(self, pixels: Tensor, step: Tensor) -> Rounded:
         z = self._tokenizer.encode(pixels, step)
-        zone = dead_zones_of(pixels, self._tokenizer.config.patch)
+        patch = self._tokenizer.config.patch
+        zone = dead_zones_of(pixels, patch, masked=self._ms_ssim > 0)
         return Rounded.of(z, zone, torch.rand_like(z))
 
     def _decode(
@@ -162,6 +164,8 @@ def train(args: argparse.Namespace, world: World) -> None:
 
     def validate(state: dict[str, Tensor]) -> dict[str, Any]:
         shadow.load_state_dict(state)
-        return evaluate(shadow.tokenizer, held_out, VALIDATION_STEPS, device, rate.bits)
+        return evaluate(
+            shadow.tokenizer, held_out, VALIDATION_STEPS, device, rate.bits, masked=args.ms_ssim > 0
+        )
 
     loop.run(step, validate)

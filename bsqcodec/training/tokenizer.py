@@ -135,8 +135,13 @@ def evaluate(
     device: torch.device,
     bits: Callable[[Tensor, int], float] | None = None,
     lpips: Lpips | None = None,
+    *,
+    masked: bool = True,
 ) -> dict[str, str]:
-    """Mean PSNR, MS-SSIM and LPIPS at each step index, and bpp if `bits` says what that costs."""
+    """Mean PSNR, MS-SSIM and LPIPS at each step index, and bpp if `bits` says what that costs.
+
+    masked: whether dead zones go by what tokens hide.
+    """
     figures = {}
     for index in steps if pictures else ():
         rows = []
@@ -145,7 +150,8 @@ def evaluate(
             step = torch.tensor([float(index)], device=device)
             with autocast(device):
                 z = tokenizer.encode(x, step)
-                n = quantize_beyond(z, dead_zones_of(x, tokenizer.config.patch))
+                zone = dead_zones_of(x, tokenizer.config.patch, masked=masked)
+                n = quantize_beyond(z, zone)
                 y = tokenizer.decode(n, step).clamp(0, 255).round()
                 bpp = bits(n, index) / (x.shape[2] * x.shape[3]) if bits else math.nan
             distance = float(lpips(y.float(), x)[0]) if lpips else math.nan

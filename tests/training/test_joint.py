@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from bsqcodec.encoder.distortion import distortion
-from bsqcodec.encoder.masking import dead_zones_of
+from bsqcodec.encoder.masking import TYPICAL_DEAD_ZONE, dead_zones_of
 from bsqcodec.image.codec import Codec
 from bsqcodec.models.prior.network import Prior
 from bsqcodec.models.transform.quantizer import quantize_beyond
@@ -31,7 +31,7 @@ from bsqcodec.training.joint import (
 )
 from bsqcodec.training.optim import make_optimizers
 from bsqcodec.training.prior_passes import Passes, total_bits
-from bsqcodec.training.rate import Rate
+from bsqcodec.training.rate import Rate, Rounded
 
 from ..tiny_models import (
     PRIOR,
@@ -121,6 +121,24 @@ def test_encoder_network_and_decoder_learn_and_the_transform_stays(pixels: Tenso
             assert parameter.grad is not None and parameter.grad.abs().max() > 0, name
             assert torch.isfinite(parameter.grad).all(), name
     assert all(parameter.grad is None for parameter in prior.parameters())
+
+
+@torch.no_grad()
+def test_for_squared_error_alone_no_token_is_masked(pixels: Tensor) -> None:
+    """Then a flat and a busy token have the same dead zone, as with `--tune psnr`."""
+    tokenizer, prior = random_tokenizer(), random_prior()
+    for weight, masked in ((MS_SSIM_WEIGHT, True), (0.0, False)):
+        objective = Objective(tokenizer, rate_of(prior), weight, 1, compiled=False)
+        zones = dead_zones_of(pixels, 16, masked=masked)
+        with seeded(0):
+            found = objective(pixels, STEPS, np.random.default_rng(0))[2]
+        with seeded(0):
+            z = tokenizer.encode(pixels, STEPS)
+            rounded = Rounded.of(z, zones, torch.rand_like(z))
+        y = tokenizer.decode(rounded.hard, STEPS)
+        torch.testing.assert_close(found, distortion(y, pixels, weight))
+    assert float(zones.min()) == float(zones.max()) == pytest.approx(TYPICAL_DEAD_ZONE)
+    assert zones.shape == dead_zones_of(pixels, 16).shape
 
 
 def test_both_the_rate_and_the_decoder_are_felt(pixels: Tensor) -> None:
