@@ -183,6 +183,6 @@ def test_a_run_learns_and_resumes(
     made = ["--tokenizer", str(path), "--prior", str(path), "--out", "again"]
     export_bsq.main(export.parse_args(made))
     (again,) = Path("again").glob("bsq-*.safetensors")
-    (shape, integers), (same_shape, same) = map(export_bsq.integer_prior_of, (path, again))
-    assert shape == same_shape and integers.keys() == same.keys()
-    assert all(torch.equal(same[name], tensor) for name, tensor in integers.items())
+    first, second = map(export_bsq.integer_prior_of, (path, again))
+    assert first[0] == second[0] and first[1].keys() == second[1].keys()
+    assert all(torch.equal(second[1][name], tensor) for name, tensor in first[1].items())
