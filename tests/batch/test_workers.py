@@ -137,7 +137,8 @@ def test_a_cluster(folder: Path, dask: Dask, monkeypatch: pytest.MonkeyPatch) ->
     run_batch(there, chosen, Inline(), again)
     assert again.begun == ["bad.png"]
     for name in ("first", "second"):
-        assert (dask.folder / f"{name}.log").read_text().count("Run out-of-band function") == 2
+        log = dask.folder / f"{name}.log"
+        wait_until(lambda log=log: log.read_text().count("Run out-of-band function") == 2)
 
     watch = KillAfterFirst(dask, "second")  # a worker dies: another one does its files
     run_batch(make_plan(["in"], Path("killed")), chosen, Cluster(dask.address), watch)

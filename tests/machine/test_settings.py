@@ -81,7 +81,7 @@ def test_no_operation_takes_torchs_default_type(
     golden: Path, video_weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Only that computes with doubles which asks for them: the loading of weights, and the exact
-    rendering of pictures."""
+    rendering of pictures and frames."""
     found = []
     for dtype in (torch.float32, torch.float64):
         codec = Codec(model_path(), device="cpu")
@@ -99,9 +99,9 @@ def test_no_operation_takes_torchs_default_type(
         finally:
             torch.set_default_dtype(torch.float32)
         assert torch.float32 in pictures and torch.float32 in videos
-        assert videos.get(torch.float64, set()) <= {"aten.zeros.default"}
-        found.append(pictures.get(torch.float64, set()))
-    assert found[1] - found[0] <= {"aten.zeros.default"}
+        found.append([kinds.get(torch.float64, set()) for kinds in (pictures, videos)])
+    for by_default, changed in zip(*found, strict=True):
+        assert changed - by_default <= {"aten.zeros.default"}
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
