@@ -6,6 +6,7 @@ import multiprocessing
 import sys
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -122,6 +123,11 @@ class KillAfterFirst(Watch):
             self._dask.kill(self._name)
 
 
+def has_run_two_functions(log: Path) -> bool:
+    """Whether a worker's log says so, which the worker writes a little later."""
+    return log.read_text().count("Run out-of-band function") == 2
+
+
 def test_a_cluster(folder: Path, dask: Dask, monkeypatch: pytest.MonkeyPatch) -> None:
     chosen = options(weights=str(model_path()), device="cpu")
     here, there = make_plan(["in"], Path("here")), make_plan(["in"], Path("there"))
@@ -138,7 +144,7 @@ def test_a_cluster(folder: Path, dask: Dask, monkeypatch: pytest.MonkeyPatch) ->
     assert again.begun == ["bad.png"]
     for name in ("first", "second"):
         log = dask.folder / f"{name}.log"
-        wait_until(lambda log=log: log.read_text().count("Run out-of-band function") == 2)
+        wait_until(partial(has_run_two_functions, log))
 
     watch = KillAfterFirst(dask, "second")  # a worker dies: another one does its files
     run_batch(make_plan(["in"], Path("killed")), chosen, Cluster(dask.address), watch)
