@@ -9,6 +9,7 @@ numba has no vectors, so the innermost loop is written in LLVM's intermediate la
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numba
@@ -73,7 +74,7 @@ def _kernel(rows: int, vectors: int) -> Any:
         out_row: Any,
     ) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            _generate(builder, rows, vectors, *arguments)
+            _generate(builder, rows, vectors, arguments)
             return context.get_dummy_value()
 
         return types.void(*[types.intp] * 8), generate
@@ -91,7 +92,7 @@ def _sparse_kernel() -> Any:
     @intrinsic
     def multiply(context: Any, a: Any, chosen: Any, count: Any, columns: Any, out: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            _generate_sparse(builder, *arguments)
+            _generate_sparse(builder, arguments)
             return context.get_dummy_value()
 
         return types.void(*[types.intp] * 5), generate
@@ -154,8 +155,9 @@ class _Writer:
             self._builder.store(value, place, align=4)
 
 
-def _generate_sparse(builder: Any, a: Any, chosen: Any, count: Any, columns: Any, out: Any) -> None:
+def _generate_sparse(builder: Any, arguments: Any) -> None:
     """Write the code of `_sparse_kernel`."""
+    a, chosen, count, columns, out = arguments
     write = _Writer(builder)
     totals = [write.total() for _ in range(WIDE // LANES)]
     with cgutils.for_range(builder, count) as loop:
@@ -168,20 +170,9 @@ def _generate_sparse(builder: Any, a: Any, chosen: Any, count: Any, columns: Any
     write.store(totals, out)
 
 
-def _generate(
-    builder: Any,
-    rows: int,
-    vectors: int,
-    a: Any,
-    a_row: Any,
-    parts: Any,
-    a_part: Any,
-    pairs: Any,
-    panel: Any,
-    out: Any,
-    out_row: Any,
-) -> None:
+def _generate(builder: Any, rows: int, vectors: int, arguments: Any) -> None:
     """Write the code of `_kernel`: sums in registers, loops over parts and pairs, the stores."""
+    a, a_row, parts, a_part, pairs, panel, out, out_row = arguments
     write = _Writer(builder)
     totals = [[write.total() for _ in range(vectors)] for _ in range(rows)]
     with cgutils.for_range(builder, parts) as outer:
@@ -334,10 +325,7 @@ class ShortMatrix:
 
         Exact where sums stay below 2^24.
         """
-        rows = a.reshape(-1, self.shape[1]).to(torch.int16)
-        out = np.empty((len(rows), self.shape[0]), np.float32)
-        _multiply(rows.numpy(), self._panels, out)
-        return torch.from_numpy(out).view(*a.shape[:-1], self.shape[0])
+        return self._product(_multiply, a, self._panels)
 
     def times_sparse(self, a: torch.Tensor) -> torch.Tensor:
         """`times` of operands most of which are 0, faster where N is a multiple of 64."""
@@ -345,9 +333,15 @@ class ShortMatrix:
             return self.times(a)
         if self._columns is None:
             self._columns = _packed(self._weight, WIDE)
+        return self._product(_multiply_sparse, a, self._columns)
+
+    def _product(
+        self, multiply: Callable[[Shorts, Shorts, Floats], None], a: torch.Tensor, packed: Shorts
+    ) -> torch.Tensor:
+        """What a loop makes of a [..., K] and the packed matrix."""
         rows = a.reshape(-1, self.shape[1]).to(torch.int16)
         out = np.empty((len(rows), self.shape[0]), np.float32)
-        _multiply_sparse(rows.numpy(), self._columns, out)
+        multiply(rows.numpy(), packed, out)
         return torch.from_numpy(out).view(*a.shape[:-1], self.shape[0])
 
     def convolved(self, maps: torch.Tensor) -> torch.Tensor:

@@ -57,10 +57,6 @@ class DecodingLoop:
         height, width = self.grid.padded_pixels
         return continued(x[None], 0, height - x.shape[1], 0, width - x.shape[2])
 
-    def step_tensor(self, step: int) -> Tensor:
-        """A step index [1] as the networks take it."""
-        return torch.tensor([step], device=self.device, dtype=torch.float32)
-
     def _keep(self, decoded: Tensor, shown: Tensor | None = None) -> Pixels:
         """Make a decoded frame [1, 3, ...] the reference; return its pixels, or those of `shown`,
         which is the same frame for looking at."""

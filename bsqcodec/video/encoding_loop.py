@@ -28,6 +28,10 @@ class EncodingLoop(DecodingLoop):
         """Which tokens [h, w] are inside the frame."""
         return torch.from_numpy(self.grid.inside).to(self.device)
 
+    def step_tensor(self, step: int) -> Tensor:
+        """A step index [1] as the networks take it."""
+        return torch.tensor([step], device=self.device, dtype=torch.float32)
+
     def load(self, pixels: Pixels) -> Tensor:
         """pixels [H, W, 3] -> [3, rows 16, columns 16] float, padded by their edge."""
         return load_frame(pixels, self.grid, self.device)
