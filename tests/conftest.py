@@ -115,7 +115,7 @@ def tiny_video_weights(video_weights: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.fixture
 def dask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dask]:
-    """A real scheduler with two workers."""
+    """A real scheduler with two workers, both known to it."""
     from .dask_processes import Dask
 
     dask = Dask(tmp_path_factory.mktemp("dask"))

@@ -36,10 +36,15 @@ class Dask:
         self.address: str = json.loads(self.file.read_text())["address"]
 
     def start_worker(self, name: str, path: Path = ROOT) -> None:
-        """Start a worker that finds bsqcodec at `path`."""
-        local = self.folder / name
+        """Start a worker that finds bsqcodec at `path`, and wait until the scheduler has it."""
+        local, known = self.folder / name, self._workers()
         arguments = ("--no-nanny", "--nthreads", "1", "--local-directory", str(local))
         self._start(name, "dask_worker", *arguments, "--name", name, path=path)
+        wait_until(lambda: self._workers() > known)
+
+    def _workers(self) -> int:
+        """How many workers the scheduler has taken in so far."""
+        return (self.folder / "scheduler.log").read_text().count("Starting worker compute stream")
 
     def _start(self, name: str, module: str, *arguments: str, path: Path = ROOT) -> None:
         environment = os.environ | {"PYTHONPATH": str(path), "OMP_NUM_THREADS": "1"}
