@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from bsqcodec.machine.first_import import import_torch
 from bsqcodec.machine.memory import check_address_space
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class Codecs:
     def picture(self) -> Codec:
         """The codec of pictures."""
         check_address_space()
+        import_torch()
         from bsqcodec.image.codec import Codec
 
         return Codec(self.weights, device=self.device, threads=self.threads, model=self.model)
@@ -38,6 +40,7 @@ class Codecs:
     def video(self) -> VideoCodec:
         """The codec of videos."""
         check_address_space()
+        import_torch()
         from bsqcodec.video.codec import VideoCodec
 
         return VideoCodec(

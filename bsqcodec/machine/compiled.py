@@ -48,9 +48,19 @@ def loops_pay() -> bool:
     """Return whether compiled loops are to be used: if there is enough work, or numba is loaded."""
     if not is_installed():
         return False
-    if "numba" in sys.modules or os.environ.get(ENVIRONMENT) == "1":
-        return True
-    return _work.tokens >= MIN_TOKENS
+    if "numba" in sys.modules or os.environ.get(ENVIRONMENT) == "1" or _work.tokens >= MIN_TOKENS:
+        return _can_be_loaded()
+    return False
+
+
+@cache
+def _can_be_loaded() -> bool:
+    """Return whether numba loads. It may be broken, or there may be no memory for it."""
+    try:
+        import numba  # noqa: F401
+    except (ImportError, OSError, MemoryError):
+        return False
+    return True
 
 
 def short_products() -> Any:

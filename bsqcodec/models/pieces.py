@@ -21,7 +21,7 @@ PIECE_TOKENS = 384
 """About how many tokens a piece has whose tokens do not see each other:
 some milliseconds of work."""
 
-EXACT_TOKENS = (256, 768)
+EXACT_TOKENS = (128, 768)
 """Fewest and most tokens of a piece whose results are exact, however many there are."""
 
 PIECES_AT_ONCE = 8
@@ -118,13 +118,13 @@ def tiles(height: int, width: int, rows: int, columns: int) -> list[Tile]:
     ]
 
 
-def exact_tokens(count: int) -> int:
-    """Tokens of a piece of `count` whose results are exact,
-    so that a team's threads have one each."""
+def exact_tokens(count: int, most: int = EXACT_TOKENS[1]) -> int:
+    """Tokens of a piece of `count` whose results are exact, at most so many,
+    so that a team's threads have equally many pieces of one size."""
     helpers = team()
-    fewest, most = EXACT_TOKENS
-    each = count if helpers is None else -(-count // helpers.size)
-    return min(max(each, fewest), most)
+    threads = 1 if helpers is None else helpers.size
+    rounds = max(1, -(-count // (most * threads)))
+    return max(-(-count // (rounds * threads)), EXACT_TOKENS[0])
 
 
 def by_rows(function: Callable[..., Tensor], *grids: Tensor) -> Tensor:

@@ -112,7 +112,6 @@ def load_inter_network(
     blocks = (blocks_in(state, part) for part in ("encoder", "decoder"))
     network = InterNetwork(image.tokenizer, *blocks)
     network.load_state_dict(state, assign=True)  # in float32, whatever the default type is
-    weight_store.restore_indices(network)
     for module in network.modules():
         if isinstance(module, nn.Linear | nn.Conv2d):  # as frames are decoded; once, not each time
             module.to(dtype)

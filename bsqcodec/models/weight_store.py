@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
@@ -21,13 +21,12 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from bsqcodec.errors import WeightsError
 from bsqcodec.format.json_text import parse_json
 from bsqcodec.format.plain_text import one_line
 from bsqcodec.machine.memory import is_out_of_memory
-from bsqcodec.models.transform.blocks import WindowAttention
-from bsqcodec.models.windows import relative_index
 
 PACKAGE = "bsqcodec.weights_data"
 """The package that holds the shipped weights (the folder `weights/` of the sources)."""
@@ -200,6 +199,24 @@ def wrong_is_error(what: str) -> Iterator[None]:
         raise WeightsError(f"{what}: {one_line(str(error), _MAX_REASON)}") from error
 
 
+class _Unfilled(TorchFunctionMode):
+    """Operations in place, such as initialisations, do nothing: for tensors without memory.
+
+    For some of them torch would import its compiler on the meta device, which takes seconds.
+    """
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        if func.__name__.endswith("_") and not func.__name__.endswith("__"):
+            return args[0] if args else (kwargs or {})["tensor"]
+        return func(*args, **(kwargs or {}))
+
+
 def load_network(
     make: Callable[[], Network], tensors: dict[str, Tensor], device: torch.device
 ) -> Network:
@@ -207,18 +224,10 @@ def load_network(
 
     Raises what torch does for tensors that do not fit.
     """
-    with torch.device("meta"):
+    with torch.device("meta"), _Unfilled():
         network = make()
     network.load_state_dict({k: v.float() for k, v in tensors.items()}, assign=True)
-    restore_indices(network)
     return network.to(device).eval().requires_grad_(False)
-
-
-def restore_indices(network: nn.Module) -> None:
-    """Give the attention layers the indices that files of weights leave out."""
-    for module in network.modules():
-        if isinstance(module, WindowAttention):
-            module.index = relative_index()
 
 
 def write(

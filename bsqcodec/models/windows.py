@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -24,10 +25,14 @@ def from_windows(x: Tensor, h: int, w: int) -> Tensor:
 
 
 def relative_index() -> Tensor:
-    """[64, 64] index of each pair's relative position within a window, 0 .. 224."""
-    coordinate = torch.stack(torch.meshgrid(*[torch.arange(WINDOW)] * 2, indexing="ij")).flatten(1)
+    """[64, 64] index of each pair's relative position within a window, 0 .. 224.
+
+    On the CPU also where a network is made on the meta device: torch would import its compiler for
+    operations there, which takes seconds.
+    """
+    coordinate = np.indices((WINDOW, WINDOW)).reshape(2, -1)
     delta = coordinate[:, :, None] - coordinate[:, None, :] + WINDOW - 1
-    return delta[0] * (2 * WINDOW - 1) + delta[1]
+    return torch.from_numpy(delta[0] * (2 * WINDOW - 1) + delta[1])
 
 
 def continued(x: Tensor, top: int, bottom: int, left: int, right: int) -> Tensor:

@@ -11,6 +11,8 @@ import pytest
 
 from bsqcodec.machine import compiled
 
+from ..golden_files import model_path
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -19,6 +21,7 @@ def nothing_done_yet(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compiled._work, "tokens", 0)
     monkeypatch.delenv(compiled.ENVIRONMENT, raising=False)
     monkeypatch.setattr(compiled, "is_installed", lambda: True)
+    monkeypatch.setattr(compiled, "_can_be_loaded", lambda: True)
 
 
 def test_enough_work_makes_them_pay(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,6 +64,28 @@ def test_the_environment_switches_them_off() -> None:
     code = "from bsqcodec.machine.compiled import *; print(is_installed())"
     assert run(code, BSQCODEC_COMPILED="0") == "False"
     assert run(code, BSQCODEC_COMPILED="") == "True"
+
+
+@pytest.mark.parametrize("error", ["OSError", "ImportError", "MemoryError"])
+def test_a_numba_that_does_not_load_is_done_without(tmp_path: Path, error: str) -> None:
+    """There is no memory for it, or its library is of another system."""
+    (tmp_path / "numba.py").write_text(f"raise {error}('libllvmlite.so')")
+    code = """
+import numpy as np
+from bsqcodec import Codec, Picture
+from bsqcodec.machine.compiled import is_installed, loops_pay
+
+codec = Codec(device="cpu")
+codec.decode(codec.encode(Picture(np.zeros((8, 8, 3), np.uint8))).data)
+print(is_installed(), loops_pay())
+"""
+    path = os.pathsep.join([str(tmp_path), str(ROOT)])
+    environment = {
+        "PYTHONPATH": path,
+        "BSQCODEC_COMPILED": "1",
+        "BSQCODEC_WEIGHTS": str(model_path().parent),
+    }
+    assert run(code, **environment) == "True False"
 
 
 def test_a_function_compiles_where_no_cache_can_be_kept(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from bsqcodec.errors import WeightsError
-from bsqcodec.models.pieces import in_pieces
+from bsqcodec.models.pieces import exact_tokens, in_pieces
 from bsqcodec.models.prior.integer_blocks import (
     COMPILED_TOKENS,
     LOGIT_LIMIT,
@@ -171,7 +171,7 @@ class IntegerPrior(IntegerBlocks):
             loops.embedding_operands(v.numpy(), some.numpy(), np.float32(power), operands.numpy())
             return self._rounded_compiled(loops, "embed", operands, width)
 
-        pieces = begun.split(COMPILED_TOKENS) if len(begun) else ()
+        pieces = begun.split(exact_tokens(len(begun), COMPILED_TOKENS)) if len(begun) else ()
         for some, more in zip(pieces, in_pieces(embedded, pieces), strict=True):
             loops.add_rows(x.numpy(), some.numpy(), more)
         return x

@@ -355,20 +355,18 @@ class IntegerBlocks:
         """
         b, h, w, width = x.shape
         stream = x.view(-1, width)
-        rows = max(1, COMPILED_TOKENS // (b * w))
-        parts = x.split(rows, 1)
         everything = torch.arange(b * h * w)
         for i, region in enumerate(self._regions(wanted, (b, h, w), depth)):
             gain = self._t[f"blocks.{i}.mlp_gain"].numpy()
-            a = torch.cat(in_pieces(partial(self._gained_compiled, loops, gain), parts), 1)
+            a = self._gained_compiled(loops, gain, x)  # too short to be shared
             tokens = everything if region is None else region
-            some = tokens.split(COMPILED_TOKENS)
+            some = tokens.split(exact_tokens(len(tokens), COMPILED_TOKENS))
             made = in_pieces(partial(self._mlp_compiled, loops, i, padded(a)), some)
             for each, more in zip(some, made, strict=True):
                 loops.add_rows(stream.numpy(), each.numpy(), more)
 
     def _gained_compiled(self, loops: Any, gain: Floats, x: Tensor) -> Tensor:
-        """A part x [B, h, w, width] of the stream as the operand of a layer."""
+        """Tokens x [..., width] of the stream as the operand of a layer."""
         flat = x.reshape(-1, x.shape[-1])
         operands = self._new_operand(*x.shape)
         loops.activate(flat.numpy(), gain, operands.view(flat.shape).numpy())

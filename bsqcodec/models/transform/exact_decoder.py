@@ -15,6 +15,7 @@ from decimal import Decimal, localcontext
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -492,19 +493,29 @@ def _step_scale_table(config: TokenizerConfig, companded: bool = True) -> tuple[
     Energies are those of the channels that are companded in a token, summed, in steps; companded:
     as companding leaves them, not as they are before.
     """
-    samples = 3 * config.patch**2
+    companding = Decimal(config.companding)
     with localcontext(prec=DIGITS):
-        half = Decimal(config.companding) / 2
         quiet, busy = Decimal(FLAT) ** 2, Decimal(BUSY) ** 2
-        least = int((STEP_SCALE_UNITS * ((quiet / busy).ln() * half).exp()).to_integral_value())
-        thresholds = []
-        for steps in range(least, MAX_STEP_SCALE):
-            log = (Decimal(2 * steps + 1) / (2 * STEP_SCALE_UNITS)).ln()
-            energy = (log / half).exp() * busy - quiet
-            if companded:
-                energy /= (2 * log).exp()
-            thresholds.append(float(energy * samples * ENERGY_STEPS))
-    return least, torch.tensor(thresholds, dtype=torch.float64)
+        ratio = ((quiet / busy).ln() * companding / 2).exp()
+        least = int((STEP_SCALE_UNITS * ratio).to_integral_value())
+    units = 3 * config.patch**2 * ENERGY_STEPS
+
+    def exact(steps: int) -> float:
+        """A threshold in decimal arithmetic."""
+        with localcontext(prec=DIGITS):
+            ratio = Decimal(2 * steps + 1) / (2 * STEP_SCALE_UNITS)
+            energy = (ratio.ln() * 2 / companding).exp() * busy - quiet
+            return float(energy * units / (ratio**2 if companded else 1))
+
+    steps = np.arange(least, MAX_STEP_SCALE)
+    ratios = (2 * steps + 1) / (2 * STEP_SCALE_UNITS)
+    thresholds = (ratios ** (2 / config.companding) * BUSY**2 - FLAT**2) * units
+    if companded:
+        thresholds /= ratios**2
+    # energies are integers: only where a threshold lies close to one does its error matter
+    for i in np.flatnonzero(np.abs(thresholds - np.rint(thresholds)) <= 1e-9 * thresholds + 1e-6):
+        thresholds[i] = exact(int(steps[i]))
+    return least, torch.from_numpy(thresholds)
 
 
 def _smooth(x: Tensor, factor: int) -> Tensor:

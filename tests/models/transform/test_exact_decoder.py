@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from decimal import ROUND_CEILING, Decimal, localcontext
 from pathlib import Path
 
 import pytest
@@ -187,3 +189,20 @@ def test_the_step_scale_is_that_of_the_tokenizer(tokenizer: Tokenizer) -> None:
     found = torch.bucketize(energy.double() * steps, thresholds, right=True) + least
     expected = tokenizer.step_scale(tokenizer.expanded_energy(energy))
     assert (found / exact_decoder.STEP_SCALE_UNITS - expected).abs().max() < 0.6 / 1024
+
+
+@pytest.mark.parametrize("companded", [True, False])
+@pytest.mark.parametrize("companding", [0.1, 0.5, 0.9])
+def test_thresholds_split_integers_as_in_decimal_arithmetic(
+    companding: float, companded: bool
+) -> None:
+    config = replace(CONFIG, companding=companding)
+    least, thresholds = exact_decoder._step_scale_table(config, companded)
+    assert len(thresholds) == exact_decoder.MAX_STEP_SCALE - least
+    with localcontext(prec=exact_decoder.DIGITS):
+        for i in range(0, len(thresholds), 50):
+            size = Decimal(2 * (least + i) + 1) / 2048
+            energy = 400 * (size.ln() * 2 / Decimal(companding)).exp() - 100
+            energy *= 16 * 3 * config.patch**2
+            energy /= size**2 if companded else 1
+            assert math.ceil(thresholds[i]) == energy.to_integral_value(ROUND_CEILING)
