@@ -11,7 +11,6 @@ from bsqcodec.batch.batch_options import Options, Progress, Summary
 from bsqcodec.batch.digests import check_weights
 from bsqcodec.errors import AnimationError
 from bsqcodec.machine.first_import import import_torch
-from bsqcodec.machine.memory import check_address_space
 from bsqcodec.media.files import open_named
 from bsqcodec.media.formats import PICTURE_FORMAT_NAMES
 from bsqcodec.media.suffixes import PICTURE_SUFFIXES
@@ -154,7 +153,6 @@ def _load(
     weights: str | None, sha256: str | None, device: str, threads: int | None, model: str
 ) -> Codec:
     """The codec of this process. Raises WeightsError where its weights have another SHA-256."""
-    check_address_space()
     import_torch()
     from bsqcodec.image.codec import Codec
     from bsqcodec.models.families import default_weights

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final
 from bsqcodec.batch.batch_options import Options, Progress, Summary
 from bsqcodec.batch.digests import check_weights
 from bsqcodec.machine.first_import import import_torch
-from bsqcodec.machine.memory import check_address_space
 from bsqcodec.media.files import open_named
 from bsqcodec.media.formats import PICTURE_FORMAT_NAMES, VIDEO_CONTAINER_NAMES
 from bsqcodec.media.suffixes import VIDEO_SUFFIXES
@@ -89,7 +88,6 @@ def _load(
     weights: str | None, model: str, sha256: str | None, device: str, threads: int | None
 ) -> VideoCodec:
     """The codec of this process. Raises WeightsError where its weights have another SHA-256."""
-    check_address_space()
     import_torch()
     from bsqcodec.video.codec import VideoCodec
     from bsqcodec.video.video_model import default_video_weights

@@ -7,7 +7,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from bsqcodec.machine.first_import import import_torch
-from bsqcodec.machine.memory import check_address_space
 
 if TYPE_CHECKING:
     from bsqcodec.image.codec import Codec
@@ -30,7 +29,6 @@ class Codecs:
     @cached_property
     def picture(self) -> Codec:
         """The codec of pictures."""
-        check_address_space()
         import_torch()
         from bsqcodec.image.codec import Codec
 
@@ -39,7 +37,6 @@ class Codecs:
     @cached_property
     def video(self) -> VideoCodec:
         """The codec of videos."""
-        check_address_space()
         import_torch()
         from bsqcodec.video.codec import VideoCodec
 

@@ -49,9 +49,7 @@ import signal
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 from bsqcodec.errors import LimitError
 from bsqcodec.machine.first_import import import_torch
-from bsqcodec.machine.memory import check_address_space
 try:
-    check_address_space()
     import_torch()
     from bsqcodec.video.worker_process import serve
 except (ImportError, LimitError, MemoryError, OSError, SystemError):
